@@ -1,0 +1,26 @@
+# One object library per instruction set, with that set's flags, which live here and nowhere else.
+set(SLIDECELL_FLAGS_scalar "")
+set(SLIDECELL_FLAGS_avx2 -mavx2 -mfma)
+set(SLIDECELL_FLAGS_avx512 -mavx2 -mfma -mavx512f -mavx512bw -mavx512dq -mavx512vl)
+set(SLIDECELL_FLAGS_neon "")
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  # False positives of GCC 12 in its own avx512fintrin.h.
+  list(APPEND SLIDECELL_FLAGS_avx512 -Wno-uninitialized -Wno-maybe-uninitialized)
+endif()
+
+set(SLIDECELL_ISAS scalar)
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
+  list(APPEND SLIDECELL_ISAS avx2 avx512)
+elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64|ARM64)$")
+  list(APPEND SLIDECELL_ISAS neon)
+endif()
+
+function(add_kernel_targets library)
+  foreach(isa IN LISTS SLIDECELL_ISAS)
+    add_library(slidecell_kernels_${isa} OBJECT
+                ${CMAKE_CURRENT_SOURCE_DIR}/src/kernels/isa_${isa}.cpp)
+    target_link_libraries(slidecell_kernels_${isa} PRIVATE slidecell_flags)
+    target_compile_options(slidecell_kernels_${isa} PRIVATE ${SLIDECELL_FLAGS_${isa}})
+    target_sources(${library} PRIVATE $<TARGET_OBJECTS:slidecell_kernels_${isa}>)
+  endforeach()
+endfunction()

@@ -1,0 +1,86 @@
+// A trained forecaster or autoencoder that scores every window of a series.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "slidecell/layer.hpp"
+#include "slidecell/series.hpp"
+#include "slidecell/span.hpp"
+#include "slidecell/windows.hpp"
+
+namespace slidecell {
+
+enum class Precision : std::uint8_t { highest, high, medium };
+enum class Reduction : std::uint8_t { mse, mae, mahalanobis };
+enum class Aggregate : std::uint8_t { window, last, mean };
+
+struct ScoreOptions {
+  Precision precision = Precision::highest;
+  Reduction reduction = Reduction::mse;
+  Aggregate aggregate = Aggregate::window;  // autoencoders only
+  bool per_feature = false;                 // [S, targets] instead of [S]
+  std::int64_t stride = 1;
+  int num_threads = 0;  // 0: default_num_threads()
+};
+
+// What `score` runs on this machine.
+struct KernelPlan {
+  std::string isa;
+  std::string kernel;
+  std::string precision;  // the one that is computed, which may be better than the one asked for
+  std::int64_t tile = 0;  // windows per tile
+  int threads = 0;
+};
+
+// A float32 tensor by name, row-major.
+struct Tensor {
+  std::vector<std::int64_t> shape;
+  std::vector<float> data;
+};
+using TensorMap = std::map<std::string, Tensor>;
+
+// The content of a model file: the JSON text of its metadata and its tensors.
+struct ModelFile {
+  std::string metadata;
+  TensorMap tensors;
+};
+// Throws IoError if the file cannot be read, std::invalid_argument if it is damaged.
+ModelFile read_model_file(const std::string& path);
+
+class SequenceModel {
+ public:
+  // metadata: the JSON text kept in the file under "slidecell". Throws std::invalid_argument.
+  SequenceModel(const std::string& metadata, const TensorMap& tensors);
+  static SequenceModel load(const std::string& path);
+  ~SequenceModel();
+  SequenceModel(SequenceModel&&) noexcept;
+  SequenceModel& operator=(SequenceModel&&) noexcept;
+
+  std::int64_t input_size() const;
+  std::int64_t window() const;
+  std::int64_t horizon() const;      // 0: autoencoder
+  std::int64_t num_targets() const;  // features that the head predicts per row
+  std::int64_t code_size() const;    // length of `encode`'s rows
+
+  // out: float32 [S] or, with per_feature, [S, num_targets]; offsets [G+1], empty: one entity.
+  void score(const SeriesView& series, Span<const std::int64_t> offsets, float* out,
+             const ScoreOptions& options = {}) const;
+  // out: [windows, horizon or window, num_targets], in raw units, for the windows of `plan`.
+  void predict(const SeriesView& series, const WindowPlan& plan, float* out,
+               int num_threads = 0) const;
+  // out: [windows, code_size].
+  void encode(const SeriesView& series, const WindowPlan& plan, float* out,
+              int num_threads = 0) const;
+
+  KernelPlan plan(Precision precision = Precision::highest, int num_threads = 0) const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<const Impl> impl_;
+};
+
+}  // namespace slidecell

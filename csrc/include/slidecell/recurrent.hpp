@@ -1,0 +1,44 @@
+// LSTM and GRU over whole sequences (forward) or one step at a time (step).
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "slidecell/layer.hpp"
+#include "slidecell/span.hpp"
+
+namespace slidecell {
+
+class Stack;
+
+// A stack of recurrent layers. Immutable; weights are copied in, packed once per ISA on first
+// use, and shared between threads without locks.
+class Recurrent {
+ public:
+  // Throws std::invalid_argument on shapes that do not fit or weights that are not finite.
+  Recurrent(std::vector<LayerSpec> specs, const std::vector<LayerWeights>& weights);
+  ~Recurrent();
+  Recurrent(Recurrent&&) noexcept;
+  Recurrent& operator=(Recurrent&&) noexcept;
+
+  const std::vector<LayerSpec>& specs() const;
+
+  // x [N,T,I] -> out [N,T,D*H], h_n and c_n [L*D,N,H] (c_n: LSTM only, may be null).
+  // h0, c0 [L*D,N,H] or null (zeros). lengths [N] in 0..T or empty (all T): out is zero from
+  // lengths[n] on, and h_n, c_n are those of the last valid step.
+  // With proj_size P, h is [.., P] and c [.., H].
+  void forward(const float* x, std::int64_t N, std::int64_t T, const float* h0, const float* c0,
+               Span<const std::int64_t> lengths, float* out, float* h_n, float* c_n,
+               int num_threads = 0) const;
+
+  // One step of every layer: x [N,I], h [L,N,H] and c [L,N,H] are read, h_out and c_out written
+  // (may be the same buffers as h and c). Unidirectional only.
+  void step(const float* x, std::int64_t N, const float* h, const float* c, float* h_out,
+            float* c_out) const;
+
+ private:
+  std::unique_ptr<const Stack> stack_;
+};
+
+}  // namespace slidecell

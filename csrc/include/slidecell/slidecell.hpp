@@ -1,0 +1,9 @@
+// Everything public.
+#pragma once
+
+#include "slidecell/cpu.hpp"
+#include "slidecell/error.hpp"
+#include "slidecell/model.hpp"
+#include "slidecell/recurrent.hpp"
+#include "slidecell/series.hpp"
+#include "slidecell/windows.hpp"
