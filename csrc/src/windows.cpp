@@ -1,0 +1,118 @@
+#include "slidecell/windows.hpp"
+
+#include <algorithm>
+#include <functional>
+#include <limits>
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+#include "rows.h"
+#include "slidecell/cpu.hpp"
+
+namespace slidecell {
+namespace {
+
+// Below this much output a thread costs more to wake than it saves.
+constexpr std::int64_t kMinFloatsPerThread = std::int64_t{1} << 14;
+
+void check_offsets(const std::vector<std::int64_t>& offsets) {
+  if (offsets.size() < 2) {
+    throw std::invalid_argument("offsets: expected at least two numbers (0 and the end), got " +
+                                std::to_string(offsets.size()));
+  }
+  if (offsets.front() != 0) {
+    throw std::invalid_argument("offsets: expected 0 first, got " +
+                                std::to_string(offsets.front()));
+  }
+  const auto drop = std::adjacent_find(offsets.begin(), offsets.end(), std::greater<>());
+  if (drop != offsets.end()) {
+    throw std::invalid_argument("offsets: expected numbers that never decrease, got " +
+                                std::to_string(drop[0]) + " then " + std::to_string(drop[1]) +
+                                " at position " + std::to_string(drop - offsets.begin() + 1));
+  }
+}
+
+void check_at_least(const char* name, std::int64_t value, std::int64_t least) {
+  if (value < least) {
+    throw std::invalid_argument(std::string(name) + ": expected at least " + std::to_string(least) +
+                                ", got " + std::to_string(value));
+  }
+}
+
+}  // namespace
+
+WindowPlan::WindowPlan(std::vector<std::int64_t> offsets, std::int64_t window, std::int64_t horizon,
+                       std::int64_t stride)
+    : offsets_(std::move(offsets)), window_(window), horizon_(horizon), stride_(stride) {
+  check_offsets(offsets_);
+  check_at_least("window", window, 1);
+  check_at_least("horizon", horizon, 0);
+  check_at_least("stride", stride, 1);
+  if (horizon > std::numeric_limits<std::int64_t>::max() - window) {
+    throw std::invalid_argument("horizon: window + horizon exceeds 64 bits, got " +
+                                std::to_string(horizon));
+  }
+  const std::int64_t span = window + horizon;
+  // An entity has at most as many windows as rows, so this sum stays below offsets.back().
+  first_window_.reserve(offsets_.size());
+  first_window_.push_back(0);
+  for (std::size_t g = 0; g + 1 < offsets_.size(); ++g) {
+    const std::int64_t n = offsets_[g + 1] - offsets_[g];
+    first_window_.push_back(first_window_.back() + (n < span ? 0 : (n - span) / stride + 1));
+  }
+}
+
+std::int64_t WindowPlan::entity_of(std::int64_t index) const {
+  // The last entity that begins at or before `index`: entities without windows lie before it.
+  const auto next = std::upper_bound(first_window_.begin(), first_window_.end(), index);
+  return next - first_window_.begin() - 1;
+}
+
+std::int64_t WindowPlan::start(std::int64_t index) const {
+  const auto g = static_cast<std::size_t>(entity_of(index));
+  return offsets_[g] + (index - first_window_[g]) * stride_;
+}
+
+void WindowPlan::gather(const SeriesView& series, Span<const std::int64_t> indices, float* x,
+                        float* y, int num_threads) const {
+  if (series.rows != num_rows()) {
+    throw std::invalid_argument("series: expected " + std::to_string(num_rows()) +
+                                " rows (where offsets end), got " + std::to_string(series.rows));
+  }
+  check_at_least("num_threads", num_threads, 0);
+  for (const std::int64_t index : indices) {
+    if (index < 0 || index >= size()) {
+      throw std::out_of_range("indices: expected windows 0 <= index < " + std::to_string(size()) +
+                              ", got " + std::to_string(index));
+    }
+  }
+  const auto n = static_cast<std::int64_t>(indices.size());
+  const std::int64_t cols = series.cols;
+  const std::int64_t targets = y != nullptr ? horizon_ : 0;  // rows of y per window
+  if (num_threads == 0) num_threads = default_num_threads();
+  const std::int64_t useful = n * (window_ + targets) * cols / kMinFloatsPerThread + 1;
+  const int threads = static_cast<int>(std::min<std::int64_t>(num_threads, useful));
+  // Neighbouring indices mostly share their entity: a thread looks at its last one before it
+  // searches. Nothing in the loop throws or allocates.
+  std::size_t g = 0;
+#ifdef _OPENMP
+#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1) firstprivate(g)
+#else
+  (void)threads;
+#endif
+  for (std::int64_t i = 0; i < n; ++i) {
+    const std::int64_t index = indices[static_cast<std::size_t>(i)];
+    if (index < first_window_[g] || index >= first_window_[g + 1]) {
+      g = static_cast<std::size_t>(entity_of(index));
+    }
+    const std::int64_t first = offsets_[g] + (index - first_window_[g]) * stride_;
+    copy_rows(series, first, window_, nullptr, x + i * window_ * cols, cols, 1, nullptr);
+    if (targets > 0) {
+      copy_rows(series, first + window_, targets, nullptr, y + i * targets * cols, cols, 1,
+                nullptr);
+    }
+  }
+}
+
+}  // namespace slidecell
