@@ -41,7 +41,8 @@ def _choice(name: str, value: str, choices: tuple[str, ...]) -> str:
 def _float_array(name: str, value: npt.ArrayLike) -> Floats:
     """Copy a numpy array or a torch tensor of real numbers as float32."""
     if hasattr(value, "detach"):
-        value = value.detach().cpu().numpy()
+        value = value.detach().cpu()
+        value = (value.float() if value.is_floating_point() else value).numpy()
     array = np.asarray(value)
     if array.dtype.kind not in "biuf":
         raise TypeError(f"state_dict: {name}: expected real numbers, got dtype {array.dtype}")
