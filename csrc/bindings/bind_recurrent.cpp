@@ -17,16 +17,6 @@ namespace {
 using namespace slidecell;
 using FloatArray = py::array_t<float, py::array::c_style>;
 
-std::string shape_text(const std::vector<std::int64_t>& shape) {
-  std::string text = "[";
-  for (std::size_t k = 0; k < shape.size(); ++k) {
-    text += (k == 0 ? "" : ", ") + std::to_string(shape[k]);
-  }
-  return text + "]";
-}
-
-std::vector<std::int64_t> shape_of(const py::array& a) { return {a.shape(), a.shape() + a.ndim()}; }
-
 bool is_aligned(const py::array& a) {
   return reinterpret_cast<std::uintptr_t>(a.data()) % alignof(float) == 0;
 }
