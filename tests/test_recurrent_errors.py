@@ -130,7 +130,7 @@ STATE = np.zeros((1, 4, 5), np.float32)
         ((X,), {"lengths": [1, 2, 3]}, ValueError, "lengths: expected [4] integers in 0..6"),
         ((X,), {"lengths": [1, 2, 3, 7]}, ValueError, "integers in 0..6, got 7"),
         ((X,), {"lengths": [1, 2, 3, -1]}, ValueError, "integers in 0..6, got -1"),
-        ((X,), {"lengths": [1.0, 2, 3, 4]}, ValueError, "lengths: expected [4] integers"),
+        ((X,), {"lengths": [1.0, 2, 3, 4]}, TypeError, "lengths: expected [N] integers, got dtype"),
         ((X,), {"num_threads": 0}, ValueError, "num_threads: expected at least 1, got 0"),
     ],
 )  # fmt: skip

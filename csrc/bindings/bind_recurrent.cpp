@@ -27,12 +27,7 @@ FloatArray float_array(py::handle value, const char* name) {
     auto same = py::reinterpret_borrow<FloatArray>(value);
     return is_aligned(same) ? same : FloatArray(same.attr("copy")());
   }
-  const py::array any = py::module_::import("numpy").attr("asarray")(value);
-  if (std::string("biuf").find(any.dtype().kind()) == std::string::npos) {
-    throw py::type_error(std::string(name) + ": expected real numbers, got dtype " +
-                         py::str(any.dtype()).cast<std::string>());
-  }
-  return any.attr("astype")("float32", py::arg("order") = "C");
+  return real_array(value, name).attr("astype")("float32", py::arg("order") = "C");
 }
 
 template <std::size_t R>
@@ -97,10 +92,7 @@ class Binding {
       throw std::invalid_argument("x: expected [N, T, " + std::to_string(I_) + "] (input_size=" +
                                   std::to_string(I_) + "), got " + shape_text(shape_of(x)));
     }
-    if (num_threads && *num_threads < 1) {
-      throw std::invalid_argument("num_threads: expected at least 1, got " +
-                                  std::to_string(*num_threads));
-    }
+    const int threads = thread_count(num_threads);
     const std::int64_t N = x.shape(0), T = x.shape(1);
     std::optional<FloatArray> h0, c0;
     if (!state.is_none()) {
@@ -125,8 +117,7 @@ class Binding {
     float* c_data = c_n ? c_n->mutable_data() : nullptr;
     {
       py::gil_scoped_release release;
-      core_.forward(x_data, N, T, h0_data, c0_data, lengths, out_data, h_data, c_data,
-                    num_threads.value_or(0));
+      core_.forward(x_data, N, T, h0_data, c0_data, lengths, out_data, h_data, c_data, threads);
     }
     if (!lstm_) return py::make_tuple(out, h_n);
     return py::make_tuple(out, py::make_tuple(h_n, *c_n));
@@ -210,20 +201,13 @@ class Binding {
 
   static std::vector<std::int64_t> lengths_of(py::handle value, std::int64_t N, std::int64_t T) {
     if (value.is_none()) return {};
-    const py::array given = py::module_::import("numpy").attr("asarray")(value);
+    const py::array_t<std::int64_t> given = integer_array(value, "lengths", "[N]");
     const std::string expected = "lengths: expected [" + std::to_string(N) + "] integers in 0.." +
                                  std::to_string(T) + ", got ";
-    // An empty list has numpy's default dtype, float64.
-    if (given.size() != 0 && given.dtype().kind() != 'i' && given.dtype().kind() != 'u') {
-      throw std::invalid_argument(expected + "dtype " + py::str(given.dtype()).cast<std::string>());
-    }
-    if (given.ndim() != 1 || given.shape(0) != N) {
-      throw std::invalid_argument(expected + shape_text(shape_of(given)));
-    }
-    const py::array_t<std::int64_t, py::array::forcecast> ints(given);
+    if (given.size() != N) throw std::invalid_argument(expected + shape_text(shape_of(given)));
     std::vector<std::int64_t> lengths(static_cast<std::size_t>(N));
     for (std::int64_t n = 0; n < N; ++n) {
-      const std::int64_t length = ints.at(n);
+      const std::int64_t length = given.at(n);
       if (length < 0 || length > T) throw std::invalid_argument(expected + std::to_string(length));
       lengths[static_cast<std::size_t>(n)] = length;
     }
