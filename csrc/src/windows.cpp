@@ -7,8 +7,8 @@
 #include <string>
 #include <utility>
 
+#include "cpu.h"
 #include "rows.h"
-#include "slidecell/cpu.hpp"
 
 namespace slidecell {
 namespace {
@@ -17,13 +17,9 @@ namespace {
 constexpr std::int64_t kMinFloatsPerThread = std::int64_t{1} << 14;
 
 void check_offsets(const std::vector<std::int64_t>& offsets) {
-  if (offsets.size() < 2) {
-    throw std::invalid_argument("offsets: expected at least two numbers (0 and the end), got " +
-                                std::to_string(offsets.size()));
-  }
-  if (offsets.front() != 0) {
+  if (offsets.empty() || offsets.front() != 0) {
     throw std::invalid_argument("offsets: expected 0 first, got " +
-                                std::to_string(offsets.front()));
+                                (offsets.empty() ? "none" : std::to_string(offsets.front())));
   }
   const auto drop = std::adjacent_find(offsets.begin(), offsets.end(), std::greater<>());
   if (drop != offsets.end()) {
@@ -80,7 +76,7 @@ void WindowPlan::gather(const SeriesView& series, Span<const std::int64_t> indic
     throw std::invalid_argument("series: expected " + std::to_string(num_rows()) +
                                 " rows (where offsets end), got " + std::to_string(series.rows));
   }
-  check_at_least("num_threads", num_threads, 0);
+  const int allowed = resolve_threads(num_threads);
   for (const std::int64_t index : indices) {
     if (index < 0 || index >= size()) {
       throw std::out_of_range("indices: expected windows 0 <= index < " + std::to_string(size()) +
@@ -90,16 +86,15 @@ void WindowPlan::gather(const SeriesView& series, Span<const std::int64_t> indic
   const auto n = static_cast<std::int64_t>(indices.size());
   const std::int64_t cols = series.cols;
   const std::int64_t targets = y != nullptr ? horizon_ : 0;  // rows of y per window
-  if (num_threads == 0) num_threads = default_num_threads();
   const std::int64_t useful = n * (window_ + targets) * cols / kMinFloatsPerThread + 1;
-  const int threads = static_cast<int>(std::min<std::int64_t>(num_threads, useful));
+  const int threads = static_cast<int>(std::min<std::int64_t>(allowed, useful));
+  if (threads > 1) note_parallel_region();
   // Neighbouring indices mostly share their entity: a thread looks at its last one before it
-  // searches. Nothing in the loop throws or allocates.
+  // searches. Nothing in the loop throws or allocates. Denormals stay as they are, because a window
+  // is the series' own values: parallel_for would flush them.
   std::size_t g = 0;
 #ifdef _OPENMP
 #pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1) firstprivate(g)
-#else
-  (void)threads;
 #endif
   for (std::int64_t i = 0; i < n; ++i) {
     const std::int64_t index = indices[static_cast<std::size_t>(i)];

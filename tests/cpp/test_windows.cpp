@@ -32,7 +32,7 @@ std::vector<std::int64_t> naive_starts(const std::vector<std::int64_t>& offsets,
 
 void test_arithmetic() {
   const std::vector<std::vector<std::int64_t>> cases = {
-      {0, 0}, {0, 1}, {0, 12, 15, 20}, {0, 0, 0, 5, 5, 6, 30, 30}, {0, 1, 2, 3, 4}, {0, 100}};
+      {0}, {0, 0}, {0, 1}, {0, 12, 15, 20}, {0, 0, 0, 5, 5, 6, 30, 30}, {0, 1, 2, 3, 4}, {0, 100}};
   for (const auto& offsets : cases) {
     for (std::int64_t window : {1, 2, 3, 7}) {
       for (std::int64_t horizon : {0, 1, 4}) {
@@ -62,8 +62,7 @@ void test_extremes() {
 void test_refusals() {
   using Offsets = std::vector<std::int64_t>;
   CHECK_THROWS(WindowPlan(Offsets{}, 1, 0), std::invalid_argument,
-               "offsets: expected at least two");
-  CHECK_THROWS(WindowPlan(Offsets{0}, 1, 0), std::invalid_argument, "got 1");
+               "offsets: expected 0 first, got none");
   CHECK_THROWS(WindowPlan(Offsets{1, 5}, 1, 0), std::invalid_argument,
                "offsets: expected 0 first, got 1");
   CHECK_THROWS(WindowPlan(Offsets{0, 5, 3}, 1, 0), std::invalid_argument,
@@ -110,7 +109,7 @@ void test_gather() {
   CHECK_THROWS(plan.gather(SeriesView(series.data(), kRows - 1, kCols), indices, x.data(), nullptr),
                std::invalid_argument, "series: expected 3000 rows (where offsets end), got 2999");
   CHECK_THROWS(plan.gather(view, {}, x.data(), nullptr, -1), std::invalid_argument,
-               "num_threads: expected at least 0, got -1");
+               "num_threads: expected");
 }
 
 template <class T>
