@@ -1,0 +1,29 @@
+"""Torch modules that the compiled core can run, and one function that trains them.
+
+Torch is imported here and in ``from_torch`` only: ``import slidecell`` does without it.
+"""
+
+from __future__ import annotations
+
+try:
+    import torch  # noqa: F401
+except ModuleNotFoundError as error:
+    if error.name != "torch":
+        raise
+    raise ImportError("slidecell.training needs torch: pip install 'slidecell[train]'") from error
+
+from slidecell.training.cells import recurrent_layer
+from slidecell.training.history import History, TrainingInterrupted
+from slidecell.training.loop import fit
+from slidecell.training.modules import Autoencoder, Forecaster
+from slidecell.training.seeds import seeded
+
+__all__ = [
+    "Autoencoder",
+    "Forecaster",
+    "History",
+    "TrainingInterrupted",
+    "fit",
+    "recurrent_layer",
+    "seeded",
+]
