@@ -1,0 +1,162 @@
+"""Where one entity ends and the next begins, from a column of keys and one of times."""
+
+from __future__ import annotations
+
+import datetime
+import numbers
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Ints: TypeAlias = npt.NDArray[np.int64]
+Gap: TypeAlias = float | datetime.timedelta | np.timedelta64
+
+
+def entity_offsets(
+    keys: npt.ArrayLike,
+    time: npt.ArrayLike | None = None,
+    max_gap: Gap | None = None,
+) -> Ints:
+    """Offsets of the runs of equal keys: where one entity ends and the next begins.
+
+    Parameters
+    ----------
+    keys : array_like, [S]
+        The entity of each row: text, numbers or any objects that can be hashed. Equal keys must be
+        contiguous, in any order; none may be missing.
+    time : array_like of numbers or datetime64, [S], optional
+        Must not decrease within an entity.
+    max_gap : number or timedelta, optional
+        Two rows of an entity that lie further apart in time than this begin a new segment.
+
+    Returns
+    -------
+    int64 array [G+1]
+        Starts at 0 and ends at S; segment g owns rows `offsets[g]:offsets[g+1]`.
+
+    Raises
+    ------
+    ValueError
+        If a key or a time is missing, a key returns after another one, or time runs backwards.
+
+    Examples
+    --------
+    >>> import slidecell as sc
+    >>> sc.entity_offsets(["b", "b", "a", "a", "a"])
+    array([0, 2, 5])
+    >>> sc.entity_offsets(["b", "b", "a", "a", "a"], time=[0, 1, 0, 1, 9], max_gap=2)
+    array([0, 2, 4, 5])
+    """
+    rows = _checked_keys(keys)
+    same = np.asarray(rows[1:] == rows[:-1], dtype=bool)  # [S-1]: row i+1 goes on where row i was
+    _refuse_returning(rows, _run_starts(same, len(rows)))
+    if time is not None:
+        same &= ~_gaps(_checked_times(time, len(rows)), same, max_gap)
+    elif max_gap is not None:
+        raise ValueError("max_gap: expected `time` beside it, got none")
+    return np.append(_run_starts(same, len(rows)), len(rows)).astype(np.int64)
+
+
+def _run_starts(same: npt.NDArray[np.bool_], S: int) -> Ints:
+    """First row of each run, `same` [S-1] being True where a row goes on: none if S is 0."""
+    return np.concatenate((np.arange(min(S, 1)), np.flatnonzero(~same) + 1))
+
+
+def _is_missing(key: object) -> bool:
+    """Whether a key is None, NaN or NaT (which differ from themselves), or pandas' NA."""
+    try:
+        return key is None or bool(key != key)  # noqa: PLR0124
+    except TypeError:  # NA has no truth value
+        return True
+
+
+def _checked_keys(keys: npt.ArrayLike) -> npt.NDArray[Any]:
+    """Take keys as an array [S] in which no key is missing."""
+    # A list of text and NaN would become text, "nan", and 1 and "1" the same key: hence objects.
+    rows = np.asarray(keys) if hasattr(keys, "__array__") else np.asarray(keys, dtype=object)
+    if rows.ndim != 1:
+        raise ValueError(f"keys: expected [S], got {list(rows.shape)}")
+    if rows.dtype == object:
+        missing = np.fromiter(map(_is_missing, rows), bool, len(rows))
+    else:
+        missing = np.asarray(rows != rows, dtype=bool)  # noqa: PLR0124
+    if missing.any():
+        raise ValueError(f"keys: expected a key in every row, got none in row {missing.argmax()}")
+    return rows
+
+
+def _refuse_returning(keys: npt.NDArray[Any], starts: Ints) -> None:
+    """Refuse keys [S] of which one begins two runs; `starts` has the first rows of the runs."""
+    runs = keys[starts].tolist()
+    if len(set(runs)) == len(runs):
+        return
+    seen: set[object] = set()
+    for key, row in zip(runs, starts, strict=True):
+        if key in seen:
+            raise ValueError(
+                f"keys: expected equal keys in one run, got {keys[row]!s} again in row {row}; "
+                "sort the rows by key, stably"
+            )
+        seen.add(key)
+
+
+def _checked_times(time: npt.ArrayLike, S: int) -> npt.NDArray[Any]:
+    """Take times [S], all finite, in a type wide enough for their differences."""
+    times = np.asarray(time)
+    if times.shape != (S,):
+        raise ValueError(f"time: expected [{S}] (rows of keys), got {list(times.shape)}")
+    kind = times.dtype.kind
+    if kind not in "iufmM":
+        raise TypeError(f"time: expected numbers or datetime64, got dtype {times.dtype}")
+    missing = ~np.isfinite(times)
+    if missing.any():
+        row = missing.argmax()
+        raise ValueError(f"time: expected a time in every row, got {times[row]!s} in row {row}")
+    return times.astype({"i": np.int64, "u": np.uint64, "f": np.float64}.get(kind, times.dtype))
+
+
+def _gaps(
+    times: npt.NDArray[Any], same: npt.NDArray[np.bool_], max_gap: Gap | None
+) -> npt.NDArray[np.bool_]:
+    """Where row i+1 lies further than `max_gap` after row i, bool [S-1].
+
+    Looked at only within an entity (`same`), where time must not decrease.
+    """
+    backwards = same & (times[1:] < times[:-1])
+    if backwards.any():
+        row = int(backwards.argmax()) + 1
+        raise ValueError(
+            f"time: expected times that do not decrease within an entity, got {times[row]!s} in "
+            f"row {row} after {times[row - 1]!s}"
+        )
+    if max_gap is None:
+        return np.zeros(same.shape, dtype=bool)
+    limit = _checked_gap(max_gap, times.dtype)
+    with np.errstate(over="ignore"):
+        step = times[1:] - times[:-1]
+    # Between int64's ends a difference needs all 64 bits; it is not negative.
+    if times.dtype.kind == "i":
+        step = step.view(np.uint64)
+    return np.asarray(step > limit, dtype=bool)
+
+
+def _checked_gap(max_gap: Gap, dtype: np.dtype[Any]) -> float | np.timedelta64:
+    """`max_gap` in a type that compares with differences of times of this dtype."""
+    limit: Any = max_gap
+    if isinstance(limit, datetime.timedelta):
+        # pandas' own kind is exact to the nanosecond, the standard library's to the microsecond.
+        exact = getattr(limit, "to_timedelta64", None)
+        limit = exact() if exact else np.timedelta64(limit)
+    wants_duration = dtype.kind in "mM"
+    is_duration = isinstance(limit, np.timedelta64)
+    if is_duration != wants_duration or not (is_duration or isinstance(max_gap, numbers.Real)):
+        raise TypeError(
+            f"max_gap: expected a {'timedelta' if wants_duration else 'number'} "
+            f"(time is {dtype}), got {type(max_gap).__name__}"
+        )
+    # "not >=" rather than "<": NaN and NaT compare with nothing.
+    if not limit >= (np.timedelta64(0) if is_duration else 0):
+        raise ValueError(f"max_gap: expected at least 0, got {max_gap}")
+    checked: float | np.timedelta64 = limit
+    return checked
