@@ -12,6 +12,9 @@ import torch
 import slidecell as sc
 from reference import gru_forward, lstm_forward
 
+# Torch warns once that its projected LSTM is the slow one.
+pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections")
+
 # (hidden_size, input_size, T, N): each of the awkward sizes in each place at least once.
 SIZES = [
     (1, 1, 1, 1), (1, 3, 100, 9), (2, 65, 9, 17), (3, 2, 2, 5), (2, 3, 7, 3), (7, 8, 9, 3),

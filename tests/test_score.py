@@ -14,6 +14,10 @@ from reference import encode_reference, predict_reference, score_reference, wind
 from score_cases import DETERMINISTIC, all_scores, assert_close, case, truth
 
 
+# Torch warns once that its projected LSTM is the slow one.
+pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections")
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_score_equals_reference(isa: str, name: str) -> None:
     metadata, tensors, series, offsets = case(name)

@@ -76,6 +76,10 @@ class Recurrent:
         self.bias = bool(bias)
         self.bidirectional = bool(bidirectional)
         self.proj_size = _size("proj_size", proj_size, 0)
+        if self.proj_size >= self.hidden_size:
+            raise ValueError(
+                f"proj_size: expected less than hidden_size={hidden_size}, got {proj_size}"
+            )
         self.activation = _choice("activation", activation, ACTIVATIONS)
         self.recurrent_activation = _choice(
             "recurrent_activation", recurrent_activation, RECURRENT_ACTIVATIONS

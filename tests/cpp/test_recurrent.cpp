@@ -100,7 +100,7 @@ std::vector<LayerSpec> random_specs(std::mt19937& rng) {
   spec.cell = pick(2) == 0 ? Cell::lstm : Cell::gru;
   spec.bidirectional = pick(3) == 0;
   spec.hidden_size = sizes[pick(sizes.size())];
-  spec.proj_size = spec.cell == Cell::lstm && pick(3) == 0 ? (spec.hidden_size + 1) / 2 : 0;
+  spec.proj_size = spec.cell == Cell::lstm && pick(3) == 0 ? spec.hidden_size / 2 : 0;
   spec.activation = static_cast<Activation>(pick(4));
   spec.recurrent_activation = static_cast<RecurrentActivation>(pick(2));
   spec.reset_after = pick(2) == 0;
@@ -202,7 +202,7 @@ int main() {
   for (const std::string& isa : available_isas()) {
     set_isa(isa);
     std::mt19937 rng(7);
-    for (int k = 0; k < 60; ++k) {
+    for (int k = 0; k < 300; ++k) {
       test_forward(rng);
       test_step_is_forward(rng);
     }
