@@ -19,6 +19,8 @@ function(add_kernel_targets library)
   foreach(isa IN LISTS SLIDECELL_ISAS)
     add_library(slidecell_kernels_${isa} OBJECT
                 ${CMAKE_CURRENT_SOURCE_DIR}/src/kernels/isa_${isa}.cpp)
+    target_include_directories(slidecell_kernels_${isa} PRIVATE
+                               ${CMAKE_CURRENT_SOURCE_DIR}/src ${CMAKE_CURRENT_SOURCE_DIR}/include)
     target_link_libraries(slidecell_kernels_${isa} PRIVATE slidecell_flags)
     target_compile_options(slidecell_kernels_${isa} PRIVATE ${SLIDECELL_FLAGS_${isa}})
     target_sources(${library} PRIVATE $<TARGET_OBJECTS:slidecell_kernels_${isa}>)

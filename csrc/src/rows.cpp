@@ -107,12 +107,18 @@ bool copy_layout(const Block& b) {
   if constexpr (std::is_floating_point_v<T>) {
     if (b.col_stride == static_cast<std::ptrdiff_t>(sizeof(T))) {
       if (b.out_col_stride != 1) return copy_block<T, Scaled, Checked, true, false>(b);
-      if constexpr (std::is_same_v<T, float> && !Scaled && !Checked) {
-        // A whole window is one run of bytes: this is what `gather` spends its time in.
-        const std::ptrdiff_t row_bytes = b.cols * static_cast<std::ptrdiff_t>(sizeof(float));
+      if constexpr (!Scaled && !Checked) {
+        // A window of adjacent rows is one long row: this is what `gather` spends its time in.
+        const std::ptrdiff_t row_bytes = b.cols * static_cast<std::ptrdiff_t>(sizeof(T));
         if (b.row_stride == row_bytes && b.out_row_stride == b.cols) {
-          std::memcpy(b.out, b.data, static_cast<std::size_t>(b.n * row_bytes));
-          return false;
+          if constexpr (std::is_same_v<T, float>) {
+            std::memcpy(b.out, b.data, static_cast<std::size_t>(b.n * row_bytes));
+            return false;
+          }
+          Block run = b;
+          run.cols = b.n * b.cols;
+          run.n = 1;
+          return copy_block<T, false, false, true, true>(run);
         }
       }
       return copy_block<T, Scaled, Checked, true, true>(b);

@@ -19,7 +19,7 @@ struct LayerSpec {
   std::int64_t hidden_size = 0;
   std::int64_t proj_size = 0;  // LSTM only; 0: no projection
   bool bidirectional = false;
-  Activation activation = Activation::tanh;                                // candidate and output
+  Activation activation = Activation::tanh;                                 // candidate and output
   RecurrentActivation recurrent_activation = RecurrentActivation::sigmoid;  // gates
   bool reset_after = true;  // GRU only: reset gate after (torch, cuDNN) or before the product
 

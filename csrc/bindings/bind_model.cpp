@@ -1,0 +1,148 @@
+// _core.SequenceModel: scores, predictions and codes of numpy arrays.
+#include <utility>
+
+#include "bindings.h"
+#include "slidecell/model.hpp"
+
+namespace {
+
+using slidecell::Aggregate;
+using slidecell::Precision;
+using slidecell::Reduction;
+using slidecell::SequenceModel;
+using slidecell::Tensor;
+using slidecell::TensorMap;
+using slidecell::WindowPlan;
+
+template <class Enum>
+using Choices = std::vector<std::pair<const char*, Enum>>;
+
+template <class Enum>
+Enum choose(const char* argument, const std::string& value, const Choices<Enum>& choices) {
+  std::string names;
+  for (const auto& [name, choice] : choices) {
+    if (value == name) return choice;
+    names += (names.empty() ? "'" : ", '") + std::string(name) + "'";
+  }
+  throw py::value_error(std::string(argument) + ": expected one of " + names + ", got '" + value +
+                        "'");
+}
+
+Precision precision_of(const std::string& value) {
+  return choose<Precision>(
+      "precision", value,
+      {{"highest", Precision::highest}, {"high", Precision::high}, {"medium", Precision::medium}});
+}
+Reduction reduction_of(const std::string& value) {
+  return choose<Reduction>(
+      "reduction", value,
+      {{"mse", Reduction::mse}, {"mae", Reduction::mae}, {"mahalanobis", Reduction::mahalanobis}});
+}
+Aggregate aggregate_of(const std::string& value) {
+  return choose<Aggregate>(
+      "aggregate", value,
+      {{"window", Aggregate::window}, {"last", Aggregate::last}, {"mean", Aggregate::mean}});
+}
+
+SequenceModel make_model(const std::string& metadata, const py::dict& tensors) {
+  TensorMap map;
+  for (const auto& [key, value] : tensors) {
+    const auto array =
+        py::cast<py::array_t<float, py::array::c_style | py::array::forcecast>>(value);
+    map[py::cast<std::string>(key)] =
+        Tensor{shape_of(array), {array.data(), array.data() + array.size()}};
+  }
+  return SequenceModel(metadata, map);
+}
+
+py::array_t<float> score(const SequenceModel& model, py::handle series, py::handle offsets,
+                         const std::string& precision, const std::string& reduction,
+                         const std::string& aggregate, bool per_feature, std::int64_t stride,
+                         std::optional<int> num_threads, py::handle out) {
+  const py::array rows = real_array(series, "series");
+  const slidecell::SeriesView view = series_view(rows, "series");
+  const std::vector<std::int64_t> bounds = offsets_from(offsets, view.rows);
+  const slidecell::ScoreOptions options{precision_of(precision),
+                                        reduction_of(reduction),
+                                        aggregate_of(aggregate),
+                                        per_feature,
+                                        stride,
+                                        thread_count(num_threads)};
+  std::vector<std::int64_t> shape{view.rows};
+  if (per_feature) shape.push_back(model.num_targets());
+  py::array_t<float> result = output_array(out, shape, rows);
+  float* const data = result.mutable_data();
+  {
+    py::gil_scoped_release release;
+    model.score(view, bounds, data, options);
+  }
+  return result;
+}
+
+WindowPlan plan_of(const SequenceModel& model, py::handle offsets, std::int64_t rows) {
+  return WindowPlan(offsets_from(offsets, rows), model.window(), model.horizon());
+}
+
+py::array_t<float> predict(const SequenceModel& model, py::handle series, py::handle offsets,
+                           std::optional<int> num_threads) {
+  const py::array rows = real_array(series, "series");
+  const slidecell::SeriesView view = series_view(rows, "series");
+  const WindowPlan plan = plan_of(model, offsets, view.rows);
+  const int threads = thread_count(num_threads);
+  const std::int64_t steps = model.horizon() > 0 ? model.horizon() : model.window();
+  py::array_t<float> result =
+      output_array(py::none(), {plan.size(), steps, model.num_targets()}, rows);
+  float* const data = result.mutable_data();
+  {
+    py::gil_scoped_release release;
+    model.predict(view, plan, data, threads);
+  }
+  return result;
+}
+
+py::array_t<float> encode(const SequenceModel& model, py::handle series, py::handle offsets,
+                          std::optional<int> num_threads) {
+  const py::array rows = real_array(series, "series");
+  const slidecell::SeriesView view = series_view(rows, "series");
+  const WindowPlan plan = plan_of(model, offsets, view.rows);
+  const int threads = thread_count(num_threads);
+  py::array_t<float> result = output_array(py::none(), {plan.size(), model.code_size()}, rows);
+  float* const data = result.mutable_data();
+  {
+    py::gil_scoped_release release;
+    model.encode(view, plan, data, threads);
+  }
+  return result;
+}
+
+py::dict plan(const SequenceModel& model, const std::string& precision,
+              std::optional<int> num_threads) {
+  const slidecell::KernelPlan plan = model.plan(precision_of(precision), thread_count(num_threads));
+  py::dict result;
+  result["isa"] = plan.isa;
+  result["kernel"] = plan.kernel;
+  result["precision"] = plan.precision;
+  result["tile"] = plan.tile;
+  result["threads"] = plan.threads;
+  return result;
+}
+
+}  // namespace
+
+void bind_model(py::module_& m) {
+  py::class_<SequenceModel>(m, "SequenceModel")
+      .def(py::init(&make_model), py::arg("metadata"), py::arg("tensors"))
+      .def_property_readonly("input_size", &SequenceModel::input_size)
+      .def_property_readonly("window", &SequenceModel::window)
+      .def_property_readonly("horizon", &SequenceModel::horizon)
+      .def_property_readonly("num_targets", &SequenceModel::num_targets)
+      .def_property_readonly("code_size", &SequenceModel::code_size)
+      .def("score", &score, py::arg("series"), py::arg("offsets"), py::kw_only(),
+           py::arg("precision"), py::arg("reduction"), py::arg("aggregate"), py::arg("per_feature"),
+           py::arg("stride"), py::arg("num_threads"), py::arg("out"))
+      .def("predict", &predict, py::arg("series"), py::arg("offsets"), py::kw_only(),
+           py::arg("num_threads"))
+      .def("encode", &encode, py::arg("series"), py::arg("offsets"), py::kw_only(),
+           py::arg("num_threads"))
+      .def("plan", &plan, py::arg("precision"), py::kw_only(), py::arg("num_threads"));
+}

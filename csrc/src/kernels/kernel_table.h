@@ -1,0 +1,118 @@
+// The kernels of one instruction set, as plain functions. Everything above this table is ordinary
+// C++; everything below it is compiled once per ISA.
+//
+// Two orientations compute the same numbers, bit for bit:
+//   columns: SIMD lanes are windows (or batch rows). A value is [size][stride] floats, one column
+//            per window; kernels work on `vectors` groups of `lanes` columns.
+//   rows:    SIMD lanes are hidden units, for one window at a time. A value is [size] floats.
+//
+// The order of every sum is fixed, one chain of fused multiply-adds per output:
+//   gate = (sum over k ascending of W_hh[k] h[k], from 0) + (b + sum over i ascending of W_ih[i]
+//   x[i])
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "slidecell/layer.hpp"
+
+namespace slidecell {
+
+// out[r][col] = b[r] + sum over k of W[r][k] x[k][col]
+struct ProjectColumns {
+  const float* w;  // packed by pack_project_columns
+  std::int64_t rows, depth;
+  const float* x;  // [depth][x_stride]
+  std::ptrdiff_t x_stride;
+  float* out;  // [rows][out_stride]
+  std::ptrdiff_t out_stride;
+  std::int64_t vectors;
+};
+
+// One time step of one direction of one layer, for `vectors` groups of `lanes` columns.
+struct StepColumns {
+  const float* w;       // packed recurrent weights [blocks][K][rows of a block]
+  const float* w_new;   // GRU, reset before: packed weights of the candidate
+  const float* b_hn;    // GRU, reset after: [H], zeros where the layer has no bias
+  std::int64_t hidden;  // H
+  std::int64_t state;   // K: size of h, H or the projection's P
+  std::int64_t vectors;
+  const float* p;  // projected input, [H*G][p_stride] in the order (unit, gate)
+  std::ptrdiff_t p_stride;
+  const std::int32_t* p_col;  // [vectors] first column of each group in p
+  const float* h;             // [K][stride]; null: h and c are zero
+  float* c;                   // [H][stride] LSTM: read (unless h is null) and written
+  float* h_out;               // [H][stride], not h
+  float* scratch;             // GRU, reset before: [2H][stride]
+  std::ptrdiff_t stride;
+  Activation activation;
+  RecurrentActivation recurrent_activation;
+};
+
+// acc[r][col] += error(r, col)^2 or |error(r, col)|, r ascending, where
+// error(r, col) = pred[r][col] - truth[truth_row[r]][truth_col[v] + lane].
+struct ErrorColumns {
+  const float* pred;  // [rows][stride]
+  std::int64_t rows;
+  std::int64_t vectors;
+  const float* truth;  // [F][truth_stride]; null: truth is zero
+  std::ptrdiff_t truth_stride;
+  const std::int32_t* truth_row;  // [rows]
+  const std::int32_t* truth_col;  // [vectors]
+  float* acc;                     // [rows][acc_stride]; acc_stride 0: one sum over all rows
+  std::ptrdiff_t acc_stride;
+  std::ptrdiff_t stride;
+};
+
+// out [ceil(rows/lanes)][gates][lanes] = b + W x, for one x. `gates` rows share a unit.
+struct ProjectRow {
+  const float* w;  // packed by pack_row: [panels][1 + depth][gates][lanes]
+  std::int64_t panels, depth, gates;
+  const float* x;  // [depth]
+  float* out;      // [panels][gates][lanes]
+};
+
+struct StepRow {
+  const float* w;       // [panels][K][G][lanes] (GRU, reset before: gates r and z only)
+  const float* w_new;   // GRU, reset before: [panels][K][1][lanes]
+  const float* b_hn;    // GRU, reset after: [panels][lanes]
+  std::int64_t hidden;  // H
+  std::int64_t state;   // K
+  const float* p;       // [panels][G][lanes]
+  const float* h;       // [K]; null: h and c are zero
+  float* c;             // [H] LSTM
+  float* h_out;         // [H], not h
+  float* scratch;       // GRU, reset before: [2*panels*lanes]
+  Activation activation;
+  RecurrentActivation recurrent_activation;
+};
+
+// Column weights are packed in blocks of units*4 (LSTM, and plain rows for `project`) or units*3
+// (GRU) rows. Where a GRU's reset gate comes before the product, its r and z gates are packed in
+// blocks of 2*units units and its candidate in blocks of 4*units: 4*units rows again.
+struct KernelTable {
+  const char* isa;
+  std::int64_t lanes;
+  std::int64_t units;        // hidden units (x 4 gates) per block of packed column weights
+  std::int64_t vector_step;  // groups of columns that a kernel holds in registers at once
+
+  void (*project)(const ProjectColumns&);
+  void (*lstm_step)(const StepColumns&);
+  void (*gru_step)(const StepColumns&);
+  void (*gru_step_reset_before)(const StepColumns&);
+  void (*add_squared_error)(const ErrorColumns&);
+  void (*add_absolute_error)(const ErrorColumns&);
+  void (*subtract)(const ErrorColumns&);  // acc[r] = error(r), acc_stride must be `stride`
+
+  void (*project_row)(const ProjectRow&);
+  void (*lstm_step_row)(const StepRow&);
+  void (*gru_step_row)(const StepRow&);
+  void (*gru_step_row_reset_before)(const StepRow&);
+};
+
+const KernelTable& kernels_scalar();
+const KernelTable& kernels_avx2();
+const KernelTable& kernels_avx512();
+const KernelTable& kernels_neon();
+
+}  // namespace slidecell

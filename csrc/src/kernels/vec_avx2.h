@@ -1,0 +1,46 @@
+// Eight floats in a ymm register.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstdint>
+
+namespace {  // one private copy per translation unit: see isa_scalar.cpp
+
+struct Vec {
+  static constexpr int lanes = 8;
+  __m256 v;
+
+  Vec() = default;
+  Vec(__m256 x) : v(x) {}
+  Vec(float x) : v(_mm256_set1_ps(x)) {}
+
+  static __m256i mask(std::int64_t n) {
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n)),
+                              _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+  }
+  static Vec load(const float* p) { return _mm256_loadu_ps(p); }
+  static Vec load(const float* p, std::int64_t n) { return _mm256_maskload_ps(p, mask(n)); }
+  void store(float* p) const { _mm256_storeu_ps(p, v); }
+  void store(float* p, std::int64_t n) const { _mm256_maskstore_ps(p, mask(n), v); }
+
+  friend Vec operator+(Vec a, Vec b) { return _mm256_add_ps(a.v, b.v); }
+  friend Vec operator-(Vec a, Vec b) { return _mm256_sub_ps(a.v, b.v); }
+  friend Vec operator*(Vec a, Vec b) { return _mm256_mul_ps(a.v, b.v); }
+  friend Vec fma(Vec a, Vec b, Vec c) { return _mm256_fmadd_ps(a.v, b.v, c.v); }
+  friend Vec abs(Vec a) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a.v); }
+  // A NaN in the second operand comes through: vminps returns it.
+  friend Vec min(Vec a, Vec b) { return _mm256_min_ps(a.v, b.v); }
+  friend Vec max(Vec a, Vec b) { return _mm256_max_ps(a.v, b.v); }
+
+  // a / b. vrcpps has 12 bits only: two Newton steps would cost more than the division.
+  friend Vec quotient(Vec a, Vec b) { return _mm256_div_ps(a.v, b.v); }
+  // p * 2^n for p * 2^n in the normal range: the low bits of `biased` = n + 1.5*2^23 hold n.
+  friend Vec scale_by_power_of_two(Vec p, Vec /*n*/, Vec biased) {
+    const __m256i exponent = _mm256_slli_epi32(_mm256_castps_si256(biased.v), 23);
+    return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(p.v), exponent));
+  }
+  static constexpr bool kScaleUnderflows = false;
+};
+
+}  // namespace

@@ -1,0 +1,48 @@
+// Sixteen floats in a zmm register.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstdint>
+
+namespace {  // one private copy per translation unit: see isa_scalar.cpp
+
+struct Vec {
+  static constexpr int lanes = 16;
+  __m512 v;
+
+  Vec() = default;
+  Vec(__m512 x) : v(x) {}
+  Vec(float x) : v(_mm512_set1_ps(x)) {}
+
+  static __mmask16 mask(std::int64_t n) { return static_cast<__mmask16>((1u << n) - 1u); }
+  static Vec load(const float* p) { return _mm512_loadu_ps(p); }
+  static Vec load(const float* p, std::int64_t n) { return _mm512_maskz_loadu_ps(mask(n), p); }
+  void store(float* p) const { _mm512_storeu_ps(p, v); }
+  void store(float* p, std::int64_t n) const { _mm512_mask_storeu_ps(p, mask(n), v); }
+
+  friend Vec operator+(Vec a, Vec b) { return _mm512_add_ps(a.v, b.v); }
+  friend Vec operator-(Vec a, Vec b) { return _mm512_sub_ps(a.v, b.v); }
+  friend Vec operator*(Vec a, Vec b) { return _mm512_mul_ps(a.v, b.v); }
+  friend Vec fma(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a.v, b.v, c.v); }
+  friend Vec abs(Vec a) { return _mm512_abs_ps(a.v); }
+  // A NaN in the second operand comes through: vminps returns it.
+  friend Vec min(Vec a, Vec b) { return _mm512_min_ps(a.v, b.v); }
+  friend Vec max(Vec a, Vec b) { return _mm512_max_ps(a.v, b.v); }
+
+  // a / b. b must be finite and not zero. vrcp14ps and one Newton step are within 1 ulp of 1/b and
+  // cost 3 instructions; vdivps holds the divider for 10 to 16 cycles.
+  friend Vec quotient(Vec a, Vec b) {
+    const __m512 r = _mm512_rcp14_ps(b.v);
+    const __m512 refined = _mm512_mul_ps(r, _mm512_fnmadd_ps(b.v, r, _mm512_set1_ps(2.0f)));
+    return _mm512_mul_ps(a.v, refined);
+  }
+  // p * 2^n, n a whole number; biased = n + 1.5*2^23 serves ISAs that build 2^n from its bits.
+  // vscalefps is right for every n: it underflows to 0 and overflows to infinity.
+  friend Vec scale_by_power_of_two(Vec p, Vec n, Vec /*biased*/) {
+    return _mm512_scalef_ps(p.v, n.v);
+  }
+  static constexpr bool kScaleUnderflows = true;
+};
+
+}  // namespace

@@ -1,0 +1,44 @@
+// One float: every platform, and the check of the vector units.
+#pragma once
+
+#include <cstdint>
+
+namespace {  // one private copy per translation unit: see isa_scalar.cpp
+
+struct Vec {
+  static constexpr int lanes = 1;
+  float v;
+
+  Vec() = default;
+  Vec(float x) : v(x) {}
+
+  static Vec load(const float* p) { return *p; }
+  static Vec load(const float* p, std::int64_t) { return *p; }
+  void store(float* p) const { *p = v; }
+  void store(float* p, std::int64_t) const { *p = v; }
+
+  friend Vec operator+(Vec a, Vec b) { return a.v + b.v; }
+  friend Vec operator-(Vec a, Vec b) { return a.v - b.v; }
+  friend Vec operator*(Vec a, Vec b) { return a.v * b.v; }
+  // Two roundings: fmaf() is a library call of tens of nanoseconds where the CPU has no FMA.
+  friend Vec fma(Vec a, Vec b, Vec c) { return a.v * b.v + c.v; }
+  friend Vec abs(Vec a) { return __builtin_fabsf(a.v); }
+  // A NaN in the second operand comes through, as with vminps.
+  friend Vec min(Vec a, Vec b) { return a.v < b.v ? a.v : b.v; }
+  friend Vec max(Vec a, Vec b) { return a.v > b.v ? a.v : b.v; }
+
+  friend Vec quotient(Vec a, Vec b) { return a.v / b.v; }
+  // p * 2^n for p * 2^n in the normal range: the low bits of `biased` = n + 1.5*2^23 hold n.
+  friend Vec scale_by_power_of_two(Vec p, Vec /*n*/, Vec biased) {
+    std::uint32_t bits, exponent;
+    __builtin_memcpy(&bits, &p.v, sizeof bits);
+    __builtin_memcpy(&exponent, &biased.v, sizeof exponent);
+    bits += exponent << 23;
+    float scaled;
+    __builtin_memcpy(&scaled, &bits, sizeof scaled);
+    return scaled;
+  }
+  static constexpr bool kScaleUnderflows = false;
+};
+
+}  // namespace

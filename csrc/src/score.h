@@ -1,0 +1,25 @@
+// Scores, predictions and codes of every window, straight from the series.
+#pragma once
+
+#include <cstdint>
+
+#include "model_parts.h"
+
+namespace slidecell {
+
+// Windows per tile, in groups of `lanes`: a stated rule of the model's shape alone.
+std::int64_t tile_vectors(const KernelTable& kernels, const ModelParts& model);
+
+// out [S] or [S, T]: NaN where there is no score. Arguments are checked by the caller.
+void score_windows(const ModelParts& model, const SeriesView& series, const WindowPlan& plan,
+                   const ScoreOptions& options, float* out);
+
+// out [windows, K or W, T], raw.
+void predict_windows(const ModelParts& model, const SeriesView& series, const WindowPlan& plan,
+                     int num_threads, float* out);
+
+// out [windows, code].
+void encode_windows(const ModelParts& model, const SeriesView& series, const WindowPlan& plan,
+                    int num_threads, float* out);
+
+}  // namespace slidecell

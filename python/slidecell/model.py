@@ -1,0 +1,378 @@
+"""Trained forecasters and autoencoders that score every window of a series."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from slidecell import _core
+from slidecell.error_statistics import fit_error_statistics
+from slidecell.frames import match_features
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["SequenceModel"]
+
+Floats = npt.NDArray[np.float32]
+
+FORMAT = 1
+_DEFAULTS: dict[str, Any] = {
+    "features": None,
+    "targets": None,
+    "scaler": None,
+    "error": None,
+    "smoothing": None,
+    "threshold": None,
+    "extra": {},
+}
+
+
+class SequenceModel:
+    """A recurrent encoder, an optional decoder and a linear head, compiled for this CPU.
+
+    A forecaster (``horizon`` K >= 1) predicts the K rows after a window from the encoder's last h.
+    An autoencoder (``horizon`` 0) predicts the window itself: its decoder is fed the encoder's
+    last h at every step. A model that carries a scaler takes raw rows and predicts raw values.
+
+    Use `from_torch` or `load`; the constructor takes the parts of a model file.
+
+    Parameters
+    ----------
+    metadata : mapping
+        What the file's JSON says: ``window``, ``horizon``, ``encoder`` and ``decoder`` (one dict
+        per layer), and optionally ``features``, ``targets``, ``scaler``, ``error``, ``smoothing``,
+        ``threshold``, ``extra``.
+    tensors : mapping of str to ndarray
+        Weights by name, as torch names them: ``encoder.0.weight_ih_l0``, ..., ``head.weight``.
+
+    Raises
+    ------
+    ValueError
+        If a size, a name or a weight does not fit; the text names it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import torch
+    >>> import slidecell as sc
+    >>> from slidecell.training import Forecaster
+    >>> model = sc.SequenceModel.from_torch(Forecaster(3, 8, window=4, horizon=1))
+    >>> series = np.random.default_rng(0).random((20, 3))
+    >>> scores = model.score(series)
+    >>> scores.shape, int(np.isnan(scores).sum())
+    ((20,), 4)
+    """
+
+    def __init__(
+        self, metadata: Mapping[str, Any], tensors: Mapping[str, npt.ArrayLike]
+    ) -> None:
+        self._metadata = copy.deepcopy({"format": FORMAT, **_DEFAULTS, **metadata})
+        self._tensors = {
+            name: np.array(value, dtype=np.float32, order="C") for name, value in tensors.items()
+        }
+        self._core = _core.SequenceModel(
+            json.dumps(self._metadata, allow_nan=False), self._tensors
+        )
+
+    @classmethod
+    def from_torch(
+        cls, module: nn.Module, *, window: int | None = None, horizon: int | None = None
+    ) -> SequenceModel:
+        """Compile a torch module.
+
+        Parameters
+        ----------
+        module : torch.nn.Module
+            A `slidecell.training.Forecaster` or `Autoencoder`, or any module made of one
+            ``nn.LSTM`` or ``nn.GRU`` and one ``nn.Linear`` on its last step.
+        window : int, optional
+            W; required where the module does not tell.
+        horizon : int, optional
+            K; 1 where the module does not tell.
+
+        Returns
+        -------
+        SequenceModel
+
+        Raises
+        ------
+        ValueError
+            If the module computes something else: its answers on random windows differ from the
+            compiled model's by more than 1e-4.
+        """
+        from slidecell.training.convert import check_against, to_metadata
+
+        metadata, tensors = to_metadata(module, window=window, horizon=horizon)
+        model = cls(metadata, tensors)
+        check_against(module, model)
+        return model
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> SequenceModel:
+        """Read a model file written by `save`.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be read.
+        ValueError
+            If it is damaged; the text names the file and the place.
+        """
+        name = os.fspath(path)
+        metadata, tensors = _core.read_model_file(name)
+        try:
+            return cls(json.loads(metadata), tensors)
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{name}: {error}") from None
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the model to a ``.safetensors`` file: whole, or not at all.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written; a file of that name stays as it was.
+        """
+        from safetensors.numpy import save
+
+        data = save(self._tensors, metadata={"slidecell": json.dumps(self._metadata)})
+        target = os.path.abspath(os.fspath(path))
+        handle, temporary = tempfile.mkstemp(
+            prefix=os.path.basename(target) + ".", dir=os.path.dirname(target)
+        )
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+            os.chmod(temporary, 0o666 & ~_umask())
+            os.replace(temporary, target)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What the file's JSON says, as a copy."""
+        return copy.deepcopy(self._metadata)
+
+    @property
+    def tensors(self) -> dict[str, Floats]:
+        """The weights by name, as copies."""
+        return {name: value.copy() for name, value in self._tensors.items()}
+
+    @property
+    def input_size(self) -> int:
+        """F, features per row."""
+        return self._core.input_size
+
+    @property
+    def window(self) -> int:
+        """W, rows per window."""
+        return self._core.window
+
+    @property
+    def horizon(self) -> int:
+        """K, rows that are forecast; 0 for an autoencoder."""
+        return self._core.horizon
+
+    @property
+    def num_targets(self) -> int:
+        """Features that the head predicts per row."""
+        return self._core.num_targets
+
+    @property
+    def code_size(self) -> int:
+        """Length of `encode`'s rows."""
+        return self._core.code_size
+
+    @property
+    def features(self) -> list[str] | None:
+        """Feature names in column order, if known."""
+        return copy.copy(self._metadata["features"])
+
+    @property
+    def scaler(self) -> dict[str, Any] | None:
+        """``kind``, ``center``, ``scale`` and ``constant`` of the scaler, if the model has one."""
+        return copy.deepcopy(self._metadata["scaler"])
+
+    @property
+    def threshold(self) -> dict[str, Any] | None:
+        """The decision threshold kept with the model, if any."""
+        return copy.deepcopy(self._metadata["threshold"])
+
+    def with_metadata(self, **changes: Any) -> SequenceModel:
+        """Return the same network with other metadata, such as a scaler or a threshold.
+
+        Parameters
+        ----------
+        **changes
+            ``features``, ``scaler``, ``error``, ``smoothing``, ``threshold`` or ``extra``.
+
+        Returns
+        -------
+        SequenceModel
+        """
+        allowed = sorted(set(_DEFAULTS) - {"targets"})
+        for key in changes:
+            if key not in allowed:
+                raise ValueError(f"{key}: expected one of {', '.join(allowed)}")
+        return SequenceModel({**self._metadata, **changes}, self._tensors)
+
+    def fit_error(
+        self, series: npt.ArrayLike, offsets: npt.ArrayLike | None = None
+    ) -> SequenceModel:
+        """Return the model with error statistics for ``reduction="mahalanobis"``.
+
+        The statistics are the mean and the covariance of the errors, shrunk after Ledoit and Wolf
+        (2004, "A well-conditioned estimator for large-dimensional covariance matrices").
+
+        Parameters
+        ----------
+        series : array_like, [S, F]
+            Held-out normal rows, raw where the model has a scaler.
+        offsets : array_like of int, [G+1], optional
+            Entity g owns rows ``offsets[g]:offsets[g+1]``.
+
+        Returns
+        -------
+        SequenceModel
+
+        Raises
+        ------
+        ValueError
+            If the rows hold fewer than two complete windows.
+        """
+        return self.with_metadata(error=fit_error_statistics(self, series, offsets))
+
+    def score(
+        self,
+        series: npt.ArrayLike,
+        offsets: npt.ArrayLike | None = None,
+        *,
+        precision: str = "highest",
+        reduction: str = "mse",
+        aggregate: str = "window",
+        per_feature: bool = False,
+        stride: int = 1,
+        num_threads: int | None = None,
+        out: Floats | None = None,
+    ) -> Floats:
+        """Anomaly score of every row: [S], float32, higher = more anomalous.
+
+        A window's score stands at the last row that it needs (its last target row for a
+        forecaster, its last row for an autoencoder); rows without a score hold NaN, and so do the
+        scores of windows that touch a missing row (NaN or infinity).
+
+        Parameters
+        ----------
+        series : array_like, [S, F]
+            Rows in time order, any real dtype and memory layout. A DataFrame's columns are matched
+            by name where the model knows its features.
+        offsets : array_like of int, [G+1], optional
+            Entity g owns rows ``offsets[g]:offsets[g+1]``; no window crosses an entity. Default:
+            one entity.
+        precision : {"highest", "high", "medium"}
+            Of the recurrent products, in torch's terms; `plan` tells what runs.
+        reduction : {"mse", "mae", "mahalanobis"}
+            Mean squared error, mean absolute error, or squared Mahalanobis distance of the error
+            (see `fit_error`), in scaled units.
+        aggregate : {"window", "last", "mean"}
+            For autoencoders: all errors of the window, at its last row; the last row's own error;
+            or a row's own errors averaged over all windows that cover it (not causal).
+        per_feature : bool
+            Return [S, targets]: each feature's own error.
+        stride : int
+            Score every stride-th window of an entity.
+        num_threads : int, optional
+            Default: all that OpenMP offers.
+        out : ndarray, optional
+            float32 array of the result's shape to write to.
+
+        Returns
+        -------
+        ndarray
+            Scores; ``out`` if given.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument does not fit; the text names it.
+        """
+        return self._core.score(
+            match_features(series, self._metadata["features"]),
+            offsets,
+            precision=precision,
+            reduction=reduction,
+            aggregate=aggregate,
+            per_feature=per_feature,
+            stride=stride,
+            num_threads=num_threads,
+            out=out,
+        )
+
+    def predict(
+        self,
+        series: npt.ArrayLike,
+        offsets: npt.ArrayLike | None = None,
+        *,
+        num_threads: int | None = None,
+    ) -> Floats:
+        """Predictions of every window: [N, K, targets], or [N, W, targets] for an autoencoder.
+
+        In raw units where the model has a scaler, for the same windows that `score` uses
+        (`WindowPlan.rows` says where each is scored). A window with a missing row predicts NaN.
+        """
+        return self._core.predict(
+            match_features(series, self._metadata["features"]), offsets, num_threads=num_threads
+        )
+
+    def encode(
+        self,
+        series: npt.ArrayLike,
+        offsets: npt.ArrayLike | None = None,
+        *,
+        num_threads: int | None = None,
+    ) -> Floats:
+        """The encoder's last h of every window that `score` uses: [N, code_size]."""
+        return self._core.encode(
+            match_features(series, self._metadata["features"]), offsets, num_threads=num_threads
+        )
+
+    def plan(
+        self, precision: str = "highest", *, num_threads: int | None = None
+    ) -> dict[str, Any]:
+        """Tell which kernel `score` runs: ``isa``, ``kernel``, ``precision``, ``tile``, ``threads``.
+
+        Examples
+        --------
+        >>> import slidecell as sc
+        >>> from slidecell.training import Forecaster
+        >>> model = sc.SequenceModel.from_torch(Forecaster(3, 8, window=4))
+        >>> model.plan()["isa"] == sc.active_isa()
+        True
+        """
+        return self._core.plan(precision, num_threads=num_threads)
+
+    def __repr__(self) -> str:
+        layers = [f"{s['cell']} {s['hidden_size']}" for s in self._metadata["encoder"]]
+        if self._metadata["decoder"]:
+            layers.append("repeat")
+            layers += [f"{s['cell']} {s['hidden_size']}" for s in self._metadata["decoder"]]
+        return (
+            f"SequenceModel({self.input_size} features, {' -> '.join(layers)}, "
+            f"window={self.window}, horizon={self.horizon})"
+        )
+
+
+def _umask() -> int:
+    """The process's umask, which can only be read by setting it."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
