@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
+import os
 import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -242,6 +245,26 @@ def test_wrong_pair_of_outs_is_refused():
     memory = np.zeros((20, 3), np.float32)
     with pytest.raises(ValueError, match=r"out\[0\]: shares memory with series"):
         plan.gather(memory, [0], out=(memory[2:6][None], y[:1]))
+
+
+FORK = """
+import os
+import numpy as np
+import slidecell as sc
+
+series = np.ones((100_000, 3), np.float32)
+sc.sliding_windows(series, window=5, num_threads=2)
+child = os.fork()
+x, y = sc.sliding_windows(series, window=5, num_threads=2)
+if child == 0:
+    os._exit(int(x.sum() != x.size))
+assert os.waitpid(child, 0)[1] == 0
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_child_can_gather():
+    subprocess.run([sys.executable, "-W", "ignore", "-c", FORK], check=True, timeout=60)
 
 
 # --- bad input ------------------------------------------------------------------------------------

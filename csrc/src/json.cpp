@@ -10,9 +10,9 @@ namespace slidecell {
 namespace {
 
 const char* describe(Json::Type type) {
-  constexpr std::array<const char*, 6> kNames = {"null",     "a boolean", "a number",
-                                                 "a string", "an array",  "an object"};
-  return kNames[static_cast<std::size_t>(type)];
+  constexpr std::array<const char*, 6> names = {"null",     "a boolean", "a number",
+                                                "a string", "an array",  "an object"};
+  return names[static_cast<std::size_t>(type)];
 }
 
 [[noreturn]] void fail_type(std::string_view what, const char* expected, const char* got) {
@@ -256,9 +256,9 @@ class Parser {
       if ((next & 0xc0) != 0x80) fail("text that is not UTF-8");
       code = (code << 6) | (next & 0x3fu);
     }
-    constexpr std::array<std::uint32_t, 5> kShortest = {0, 0, 0x80, 0x800, 0x10000};
+    constexpr std::array<std::uint32_t, 5> shortest = {0, 0, 0x80, 0x800, 0x10000};
     const bool surrogate = code >= 0xd800 && code <= 0xdfff;
-    if (code < kShortest[static_cast<std::size_t>(length)] || code > 0x10ffff || surrogate) {
+    if (code < shortest[static_cast<std::size_t>(length)] || code > 0x10ffff || surrogate) {
       fail("text that is not UTF-8");
     }
     out.append(text_.substr(at_, static_cast<std::size_t>(length)));
@@ -274,9 +274,9 @@ class Parser {
 Json Json::parse(std::string_view text) { return Parser(text).document(); }
 
 Json::Type Json::type() const {
-  constexpr std::array<Type, 7> kTypes = {Type::null,   Type::boolean, Type::number, Type::number,
-                                          Type::string, Type::array,   Type::object};
-  return kTypes[value_.index()];
+  constexpr std::array<Type, 7> types = {Type::null,   Type::boolean, Type::number, Type::number,
+                                         Type::string, Type::array,   Type::object};
+  return types[value_.index()];
 }
 
 const Json* Json::find(std::string_view key) const {

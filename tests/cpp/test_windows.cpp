@@ -77,37 +77,38 @@ void test_refusals() {
 }
 
 void test_gather() {
-  constexpr std::int64_t kRows = 3000, kCols = 5, kWindow = 7, kHorizon = 2;
-  std::vector<float> series(kRows * kCols);
+  constexpr std::int64_t num_rows = 3000, num_cols = 5, window = 7, horizon = 2;
+  std::vector<float> series(num_rows * num_cols);
   for (std::size_t i = 0; i < series.size(); ++i) series[i] = static_cast<float>(i);
-  const SeriesView view(series.data(), kRows, kCols);
-  const WindowPlan plan({0, 1000, 1004, 1004, kRows}, kWindow, kHorizon, 2);
+  const SeriesView view(series.data(), num_rows, num_cols);
+  const WindowPlan plan({0, 1000, 1004, 1004, num_rows}, window, horizon, 2);
   std::vector<std::int64_t> indices;
   for (std::int64_t i = 0; i < plan.size(); ++i) indices.push_back((i * 7919) % plan.size());
   const std::size_t n = indices.size();
   const float nan = std::numeric_limits<float>::quiet_NaN();
   for (int threads : {0, 1, 2, 4}) {
-    std::vector<float> x(n * kWindow * kCols, nan), y(n * kHorizon * kCols, nan);
+    std::vector<float> x(n * window * num_cols, nan), y(n * horizon * num_cols, nan);
     plan.gather(view, indices, x.data(), y.data(), threads);
     for (std::size_t i = 0; i < n; ++i) {
-      const float* row = series.data() + plan.start(indices[i]) * kCols;
-      CHECK(std::equal(row, row + kWindow * kCols, x.data() + i * kWindow * kCols));
-      row += kWindow * kCols;
-      CHECK(std::equal(row, row + kHorizon * kCols, y.data() + i * kHorizon * kCols));
+      const float* row = series.data() + plan.start(indices[i]) * num_cols;
+      CHECK(std::equal(row, row + window * num_cols, x.data() + i * window * num_cols));
+      row += window * num_cols;
+      CHECK(std::equal(row, row + horizon * num_cols, y.data() + i * horizon * num_cols));
     }
   }
-  std::vector<float> x(kWindow * kCols, nan);
+  std::vector<float> x(window * num_cols, nan);
   plan.gather(view, Span<const std::int64_t>(indices.data(), 1), x.data(), nullptr);
   CHECK(x[0] == 0.0f);
   for (std::int64_t bad : {std::int64_t{-1}, plan.size(), kMax}) {
     indices = {0, bad};
-    std::vector<float> out(2 * kWindow * kCols, nan);
+    std::vector<float> out(2 * window * num_cols, nan);
     CHECK_THROWS(plan.gather(view, indices, out.data(), nullptr), std::out_of_range,
                  "indices: expected windows 0 <= index < 1");
     CHECK(std::isnan(out[0]));  // refused before the first window is written
   }
-  CHECK_THROWS(plan.gather(SeriesView(series.data(), kRows - 1, kCols), indices, x.data(), nullptr),
-               std::invalid_argument, "series: expected 3000 rows (where offsets end), got 2999");
+  CHECK_THROWS(
+      plan.gather(SeriesView(series.data(), num_rows - 1, num_cols), indices, x.data(), nullptr),
+      std::invalid_argument, "series: expected 3000 rows (where offsets end), got 2999");
   CHECK_THROWS(plan.gather(view, {}, x.data(), nullptr, -1), std::invalid_argument,
                "num_threads: expected");
 }
@@ -166,13 +167,13 @@ void test_dtypes() {
 // Every combination of scaling, checking and layout against the formula.
 template <class T>
 void test_layouts(DType dtype) {
-  constexpr std::int64_t kRows = 40, kCols = 9, kFirst = 3, kCount = 33;
-  std::vector<T> values(kRows * kCols);
+  constexpr std::int64_t num_rows = 40, num_cols = 9, first = 3, count = 33;
+  std::vector<T> values(num_rows * num_cols);
   for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<T>(0.37) * T(i % 101);
-  values[5 * kCols + 8] = std::numeric_limits<T>::quiet_NaN();
-  values[7 * kCols] = -std::numeric_limits<T>::infinity();
-  std::vector<double> center(kCols), scale(kCols);
-  for (std::size_t c = 0; c < kCols; ++c) {
+  values[5 * num_cols + 8] = std::numeric_limits<T>::quiet_NaN();
+  values[7 * num_cols] = -std::numeric_limits<T>::infinity();
+  std::vector<double> center(num_cols), scale(num_cols);
+  for (std::size_t c = 0; c < num_cols; ++c) {
     center[c] = 0.1 * static_cast<double>(c);
     scale[c] = 0.7 + static_cast<double>(c);
   }
@@ -184,22 +185,23 @@ void test_layouts(DType dtype) {
           SeriesView view;
           view.data = values.data();
           view.dtype = dtype;
-          view.rows = row_major ? kRows : kCols * kRows / 10;
-          view.cols = kCols;
-          view.row_stride = row_major ? sizeof(T) * kCols : sizeof(T);
-          view.col_stride = row_major ? sizeof(T) : sizeof(T) * kRows;
-          const std::int64_t out_row = transposed ? 1 : kCols, out_col = transposed ? kCount : 1;
-          std::vector<float> out(kCount * kCols, -1.0f);
-          std::vector<std::uint8_t> bad(kCount, 7);
-          const bool any = copy_rows(view, kFirst, kCount, scaled ? &scaler : nullptr, out.data(),
+          view.rows = row_major ? num_rows : num_cols * num_rows / 10;
+          view.cols = num_cols;
+          view.row_stride = row_major ? sizeof(T) * num_cols : sizeof(T);
+          view.col_stride = row_major ? sizeof(T) : sizeof(T) * num_rows;
+          const std::int64_t out_row = transposed ? 1 : num_cols, out_col = transposed ? count : 1;
+          std::vector<float> out(count * num_cols, -1.0f);
+          std::vector<std::uint8_t> bad(count, 7);
+          const bool any = copy_rows(view, first, count, scaled ? &scaler : nullptr, out.data(),
                                      out_row, out_col, checked ? bad.data() : nullptr);
           bool any_expected = false;
-          for (std::int64_t r = 0; r < kCount; ++r) {
-            float expected[kCols];
+          for (std::int64_t r = 0; r < count; ++r) {
+            float expected[num_cols];
             bool bad_expected = false;
-            for (std::int64_t c = 0; c < kCols; ++c) {
+            for (std::int64_t c = 0; c < num_cols; ++c) {
               const auto i = static_cast<std::size_t>(c);
-              const std::int64_t at = row_major ? (kFirst + r) * kCols + c : kFirst + r + c * kRows;
+              const std::int64_t at =
+                  row_major ? (first + r) * num_cols + c : first + r + c * num_rows;
               const T x = values[static_cast<std::size_t>(at)];
               expected[c] =
                   static_cast<float>(scaled ? (static_cast<double>(x) - center[i]) / scale[i] : x);
@@ -207,7 +209,7 @@ void test_layouts(DType dtype) {
             }
             any_expected |= bad_expected;
             if (checked) CHECK(bad[static_cast<std::size_t>(r)] == (bad_expected ? 1 : 0));
-            for (std::int64_t c = 0; c < kCols; ++c) {
+            for (std::int64_t c = 0; c < num_cols; ++c) {
               const float got = out[static_cast<std::size_t>(r * out_row + c * out_col)];
               const float want = checked && bad_expected ? 0.0f : expected[c];
               CHECK(got == want || (std::isnan(got) && std::isnan(want)));
