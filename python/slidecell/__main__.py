@@ -1,0 +1,28 @@
+"""``python -m slidecell`` and the command ``slidecell``."""
+
+from __future__ import annotations
+
+import sys
+
+_OPTIONAL = {"typer", "rich", "pandas"}
+
+
+def main() -> int:
+    """Run the command line; say what to install where it cannot run."""
+    try:
+        import pandas  # noqa: F401  # told here, not after the command has begun
+
+        from slidecell.cli import app
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.split(".")[0] not in _OPTIONAL:
+            raise
+        sys.stderr.write(
+            f"error: the command line needs {error.name}: pip install 'slidecell[detect]'\n"
+        )
+        return 1
+    app(prog_name="slidecell")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

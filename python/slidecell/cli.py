@@ -1,0 +1,243 @@
+"""The command ``slidecell``: it parses, calls and prints; the work is done elsewhere."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from slidecell import UnsupportedError, __version__
+from slidecell import cli_options as o
+
+Command = TypeVar("Command", bound=Callable[..., None])
+
+app = typer.Typer(
+    help="Anomaly scores for time series by LSTM and GRU networks on fused kernels.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",  # joins the lines of a docstring
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def guarded(command: Command) -> Command:
+    """Turn the errors of bad input into one line on stderr and an exit status."""
+
+    @functools.wraps(command)
+    def run(*args: Any, **kwargs: Any) -> None:
+        try:
+            command(*args, **kwargs)
+        except KeyboardInterrupt:
+            typer.echo("interrupted: nothing was written", err=True)
+            raise typer.Exit(130) from None
+        except (ValueError, TypeError, OSError, ImportError, MemoryError, UnsupportedError) as e:
+            text = " ".join(str(e).split()) or type(e).__name__
+            typer.echo(f"error: {text}", err=True)
+            raise typer.Exit(1) from None
+
+    return run  # type: ignore[return-value]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"slidecell {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print it, exit."),
+    ] = False,
+) -> None:
+    del version
+
+
+@app.command()
+@guarded
+def detect(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="CSV or Parquet, one row per time and entity.")
+    ],
+    *,
+    out: o.OutOption,
+    time: o.TimeOption = None,
+    entity: o.EntityOption = None,
+    label: o.LabelOption = None,
+    features: o.FeaturesOption = None,
+    exclude: o.ExcludeOption = None,
+    max_gap: o.MaxGapOption = None,
+    missing: o.MissingOption = o.Missing.skip,
+    duplicates: o.DuplicatesOption = o.Duplicates.error,
+    window: o.WindowOption = 32,
+    horizon: o.HorizonOption = 1,
+    cell: o.CellOption = o.Cell.lstm,
+    hidden_size: o.HiddenSizeOption = None,
+    layers: o.LayersOption = 1,
+    epochs: o.EpochsOption = 50,
+    patience: o.PatienceOption = 5,
+    batch_size: o.BatchSizeOption = None,
+    lr: o.LrOption = 1e-3,
+    validation: o.ValidationOption = 0.2,
+    scaler: o.ScalerOption = o.Scaler.minmax,
+    percentile: o.PercentileOption = 95.0,
+    train_until: o.TrainUntilOption = None,
+    test: o.TestOption = None,
+    train_on: o.TrainOnOption = o.TrainOn.all,
+    seed: o.SeedOption = 0,
+    threads: o.ThreadsOption = None,
+) -> None:
+    """Train a network on a file of series, score every row, flag the unlikely ones.
+
+    Writes scores.csv (or .parquet, as FILE: key columns, score, flagged, part, one row per row of
+    FILE in its order), model.safetensors, report.json and scores.png. Metrics use the test part
+    only. A score looks back only; test rows may have training rows as their history.
+    """
+    from slidecell.detect.job import DetectOptions, run_detect
+    from slidecell.detect.show import show_data, show_report
+    from slidecell.detect.table import TableOptions
+
+    options = DetectOptions(
+        file=file,
+        out=out,
+        table=TableOptions(
+            time=time,
+            entity=entity,
+            label=label,
+            features=tuple(features or ()),
+            exclude=tuple(exclude or ()),
+            max_gap=max_gap,
+            missing=missing.value,
+            duplicates=duplicates.value,
+        ),
+        test=test,
+        train_until=train_until,
+        train_on=train_on.value,
+        window=window,
+        horizon=horizon,
+        cell=cell.value,
+        hidden_size=_sizes(hidden_size),
+        layers=layers,
+        epochs=epochs,
+        patience=patience,
+        batch_size=batch_size,
+        lr=lr,
+        validation=validation,
+        scaler=scaler.value,
+        percentile=percentile,
+        seed=seed,
+        num_threads=threads,
+    )
+    console = Console(highlight=False)
+    result = run_detect(options, announce=lambda data: show_data(console, data))
+    show_report(console, result.report)
+
+
+@app.command()
+@guarded
+def score(
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL", help="model.safetensors of an earlier run.")
+    ],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="CSV or Parquet of raw rows.")],
+    *,
+    out: o.OutOption,
+    time: o.TimeOption = None,
+    entity: o.EntityOption = None,
+    label: o.LabelOption = None,
+    max_gap: o.MaxGapOption = None,
+    missing: o.MissingAgainOption = None,
+    duplicates: o.DuplicatesAgainOption = None,
+    threads: o.ThreadsOption = None,
+) -> None:
+    """Score the raw rows of a file with a saved model.
+
+    Columns are matched by name. Time and entity column, --max-gap, --missing and --duplicates are
+    those that the model was trained with, unless given here ('' for no such column).
+    """
+    from slidecell.detect.rescore import ScoreOptions, run_score
+    from slidecell.detect.show import show_data, show_report
+
+    options = ScoreOptions(
+        model=model,
+        file=file,
+        out=out,
+        time=time,
+        entity=entity,
+        label=label,
+        max_gap=max_gap,
+        missing=None if missing is None else missing.value,
+        duplicates=None if duplicates is None else duplicates.value,
+        num_threads=threads,
+    )
+    console = Console(highlight=False)
+    result = run_score(options, announce=lambda data: show_data(console, data))
+    show_report(console, result.report)
+
+
+@app.command()
+@guarded
+def demo(
+    *,
+    out: o.OutOption = Path("slidecell-demo"),
+    seed: Annotated[int, typer.Option(help="Of the data and of training.")] = 0,
+    users: Annotated[int, typer.Option(help="Users in the generated data.")] = 150,
+    days: Annotated[int, typer.Option(help="Days per user.")] = 200,
+    threads: o.ThreadsOption = None,
+) -> None:
+    """Run detect on generated activity of users, some of them insider threats, and time torch.
+
+    The data are written to insider_threat.csv in the folder of the results.
+    """
+    from slidecell.detect.demo import compare_with_torch, demo_options, write_demo_data
+    from slidecell.detect.job import run_detect
+    from slidecell.detect.show import show_comparison, show_data, show_report
+
+    console = Console(highlight=False)
+    file = write_demo_data(out, users=users, days=days, seed=seed)
+    typer.echo(
+        f"slidecell detect {file} --time day --entity user --label label --window 7 "
+        f"--epochs 10 --patience 3 --batch-size 256 --seed {seed} --out {out}"
+    )
+    options = demo_options(file, out, seed=seed, num_threads=threads)
+    result = run_detect(options, announce=lambda data: show_data(console, data))
+    show_report(console, result.report)
+    show_comparison(console, compare_with_torch(result, options))
+
+
+@app.command()
+@guarded
+def info() -> None:
+    """Show versions, the processor, its instruction sets and the one in use."""
+    from slidecell.detect.environment import environment
+
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim")
+    grid.add_column()
+    for name, value in environment().items():
+        grid.add_row(name, value)
+    Console(highlight=False).print(grid)
+
+
+def _sizes(text: str | None) -> tuple[int, ...]:
+    if text is None:
+        return ()
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise ValueError(
+            f"--hidden-size: expected a number, or one per layer as in 64,32, got {text!r}"
+        ) from None
+
+
+if __name__ == "__main__":
+    sys.exit(app())

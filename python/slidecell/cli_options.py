@@ -1,0 +1,137 @@
+"""The options of the command line: their types, texts and groups."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+class Cell(str, Enum):
+    """Recurrent cells."""
+
+    lstm = "lstm"
+    gru = "gru"
+
+
+class Scaler(str, Enum):
+    """Scalings of columns."""
+
+    minmax = "minmax"
+    standard = "standard"
+    robust = "robust"
+
+
+class TrainOn(str, Enum):
+    """Rows to train on."""
+
+    all = "all"
+    normal = "normal"
+
+
+class Missing(str, Enum):
+    """What to do about missing cells."""
+
+    skip = "skip"
+    ffill = "ffill"
+
+
+class Duplicates(str, Enum):
+    """What to do about equal times."""
+
+    error = "error"
+    keep = "keep"
+    last = "last"
+
+
+def _data(text: str) -> Any:
+    return typer.Option(help=text, rich_help_panel="Columns and holes")
+
+
+def _network(text: str) -> Any:
+    return typer.Option(help=text, rich_help_panel="Network")
+
+
+def _training(text: str) -> Any:
+    return typer.Option(help=text, rich_help_panel="Training and threshold")
+
+
+OutOption = Annotated[
+    Path, typer.Option("--out", "-o", help="Folder of the results, created if absent.")
+]
+ThreadsOption = Annotated[
+    int | None, typer.Option(help="Threads to train and score on (default: all cores)")
+]
+
+TimeOption = Annotated[
+    str | None, _data("Time column: numbers or dates. Without it the file's order is time's.")
+]
+EntityOption = Annotated[
+    str | None,
+    _data("Column that names a row's series (user, machine). Windows never cross series."),
+]
+LabelOption = Annotated[
+    str | None, _data("Column of 0 and 1 (anomaly): to measure with, never a feature.")
+]
+FeaturesOption = Annotated[
+    list[str] | None, _data("Feature columns: a,b,c or repeated (default: every other column)")
+]
+ExcludeOption = Annotated[
+    list[str] | None, _data("Columns that are no features: a,b,c or repeated.")
+]
+MaxGapOption = Annotated[
+    str | None,
+    _data("A longer step in time cuts a series: 2h, 1d, or a number where times are numbers."),
+]
+MissingOption = Annotated[
+    Missing,
+    _data("Missing cells: skip windows that touch one, or fill with the value before."),
+]
+DuplicatesOption = Annotated[
+    Duplicates, _data("Equal times in one series: refuse, keep all rows, or use the last one.")
+]
+
+WindowOption = Annotated[int, _network("Rows that the network sees.")]
+HorizonOption = Annotated[int, _network("Rows that it forecasts. 0: an autoencoder of the window.")]
+CellOption = Annotated[Cell, _network("Recurrent cell.")]
+HiddenSizeOption = Annotated[
+    str | None,
+    _network("Size of all layers, or one per layer: 64,32 (default: 64; autoencoder 16,8)"),
+]
+LayersOption = Annotated[int, _network("Layers; an autoencoder halves the size at each.")]
+
+EpochsOption = Annotated[int, _training("Epochs at most.")]
+PatienceOption = Annotated[
+    int, _training("Stop after so many epochs without a better validation loss.")
+]
+BatchSizeOption = Annotated[
+    int | None, _training("Windows per step (default: a fiftieth of them, 32 to 2048)")
+]
+LrOption = Annotated[float, _training("Learning rate of Adam.")]
+ValidationOption = Annotated[
+    float,
+    _training("Share of training windows held out: whole entities, or the end of a single one."),
+]
+ScalerOption = Annotated[Scaler, _training("Scaling of columns, fitted on the train part only.")]
+PercentileOption = Annotated[
+    float, _training("The threshold is this percentile of the scores of training windows.")
+]
+TrainUntilOption = Annotated[
+    str | None,
+    _training(
+        "A fraction of each entity's rows, or a time; rows before it train, later ones are the "
+        "test part (default: 0.7)"
+    ),
+]
+TestOption = Annotated[
+    Path | None, _training("Second file whose rows are the test part; all of FILE then trains.")
+]
+TrainOnOption = Annotated[
+    TrainOn, _training("normal: no window that touches a labelled row trains.")
+]
+SeedOption = Annotated[int, _training("Same seed, versions and threads: same results.")]
+
+MissingAgainOption = Annotated[Missing | None, _data("As for detect.")]
+DuplicatesAgainOption = Annotated[Duplicates | None, _data("As for detect.")]

@@ -1,0 +1,1 @@
+"""Anomaly detection from files: read, split, scale, train, score, report."""
