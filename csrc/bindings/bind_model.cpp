@@ -55,12 +55,17 @@ SequenceModel make_model(const std::string& metadata, const py::dict& tensors) {
   return SequenceModel(metadata, map);
 }
 
+slidecell::SeriesView view_of(const SequenceModel& model, const py::array& rows) {
+  const std::string F = std::to_string(model.input_size());
+  return series_view(rows, "series", "[S, " + F + "] (model input_size=" + F + ")");
+}
+
 py::array_t<float> score(const SequenceModel& model, py::handle series, py::handle offsets,
                          const std::string& precision, const std::string& reduction,
                          const std::string& aggregate, bool per_feature, std::int64_t stride,
                          std::optional<int> num_threads, py::handle out) {
   const py::array rows = real_array(series, "series");
-  const slidecell::SeriesView view = series_view(rows, "series");
+  const slidecell::SeriesView view = view_of(model, rows);
   const std::vector<std::int64_t> bounds = offsets_from(offsets, view.rows);
   const slidecell::ScoreOptions options{precision_of(precision),
                                         reduction_of(reduction),
@@ -86,7 +91,7 @@ WindowPlan plan_of(const SequenceModel& model, py::handle offsets, std::int64_t 
 py::array_t<float> predict(const SequenceModel& model, py::handle series, py::handle offsets,
                            std::optional<int> num_threads) {
   const py::array rows = real_array(series, "series");
-  const slidecell::SeriesView view = series_view(rows, "series");
+  const slidecell::SeriesView view = view_of(model, rows);
   const WindowPlan plan = plan_of(model, offsets, view.rows);
   const int threads = thread_count(num_threads);
   const std::int64_t steps = model.horizon() > 0 ? model.horizon() : model.window();
@@ -103,7 +108,7 @@ py::array_t<float> predict(const SequenceModel& model, py::handle series, py::ha
 py::array_t<float> encode(const SequenceModel& model, py::handle series, py::handle offsets,
                           std::optional<int> num_threads) {
   const py::array rows = real_array(series, "series");
-  const slidecell::SeriesView view = series_view(rows, "series");
+  const slidecell::SeriesView view = view_of(model, rows);
   const WindowPlan plan = plan_of(model, offsets, view.rows);
   const int threads = thread_count(num_threads);
   py::array_t<float> result = output_array(py::none(), {plan.size(), model.code_size()}, rows);

@@ -30,7 +30,9 @@ std::string shape_text(const std::vector<std::int64_t>& shape);
 py::array real_array(py::handle value, const char* name);
 
 // series [S, F] without a copy; `series` must outlive the view. Takes what real_array gives.
-slidecell::SeriesView series_view(const py::array& series, const char* name);
+// `shape` is what an error text says was expected.
+slidecell::SeriesView series_view(const py::array& series, const char* name,
+                                  const std::string& shape = "[S, F]");
 
 // `value` [n] as int64 in one piece; `meaning` is its shape in error texts: "[G+1]".
 py::array_t<std::int64_t> integer_array(py::handle value, const char* name, const char* meaning);

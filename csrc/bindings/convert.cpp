@@ -19,19 +19,19 @@ std::optional<DType> dtype_of(const py::dtype& dtype) {
     py::ssize_t size;
     DType dtype;
   };
-  constexpr std::array<Known, 12> kKnown = {{{'f', 4, DType::f32},
-                                             {'f', 8, DType::f64},
-                                             {'f', 2, DType::f16},
-                                             {'i', 1, DType::i8},
-                                             {'i', 2, DType::i16},
-                                             {'i', 4, DType::i32},
-                                             {'i', 8, DType::i64},
-                                             {'u', 1, DType::u8},
-                                             {'u', 2, DType::u16},
-                                             {'u', 4, DType::u32},
-                                             {'u', 8, DType::u64},
-                                             {'b', 1, DType::boolean}}};
-  for (const Known& known : kKnown) {
+  constexpr std::array<Known, 12> known_dtypes = {{{'f', 4, DType::f32},
+                                                   {'f', 8, DType::f64},
+                                                   {'f', 2, DType::f16},
+                                                   {'i', 1, DType::i8},
+                                                   {'i', 2, DType::i16},
+                                                   {'i', 4, DType::i32},
+                                                   {'i', 8, DType::i64},
+                                                   {'u', 1, DType::u8},
+                                                   {'u', 2, DType::u16},
+                                                   {'u', 4, DType::u32},
+                                                   {'u', 8, DType::u64},
+                                                   {'b', 1, DType::boolean}}};
+  for (const Known& known : known_dtypes) {
     if (dtype.kind() == known.kind && dtype.itemsize() == known.size) return known.dtype;
   }
   return std::nullopt;
@@ -66,11 +66,12 @@ py::array real_array(py::handle value, const char* name) {
   return array;
 }
 
-slidecell::SeriesView series_view(const py::array& series, const char* name) {
+slidecell::SeriesView series_view(const py::array& series, const char* name,
+                                  const std::string& shape) {
   if (series.ndim() != 2) {
     const std::string hint =
         series.ndim() == 1 ? "; for one feature pass " + std::string(name) + "[:, None]" : "";
-    throw std::invalid_argument(std::string(name) + ": expected [S, F], got " +
+    throw std::invalid_argument(std::string(name) + ": expected " + shape + ", got " +
                                 shape_text(shape_of(series)) + hint);
   }
   const auto dtype = dtype_of(series.dtype());
@@ -104,7 +105,8 @@ std::vector<std::int64_t> offsets_from(py::handle offsets, std::int64_t rows) {
   if (offsets.is_none()) return {0, rows};
   const py::array_t<std::int64_t> array = integer_array(offsets, "offsets", "[G+1]");
   std::vector<std::int64_t> values(array.data(), array.data() + array.size());
-  if (!values.empty() && values.back() != rows) {
+  if (values.empty()) throw std::invalid_argument("offsets: expected [G+1] integers, got none");
+  if (values.back() != rows) {
     throw std::invalid_argument("offsets: expected to end at " + std::to_string(rows) +
                                 " (rows of series), got " + std::to_string(values.back()));
   }
