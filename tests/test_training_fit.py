@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,15 @@ from slidecell.training import (  # noqa: E402
 )
 from slidecell.training.batches import WindowBatches  # noqa: E402
 from slidecell.training.progress import make_reporter  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Networks this small only lose by threads, most of all on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def sine(rows: int = 600, columns: int = 1) -> np.ndarray:

@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
 
 torch = pytest.importorskip("torch")
 from slidecell.training import Autoencoder, Forecaster  # noqa: E402
+
+
+def test_only_training_needs_torch() -> None:
+    script = """
+import sys
+sys.modules["torch"] = None  # as if it were not installed
+import slidecell, slidecell.scaling
+try:
+    import slidecell.training
+except ImportError as error:
+    print(error)
+"""
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert run.stdout == "slidecell.training needs torch: pip install 'slidecell[train]'\n"
 
 
 def count(module: torch.nn.Module) -> int:
