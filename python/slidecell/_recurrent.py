@@ -38,7 +38,7 @@ def _choice(name: str, value: str, choices: tuple[str, ...]) -> str:
     return value
 
 
-def _float_array(name: str, value: npt.ArrayLike) -> Floats:
+def _float_array(name: str, value: Any) -> Floats:
     """Copy a numpy array or a torch tensor of real numbers as float32."""
     if hasattr(value, "detach"):
         value = value.detach().cpu()

@@ -37,11 +37,12 @@ def ledoit_wolf(errors: Doubles) -> Doubles:
     target = mean_variance * np.eye(size)
     spread = float(np.square(covariance - target).sum())
     if spread == 0.0:
-        return covariance
+        return covariance  # already a multiple of the identity
     # Mean squared distance of single outer products from the covariance, without forming them.
     noise = float(np.square(np.square(errors).sum(axis=1)).sum() / n - np.square(covariance).sum())
     shrinkage = min(1.0, max(0.0, noise / n) / spread)
-    return shrinkage * target + (1.0 - shrinkage) * covariance
+    shrunk: Doubles = shrinkage * target + (1.0 - shrinkage) * covariance
+    return shrunk
 
 
 def fit_error_statistics(

@@ -71,16 +71,12 @@ class SequenceModel:
     ((20,), 4)
     """
 
-    def __init__(
-        self, metadata: Mapping[str, Any], tensors: Mapping[str, npt.ArrayLike]
-    ) -> None:
+    def __init__(self, metadata: Mapping[str, Any], tensors: Mapping[str, npt.ArrayLike]) -> None:
         self._metadata = copy.deepcopy({"format": FORMAT, **_DEFAULTS, **metadata})
         self._tensors = {
             name: np.array(value, dtype=np.float32, order="C") for name, value in tensors.items()
         }
-        self._core = _core.SequenceModel(
-            json.dumps(self._metadata, allow_nan=False), self._tensors
-        )
+        self._core = _core.SequenceModel(json.dumps(self._metadata, allow_nan=False), self._tensors)
 
     @classmethod
     def from_torch(
@@ -195,17 +191,20 @@ class SequenceModel:
     @property
     def features(self) -> list[str] | None:
         """Feature names in column order, if known."""
-        return copy.copy(self._metadata["features"])
+        features: list[str] | None = copy.copy(self._metadata["features"])
+        return features
 
     @property
     def scaler(self) -> dict[str, Any] | None:
         """``kind``, ``center``, ``scale`` and ``constant`` of the scaler, if the model has one."""
-        return copy.deepcopy(self._metadata["scaler"])
+        scaler: dict[str, Any] | None = copy.deepcopy(self._metadata["scaler"])
+        return scaler
 
     @property
     def threshold(self) -> dict[str, Any] | None:
         """The decision threshold kept with the model, if any."""
-        return copy.deepcopy(self._metadata["threshold"])
+        threshold: dict[str, Any] | None = copy.deepcopy(self._metadata["threshold"])
+        return threshold
 
     def with_metadata(self, **changes: Any) -> SequenceModel:
         """Return the same network with other metadata, such as a scaler or a threshold.
@@ -324,7 +323,7 @@ class SequenceModel:
         *,
         num_threads: int | None = None,
     ) -> Floats:
-        """Predictions of every window: [N, K, targets], or [N, W, targets] for an autoencoder.
+        """Predict the targets of every window: [N, K, targets], or [N, W, targets] for an autoencoder.
 
         In raw units where the model has a scaler, for the same windows that `score` uses
         (`WindowPlan.rows` says where each is scored). A window with a missing row predicts NaN.
@@ -340,14 +339,12 @@ class SequenceModel:
         *,
         num_threads: int | None = None,
     ) -> Floats:
-        """The encoder's last h of every window that `score` uses: [N, code_size]."""
+        """Return the encoder's last h of every window that `score` uses: [N, code_size]."""
         return self._core.encode(
             match_features(series, self._metadata["features"]), offsets, num_threads=num_threads
         )
 
-    def plan(
-        self, precision: str = "highest", *, num_threads: int | None = None
-    ) -> dict[str, Any]:
+    def plan(self, precision: str = "highest", *, num_threads: int | None = None) -> dict[str, Any]:
         """Tell which kernel `score` runs: ``isa``, ``kernel``, ``precision``, ``tile``, ``threads``.
 
         Examples
@@ -372,7 +369,7 @@ class SequenceModel:
 
 
 def _umask() -> int:
-    """The process's umask, which can only be read by setting it."""
+    """Read the process's umask, which takes setting it."""
     mask = os.umask(0)
     os.umask(mask)
     return mask
