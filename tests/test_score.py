@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,6 @@ import slidecell as sc
 from models import FORECASTERS, MODELS, layer, output_size, random_model
 from reference import encode_reference, predict_reference, score_reference, window_starts
 from score_cases import DETERMINISTIC, all_scores, assert_close, case, truth
-
 
 # Torch warns once that its projected LSTM is the slow one.
 pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections")
@@ -48,13 +48,19 @@ def test_score_stride(isa: str, name: str, stride: int) -> None:
     np.testing.assert_array_equal(some[scored], every[scored])
 
 
+@functools.cache
+def true_outputs(name: str) -> tuple[np.ndarray, np.ndarray]:
+    return predict_reference(*case(name)), encode_reference(*case(name))
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_score_predict_and_encode_equal_reference(isa: str, name: str) -> None:
     metadata, tensors, series, offsets = case(name)
     model = sc.SequenceModel(metadata, tensors)
-    for got, want in (
-        (model.predict(series, offsets), predict_reference(metadata, tensors, series, offsets)),
-        (model.encode(series, offsets), encode_reference(metadata, tensors, series, offsets)),
+    for got, want in zip(
+        (model.predict(series, offsets), model.encode(series, offsets)),
+        true_outputs(name),
+        strict=True,
     ):
         assert got.dtype == np.float32
         np.testing.assert_allclose(got, want, rtol=0, atol=1e-6)
@@ -123,19 +129,27 @@ def test_score_equals_torch(isa: str, name: str) -> None:
     assert_close(got, torch_score(metadata, tensors, series, offsets))
 
 
-@pytest.mark.parametrize("size", [1, 2, 3, 7, 8, 15, 16, 17, 31, 32, 33, 63, 65, 100])
-@pytest.mark.parametrize("cell", ["lstm", "gru"])
-def test_score_awkward_sizes(isa: str, cell: str, size: int, rng: np.random.Generator) -> None:
-    """Hidden sizes and features around the vector lengths, windows of 1..33 rows."""
+@functools.cache
+def sized_case(cell: str, size: int, autoencoder: bool) -> tuple[Any, ...]:
+    """Metadata, tensors, series, offsets and the true scores of one awkward size."""
+    rng = np.random.default_rng(size)
     features, window = (size * 5) % 34 + 1, (size * 7) % 33 + 1
-    spec = layer(cell, size, reset_after=size % 2 == 0)
-    for decoder in (None, [layer(cell, (size + 1) // 2)]):
-        metadata, tensors = random_model(rng, [spec], decoder, features=features, window=window)
-        lengths = [window + 70, 3, window + 1, window]
-        offsets = np.concatenate([[0], np.cumsum(lengths)])
-        series = rng.random((offsets[-1], features), dtype=np.float32)
-        got = sc.SequenceModel(metadata, tensors).score(series, offsets)
-        assert_close(got, score_reference(metadata, tensors, series, offsets))
+    encoder = [layer(cell, size, reset_after=size % 2 == 0)]
+    decoder = [layer(cell, (size + 1) // 2)] if autoencoder else None
+    metadata, tensors = random_model(rng, encoder, decoder, features=features, window=window)
+    offsets = np.concatenate([[0], np.cumsum([window + 70, 3, window + 1, window])])
+    series = rng.random((offsets[-1], features), dtype=np.float32)
+    want = score_reference(metadata, tensors, series, offsets)
+    return metadata, tensors, series, offsets, want
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 100])
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+@pytest.mark.parametrize("autoencoder", [False, True])
+def test_score_awkward_sizes(isa: str, cell: str, size: int, autoencoder: bool) -> None:
+    """Hidden sizes and features around the vector lengths, windows of 1..33 rows."""
+    metadata, tensors, series, offsets, want = sized_case(cell, size, autoencoder)
+    assert_close(sc.SequenceModel(metadata, tensors).score(series, offsets), want)
 
 
 @pytest.mark.parametrize("name", DETERMINISTIC)

@@ -103,7 +103,8 @@ def test_score_model_is_checked() -> None:
         ({}, {"encoder.0.weight_ih_l0": np.full((20, 7), np.nan)}, "encoder.0.weight_ih_l0"),
         ({}, {"head.weight": np.zeros((6, 5), np.float32)}, "head.weight"),
         ({}, {"head.weight": None}, "head.weight"),
-        ({}, {"encoder.0.bias_hh_l0": None}, "encoder.0.bias"),
+        ({}, {"encoder.0.weight_hh_l0": None}, "encoder.0.weight_hh_l0"),
+        ({}, {"encoder.0.bias_ih_l0": np.zeros(19, np.float32)}, "encoder.0.bias_ih_l0"),
         ({"window": 0}, {}, "window"),
         ({"window": "4"}, {}, "window"),
         ({"horizon": -1}, {}, "horizon"),
@@ -115,3 +116,12 @@ def test_score_model_is_checked() -> None:
         changed = {k: v for k, v in (tensors | others).items() if v is not None}
         with pytest.raises(ValueError, match=text):
             sc.SequenceModel({**metadata, **changes}, changed)
+
+
+def test_score_a_missing_bias_is_zero(rng: np.random.Generator) -> None:
+    """One bias per gate, as in Keras, needs no second tensor."""
+    metadata, tensors = random_model(rng, [layer("lstm", 5)], features=7, window=4)
+    tensors["encoder.0.bias_hh_l0"][:] = 0.0
+    want = sc.SequenceModel(metadata, tensors).score(SERIES)
+    del tensors["encoder.0.bias_hh_l0"]
+    np.testing.assert_array_equal(sc.SequenceModel(metadata, tensors).score(SERIES), want)
