@@ -323,7 +323,7 @@ class SequenceModel:
         *,
         num_threads: int | None = None,
     ) -> Floats:
-        """Predict the targets of every window: [N, K, targets], or [N, W, targets] for an autoencoder.
+        """Predict every window's targets: [N, K, targets], for an autoencoder [N, W, targets].
 
         In raw units where the model has a scaler, for the same windows that `score` uses
         (`WindowPlan.rows` says where each is scored). A window with a missing row predicts NaN.
@@ -345,7 +345,7 @@ class SequenceModel:
         )
 
     def plan(self, precision: str = "highest", *, num_threads: int | None = None) -> dict[str, Any]:
-        """Tell which kernel `score` runs: ``isa``, ``kernel``, ``precision``, ``tile``, ``threads``.
+        """Tell what `score` runs: ``isa``, ``kernel``, ``precision``, ``tile`` and ``threads``.
 
         Examples
         --------
