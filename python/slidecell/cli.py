@@ -190,8 +190,8 @@ def demo(
     *,
     out: o.OutOption = Path("slidecell-demo"),
     seed: Annotated[int, typer.Option(help="Of the data and of training.")] = 0,
-    users: Annotated[int, typer.Option(help="Users in the generated data.")] = 150,
-    days: Annotated[int, typer.Option(help="Days per user.")] = 200,
+    users: Annotated[int, typer.Option(help="Users in the generated data.")] = 300,
+    days: Annotated[int, typer.Option(help="Days per user.")] = 250,
     threads: o.ThreadsOption = None,
 ) -> None:
     """Run detect on generated activity of users, some of them insider threats, and time torch.
@@ -206,7 +206,7 @@ def demo(
     file = write_demo_data(out, users=users, days=days, seed=seed)
     typer.echo(
         f"slidecell detect {file} --time day --entity user --label label --window 7 "
-        f"--epochs 10 --patience 3 --batch-size 256 --seed {seed} --out {out}"
+        f"--epochs 12 --patience 3 --batch-size 256 --seed {seed} --out {out}"
     )
     options = demo_options(file, out, seed=seed, num_threads=threads)
     result = run_detect(options, announce=lambda data: show_data(console, data))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["compare_with_torch", "demo_options", "write_demo_data"]
 
 _BATCHES = (512, 2048, 8192)
-_REPEATS = 3
+_REPEATS = 5
 
 Floats = npt.NDArray[np.float32]
 
@@ -44,7 +44,7 @@ def demo_options(file: Path, out: Path, *, seed: int, num_threads: int | None) -
         table=TableOptions(time="day", entity="user", label="label"),
         window=7,
         horizon=1,
-        epochs=10,
+        epochs=12,
         patience=3,
         batch_size=256,
         seed=seed,

@@ -30,6 +30,12 @@ if TYPE_CHECKING:
 
 __all__ = ["DetectOptions", "run_detect"]
 
+# Multiply-adds per step in time of a batch below which training stays on one thread. Two threads
+# gain nothing there (LSTM 64, batches of 512: 2.0 s and 2.3 s), and where other processes want the
+# cores they lose much, because OpenMP's threads spin while they wait (8 s; with batches of 256, a
+# demo of 124 s instead of 8 s, at load 5 on 2 cores).
+_WORTH_THREADS = 1 << 24
+
 
 @dataclass(frozen=True)
 class DetectOptions:
@@ -182,7 +188,7 @@ def run_detect(
         clock.lap("read")
         if announce is not None:
             announce(data)
-        with _torch_threads(options.num_threads):
+        with _torch_threads(_training_threads(options, table, split)):
             model, history = _train(options, table, split, progress)
         clock.lap("train")
         scores = model.score(table.features, table.offsets, num_threads=options.num_threads)
@@ -283,6 +289,16 @@ def make_module(options: DetectOptions, input_size: int) -> nn.Module:
         window=options.window,
         horizon=options.horizon,
     )
+
+
+def _training_threads(options: DetectOptions, table: Table, split: Split) -> int | None:
+    """Threads to train on; None: torch's own setting."""
+    if options.num_threads is not None:
+        return options.num_threads
+    widest = max(options.sizes)
+    batch = options.batch_size or min(2048, max(32, len(split.training_window_ends()) // 50))
+    work = batch * 4 * widest * (widest + max(widest, len(table.names)))
+    return 1 if work < _WORTH_THREADS else None
 
 
 @contextmanager

@@ -142,7 +142,7 @@ def _validation_rows(
     from slidecell.training.split import split_windows, usable_windows
 
     offsets = _run_offsets(rows, segments)
-    finite: Bools = np.isfinite(table.features[rows]).all(axis=1)
+    finite = np.asarray(np.isfinite(table.features[rows]).all(axis=1))
     windows = usable_windows(finite, offsets, window=window, horizon=horizon, stride=1)
     if len(windows.starts) == 0:
         longest = int(np.diff(offsets).max(initial=0))

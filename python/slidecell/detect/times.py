@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,6 +14,17 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TimeKind = Literal["date", "number"]
+
+# Nanoseconds per unit, named in the singular.
+_SECOND = 10**9
+_UNITS = {
+    **dict.fromkeys(("ms", "millisecond"), _SECOND // 1000),
+    **dict.fromkeys(("s", "sec", "second"), _SECOND),
+    **dict.fromkeys(("min", "minute"), 60 * _SECOND),
+    **dict.fromkeys(("h", "hour"), 3600 * _SECOND),
+    **dict.fromkeys(("d", "day"), 86400 * _SECOND),
+    **dict.fromkeys(("w", "week"), 7 * 86400 * _SECOND),
+}
 
 
 @dataclass(frozen=True)
@@ -117,8 +129,6 @@ def parse_time(text: str, times: Times, *, flag: str) -> float | int:
 
 def parse_gap(text: str, times: Times) -> float | int:
     """Read the longest step in time that does not split a series, on the scale of ``times``."""
-    import pandas as pd
-
     if times.kind == "number":
         try:
             gap = float(text)
@@ -130,17 +140,14 @@ def parse_gap(text: str, times: Times) -> float | int:
                 f"got {text!r}"
             )
         return gap
-    bare = text.replace(".", "", 1).strip().isdigit()
-    try:
-        nanoseconds = 0 if bare else int(pd.Timedelta(text).as_unit("ns").value)
-    except ValueError:
-        nanoseconds = 0
-    if nanoseconds <= 0:
+    found = re.fullmatch(r"\s*(\d+\.?\d*|\.\d+)\s*([a-z]+)\s*", text.lower())
+    unit = None if found is None else _UNITS.get(found[2], _UNITS.get(found[2].rstrip("s")))
+    if found is None or unit is None or not float(found[1]) > 0:
         raise ValueError(
             "--max-gap: expected a duration such as 90s, 15min, 2h or 1d "
             f"(the time column holds dates), got {text!r}"
         )
-    return nanoseconds
+    return round(float(found[1]) * unit)
 
 
 def looks_like_dates(filled: pd.Series[Any]) -> bool:
