@@ -4,42 +4,80 @@
 
 namespace slidecell {
 
-void step_layer_row(const KernelTable& kernels, const LayerSpec& spec,
-                    const PackedDirection& packed, const float* x, const float* h, float* c,
-                    float* h_out, float* scratch) {
+std::int64_t LayerRow::scratch_size(const KernelTable& kernels, const LayerSpec& spec) {
+  return (2 * spec.gates() + 4) * round_up(spec.hidden_size, kernels.lanes);
+}
+
+LayerRow::LayerRow(const KernelTable& kernels, const LayerSpec& spec, const PackedDirection& packed,
+                   float* scratch)
+    : kernels_(kernels), spec_(spec), packed_(packed) {
   const std::int64_t padded = round_up(spec.hidden_size, kernels.lanes);
-  float* p = scratch;                        // [panels][G][lanes]
-  float* h_new = p + spec.gates() * padded;  // [H], padded
-  StepRow a{};
-  a.w = packed.recurrent_row.data();
-  a.w_new = packed.candidate_row.data();
-  a.b_hn = packed.b_hn.data();
-  a.hidden = spec.hidden_size;
-  a.state = spec.state_size();
-  a.p = p;
+  sums_ = scratch;
+  p_ = sums_ + spec.gates() * padded;
+  h_new_ = p_ + spec.gates() * padded;
+  update_ = h_new_ + padded;
+  candidate_sums_ = update_ + padded;
+  projected_ = candidate_sums_ + padded;
+}
+
+void LayerRow::project(const AlignedFloats& w, std::int64_t size, std::int64_t depth,
+                       std::int64_t gates, const float* x, float* out) const {
+  kernels_.project_row({w.data(), ceil_div(size, kernels_.lanes), depth, gates, x, out});
+}
+
+void LayerRow::prepare(const float* h) {
+  const std::int64_t gates = packed_.candidate_row.empty() ? spec_.gates() : 2;
+  project(packed_.recurrent_row, spec_.hidden_size, spec_.state_size(), gates, h, sums_);
+  prepared_ = sums_;
+}
+
+void LayerRow::finish(const float* x, const float* h, float* c, float* h_out) {
+  const std::int64_t H = spec_.hidden_size;
+  project(packed_.input.row, H, spec_.input_size, spec_.gates(), x, p_);
+  CellRow a{};
+  a.hidden = H;
+  a.sums = prepared_;
+  a.p = p_;
+  a.b_hn = packed_.b_hn.data();
   a.h = h;
   a.c = c;
-  a.h_out = h_new;
-  a.scratch = h_new + padded;
-  a.activation = spec.activation;
-  a.recurrent_activation = spec.recurrent_activation;
-
-  const std::int64_t panels = padded / kernels.lanes;
-  kernels.project_row({packed.input.row.data(), panels, spec.input_size, spec.gates(), x, p});
-  if (spec.cell == Cell::lstm) {
-    kernels.lstm_step_row(a);
-  } else if (spec.reset_after) {
-    kernels.gru_step_row(a);
+  a.h_out = h_new_;
+  a.update = update_;
+  a.activation = spec_.activation;
+  a.recurrent_activation = spec_.recurrent_activation;
+  if (spec_.cell == Cell::lstm) {
+    kernels_.lstm_cell_row(a);
+  } else if (spec_.reset_after) {
+    kernels_.gru_cell_row(a);
   } else {
-    kernels.gru_step_row_reset_before(a);
+    kernels_.gru_reset_row(a);
+    if (prepared_) {
+      project(packed_.candidate_row, H, H, 1, h_new_, candidate_sums_);
+      a.sums = candidate_sums_;
+    }
+    kernels_.gru_candidate_row(a);
   }
-  if (spec.proj_size > 0) {
-    float* projected = h_new + 3 * padded;  // [P], padded
-    kernels.project_row({packed.projection.row.data(), ceil_div(spec.proj_size, kernels.lanes),
-                         spec.hidden_size, 1, h_new, projected});
-    h_new = projected;
+  const float* h_new = h_new_;
+  if (spec_.proj_size > 0) {
+    project(packed_.projection.row, spec_.proj_size, H, 1, h_new, projected_);
+    h_new = projected_;
   }
-  std::copy_n(h_new, spec.state_size(), h_out);
+  std::copy_n(h_new, spec_.state_size(), h_out);
+}
+
+void LayerRow::step(const float* x, const float* h, float* c, float* h_out) {
+  if (h) {
+    prepare(h);
+  } else {
+    prepare_zero();
+  }
+  finish(x, h, c, h_out);
+}
+
+void project_row(const KernelTable& kernels, const PackedLinear& linear, const float* x,
+                 float* out) {
+  kernels.project_row({linear.row.data(), ceil_div(linear.rows / linear.gates, kernels.lanes),
+                       linear.depth, linear.gates, x, out});
 }
 
 }  // namespace slidecell

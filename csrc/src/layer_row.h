@@ -7,19 +7,43 @@
 
 namespace slidecell {
 
-// Floats that step_layer_row needs as scratch.
-inline std::int64_t layer_row_scratch(const KernelTable& kernels, const LayerSpec& spec) {
-  const std::int64_t padded = round_up(spec.hidden_size, kernels.lanes);
-  return (spec.gates() + 3) * padded + round_up(spec.proj_size, kernels.lanes);
-}
+// One direction of one layer on a scratch buffer that the caller owns. Allocates nothing.
+class LayerRow {
+ public:
+  static std::int64_t scratch_size(const KernelTable& kernels, const LayerSpec& spec);
+  LayerRow(const KernelTable& kernels, const LayerSpec& spec, const PackedDirection& packed,
+           float* scratch);  // [scratch_size]
 
-// One step. Allocates nothing.
-void step_layer_row(const KernelTable& kernels, const LayerSpec& spec,
-                    const PackedDirection& packed,
-                    const float* x,   // [I]
-                    const float* h,   // [state_size]; null: h and c are zero
-                    float* c,         // [H] LSTM, read and written
-                    float* h_out,     // [state_size], may be h
-                    float* scratch);  // [layer_row_scratch]
+  // The part of the next step that needs no input: the recurrent sums of h [state_size].
+  void prepare(const float* h);
+  // The next step starts from h = c = 0.
+  void prepare_zero() { prepared_ = nullptr; }
+
+  // The step that was prepared: x [I], and the h [state_size] and c [H] (LSTM) of prepare.
+  // h_out [state_size] may be h.
+  void finish(const float* x, const float* h, float* c, float* h_out);
+
+  // prepare and finish; h may be null: h and c are zero.
+  void step(const float* x, const float* h, float* c, float* h_out);
+
+  const LayerSpec& spec() const { return spec_; }
+
+ private:
+  void project(const AlignedFloats& w, std::int64_t size, std::int64_t depth, std::int64_t gates,
+               const float* x, float* out) const;
+
+  const KernelTable& kernels_;
+  const LayerSpec& spec_;
+  const PackedDirection& packed_;
+  const float* prepared_ = nullptr;  // sums_ or null
+  float *sums_, *p_;                 // [panels][G][lanes]
+  float* h_new_;                     // [H], padded, as all below
+  float *update_, *candidate_sums_;  // GRU, reset before
+  float* projected_;                 // where h is projected
+};
+
+// out [rows], padded to whole panels, = W x + b.
+void project_row(const KernelTable& kernels, const PackedLinear& linear, const float* x,
+                 float* out);
 
 }  // namespace slidecell

@@ -36,17 +36,16 @@ AlignedFloats pack_columns(const Source& s, std::int64_t block_rows, bool with_b
   return packed;
 }
 
-// [panels][head + depth][gates][lanes], zeros beyond the last unit.
-AlignedFloats pack_row(const Source& s, std::int64_t lanes, bool with_bias) {
-  const std::int64_t head = with_bias ? 1 : 0;
-  AlignedFloats packed(ceil_div(s.units, lanes) * (head + s.depth) * s.gates() * lanes);
+// [panels][1 + depth][gates][lanes], the bias first, zeros beyond the last unit.
+AlignedFloats pack_row(const Source& s, std::int64_t lanes) {
+  AlignedFloats packed(ceil_div(s.units, lanes) * (1 + s.depth) * s.gates() * lanes);
   for (std::int64_t unit = 0; unit < s.units; ++unit) {
-    float* panel = packed.data() + unit / lanes * (head + s.depth) * s.gates() * lanes;
+    float* panel = packed.data() + unit / lanes * (1 + s.depth) * s.gates() * lanes;
     for (std::int64_t gate = 0; gate < s.gates(); ++gate) {
       float* out = panel + gate * lanes + unit % lanes;
-      if (with_bias) *out = s.bias_of(unit, gate);
+      *out = s.bias_of(unit, gate);
       for (std::int64_t k = 0; k < s.depth; ++k) {
-        out[(head + k) * s.gates() * lanes] = s.weight(unit, gate, k);
+        out[(1 + k) * s.gates() * lanes] = s.weight(unit, gate, k);
       }
     }
   }
@@ -55,7 +54,7 @@ AlignedFloats pack_row(const Source& s, std::int64_t lanes, bool with_bias) {
 
 PackedLinear pack_source(const KernelTable& kernels, const Source& s) {
   return {s.units * s.gates(), s.depth, s.gates(), pack_columns(s, 4 * kernels.units, true),
-          pack_row(s, kernels.lanes, true)};
+          pack_row(s, kernels.lanes)};
 }
 
 // The biases that join the input projection: all but a GRU's b_hn with the reset gate after.
@@ -94,12 +93,12 @@ PackedDirection pack_direction(const KernelTable& kernels, const LayerSpec& spec
   if (spec.cell == Cell::gru && !spec.reset_after) {
     recurrent.gate_rows = {2 * H};
     packed.candidate_columns = pack_columns(recurrent, 4 * units, false);
-    packed.candidate_row = pack_row(recurrent, kernels.lanes, false);
+    packed.candidate_row = pack_row(recurrent, kernels.lanes);
     recurrent.gate_rows = {0, H};
     block_rows = 4 * units;
   }
   packed.recurrent_columns = pack_columns(recurrent, block_rows, false);
-  packed.recurrent_row = pack_row(recurrent, kernels.lanes, false);
+  packed.recurrent_row = pack_row(recurrent, kernels.lanes);
 
   if (spec.cell == Cell::gru && spec.reset_after) {
     packed.b_hn.reset(round_up(H, kernels.lanes));

@@ -28,9 +28,9 @@ PackedLinear pack_linear(const KernelTable& kernels, std::int64_t rows, std::int
 struct PackedDirection {
   PackedLinear input;       // rows in the order (unit, gate); biases that need no product included
   PackedLinear projection;  // of h, where proj_size > 0
-  AlignedFloats recurrent_columns, recurrent_row;
-  AlignedFloats candidate_columns, candidate_row;  // GRU with the reset gate before the product
-  AlignedFloats b_hn;                              // GRU, reset after: [panels][lanes], also [H]
+  AlignedFloats recurrent_columns, candidate_columns;  // candidate: GRU, reset gate before
+  AlignedFloats recurrent_row, candidate_row;          // as PackedLinear::row, the bias zero
+  AlignedFloats b_hn;  // GRU, reset after: [panels][lanes], also [H]
 };
 
 PackedDirection pack_direction(const KernelTable& kernels, const LayerSpec& spec,

@@ -185,7 +185,7 @@ class BatchRow {
       : kernels_(kernels), stack_(stack), packed_(stack.packed(kernels)), batch_(batch) {
     std::int64_t scratch = 0, widest = 0;
     for (const LayerSpec& spec : stack.specs()) {
-      scratch = std::max(scratch, layer_row_scratch(kernels, spec));
+      scratch = std::max(scratch, LayerRow::scratch_size(kernels, spec));
       widest = std::max(widest, spec.output_size());
     }
     scratch_.reset(scratch);
@@ -220,11 +220,11 @@ class BatchRow {
     c_.resize(static_cast<std::size_t>(spec.hidden_size));
     if (batch_.c0) std::copy_n(batch_.c0 + at * spec.hidden_size, spec.hidden_size, c_.begin());
     const float* h = batch_.h0 ? batch_.h0 + at * state : nullptr;
+    LayerRow layer(kernels_, spec, packed, scratch_.data());
     for (std::int64_t step = 0; step < length; ++step) {
       const std::int64_t t = d == 0 ? step : length - 1 - step;
       float* h_out = out + t * spec.output_size() + d * state;
-      step_layer_row(kernels_, spec, packed, x + t * spec.input_size, h, c_.data(), h_out,
-                     scratch_.data());
+      layer.step(x + t * spec.input_size, h, c_.data(), h_out);
       h = h_out;
     }
     if (length == 0) return;
@@ -337,9 +337,10 @@ void Recurrent::step(const float* x, std::int64_t N, const float* h, const float
   }
   const KernelTable& kernels = active_kernels();
   // Buffers per thread, kept: a step of few rows allocates nothing once they have grown.
-  static thread_local std::vector<float> scratch, top;
+  static thread_local AlignedFloats scratch, top;
   if (N >= least_columns(kernels)) {
-    top.resize(static_cast<std::size_t>(N * stack_->output_size()));
+    const std::int64_t size = N * stack_->output_size();
+    if (top.size() < size) top.reset(size);
     forward(x, N, 1, h, c, {}, top.data(), h_out, c_out, 1);
     return;
   }
@@ -351,8 +352,8 @@ void Recurrent::step(const float* x, std::int64_t N, const float* h, const float
     std::copy_n(c, static_cast<std::int64_t>(specs().size()) * N * H, c_out);
   }
   for (const LayerSpec& spec : specs()) {
-    const auto needed = static_cast<std::size_t>(layer_row_scratch(kernels, spec));
-    if (scratch.size() < needed) scratch.resize(needed);
+    const std::int64_t needed = LayerRow::scratch_size(kernels, spec);
+    if (scratch.size() < needed) scratch.reset(needed);
   }
   const FlushDenormals flush;
   for (std::int64_t n = 0; n < N; ++n) {
@@ -360,8 +361,8 @@ void Recurrent::step(const float* x, std::int64_t N, const float* h, const float
     for (std::size_t l = 0; l < specs().size(); ++l) {
       const std::int64_t at = static_cast<std::int64_t>(l) * N + n;
       float* h_new = h_out + at * P;
-      step_layer_row(kernels, specs()[l], packed[l].front(), in, h + at * P,
-                     lstm ? c_out + at * H : nullptr, h_new, scratch.data());
+      LayerRow layer(kernels, specs()[l], packed[l].front(), scratch.data());
+      layer.step(in, h + at * P, lstm ? c_out + at * H : nullptr, h_new);
       in = h_new;
     }
   }

@@ -64,7 +64,7 @@ struct ErrorColumns {
   std::ptrdiff_t stride;
 };
 
-// out [ceil(rows/lanes)][gates][lanes] = b + W x, for one x. `gates` rows share a unit.
+// out [panels][gates][lanes] = b + W x, for one x. `gates` (1 to 4) rows share a unit.
 struct ProjectRow {
   const float* w;  // packed by pack_row: [panels][1 + depth][gates][lanes]
   std::int64_t panels, depth, gates;
@@ -72,19 +72,27 @@ struct ProjectRow {
   float* out;      // [panels][gates][lanes]
 };
 
-struct StepRow {
-  const float* w;       // [panels][K][G][lanes] (GRU, reset before: gates r and z only)
-  const float* w_new;   // GRU, reset before: [panels][K][1][lanes]
-  const float* b_hn;    // GRU, reset after: [panels][lanes]
+// What is left of a step when the sums are there: the nonlinear part, elementwise.
+struct CellRow {
   std::int64_t hidden;  // H
-  std::int64_t state;   // K
-  const float* p;       // [panels][G][lanes]
-  const float* h;       // [K]; null: h and c are zero
-  float* c;             // [H] LSTM
-  float* h_out;         // [H], not h
-  float* scratch;       // GRU, reset before: [2*panels*lanes]
+  const float* sums;    // recurrent sums [panels][gates][lanes]; null: h and c are zero
+  const float* p;       // projected input [panels][G][lanes]
+  const float* b_hn;    // GRU, reset after: [panels][lanes]
+  const float* h;       // [H] GRU
+  float* c;             // [H] LSTM: read (unless sums is null) and written
+  float* h_out;         // [H]; gru_reset: r*h
+  float* update;        // [panels][lanes] GRU, reset before: z, from one half to the other
   Activation activation;
   RecurrentActivation recurrent_activation;
+};
+
+// acc plus the squared or absolute errors of one predicted row.
+struct ErrorRow {
+  float acc;
+  const float* pred;  // [rows]
+  std::int64_t rows;
+  const float* truth;             // [F]; null: truth is zero
+  const std::int32_t* truth_row;  // [rows]
 };
 
 // Column weights are packed in blocks of units*4 (LSTM, and plain rows for `project`) or units*3
@@ -105,9 +113,12 @@ struct KernelTable {
   void (*subtract)(const ErrorColumns&);  // acc[r] = error(r), acc_stride must be `stride`
 
   void (*project_row)(const ProjectRow&);
-  void (*lstm_step_row)(const StepRow&);
-  void (*gru_step_row)(const StepRow&);
-  void (*gru_step_row_reset_before)(const StepRow&);
+  void (*lstm_cell_row)(const CellRow&);
+  void (*gru_cell_row)(const CellRow&);
+  void (*gru_reset_row)(const CellRow&);
+  void (*gru_candidate_row)(const CellRow&);
+  float (*squared_error_row)(const ErrorRow&);
+  float (*absolute_error_row)(const ErrorRow&);
 };
 
 const KernelTable& kernels_scalar();

@@ -28,9 +28,12 @@ constexpr slidecell::KernelTable make_kernels(const char* isa) {
           &add_absolute_error_columns,
           &subtract_columns,
           &project_row,
-          &lstm_step_row,
-          &gru_step_row,
-          &gru_step_row_reset_before};
+          &lstm_cell_row,
+          &gru_cell_row,
+          &gru_reset_row,
+          &gru_candidate_row,
+          &squared_error_row,
+          &absolute_error_row};
 }
 
 }  // namespace
