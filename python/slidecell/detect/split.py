@@ -153,15 +153,22 @@ def _validation_rows(
             f"has {longest}{holes}; give more rows or a smaller --window"
         )
     keys = table.entities[rows][offsets[:-1]]
-    held: Bools = split_windows(
-        windows,
-        offsets,
-        rows=len(rows),
-        length=window + horizon,
-        fraction=fraction,
-        keys=keys,
-        seed=seed,
-    ).validation_rows
+    try:
+        held: Bools = split_windows(
+            windows,
+            offsets,
+            rows=len(rows),
+            length=window + horizon,
+            fraction=fraction,
+            keys=keys,
+            seed=seed,
+        ).validation_rows
+    except ValueError as error:
+        raise ValueError(
+            f"{table.source}: {len(windows.starts)} training windows of {window + horizon} rows "
+            f"are too few to hold out --validation {fraction:g}: give more rows, a smaller "
+            "--window, or --validation 0"
+        ) from error
     return held
 
 

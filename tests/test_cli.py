@@ -1,0 +1,242 @@
+"""The command line: what it prints, its exit status, errors in one line."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pd = pytest.importorskip("pandas")
+for _module in ("typer", "torch", "pyarrow", "sklearn", "matplotlib"):
+    pytest.importorskip(_module)
+
+from typer.testing import CliRunner  # noqa: E402
+
+import slidecell as sc  # noqa: E402
+from slidecell.cli import app  # noqa: E402
+
+SMALL = ["--window", "4", "--hidden-size", "8", "--epochs", "1", "--threads", "1"]
+
+
+def invoke(*arguments: object):
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+def python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.fixture
+def file(tmp_path) -> Path:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {
+            "t": np.tile(np.arange(40), 2),
+            "host": np.repeat(["a", "b"], 40),
+            "load": rng.random(80),
+            "heat": rng.random(80),
+            "bad": (np.arange(80) % 40 == 35).astype(int),
+        }
+    )
+    frame.loc[frame["bad"] == 1, "load"] = 9.0
+    path = tmp_path / "in.csv"
+    frame.to_csv(path, index=False)
+    return path
+
+
+def test_cli_detect_and_score(file, tmp_path):
+    keys = ["--time", "t", "--entity", "host", "--label", "bad"]
+    done = invoke("detect", file, "--out", tmp_path / "out", *keys, *SMALL)
+    assert done.exit_code == 0
+    for text in ("features (2)", "load, heat", "2, 0 gaps", "ROC-AUC", "random", "threshold"):
+        assert text in done.stdout
+    assert str(tmp_path / "out" / "scores.csv") in done.stdout.replace("\n", "")
+    model = tmp_path / "out" / "model.safetensors"
+    again = invoke("score", model, file, "--out", tmp_path / "again", "--label", "bad")
+    assert again.exit_code == 0
+    assert "ROC-AUC" in again.stdout
+    first, second = (pd.read_csv(tmp_path / name / "scores.csv") for name in ("out", "again"))
+    assert first["score"].equals(second["score"])
+    assert first["flagged"].equals(second["flagged"])
+
+
+def test_cli_detect_flags_reach_the_job(file, tmp_path):
+    arguments = [
+        *["--time", "t", "--entity", "host", "--features", "load,heat", "--exclude", "heat"],
+        *["--label", "bad", "--window", "3", "--horizon", "0", "--cell", "gru"],
+        *["--hidden-size", "6,3", "--epochs", "2", "--batch-size", "16", "--lr", "0.01"],
+        *["--patience", "1", "--validation", "0", "--scaler", "robust", "--percentile", "90"],
+        *["--train-until", "0.5", "--train-on", "normal", "--max-gap", "5", "--missing", "ffill"],
+        *["--duplicates", "last", "--seed", "7", "--threads", "1"],
+    ]
+    done = invoke("detect", file, "-o", tmp_path / "out", *arguments)
+    assert done.exit_code == 0
+    options = json.loads((tmp_path / "out" / "report.json").read_text())["options"]
+    assert options == {
+        "file": str(file),
+        "out": str(tmp_path / "out"),
+        "test": None,
+        "time": "t",
+        "entity": "host",
+        "label": "bad",
+        "features": ["load,heat"],
+        "exclude": ["heat"],
+        "max_gap": "5",
+        "missing": "ffill",
+        "duplicates": "last",
+        "train_until": "0.5",
+        "train_on": "normal",
+        "window": 3,
+        "horizon": 0,
+        "cell": "gru",
+        "hidden_size": [6, 3],
+        "layers": 1,
+        "epochs": 2,
+        "patience": 1,
+        "batch_size": 16,
+        "lr": 0.01,
+        "validation": 0.0,
+        "scaler": "robust",
+        "percentile": 90.0,
+        "seed": 7,
+        "num_threads": 1,
+    }
+
+
+def test_cli_test_file(file, tmp_path):
+    keys = ["--time", "t", "--entity", "host", "--label", "bad"]
+    done = invoke("detect", file, "--test", file, "--out", tmp_path / "out", *keys, *SMALL)
+    assert done.exit_code == 0
+    parts = pd.read_csv(tmp_path / "out" / "scores.csv")["part"]
+    assert (parts == "test").tolist() == [False] * 80 + [True] * 80
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ([], "column 'host' holds text ('a') and is no feature: leave it out with --exclude host"),
+        (["--entity", "hots"], "did you mean 'host'?"),
+        (["--exclude", "host", "--time", "t"], "choose --duplicates keep or --duplicates last"),
+        (["--entity", "host", "--window", "99"], "no window to train on"),
+        (["--exclude", "host,t", "--window", "40"], "to hold out --validation 0.2: give more"),
+        (["--hidden-size", "many"], "--hidden-size: expected a number, or one per layer"),
+        (["--entity", "host", "--window", "0"], "--window: expected a whole number >= 1, got 0"),
+    ],
+)
+def test_cli_errors_are_one_line(file, tmp_path, arguments, text):
+    done = invoke("detect", file, "--out", tmp_path / "out", *arguments)
+    assert done.exit_code == 1
+    assert done.stderr.startswith("error: ")
+    assert text in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_cli_files_that_are_not_there_or_damaged(file, tmp_path):
+    done = invoke("detect", tmp_path / "none.csv", "--out", tmp_path / "out")
+    assert (done.exit_code, done.stderr) == (
+        1,
+        f"error: {tmp_path / 'none.csv'}: No such file or directory\n",
+    )
+    done = invoke("detect", file, "--out", file)
+    assert done.exit_code == 1
+    assert f"error: output folder {file} cannot be written" in done.stderr
+    (tmp_path / "m.safetensors").write_bytes(b"nonsense")
+    done = invoke("score", tmp_path / "m.safetensors", file, "--out", tmp_path / "out")
+    assert done.exit_code == 1
+    assert "m.safetensors" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["detect"], ["detect", "x.csv"], ["detect", "x.csv", "--out", "o", "--cell", "rnn"], ["fly"]],
+)
+def test_cli_usage_errors_have_status_2(arguments):
+    assert invoke(*arguments).exit_code == 2
+
+
+def test_cli_interrupt_has_status_130(file, tmp_path, monkeypatch):
+    def interrupt(*_args, **_kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("slidecell.training.fit", interrupt)
+    done = invoke("detect", file, "--out", tmp_path / "out", "--entity", "host", *SMALL)
+    assert done.exit_code == 130
+    assert done.stderr == "interrupted: nothing was written\n"
+    assert not (tmp_path / "out").exists()
+
+
+def test_cli_version_info_and_help():
+    assert invoke("--version").stdout == f"slidecell {sc.__version__}\n"
+    info = invoke("info").stdout
+    for name in ("isa", "available isas", "threads", "processor", "numpy", "torch"):
+        assert name in info
+    assert sc.active_isa() in info
+    assert "--train-until" in invoke("detect", "--help").stdout
+
+
+def test_cli_demo_small(tmp_path):
+    arguments = ["--users", "12", "--days", "70", "--threads", "1", "--seed", "3"]
+    done = invoke("demo", "--out", tmp_path / "demo", *arguments)
+    assert done.exit_code == 0
+    assert set(os.listdir(tmp_path / "demo")) == {
+        "insider_threat.csv",
+        "scores.csv",
+        "scores.png",
+        "report.json",
+        "model.safetensors",
+    }
+    assert "torch, windows built first" in done.stdout
+    text = " ".join(done.stdout.split())
+    difference = float(text.split("largest difference of a score ")[1].split(" ")[0])
+    largest = float(text.split("(scores up to ")[1].split(")")[0])
+    assert difference <= 1e-6 * largest + 1e-7
+
+
+def test_cli_missing_extra_names_the_command_to_install_it():
+    hide = "import sys\nfor m in sys.argv[1:]: sys.modules[m] = None\n"
+    run = (
+        hide + "sys.argv = ['slidecell', '--version']\nfrom slidecell.__main__ import main\nmain()"
+    )
+    for missing in ("pandas", "typer"):
+        done = python(run.replace("\nmain()", "\nsys.exit(main())"), missing)
+        assert done.returncode == 1
+        assert done.stderr == (
+            f"error: the command line needs {missing}: pip install 'slidecell[detect]'\n"
+        )
+
+
+def test_cli_missing_torch_is_one_line(file, tmp_path):
+    code = (
+        "import sys\nsys.modules['torch'] = None\n"
+        "from slidecell.__main__ import main\nsys.argv[0] = 'slidecell'\nmain()"
+    )
+    done = python(code, "detect", str(file), "--entity", "host", "--out", str(tmp_path / "out"))
+    assert done.returncode == 1
+    assert "pip install 'slidecell[train]'" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_cli_module_runs_without_heavy_imports():
+    code = (
+        "import sys\nimport slidecell.cli\n"
+        "heavy = {'torch', 'sklearn', 'matplotlib', 'pyarrow'} & set(sys.modules)\n"
+        "sys.exit(','.join(sorted(heavy)) or 0)"
+    )
+    done = python(code)
+    assert (done.returncode, done.stderr) == (0, "")
