@@ -202,7 +202,7 @@ int main() {
   for (const std::string& isa : available_isas()) {
     set_isa(isa);
     std::mt19937 rng(7);
-    for (int k = 0; k < 300; ++k) {
+    for (int k = 0; k < 150; ++k) {
       test_forward(rng);
       test_step_is_forward(rng);
     }
