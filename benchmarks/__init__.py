@@ -1,0 +1,1 @@
+"""How fast slidecell is, beside its peers, in one run: ``python -m benchmarks``."""

@@ -1,0 +1,57 @@
+"""The same cases and peers under pytest-benchmark: ``pytest benchmarks``.
+
+Its statistics are per peer, not interleaved: for watching one function between two commits. For
+comparisons run ``python -m benchmarks``.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from benchmarks.cases import CASES, Case
+from benchmarks.jobs import Job
+from benchmarks.measure import QUICK, best_setting, flat
+from benchmarks.peers import PEERS
+
+Bench: TypeAlias = Callable[..., None]
+
+
+def parametrized(kind: str) -> Callable[[Bench], Bench]:
+    """Run a benchmark for each case of this kind, each peer, and one thread or all."""
+    cases = [case for case in CASES if case.kind == kind]
+    threads = [1] if kind == "step" else sorted({1, os.cpu_count() or 1})
+    marks = [
+        pytest.mark.parametrize("peer", PEERS[kind]),
+        pytest.mark.parametrize("threads", threads),
+        pytest.mark.parametrize("case", cases, ids=lambda case: case.name),
+    ]
+
+    def mark(bench: Bench) -> Bench:
+        return functools.reduce(lambda function, decorate: decorate(function), marks, bench)
+
+    return mark
+
+
+def bench(benchmark: BenchmarkFixture, case: Case, threads: int, peer: str) -> None:
+    """Measure one peer at its best setting, and compare its answer with the truth."""
+    job, truth = prepared(case)
+    ways = PEERS[case.kind][peer]
+    setting = best_setting(ways(job.first(QUICK.search_rows), threads), QUICK.search_repeats)
+    benchmark.group = f"{case.name}, threads={threads}"
+    benchmark.extra_info.update(shape=job.shape, setting=setting, work=job.work)
+    answer = flat(benchmark(ways(job, threads)[setting]))
+    assert answer.shape == truth.shape
+    assert (abs(answer - truth) <= job.atol + job.rtol * abs(truth)).all()
+
+
+@functools.lru_cache(maxsize=1)
+def prepared(case: Case) -> tuple[Job, Any]:
+    """Make the job and its truth once for all peers."""
+    job = case.job(QUICK.max_rows)
+    return job, flat(job.truth())

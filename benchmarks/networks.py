@@ -1,0 +1,41 @@
+"""The forecasters as users write them: one of torch's layers and a linear head."""
+
+from __future__ import annotations
+
+import copy
+
+from torch import Tensor, nn
+
+
+class LastStep(nn.Module):
+    """A recurrent layer of torch's own and a linear head on its last step.
+
+    x [N, W, F] -> [N, F]; x [W, N, F] where the layer is not batch-first.
+    """
+
+    def __init__(self, recurrent: nn.LSTM | nn.GRU) -> None:
+        super().__init__()
+        self.recurrent = recurrent
+        self.head = nn.Linear(recurrent.hidden_size, recurrent.input_size)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Predict the row after each window."""
+        out = self.recurrent(x)[0]
+        prediction: Tensor = self.head(out[:, -1] if self.recurrent.batch_first else out[-1])
+        return prediction
+
+    def time_major(self) -> LastStep:
+        """Return the same network for x [W, N, F], which saves torch a transposition."""
+        network = copy.deepcopy(self)
+        network.recurrent.batch_first = False
+        return network
+
+
+def lstm(input_size: int, hidden_size: int, num_layers: int = 1) -> LastStep:
+    """Make a forecaster with `nn.LSTM`."""
+    return LastStep(nn.LSTM(input_size, hidden_size, num_layers, batch_first=True))
+
+
+def gru(input_size: int, hidden_size: int, num_layers: int = 1) -> LastStep:
+    """Make a forecaster with `nn.GRU`."""
+    return LastStep(nn.GRU(input_size, hidden_size, num_layers, batch_first=True))

@@ -1,0 +1,302 @@
+"""Who does a job. A new peer is one function and one entry of `PEERS`.
+
+A peer takes a job and a number of threads and returns its ways to do it, by setting: functions
+without arguments that do the whole job once and return the answer. Short runs choose the
+setting; only the best one is then measured. What a peer prepares before it returns is not
+counted: each says in its docstring what that is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache, partial
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.lib.stride_tricks import sliding_window_view
+from torch import Tensor, nn
+
+import slidecell as sc
+from benchmarks.jobs import (
+    Floats,
+    GatherJob,
+    Ints,
+    ScoreJob,
+    StepJob,
+    WindowsJob,
+    squared_errors,
+    window_starts,
+)
+from benchmarks.networks import LastStep
+
+Run = Callable[[], Any]
+Ways = dict[str, Run]
+Peer = Callable[[Any, int], Ways]
+
+BATCHES = (256, 512, 1024, 2048, 4096, 8192)
+
+
+# score: [S] or [N] scores of a ScoreJob
+
+
+def slidecell_score(job: ScoreJob, threads: int) -> Ways:
+    """Straight from the series. Prepared: the model."""
+    model = job.model
+    return {"": lambda: model.score(job.series, job.offsets, num_threads=threads)}
+
+
+def torch_score(job: ScoreJob, threads: int) -> Ways:
+    """Run the module on batches of windows, batch-first or time-major.
+
+    Prepared: all windows and targets, each batch contiguous in its layout.
+    """
+    modules = {"": job.module}
+    if isinstance(job.module, LastStep):
+        modules[", time-major"] = job.module.time_major()
+
+    @cache  # within the first call, which is not counted
+    def batches(batch: int, layout: str) -> list[tuple[Tensor, Tensor]]:
+        x, y = (part.split(batch) for part in job.windows)
+        if layout:
+            x = [part.transpose(0, 1).contiguous() for part in x]
+        return list(zip(x, y, strict=True))
+
+    def run(batch: int, layout: str) -> Floats:
+        torch.set_num_threads(threads)
+        module = modules[layout]
+        with torch.inference_mode():
+            parts = [squared_errors(module(x), y) for x, y in batches(batch, layout)]
+            return torch.cat(parts).numpy()
+
+    return {
+        f"batch {batch}{layout}": partial(run, batch, layout)
+        for layout in modules
+        for batch in BATCHES
+    }
+
+
+def torch_score_end_to_end(job: ScoreJob, threads: int) -> Ways:
+    """Do the same from the series: gather each batch from a strided view. Prepared: nothing."""
+
+    def run(batch: int) -> Floats:
+        torch.set_num_threads(threads)
+        series = torch.from_numpy(job.series)
+        starts = torch.from_numpy(window_starts(job.offsets, job.window + job.horizon))
+        inputs, ahead = strided_windows(series, job.window), strided_windows(series, job.horizon)
+        with torch.inference_mode():
+            parts = []
+            for chosen in starts.split(batch):
+                x = inputs.index_select(0, chosen)
+                y = ahead.index_select(0, chosen + job.window) if job.horizon else x
+                parts.append(squared_errors(job.module(x), y))
+            return torch.cat(parts).numpy()
+
+    return {f"batch {batch}": partial(run, batch) for batch in BATCHES}
+
+
+def strided_windows(series: Tensor, length: int) -> Tensor:
+    """`series` [S, F] -> view [S - length + 1, length, F]."""
+    S, F = series.shape
+    return series.as_strided((S - length + 1, length, F), (F, F, 1))
+
+
+# step: h [1, H] after the last step of a StepJob
+
+
+def slidecell_step(job: StepJob, threads: int) -> Ways:
+    """`LSTM.step` or `GRU.step` in a Python loop. Prepared: the rows as arrays [1, I]."""
+    rows = [row[None] for row in job.rows]
+    lstm = isinstance(job.cell, nn.LSTMCell)
+    cell = (sc.LSTM if lstm else sc.GRU).from_torch(job.cell)
+
+    def run() -> Floats:
+        state = None
+        for row in rows:
+            state = cell.step(row, state)
+        return state[0] if lstm else state
+
+    return {"": run}
+
+
+def torch_step(job: StepJob, threads: int) -> Ways:
+    """`LSTMCell` or `GRUCell`, or `nn.LSTM` or `nn.GRU` with T=1. Prepared: the rows as tensors."""
+    rows = [row[None] for row in torch.from_numpy(job.rows)]
+    name = type(job.cell).__name__.removesuffix("Cell")
+    layer = getattr(nn, name)(job.cell.input_size, job.cell.hidden_size)
+    layer.load_state_dict({f"{k}_l0": v for k, v in job.cell.state_dict().items()})
+
+    def run_cell() -> Floats:
+        torch.set_num_threads(threads)
+        state = None
+        with torch.inference_mode():
+            for row in rows:
+                state = job.cell(row, state)
+        return (state[0] if name == "LSTM" else state).numpy()
+
+    def run_layer() -> Floats:
+        torch.set_num_threads(threads)
+        state, out = None, None
+        with torch.inference_mode():
+            for row in rows:
+                out, state = layer(row, state)
+        return out.numpy()
+
+    return {f"{name}Cell": run_cell, f"nn.{name}, T=1": run_layer}
+
+
+# windows: x [N, W, F] and y [N, K, F] of a WindowsJob
+
+
+def slidecell_windows(job: WindowsJob, threads: int) -> Ways:
+    """`sliding_windows`. Prepared: the arrays, where the job is to fill the caller's."""
+    out = job.buffers() if job.into_out else None
+    return {
+        "": lambda: sc.sliding_windows(
+            job.series,
+            window=job.window,
+            horizon=job.horizon,
+            offsets=job.offsets,
+            out=out,
+            num_threads=threads,
+        )
+    }
+
+
+def numpy_windows(job: WindowsJob, threads: int) -> Ways:
+    """`sliding_window_view`, entity by entity, and a copy; one thread is all that numpy has.
+
+    Two views: of the rows, as numpy documents it, and of the flat series, whose windows are
+    contiguous runs of W*F numbers. Prepared: the arrays, where the job is to fill the caller's.
+    """
+    buffers = job.buffers() if job.into_out else None
+
+    def run(view: Callable[[Floats, int], Floats]) -> tuple[Floats, Floats]:
+        parts = [
+            (view(rows, job.window), view(rows[job.window :], job.horizon))
+            for rows in (job.series[a:b] for a, b in pairwise(job.offsets))
+        ]
+        parts = [(x[: len(y)], y) for x, y in parts]
+        if buffers is None:
+            x, y = (np.concatenate(part) for part in zip(*parts, strict=True))
+            return x, y
+        at = 0
+        for x, y in parts:
+            buffers[0][at : at + len(y)] = x
+            buffers[1][at : at + len(y)] = y
+            at += len(y)
+        return buffers
+
+    return {"view of rows": partial(run, view_of_rows), "flat view": partial(run, flat_view)}
+
+
+def view_of_rows(series: Floats, length: int) -> Floats:
+    """`series` [S, F] -> view [S - length + 1, length, F]."""
+    return sliding_window_view(series, length, axis=0).transpose(0, 2, 1)
+
+
+def flat_view(series: Floats, length: int) -> Floats:
+    """`series` [S, F] -> the same view, over the contiguous series [S*F]."""
+    S, F = series.shape
+    view = sliding_window_view(series.reshape(-1), length * F)[::F]
+    return view.reshape(S - length + 1, length, F)
+
+
+def loop_windows(job: WindowsJob, threads: int) -> Ways:
+    """Slices collected in lists by a Python loop, then `np.array`, as in many a tutorial."""
+
+    def run() -> tuple[Floats, Floats]:
+        x, y = [], []
+        for a, b in pairwise(job.offsets.tolist()):
+            for at in range(a, b - job.window - job.horizon + 1):
+                x.append(job.series[at : at + job.window])
+                y.append(job.series[at + job.window : at + job.window + job.horizon])
+        return np.array(x), np.array(y)
+
+    return {"": run}
+
+
+# gather: x [n, W, F] and y [n, K, F] of the last batch of a GatherJob
+
+
+def slidecell_gather(job: GatherJob, threads: int) -> Ways:
+    """`WindowPlan.gather` into reused buffers. Prepared: the plan and the buffers."""
+    plan = sc.WindowPlan(job.offsets, window=job.window, horizon=job.horizon)
+    out = job.buffers()
+
+    def run() -> Any:
+        for chosen in job.batches:
+            plan.gather(job.series, chosen, out=out, num_threads=threads)
+        return out
+
+    return {"": run}
+
+
+def numpy_gather(job: GatherJob, threads: int) -> Ways:
+    """Fancy indexing: of the series by rows, or of a strided view. Prepared: the starts."""
+    views = [flat_view(job.series, length) for length in (job.window, job.horizon)]
+
+    def by_view(starts: Ints) -> tuple[Floats, Floats]:
+        return views[0][starts], views[1][starts + job.window]
+
+    def run(gather: Callable[[Ints], tuple[Floats, Floats]]) -> tuple[Floats, Floats]:
+        for chosen in job.batches:
+            answer = gather(job.starts[chosen])
+        return answer
+
+    return {"rows": partial(run, job.gathered), "view": partial(run, by_view)}
+
+
+def torch_gather(job: GatherJob, threads: int) -> Ways:
+    """`index_select` on a strided view. Prepared: the starts, the views and the buffers."""
+    starts, series = torch.from_numpy(job.starts), torch.from_numpy(job.series)
+    batches = [torch.from_numpy(chosen) for chosen in job.batches]
+    inputs, ahead = strided_windows(series, job.window), strided_windows(series, job.horizon)
+    x, y = (torch.from_numpy(buffer) for buffer in job.buffers())
+
+    def run() -> tuple[Tensor, Tensor]:
+        torch.set_num_threads(threads)
+        with torch.inference_mode():
+            for chosen in batches:
+                at = starts[chosen]
+                torch.index_select(inputs, 0, at, out=x)
+                torch.index_select(ahead, 0, at + job.window, out=y)
+        return x, y
+
+    return {"": run}
+
+
+def loop_gather(job: GatherJob, threads: int) -> Ways:
+    """Collect a slice per window in a Python loop, then `np.array`. Prepared: the starts."""
+
+    def run() -> tuple[Floats, Floats]:
+        for chosen in job.batches:
+            starts = job.starts[chosen].tolist()
+            x = np.array([job.series[at : at + job.window] for at in starts])
+            ends = [at + job.window for at in starts]
+            y = np.array([job.series[at : at + job.horizon] for at in ends])
+        return x, y
+
+    return {"": run}
+
+
+OURS = "slidecell"
+
+# By kind of job; ours is the first of each, and every other one's ratio is to it.
+PEERS: dict[str, dict[str, Peer]] = {
+    "score": {
+        OURS: slidecell_score,
+        "torch": torch_score,
+        "torch end to end": torch_score_end_to_end,
+    },
+    "step": {OURS: slidecell_step, "torch": torch_step},
+    "windows": {OURS: slidecell_windows, "numpy": numpy_windows, "Python loop": loop_windows},
+    "windows into out": {OURS: slidecell_windows, "numpy": numpy_windows},
+    "gather": {
+        OURS: slidecell_gather,
+        "numpy": numpy_gather,
+        "torch": torch_gather,
+        "Python loop": loop_gather,
+    },
+}

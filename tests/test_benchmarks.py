@@ -1,0 +1,166 @@
+"""The logic of the benchmarks, on tiny data; nothing here looks at a time."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from benchmarks import measure, peers, report
+from benchmarks.__main__ import main, parse
+from benchmarks.cases import CASES
+from benchmarks.measure import SMOKE, Result
+
+NAMES = [case.name for case in CASES]
+ONE_OF_EACH_KIND = {case.kind: case for case in CASES}
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch) -> Iterator[None]:
+    """Two settings are choice enough; torch's threads would only contend on such tiny data."""
+    monkeypatch.setattr(peers, "BATCHES", (64, 256))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("case", CASES, ids=NAMES)
+def test_cases_have_peers_and_respect_the_size(case) -> None:
+    job = case.job(300)
+    assert next(iter(peers.PEERS[case.kind])) == peers.OURS
+    assert 0 < job.work <= 300 * 17 / 16
+    assert 0 < job.first(100).work <= 100
+    assert job.kind == case.kind
+    assert len(measure.flat(job.truth())) > 0
+
+
+@pytest.mark.parametrize("case", ONE_OF_EACH_KIND.values(), ids=ONE_OF_EACH_KIND.keys())
+def test_every_setting_of_every_peer_is_right(case) -> None:
+    job = case.job(300)
+    truth = measure.flat(job.truth())
+    for name, peer in peers.PEERS[case.kind].items():
+        for setting, run in peer(job, 1).items():
+            answer = measure.flat(run())
+            np.testing.assert_allclose(
+                answer, truth, rtol=job.rtol, atol=job.atol, err_msg=f"{name}, {setting}"
+            )
+
+
+def test_windows_of_the_jobs_are_those_of_a_naive_loop() -> None:
+    job = next(case for case in CASES if case.name == "windows, 400 users").job(1_000)
+    bounds = zip(job.offsets[:-1], job.offsets[1:], strict=True)
+    starts = [at for a, b in bounds for at in range(a, b) if at + 7 + 1 <= b]
+    assert list(job.starts) == starts
+    assert len(job.offsets) > 2
+
+
+def test_contestants_run_in_turn() -> None:
+    calls: list[str] = []
+    runs = {name: (lambda name=name: calls.append(name)) for name in "ab"}
+    seconds = measure.interleaved(runs, repeats=3)
+    assert "".join(calls) == "ab" + "ababab"  # warm-up first
+    assert {name: len(samples) for name, samples in seconds.items()} == {"a": 3, "b": 3}
+
+
+def test_command_writes_table_and_json(tmp_path: Path, capsys) -> None:
+    file = tmp_path / "found.json"
+    arguments = ["--smoke", "--only", "GRU 64", "--threads", "1,2", "--json", str(file)]
+    assert main([*arguments, "--repeats", "2"]) == 0
+    out = capsys.readouterr().out
+    assert "| score GRU 64 (W=7 F=7 S=" in out
+    assert "WRONG" not in out
+    found = json.loads(file.read_text())
+    assert found["conditions"]["cpu"]
+    assert found["conditions"]["threads"] == [1, 2]
+    assert {r["threads"] for r in found["results"] if r["kind"] == "score"} == {1, 2}
+    assert {r["threads"] for r in found["results"] if r["kind"] == "step"} == {1}
+    for r in found["results"]:
+        assert r["right"]
+        assert len(r["seconds"]) == 2
+        assert 0 < r["max_error"] < 1e-6
+        assert (r["max_difference"] == 0) == (r["contestant"] == peers.OURS)
+    assert list(tmp_path.iterdir()) == [file]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "error"),
+    [
+        (lambda scores: scores + np.float32(1e-3), 1e-3),
+        (lambda scores: scores[:-1], math.inf),
+        (lambda scores: np.where(np.arange(len(scores)) == 50, np.nan, scores), math.inf),
+    ],
+    ids=["off", "short", "nan"],
+)
+@pytest.mark.parametrize("name", ["slidecell", "torch"])
+def test_wrong_answers_are_named(spoil, error, name, monkeypatch, tmp_path, capsys) -> None:
+    right = peers.PEERS["score"][name]
+
+    def wrong(job, threads):
+        return {
+            setting: lambda run=run: spoil(run()) for setting, run in right(job, threads).items()
+        }
+
+    monkeypatch.setitem(peers.PEERS["score"], name, wrong)
+    file = tmp_path / "found.json"
+    assert main(["--smoke", "--only", "score LSTM 16", "--json", str(file)]) == 1
+    out = capsys.readouterr().out
+    assert out.splitlines()[-1].startswith(
+        f"WRONG: score LSTM 16, 4,000 users, threads=1, {name}, "
+    )
+    results = {r["contestant"]: r for r in json.loads(file.read_text())["results"]}
+    assert [n for n, r in results.items() if not r["right"]] == [name]
+    found = results[name]["max_error"]
+    assert found is None if math.isinf(error) else found == pytest.approx(error, rel=1e-3)
+
+
+def test_report_shows_medians_and_losses() -> None:
+    def result(contestant: str, seconds: list[float], ratio: float) -> Result:
+        return Result(
+            kind="score", case="c", shape="s", threads=1, contestant=contestant, setting="",
+            unit="windows/s", work=1_000, seconds=seconds, ratio=ratio, max_error=0.0,
+            max_difference=0.0, right=True,
+        )  # fmt: skip
+
+    ours = result("slidecell", [0.001, 0.002, 0.004], 1.0)
+    peer = result("torch", [0.001, 0.001, 0.001], 0.5)
+    lines = report.table([ours, peer]).splitlines()
+    assert len({len(line) for line in lines}) == 1
+    assert "500k windows/s" in lines[2]
+    assert "250k - 1.00M" in lines[2]
+    assert "0.50x" in lines[3]
+    assert report.summary([ours, peer]) == "Lost: c, threads=1, torch, 0.50x"
+    assert report.summary([ours]) == "Lost: none"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.123, "0.12"), (9.996, "10.0"), (99.96, "100"), (999.6, "1.00k"), (1.234e6, "1.23M")],
+)
+def test_numbers_have_three_digits(value: float, text: str) -> None:
+    assert report.short_number(value) == text
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--isa", "z80"],
+        ["--threads", "0"],
+        ["--repeats", "x"],
+        ["--only", "?"],
+        ["--quick", "--smoke"],
+    ],
+)
+def test_bad_options_are_refused(arguments: list[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        parse(arguments)
+
+
+def test_efforts_differ() -> None:
+    assert parse([]).effort == measure.FULL
+    assert parse(["--smoke"]).effort == SMOKE
+    assert parse(["--quick", "--repeats", "9"]).effort.repeats == 9
