@@ -113,6 +113,15 @@ def test_recurrent_from_torch_type(kind: str, module: Any, got: str) -> None:
         getattr(sc, kind).from_torch(module)
 
 
+def test_recurrent_from_torch_leaves_dropout_out(rng: np.random.Generator) -> None:
+    module = torch.nn.GRU(3, 5, 2, dropout=0.5, batch_first=True)  # in training mode
+    x = rng.random((4, 6, 3), dtype=np.float32)
+    out, _ = sc.GRU.from_torch(module).forward(x)
+    with torch.inference_mode():
+        want, _ = module.eval()(torch.from_numpy(x))
+    np.testing.assert_allclose(out, want.numpy(), rtol=0, atol=1e-6)
+
+
 STATE = np.zeros((1, 4, 5), np.float32)
 
 
