@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -178,6 +180,22 @@ def test_cli_interrupt_has_status_130(file, tmp_path, monkeypatch):
     assert done.exit_code == 130
     assert done.stderr == "interrupted: nothing was written\n"
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no SIGINT for a single process")
+def test_cli_interrupt_signal_leaves_no_files(file, tmp_path):
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "slidecell", "detect", str(file), "--entity", "host"]
+    command += ["--out", str(out), *SMALL, "--epochs", "1000000", "--patience", "1000000"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    # The table of the data is printed just before training begins.
+    assert process.stdout is not None
+    assert next(line for line in process.stdout if "parts" in line)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert (process.returncode, stderr) == (130, "interrupted: nothing was written\n")
+    assert not out.exists()
 
 
 def test_cli_version_info_and_help():

@@ -10,6 +10,13 @@ _OPTIONAL = {"typer", "rich", "pandas"}
 def main() -> int:
     """Run the command line; say what to install where it cannot run."""
     try:
+        return _run()
+    except KeyboardInterrupt:  # before a command has begun
+        return 130
+
+
+def _run() -> int:
+    try:
         import pandas  # noqa: F401  # told here, not after the command has begun
 
         from slidecell.cli import app

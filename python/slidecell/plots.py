@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 __all__ = ["plot_history", "plot_scores"]
 
 _SERIES, _SCORE, _THRESHOLD, _FLAG, _LABEL = "#41506b", "#2f6fb0", "#e08a1e", "#c8283c", "#f2c14e"
-_GRID = {"color": "#d9dde3", "linewidth": 0.6}
 
 # Longer lines are drawn as the minimum and maximum of this many bins, about two per pixel:
 # the picture is the same and a million rows cost no more than ten thousand.
@@ -29,6 +28,9 @@ _LOG_RATIO = 25.0
 
 # More flagged rows than this would cover a feature's line with markers: ticks at its foot instead.
 _MARKERS = 150
+
+# Rows that are not flagged, from which on they tell what is usual.
+_USUAL = 10
 
 Bools = npt.NDArray[np.bool_]
 Array = npt.NDArray[Any]
@@ -63,7 +65,7 @@ def plot_scores(
 
     Of several entities one is drawn and named in the title: that with the most labelled rows or,
     without labels, the most flagged ones, counted in the test part where parts are given. Of
-    many features those are drawn that deviate most at the flagged rows.
+    many features those are drawn that leave their usual values most at the flagged rows.
 
     Parameters
     ----------
@@ -129,7 +131,8 @@ def plot_scores(
     figure.suptitle(", ".join(filter(None, (title, who, more))), fontsize=11)
     if rows.x.dtype.kind != "M":
         axes[-1].set_xlabel("row" if times is None else "time")
-    axes[-1].margins(x=0.01)
+    for axis in axes:
+        axis.margins(x=0.01)
     return figure
 
 
@@ -224,16 +227,17 @@ def _features_to_show(rows: _Rows, most: int) -> list[int]:
     if features <= most:
         return list(range(features))
     values = np.where(np.isfinite(rows.series), rows.series, np.nan).astype(np.float64)
-    empty = np.isnan(values).all(axis=0)
-    values[:, empty] = 0.0
-    deviation = np.abs(values - np.nanmedian(values, axis=0))
-    spread = np.nanmean(deviation, axis=0)
+    values[:, np.isnan(values).all(axis=0)] = 0.0
+    spread = np.nanstd(values, axis=0)
     where = rows.flagged if rows.flagged.any() else rows.labels
-    here = deviation[where] if where.any() else deviation
-    typical = np.nan_to_num(here).mean(axis=0)
-    merit = np.divide(typical, spread, out=np.zeros(features), where=spread > 0)
     if not where.any():
-        merit = np.nanstd(values, axis=0)
+        return sorted(np.argsort(-spread, kind="stable")[:most].tolist())
+    usual = values[~where] if (~where).sum() >= _USUAL else values
+    usual = np.where(np.isnan(usual).all(axis=0), 0.0, usual)
+    # A column that never moves in the usual rows would win by a single small step elsewhere.
+    floor = np.maximum(np.nanstd(usual, axis=0), 0.1 * spread)
+    deviation = np.nan_to_num(np.abs(values[where] - np.nanmedian(usual, axis=0))).mean(axis=0)
+    merit = np.divide(deviation, floor, out=np.zeros(features), where=floor > 0)
     return sorted(np.argsort(-merit, kind="stable")[:most].tolist())
 
 
@@ -286,7 +290,7 @@ def _draw_scores(axis: Axes, rows: _Rows, threshold: float | None) -> None:
     reference = threshold or (float(np.median(finite)) if len(finite) else 0.0)
     if len(finite) and reference > 0 and finite.max() > _LOG_RATIO * reference:
         axis.set_yscale("log")
-        axis.set_ylim(bottom=max(float(np.quantile(finite, 0.01)), reference * 1e-3) * 0.5)
+        axis.set_ylim(bottom=max(float(np.quantile(finite, 0.1)), reference * 1e-3) * 0.5)
     axis.set_ylabel("score", rotation=0, ha="right", va="center", fontsize=9)
     _style(axis)
     axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=4, fontsize=9, frameon=False)
@@ -348,7 +352,7 @@ def _name_parts(axis: Axes, rows: _Rows) -> None:
 
 
 def _style(axis: Axes) -> None:
-    axis.grid(visible=True, **_GRID)
+    axis.grid(visible=True, color="#d9dde3", linewidth=0.6)
     axis.set_axisbelow(True)
     for side in ("top", "right"):
         axis.spines[side].set_visible(False)
