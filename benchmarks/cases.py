@@ -31,8 +31,13 @@ def random_series(entities: int, rows: int, features: int, max_rows: int) -> tup
 class Case(Protocol):
     """A name, and a job made of it."""
 
-    name: str
-    kind: str  # whose peers do it: a key of `peers.PEERS`
+    @property
+    def name(self) -> str:
+        """What ``--only`` looks at."""
+
+    @property
+    def kind(self) -> str:
+        """Whose peers do it: a key of `peers.PEERS`."""
 
     def job(self, max_rows: int) -> Job:
         """Make data of at most about `max_rows` rows."""

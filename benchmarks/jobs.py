@@ -26,15 +26,18 @@ TRUTH_BATCH = 2048
 class Job(Protocol):
     """What `measure` needs of a job."""
 
-    kind: str  # whose peers do it: a key of `peers.PEERS`
-    unit: str  # "windows/s" or "us/step"
-    rtol: float  # an answer is right if |answer - truth| <= atol + rtol |truth|
-    atol: float
-    threaded: bool  # whether more threads than one mean anything
+    unit: ClassVar[str]  # "windows/s" or "us/step"
+    rtol: ClassVar[float]  # an answer is right if |answer - truth| <= atol + rtol |truth|
+    atol: ClassVar[float]
+    threaded: ClassVar[bool]  # whether more threads than one mean anything
 
     @property
     def case(self) -> str:
         """The case's name."""
+
+    @property
+    def kind(self) -> str:
+        """Whose peers do it: a key of `peers.PEERS`."""
 
     @property
     def shape(self) -> str:

@@ -40,7 +40,7 @@ class Effort:
 # The search needs two batches of the largest size, the quick one a single batch.
 FULL = Effort("full", repeats=7, min_seconds=0.3, max_rows=2_000_000, search_rows=17_000)
 QUICK = Effort(
-    "quick", repeats=3, min_seconds=0.05, max_rows=17_000, search_rows=8_500, search_repeats=1
+    "quick", repeats=3, min_seconds=0.05, max_rows=12_000, search_rows=8_500, search_repeats=1
 )
 SMOKE = Effort(
     "smoke: times mean nothing",
