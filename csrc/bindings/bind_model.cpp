@@ -2,47 +2,15 @@
 #include <utility>
 
 #include "bindings.h"
+#include "choices.h"
 #include "slidecell/model.hpp"
 
 namespace {
 
-using slidecell::Aggregate;
-using slidecell::Precision;
-using slidecell::Reduction;
 using slidecell::SequenceModel;
 using slidecell::Tensor;
 using slidecell::TensorMap;
 using slidecell::WindowPlan;
-
-template <class Enum>
-using Choices = std::vector<std::pair<const char*, Enum>>;
-
-template <class Enum>
-Enum choose(const char* argument, const std::string& value, const Choices<Enum>& choices) {
-  std::string names;
-  for (const auto& [name, choice] : choices) {
-    if (value == name) return choice;
-    names += (names.empty() ? "'" : ", '") + std::string(name) + "'";
-  }
-  throw py::value_error(std::string(argument) + ": expected one of " + names + ", got '" + value +
-                        "'");
-}
-
-Precision precision_of(const std::string& value) {
-  return choose<Precision>(
-      "precision", value,
-      {{"highest", Precision::highest}, {"high", Precision::high}, {"medium", Precision::medium}});
-}
-Reduction reduction_of(const std::string& value) {
-  return choose<Reduction>(
-      "reduction", value,
-      {{"mse", Reduction::mse}, {"mae", Reduction::mae}, {"mahalanobis", Reduction::mahalanobis}});
-}
-Aggregate aggregate_of(const std::string& value) {
-  return choose<Aggregate>(
-      "aggregate", value,
-      {{"window", Aggregate::window}, {"last", Aggregate::last}, {"mean", Aggregate::mean}});
-}
 
 SequenceModel make_model(const std::string& metadata, const py::dict& tensors) {
   TensorMap map;

@@ -11,4 +11,5 @@ PYBIND11_MODULE(_core, m) {
   bind_model_file(m);
   bind_recurrent(m);
   bind_model(m);
+  bind_stream(m);
 }

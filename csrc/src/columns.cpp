@@ -20,6 +20,40 @@ void project_columns(const KernelTable& kernels, const PackedLinear& linear, con
       {linear.columns.data(), linear.rows, linear.depth, x, x_stride, out, out_stride, vectors});
 }
 
+void step_layer_columns(const KernelTable& kernels, const LayerSpec& spec,
+                        const PackedDirection& packed, const StepInput& input, std::int64_t vectors,
+                        const float* h, float* c, float* h_out, float* unprojected, float* scratch,
+                        std::ptrdiff_t stride) {
+  const bool projected = spec.proj_size > 0;
+  StepColumns a{};
+  a.w = packed.recurrent_columns.data();
+  a.w_new = packed.candidate_columns.data();
+  a.b_hn = packed.b_hn.data();
+  a.hidden = spec.hidden_size;
+  a.state = spec.state_size();
+  a.vectors = vectors;
+  a.p = input.p;
+  a.p_stride = input.stride;
+  a.p_col = input.col;
+  a.h = h;
+  a.c = c;
+  a.h_out = projected ? unprojected : h_out;
+  a.scratch = scratch;
+  a.stride = stride;
+  a.activation = spec.activation;
+  a.recurrent_activation = spec.recurrent_activation;
+  if (spec.cell == Cell::lstm) {
+    kernels.lstm_step(a);
+  } else if (spec.reset_after) {
+    kernels.gru_step(a);
+  } else {
+    kernels.gru_step_reset_before(a);
+  }
+  if (projected) {
+    project_columns(kernels, packed.projection, unprojected, stride, h_out, stride, vectors);
+  }
+}
+
 LayerColumns::LayerColumns(const KernelTable& kernels, const LayerSpec& spec,
                            const PackedDirection& packed, std::ptrdiff_t stride)
     : kernels_(kernels),
@@ -34,35 +68,8 @@ LayerColumns::LayerColumns(const KernelTable& kernels, const LayerSpec& spec,
 }
 
 const float* LayerColumns::step(const StepInput& input, std::int64_t vectors) {
-  const bool projected = spec_.proj_size > 0;
-  StepColumns a{};
-  a.w = packed_.recurrent_columns.data();
-  a.w_new = packed_.candidate_columns.data();
-  a.b_hn = packed_.b_hn.data();
-  a.hidden = spec_.hidden_size;
-  a.state = spec_.state_size();
-  a.vectors = vectors;
-  a.p = input.p;
-  a.p_stride = input.stride;
-  a.p_col = input.col;
-  a.h = started_ ? h_.data() : nullptr;
-  a.c = c_.data();
-  a.h_out = projected ? unprojected_.data() : h_next_.data();
-  a.scratch = scratch_.data();
-  a.stride = stride_;
-  a.activation = spec_.activation;
-  a.recurrent_activation = spec_.recurrent_activation;
-  if (spec_.cell == Cell::lstm) {
-    kernels_.lstm_step(a);
-  } else if (spec_.reset_after) {
-    kernels_.gru_step(a);
-  } else {
-    kernels_.gru_step_reset_before(a);
-  }
-  if (projected) {
-    project_columns(kernels_, packed_.projection, unprojected_.data(), stride_, h_next_.data(),
-                    stride_, vectors);
-  }
+  step_layer_columns(kernels_, spec_, packed_, input, vectors, started_ ? h_.data() : nullptr,
+                     c_.data(), h_next_.data(), unprojected_.data(), scratch_.data(), stride_);
   std::swap(h_, h_next_);
   started_ = true;
   return h_.data();

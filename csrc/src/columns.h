@@ -24,6 +24,16 @@ void project_columns(const KernelTable& kernels, const PackedLinear& linear, con
                      std::ptrdiff_t x_stride, float* out, std::ptrdiff_t out_stride,
                      std::int64_t vectors);
 
+// One step of one direction of a layer, for `vectors` groups of columns.
+void step_layer_columns(const KernelTable& kernels, const LayerSpec& spec,
+                        const PackedDirection& packed, const StepInput& input, std::int64_t vectors,
+                        const float* h,      // [state_size][stride]; null: h and c are zero
+                        float* c,            // [H][stride] LSTM, read (unless h is null), written
+                        float* h_out,        // [state_size][stride], not h
+                        float* unprojected,  // [H][stride] where h is projected
+                        float* scratch,      // [2*H][stride] GRU with the reset gate before
+                        std::ptrdiff_t stride);
+
 // One direction of one layer with its state, for a tile of `stride` columns.
 class LayerColumns {
  public:

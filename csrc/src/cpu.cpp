@@ -78,6 +78,8 @@ const KernelTable& active_kernels() {
   return *kernels;
 }
 
+const KernelTable& kernels_named(const std::string& name) { return *find_isa(name); }
+
 std::size_t isa_index(const KernelTable& kernels) {
   std::size_t i = 0;
   while (isas()[i].kernels != &kernels) ++i;

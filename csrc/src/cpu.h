@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <string>
 
 #include "kernels/kernel_table.h"
 #include "slidecell/cpu.hpp"
@@ -12,6 +13,9 @@ constexpr std::size_t kMaxIsas = 4;
 
 // The table of the active ISA. Taken once per call, outside all loops.
 const KernelTable& active_kernels();
+
+// The table of an ISA by name. Throws UnsupportedError if it is not available here.
+const KernelTable& kernels_named(const std::string& name);
 
 // Position of a table among those of this build, below kMaxIsas.
 std::size_t isa_index(const KernelTable& kernels);

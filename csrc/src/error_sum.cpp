@@ -4,6 +4,14 @@
 
 namespace slidecell {
 
+double error_divisor(const ModelParts& model, Reduction reduction, bool per_feature,
+                     std::int64_t rows) {
+  if (reduction == Reduction::mahalanobis) {
+    return model.forecasts() ? 1.0 : static_cast<double>(rows);
+  }
+  return static_cast<double>(per_feature ? rows : rows * model.num_targets());
+}
+
 ErrorSum::ErrorSum(const ModelParts& model, const KernelTable& kernels, Reduction reduction,
                    bool per_feature, std::ptrdiff_t stride)
     : model_(model),
@@ -15,13 +23,6 @@ ErrorSum::ErrorSum(const ModelParts& model, const KernelTable& kernels, Reductio
     errors_.reset(model.whiten->depth() * stride);
     whitened_.reset(model.whiten->rows() * stride);
   }
-}
-
-double ErrorSum::divisor(std::int64_t rows) const {
-  if (reduction_ == Reduction::mahalanobis) {
-    return model_.forecasts() ? 1.0 : static_cast<double>(rows);
-  }
-  return static_cast<double>(rows * (values_ == 1 ? model_.num_targets() : 1));
 }
 
 void ErrorSum::clear(float* sums) {

@@ -9,9 +9,12 @@
 
 namespace slidecell {
 
-// Adds up the errors of the predicted rows that it is given. What it holds after n rows, divided
-// by divisor(n), is the mean over them: of the squared or absolute error (per feature or over all
-// features) or of the Mahalanobis distance.
+// What a sum over `rows` predicted rows is divided by: the mean of the squared or absolute error
+// (per feature or over all features) or of the Mahalanobis distance.
+double error_divisor(const ModelParts& model, Reduction reduction, bool per_feature,
+                     std::int64_t rows);
+
+// Adds up the errors of the predicted rows that it is given.
 class ErrorSum {
  public:
   ErrorSum(const ModelParts& model, const KernelTable& kernels, Reduction reduction,
@@ -23,7 +26,6 @@ class ErrorSum {
 
   // 1, or one per target with per_feature.
   std::int64_t values() const { return values_; }
-  double divisor(std::int64_t rows) const;
 
  private:
   void add_distance(std::int64_t vectors, float* sums);

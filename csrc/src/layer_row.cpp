@@ -31,9 +31,12 @@ void LayerRow::prepare(const float* h) {
   prepared_ = sums_;
 }
 
-void LayerRow::finish(const float* x, const float* h, float* c, float* h_out) {
+void LayerRow::read(const float* x) {
+  project(packed_.input.row, spec_.hidden_size, spec_.input_size, spec_.gates(), x, p_);
+}
+
+void LayerRow::finish(const float* h, float* c, float* h_out) {
   const std::int64_t H = spec_.hidden_size;
-  project(packed_.input.row, H, spec_.input_size, spec_.gates(), x, p_);
   CellRow a{};
   a.hidden = H;
   a.sums = prepared_;
@@ -71,7 +74,8 @@ void LayerRow::step(const float* x, const float* h, float* c, float* h_out) {
   } else {
     prepare_zero();
   }
-  finish(x, h, c, h_out);
+  read(x);
+  finish(h, c, h_out);
 }
 
 void project_row(const KernelTable& kernels, const PackedLinear& linear, const float* x,

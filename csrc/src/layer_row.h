@@ -19,14 +19,17 @@ class LayerRow {
   // The next step starts from h = c = 0.
   void prepare_zero() { prepared_ = nullptr; }
 
-  // The step that was prepared: x [I], and the h [state_size] and c [H] (LSTM) of prepare.
+  // Projects the next step's input x [I].
+  void read(const float* x);
+  // The step that prepare and read made ready, on the h [state_size] and c [H] (LSTM) of prepare.
   // h_out [state_size] may be h.
-  void finish(const float* x, const float* h, float* c, float* h_out);
+  void finish(const float* h, float* c, float* h_out);
 
-  // prepare and finish; h may be null: h and c are zero.
+  // All three; h may be null: h and c are zero.
   void step(const float* x, const float* h, float* c, float* h_out);
 
   const LayerSpec& spec() const { return spec_; }
+  const float* projected_input() const { return p_; }  // [panels][G][lanes], of the last read
 
  private:
   void project(const AlignedFloats& w, std::int64_t size, std::int64_t depth, std::int64_t gates,

@@ -4,14 +4,10 @@
 #include <string>
 #include <utility>
 
-#include "model_parts.h"
+#include "model_impl.h"
 #include "score.h"
 
 namespace slidecell {
-
-struct SequenceModel::Impl {
-  ModelParts parts;
-};
 
 namespace {
 

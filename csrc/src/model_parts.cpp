@@ -5,6 +5,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "fnv.h"
 #include "json.h"
 
 namespace slidecell {
@@ -213,6 +214,31 @@ std::unique_ptr<Linear> read_head(const ModelParts& parts, Tensors& tensors) {
                                   std::move(bias));
 }
 
+// Weights, window, horizon, targets and scaler; not names, thresholds or what else goes with them.
+std::uint64_t fingerprint(const ModelParts& parts, const Json& json, const TensorMap& tensors) {
+  Fnv hash;
+  hash.add(&parts.window, sizeof parts.window);
+  hash.add(&parts.horizon, sizeof parts.horizon);
+  hash.add(parts.targets.data(), parts.targets.size() * sizeof parts.targets[0]);
+  hash.add(parts.center.data(), parts.center.size() * sizeof(double));
+  hash.add(parts.scale.data(), parts.scale.size() * sizeof(double));
+  for (const auto& [name, tensor] : tensors) {
+    hash.add(name.data(), name.size());
+    hash.add(tensor.data.data(), tensor.data.size() * sizeof(float));
+  }
+  for (const char* key : {"encoder", "decoder"}) {
+    for (const Json& layer : json.at(key).as_array(key)) {
+      const std::string& activation = layer.at("activation").as_string("activation");
+      const std::string& gate = layer.at("recurrent_activation").as_string("recurrent_activation");
+      const bool reset_after = layer.at("reset_after").as_bool("reset_after");
+      hash.add(activation.data(), activation.size());
+      hash.add(gate.data(), gate.size());
+      hash.add(&reset_after, sizeof reset_after);
+    }
+  }
+  return hash.value();
+}
+
 }  // namespace
 
 ModelParts read_model_parts(const std::string& metadata, const TensorMap& tensor_map) {
@@ -259,6 +285,7 @@ ModelParts read_model_parts(const std::string& metadata, const TensorMap& tensor
   if (const Json& error = json.at("error"); !error.is_null()) {
     parts.whiten = read_error(error, parts.num_targets() * (parts.forecasts() ? parts.horizon : 1));
   }
+  parts.fingerprint = fingerprint(parts, json, tensor_map);
   return parts;
 }
 

@@ -22,12 +22,19 @@ struct ModelParts {
   std::vector<std::int32_t> targets;  // [T] columns that the head predicts
   std::vector<double> center, scale;  // [F] or empty: no scaler
   std::unique_ptr<Linear> whiten;     // error statistics: z = whiten (error - mean); or null
+  std::uint64_t fingerprint = 0;      // of all that decides what the model computes
   std::int64_t input_size() const { return encoder->input_size(); }
   std::int64_t num_targets() const { return static_cast<std::int64_t>(targets.size()); }
   bool forecasts() const { return horizon > 0; }
   // Rows that the head predicts for one window, and where the first of them stands in it.
   std::int64_t predicted_rows() const { return forecasts() ? horizon : window; }
   std::int64_t first_predicted_row() const { return forecasts() ? window : 0; }
+  // A prediction of target number `target` in raw units.
+  float raw(std::int64_t target, float scaled) const {
+    if (center.empty()) return scaled;
+    const auto f = static_cast<std::size_t>(targets[static_cast<std::size_t>(target)]);
+    return static_cast<float>(static_cast<double>(scaled) * scale[f] + center[f]);
+  }
   // The scaler for copy_rows, or null.
   const ColumnScaler* scaler() const { return center.empty() ? nullptr : &column_scaler; }
   ColumnScaler column_scaler;

@@ -62,7 +62,8 @@ class WindowScorer final : public PredictionSink {
         errors_(model, kernels, options.reduction, options.per_feature, runner_.stride()),
         span_(plan.window() + plan.horizon()),
         first_row_(options.aggregate == Aggregate::last ? plan.window() - 1 : 0),
-        scale_(static_cast<float>(1.0 / errors_.divisor(model.predicted_rows() - first_row_))),
+        scale_(static_cast<float>(1.0 / error_divisor(model, options.reduction, options.per_feature,
+                                                      model.predicted_rows() - first_row_))),
         sums_(errors_.values() * runner_.stride()),
         out_(out) {}
 
@@ -107,7 +108,7 @@ class RowScorer final : public PredictionSink {
         plan_(plan),
         runner_(model, kernels, series, plan),
         errors_(model, kernels, options.reduction, options.per_feature, runner_.stride()),
-        divisor_(errors_.divisor(1)),
+        divisor_(error_divisor(model, options.reduction, options.per_feature, 1)),
         steps_(plan.window() * errors_.values() * runner_.stride()),
         out_(out) {}
 
@@ -223,18 +224,12 @@ class PredictionWriter final : public PredictionSink {
           const bool complete = runner_.tile().complete(v, lane, model_.window);
           float* out = out_ + (window * model_.predicted_rows() + row) * T;
           for (std::int64_t i = 0; i < T; ++i) {
-            out[i] = complete ? raw(i, pred[i * runner_.stride() + column]) : kNoScore;
+            out[i] = complete ? model_.raw(i, pred[i * runner_.stride() + column]) : kNoScore;
           }
         });
   }
 
  private:
-  float raw(std::int64_t target, float scaled) const {
-    if (model_.center.empty()) return scaled;
-    const auto f = static_cast<std::size_t>(model_.targets[static_cast<std::size_t>(target)]);
-    return static_cast<float>(static_cast<double>(scaled) * model_.scale[f] + model_.center[f]);
-  }
-
   const ModelParts& model_;
   const KernelTable& kernels_;
   TileRunner runner_;

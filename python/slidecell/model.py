@@ -15,6 +15,7 @@ import numpy.typing as npt
 from slidecell import _core
 from slidecell.error_statistics import fit_error_statistics
 from slidecell.frames import match_features
+from slidecell.stream import Stream
 
 if TYPE_CHECKING:
     from torch import nn
@@ -343,6 +344,38 @@ class SequenceModel:
         return self._core.encode(
             match_features(series, self._metadata["features"]), offsets, num_threads=num_threads
         )
+
+    def stream(
+        self,
+        num_entities: int = 1,
+        *,
+        precision: str = "highest",
+        reduction: str = "mse",
+        aggregate: str = "window",
+        state: str | os.PathLike[str] | None = None,
+    ) -> Stream:
+        """Score live rows, exactly as `score` does with the whole series.
+
+        Parameters
+        ----------
+        num_entities : int
+            Entities that are kept apart: 0 .. num_entities-1.
+        precision, reduction, aggregate
+            As for `score`; ``aggregate="mean"`` needs future rows and is refused.
+        state : path, optional
+            A file written by `Stream.save`: the stream goes on where it stopped, with the entities
+            and options that it had.
+
+        Returns
+        -------
+        Stream
+        """
+        if state is not None:
+            return Stream(self, _core.Stream.load(self._core, os.fspath(state)))
+        core = _core.Stream(
+            self._core, num_entities, precision=precision, reduction=reduction, aggregate=aggregate
+        )
+        return Stream(self, core)
 
     def plan(self, precision: str = "highest", *, num_threads: int | None = None) -> dict[str, Any]:
         """Tell what `score` runs: ``isa``, ``kernel``, ``precision``, ``tile`` and ``threads``.

@@ -79,8 +79,9 @@ class SequenceModel {
   KernelPlan plan(Precision precision = Precision::highest, int num_threads = 0) const;
 
  private:
+  friend class Stream;
   struct Impl;
-  std::unique_ptr<const Impl> impl_;
+  std::shared_ptr<const Impl> impl_;  // shared with the model's streams
 };
 
 }  // namespace slidecell

@@ -6,4 +6,5 @@
 #include "slidecell/model.hpp"
 #include "slidecell/recurrent.hpp"
 #include "slidecell/series.hpp"
+#include "slidecell/stream.hpp"
 #include "slidecell/windows.hpp"

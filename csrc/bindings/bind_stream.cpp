@@ -1,0 +1,98 @@
+// _core.Stream: rows of numpy arrays, one at a time or many.
+#include "bindings.h"
+#include "choices.h"
+#include "slidecell/stream.hpp"
+
+namespace {
+
+using slidecell::SequenceModel;
+using slidecell::SeriesView;
+using slidecell::Status;
+using slidecell::Stream;
+
+void check(Status status, std::int64_t entity, const Stream& stream) {
+  if (status == Status::ok) return;
+  if (status == Status::unknown_entity) {
+    throw py::value_error("entity: expected 0 to " + std::to_string(stream.num_entities() - 1) +
+                          ", got " + std::to_string(entity));
+  }
+  throw py::value_error(slidecell::status_text(status));
+}
+
+[[noreturn]] void refuse_row(const Stream& stream, const py::array& row) {
+  throw py::value_error("row: expected [" + std::to_string(stream.input_size()) +
+                        "] (model input_size), got " + shape_text(shape_of(row)));
+}
+
+float push(Stream& stream, py::handle row, std::int64_t entity) {
+  float score = 0;
+  // The usual rows go straight through: this call is about a microsecond long.
+  if (py::isinstance<py::array>(row)) {
+    const auto array = py::reinterpret_borrow<py::array>(row);
+    if (array.ndim() == 1 && array.shape(0) == stream.input_size()) {
+      if (py::isinstance<py::array_t<float, py::array::c_style>>(array)) {
+        check(stream.push(entity, static_cast<const float*>(array.data()), score), entity, stream);
+        return score;
+      }
+      if (py::isinstance<py::array_t<double, py::array::c_style>>(array)) {
+        check(stream.push(entity, static_cast<const double*>(array.data()), score), entity, stream);
+        return score;
+      }
+    }
+  }
+  const py::array real = real_array(row, "row");
+  if (real.ndim() != 1 || real.shape(0) != stream.input_size()) refuse_row(stream, real);
+  const auto values = py::array_t<double, py::array::c_style | py::array::forcecast>(real);
+  check(stream.push(entity, values.data(), score), entity, stream);
+  return score;
+}
+
+py::array_t<float> push_many(Stream& stream, py::handle entities, py::handle rows,
+                             std::optional<int> num_threads) {
+  const py::array_t<std::int64_t> ids = integer_array(entities, "entity_ids", "[n]");
+  const py::array real = real_array(rows, "rows");
+  const SeriesView view = series_view(real, "rows", "[n, F]");
+  const int threads = thread_count(num_threads);
+  py::array_t<float> scores(ids.size());
+  float* const data = scores.mutable_data();
+  const slidecell::Span<const std::int64_t> span(ids.data(), static_cast<std::size_t>(ids.size()));
+  {
+    py::gil_scoped_release release;
+    stream.push_many(span, view, data, threads);
+  }
+  return scores;
+}
+
+py::array_t<float> predict_next(const Stream& stream, const SequenceModel& model,
+                                std::int64_t entity) {
+  py::array_t<float> out(
+      std::vector<std::int64_t>{std::max<std::int64_t>(1, model.horizon()), model.num_targets()});
+  check(stream.predict_next(entity, out.mutable_data()), entity, stream);
+  return out;
+}
+
+}  // namespace
+
+void bind_stream(py::module_& m) {
+  py::class_<Stream>(m, "Stream")
+      .def(py::init([](const SequenceModel& model, std::int64_t num_entities,
+                       const std::string& precision, const std::string& reduction,
+                       const std::string& aggregate) {
+             return Stream(
+                 model, num_entities,
+                 {precision_of(precision), reduction_of(reduction), aggregate_of(aggregate)});
+           }),
+           py::arg("model"), py::arg("num_entities"), py::kw_only(), py::arg("precision"),
+           py::arg("reduction"), py::arg("aggregate"))
+      .def_static("load", &Stream::load, py::arg("model"), py::arg("path"))
+      .def_property_readonly("num_entities", &Stream::num_entities)
+      .def_property_readonly("bytes_per_entity", &Stream::bytes_per_entity)
+      .def("rows_seen", &Stream::rows_seen, py::arg("entity"))
+      .def("push", &push, py::arg("row"), py::arg("entity") = 0)
+      .def("push_many", &push_many, py::arg("entity_ids"), py::arg("rows"), py::arg("num_threads"))
+      .def("advance", &Stream::advance)
+      .def("predict_next", &predict_next, py::arg("model"), py::arg("entity"))
+      .def("reset",
+           [](Stream& stream, std::int64_t entity) { check(stream.reset(entity), entity, stream); })
+      .def("save", &Stream::save, py::arg("path"));
+}

@@ -1,0 +1,42 @@
+// Options that Python names by strings.
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "bindings.h"
+#include "slidecell/model.hpp"
+
+template <class Enum>
+using Choices = std::vector<std::pair<const char*, Enum>>;
+
+template <class Enum>
+Enum choose(const char* argument, const std::string& value, const Choices<Enum>& choices) {
+  std::string names;
+  for (const auto& [name, choice] : choices) {
+    if (value == name) return choice;
+    names += (names.empty() ? "'" : ", '") + std::string(name) + "'";
+  }
+  throw py::value_error(std::string(argument) + ": expected one of " + names + ", got '" + value +
+                        "'");
+}
+
+inline slidecell::Precision precision_of(const std::string& value) {
+  return choose<slidecell::Precision>("precision", value,
+                                      {{"highest", slidecell::Precision::highest},
+                                       {"high", slidecell::Precision::high},
+                                       {"medium", slidecell::Precision::medium}});
+}
+inline slidecell::Reduction reduction_of(const std::string& value) {
+  return choose<slidecell::Reduction>("reduction", value,
+                                      {{"mse", slidecell::Reduction::mse},
+                                       {"mae", slidecell::Reduction::mae},
+                                       {"mahalanobis", slidecell::Reduction::mahalanobis}});
+}
+inline slidecell::Aggregate aggregate_of(const std::string& value) {
+  return choose<slidecell::Aggregate>("aggregate", value,
+                                      {{"window", slidecell::Aggregate::window},
+                                       {"last", slidecell::Aggregate::last},
+                                       {"mean", slidecell::Aggregate::mean}});
+}

@@ -1,0 +1,80 @@
+// Live scoring: one row at a time, the same windows and the same bits as SequenceModel::score.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "slidecell/model.hpp"
+#include "slidecell/series.hpp"
+#include "slidecell/span.hpp"
+
+namespace slidecell {
+
+enum class Status : std::uint8_t {
+  ok,
+  unknown_entity,  // not in 0 .. num_entities-1; nothing was changed
+  not_a_forecaster,
+};
+const char* status_text(Status status) noexcept;
+
+struct StreamOptions {
+  Precision precision = Precision::highest;
+  Reduction reduction = Reduction::mse;
+  Aggregate aggregate = Aggregate::window;  // autoencoders: window or last
+};
+
+// The unfinished windows of one or many entities. A row completes one window and advances W - 1
+// others. With few entities a push answers first: it finishes the oldest window, whose recurrent
+// sums are ready, and leaves the others to advance() or to the next push.
+//
+// push, push_many's kernels, advance, predict_next and reset allocate nothing and take no lock. One
+// stream is used by one thread at a time; streams of one model may run in parallel.
+// A stream keeps the ISA that was active when it was made.
+class Stream {
+ public:
+  Stream(const SequenceModel& model, std::int64_t num_entities, const StreamOptions& options = {});
+  ~Stream();
+  Stream(Stream&&) noexcept;
+  Stream& operator=(Stream&&) noexcept;
+
+  std::int64_t num_entities() const noexcept;
+  std::int64_t input_size() const noexcept;
+  std::int64_t rows_seen(
+      std::int64_t entity) const noexcept;         // since the start or reset; -1: unknown
+  std::int64_t bytes_per_entity() const noexcept;  // of state, rounded up
+
+  // row [F], raw where the model has a scaler. score: what SequenceModel::score places at this row,
+  // NaN where that is NaN. A row with NaN or infinity is missing.
+  Status push(std::int64_t entity, const float* row, float& score) noexcept;
+  Status push(std::int64_t entity, const double* row, float& score) noexcept;
+
+  // entities [n], rows [n, F] -> scores [n]; as pushing one by one in order, on several threads.
+  // Throws std::invalid_argument before anything is changed.
+  void push_many(Span<const std::int64_t> entities, const SeriesView& rows, float* scores,
+                 int num_threads = 0);
+
+  // Advances the windows that the last pushes left behind.
+  void advance() noexcept;
+
+  // out [K, T], raw: the forecast of the next K rows, the last pushed row included; NaN before a
+  // window is complete and while a missing row is in it.
+  Status predict_next(std::int64_t entity, float* out) const noexcept;
+
+  // The entity's next row is its first.
+  Status reset(std::int64_t entity) noexcept;
+
+  // Writes all state to a file: whole, or not at all. Throws IoError.
+  void save(const std::string& path);
+  // Throws IoError, std::invalid_argument (damaged, or of another model) or UnsupportedError (made
+  // with an ISA that this CPU does not have). The stream goes on bit for bit.
+  static Stream load(const SequenceModel& model, const std::string& path);
+
+ private:
+  struct Impl;
+  explicit Stream(std::unique_ptr<Impl> impl);
+  Status push_row(std::int64_t entity, const SeriesView& row, float& score) noexcept;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace slidecell

@@ -1,0 +1,169 @@
+// A stream's state as a file: header, entities, checksum. Native byte order: it goes on where it
+// stopped, on the same kind of machine.
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "cpu.h"
+#include "fnv.h"
+#include "slidecell/error.hpp"
+#include "stream_impl.h"
+
+namespace slidecell {
+namespace {
+
+constexpr char kMagic[16] = "slidecellstream";
+
+struct Header {
+  char magic[16];
+  std::uint32_t version;
+  std::uint32_t byte_order;  // 1 as this machine writes it
+  char isa[16];
+  std::uint64_t fingerprint;
+  std::int64_t num_entities;
+  std::uint8_t precision, reduction, aggregate, unused[5];
+};
+
+[[noreturn]] void refuse(const std::string& path, const std::string& text) {
+  throw std::invalid_argument(path + ": " + text);
+}
+
+class Writer {
+ public:
+  explicit Writer(const std::string& path) : file_(path, std::ios::binary) {
+    if (!file_) throw IoError(path + ": cannot be written: " + std::strerror(errno));
+  }
+  void add(const void* data, std::size_t bytes) {
+    hash_.add(data, bytes);
+    file_.write(static_cast<const char*>(data), static_cast<std::streamsize>(bytes));
+  }
+  bool finish() {
+    const std::uint64_t sum = hash_.value();
+    file_.write(reinterpret_cast<const char*>(&sum), sizeof sum);
+    file_.close();
+    return static_cast<bool>(file_);
+  }
+
+ private:
+  std::ofstream file_;
+  Fnv hash_;
+};
+
+class Reader {
+ public:
+  explicit Reader(const std::string& path) : path_(path), file_(path, std::ios::binary) {
+    if (!file_ || !std::filesystem::is_regular_file(path)) {
+      throw IoError(path + ": cannot be read: " + std::strerror(file_ ? EINVAL : errno));
+    }
+  }
+  void read(void* data, std::size_t bytes) {
+    file_.read(static_cast<char*>(data), static_cast<std::streamsize>(bytes));
+    if (file_.gcount() != static_cast<std::streamsize>(bytes)) refuse(path_, "truncated");
+    hash_.add(data, bytes);
+  }
+  void check_end() {
+    const std::uint64_t expected = hash_.value();
+    std::uint64_t sum = 0;
+    read(&sum, sizeof sum);
+    if (sum != expected) refuse(path_, "checksum: the file was altered");
+    if (file_.peek() != std::ifstream::traits_type::eof()) refuse(path_, "more data than expected");
+  }
+
+ private:
+  std::string path_;
+  std::ifstream file_;
+  Fnv hash_;
+};
+
+template <class T>
+std::size_t bytes_of(const std::vector<T>& values) {
+  return values.size() * sizeof(T);
+}
+
+}  // namespace
+
+void Stream::save(const std::string& path) {
+  advance();
+  Impl& s = *impl_;
+  Header header{};
+  std::memcpy(header.magic, kMagic, sizeof kMagic);
+  header.version = 1;
+  header.byte_order = 1;
+  std::snprintf(header.isa, sizeof header.isa, "%s", s.kernels.isa);
+  header.fingerprint = s.model.fingerprint;
+  header.num_entities = s.num_entities;
+  header.precision = static_cast<std::uint8_t>(s.options.precision);
+  header.reduction = static_cast<std::uint8_t>(s.options.reduction);
+  header.aggregate = static_cast<std::uint8_t>(s.options.aggregate);
+
+  const std::string temporary = path + ".partial";
+  Writer file(temporary);
+  file.add(&header, sizeof header);
+  file.add(s.rows_seen.data(), bytes_of(s.rows_seen));
+  file.add(s.last_missing.data(), bytes_of(s.last_missing));
+  file.add(s.ring.data(), bytes_of(s.ring));
+  file.add(s.predictions.data(), bytes_of(s.predictions));
+  std::vector<float> state(static_cast<std::size_t>(s.state_size()));
+  for (std::int64_t e = 0; e < s.num_entities && !state.empty(); ++e) {
+    s.save_state(e, state.data());
+    file.add(state.data(), bytes_of(state));
+  }
+  std::error_code error;
+  const bool written = file.finish();
+  if (written) std::filesystem::rename(temporary, path, error);
+  if (!written || error) {
+    std::filesystem::remove(temporary, error);
+    throw IoError(path + ": cannot be written");
+  }
+}
+
+Stream Stream::load(const SequenceModel& model, const std::string& path) {
+  Reader file(path);
+  Header header{};
+  file.read(&header, sizeof header);
+  if (std::memcmp(header.magic, kMagic, sizeof kMagic) != 0 || header.byte_order != 1) {
+    refuse(path, "not a stream's state");
+  }
+  if (header.version != 1) {
+    refuse(path, "version: expected 1, got " + std::to_string(header.version));
+  }
+  if (header.fingerprint != model.impl_->parts.fingerprint) {
+    refuse(path, "the state of another model");
+  }
+  header.isa[sizeof header.isa - 1] = '\0';
+  const KernelTable& kernels = kernels_named(header.isa);
+  const auto size = static_cast<std::int64_t>(std::filesystem::file_size(path));
+  constexpr std::int64_t kLeastPerEntity = 2 * sizeof(std::int64_t);
+  if (header.num_entities < 1 || header.num_entities > size / kLeastPerEntity ||
+      header.precision > 2 || header.reduction > 2 || header.aggregate > 1) {
+    refuse(path, "header: damaged");
+  }
+  const StreamOptions options{static_cast<Precision>(header.precision),
+                              static_cast<Reduction>(header.reduction),
+                              static_cast<Aggregate>(header.aggregate)};
+  auto impl = std::make_unique<Impl>(model.impl_, kernels, header.num_entities, options);
+  Impl& s = *impl;
+  file.read(s.rows_seen.data(), bytes_of(s.rows_seen));
+  file.read(s.last_missing.data(), bytes_of(s.last_missing));
+  file.read(s.ring.data(), bytes_of(s.ring));
+  file.read(s.predictions.data(), bytes_of(s.predictions));
+  for (std::size_t e = 0; e < s.rows_seen.size(); ++e) {
+    if (s.rows_seen[e] < 0 || s.last_missing[e] < -1 || s.last_missing[e] >= s.rows_seen[e]) {
+      if (s.rows_seen[e] != 0 || s.last_missing[e] != -1) refuse(path, "entities: damaged");
+    }
+  }
+  std::vector<float> state(static_cast<std::size_t>(s.state_size()));
+  for (std::int64_t e = 0; e < s.num_entities && !state.empty(); ++e) {
+    file.read(state.data(), bytes_of(state));
+    s.restore_state(e, state.data());
+  }
+  file.check_end();
+  return Stream(std::move(impl));
+}
+
+}  // namespace slidecell

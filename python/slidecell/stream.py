@@ -1,0 +1,138 @@
+"""Live scoring: one row at a time, with the windows and the bits of `SequenceModel.score`."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from slidecell import _core
+
+if TYPE_CHECKING:
+    from slidecell.model import SequenceModel
+
+Floats = npt.NDArray[np.float32]
+
+__all__ = ["Stream"]
+
+
+class Stream:
+    """The unfinished windows of one or many entities; made by `SequenceModel.stream`.
+
+    A row completes one window and advances W - 1 others. With few entities `push` answers first:
+    it finishes the oldest window, whose recurrent sums are ready, and leaves the others to
+    `advance` or to the next `push`. A stream keeps the ISA that was active when it was made, and is
+    used by one thread at a time.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import slidecell as sc
+    >>> from slidecell.training import Forecaster
+    >>> model = sc.SequenceModel.from_torch(Forecaster(2, 8, window=3))
+    >>> series = np.random.default_rng(0).random((10, 2), dtype=np.float32)
+    >>> stream = model.stream()
+    >>> scores = [stream.push(row) for row in series]
+    >>> np.array_equal(np.float32(scores), model.score(series), equal_nan=True)
+    True
+    """
+
+    def __init__(self, model: SequenceModel, core: _core.Stream) -> None:
+        self._model = model
+        self._core = core
+        self.push = core.push  # without a Python frame: the call is about a microsecond long
+
+    if TYPE_CHECKING:
+
+        def push(self, row: npt.ArrayLike, entity: int = 0) -> float:
+            """Take an entity's next row and score it.
+
+            Parameters
+            ----------
+            row : array_like, [F]
+                Raw where the model has a scaler. float32 and float64 arrays are read in place. NaN
+                or infinity makes the row a missing one.
+            entity : int
+                0 .. num_entities-1.
+
+            Returns
+            -------
+            float
+                What `SequenceModel.score` places at this row; NaN where that is NaN.
+            """
+
+    @property
+    def num_entities(self) -> int:
+        """Entities that the stream keeps apart."""
+        return self._core.num_entities
+
+    @property
+    def bytes_per_entity(self) -> int:
+        """Memory of one entity's state."""
+        return self._core.bytes_per_entity
+
+    def rows_seen(self, entity: int = 0) -> int:
+        """Rows pushed for an entity since the start or its last `reset`."""
+        seen = self._core.rows_seen(entity)
+        if seen < 0:
+            raise ValueError(f"entity: expected 0 to {self.num_entities - 1}, got {entity}")
+        return seen
+
+    def push_many(
+        self,
+        entity_ids: npt.ArrayLike,
+        rows: npt.ArrayLike,
+        *,
+        num_threads: int | None = None,
+    ) -> Floats:
+        """Take one row for each of n entities: [n], [n, F] -> scores [n].
+
+        The same bits as pushing one by one; an entity that is named twice gets its rows in order.
+
+        Parameters
+        ----------
+        entity_ids : array_like of int, [n]
+            Any entities in any order.
+        rows : array_like, [n, F]
+            One row each.
+        num_threads : int, optional
+            Default: all that OpenMP offers.
+
+        Returns
+        -------
+        ndarray, [n]
+
+        Raises
+        ------
+        ValueError, TypeError
+            Before any row is taken.
+        """
+        return self._core.push_many(entity_ids, rows, num_threads)
+
+    def advance(self) -> None:
+        """Advance the windows that the last pushes left behind: work done before the next row."""
+        self._core.advance()
+
+    def predict_next(self, entity: int = 0) -> Floats:
+        """Forecast the next K rows, the last pushed row included: [K, targets], raw.
+
+        NaN before a window is complete and while a missing row is in it.
+        """
+        return self._core.predict_next(self._model._core, entity)
+
+    def reset(self, entity: int | None = None) -> None:
+        """Forget an entity's rows, or all entities' rows: the next row is the first."""
+        for e in range(self.num_entities) if entity is None else (entity,):
+            self._core.reset(e)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write all state to a file, whole or not at all; `SequenceModel.stream` goes on from it.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written.
+        """
+        self._core.save(os.fspath(path))
