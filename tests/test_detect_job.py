@@ -410,6 +410,22 @@ def test_detect_job_bad_input_leaves_no_folder(tmp_path, changes, message):
     assert not (tmp_path / "out").exists()
 
 
+def test_detect_job_never_replaces_its_input(tmp_path):
+    (tmp_path / "out").mkdir()
+    panel().to_csv(tmp_path / "out" / "scores.csv", index=False)
+    before = (tmp_path / "out" / "scores.csv").read_bytes()
+    with pytest.raises(ValueError, match=r"--out: its scores\.csv would replace the input"):
+        run_detect(options(tmp_path / "out" / "scores.csv", tmp_path / "out"), progress=False)
+    assert (tmp_path / "out" / "scores.csv").read_bytes() == before
+
+
+def test_detect_job_numbers_as_times(tmp_path):
+    frame = panel().assign(day=np.tile(np.arange(60) * 10, 4))
+    result = run(tmp_path, frame, train_until="300", validation=0.0)
+    assert (result.part.reshape(4, 60)[:, :30] == "train").all()
+    assert (result.part.reshape(4, 60)[:, 30:] == "test").all()
+
+
 def test_detect_job_one_row_and_time_without_a_column(tmp_path):
     with pytest.raises(ValueError, match=r"in\.csv: no window to train on: one takes 6 rows"):
         run(tmp_path, pd.DataFrame({"x": [1.0]}), table=TableOptions())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 
 _OPTIONAL = {"typer", "rich", "pandas"}
@@ -9,6 +10,10 @@ _OPTIONAL = {"typer", "rich", "pandas"}
 
 def main() -> int:
     """Run the command line; say what to install where it cannot run."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that cannot show a column's name shows a question mark and the job goes on.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         return _run()
     except KeyboardInterrupt:  # before a command has begun

@@ -62,7 +62,7 @@ OutOption = Annotated[
     Path, typer.Option("--out", "-o", help="Folder of the results, created if absent.")
 ]
 ThreadsOption = Annotated[
-    int | None, typer.Option(help="Threads to train and score on (default: all cores)")
+    int | None, typer.Option(help="Threads (default: all cores; small networks train on one)")
 ]
 
 TimeOption = Annotated[

@@ -16,6 +16,7 @@ from slidecell.detect.results import (
     Clock,
     Result,
     check_key_names,
+    refuse_overwriting,
     summarise_parts,
     write_result,
 )
@@ -167,12 +168,33 @@ def run_detect(
     Result
         In ``options.out``: ``scores.csv`` (or ``.parquet``, as the input), ``model.safetensors``,
         ``report.json``, ``scores.png``. They appear together, or none does.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> from slidecell.datasets import insider_threat
+    >>> from slidecell.detect import DetectOptions, TableOptions, run_detect
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> insider_threat(users=4, days=60).to_csv(folder / "in.csv", index=False)
+    >>> options = DetectOptions(
+    ...     file=folder / "in.csv",
+    ...     out=folder / "out",
+    ...     table=TableOptions(time="day", entity="user", label="label"),
+    ...     window=7,
+    ...     epochs=1,
+    ... )
+    >>> result = run_detect(options, progress=False)
+    >>> sorted(path.name for path in (folder / "out").iterdir())
+    ['model.safetensors', 'report.json', 'scores.csv', 'scores.png']
+    >>> bool((result.scores[result.flagged] > result.threshold).all())
+    True
     """
     require("pandas", "matplotlib", extra="detect")
     if options.table.label is not None:
         require("sklearn", extra="detect")
     clock = Clock()
     with OutputFolder(options.out) as folder:
+        refuse_overwriting(options.out, options.file, options.test)
         table, test_from_row = _read(options)
         split = split_table(
             table,

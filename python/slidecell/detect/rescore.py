@@ -15,6 +15,7 @@ from slidecell.detect.results import (
     Clock,
     Result,
     check_key_names,
+    refuse_overwriting,
     summarise_parts,
     write_result,
 )
@@ -70,6 +71,22 @@ def run_score(
     Result
         In ``options.out``: ``scores.csv`` (or ``.parquet``, as the input), ``report.json``,
         ``scores.png``.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> from slidecell.datasets import insider_threat
+    >>> from slidecell.detect import DetectOptions, ScoreOptions, TableOptions
+    >>> from slidecell.detect import run_detect, run_score
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> insider_threat(users=4, days=60).to_csv(folder / "in.csv", index=False)
+    >>> table = TableOptions(time="day", entity="user", label="label")
+    >>> options = DetectOptions(folder / "in.csv", folder / "out", table, window=7, epochs=1)
+    >>> trained = run_detect(options, progress=False)
+    >>> model = folder / "out" / "model.safetensors"
+    >>> again = run_score(ScoreOptions(model, folder / "in.csv", folder / "again"))
+    >>> bool((again.flagged == trained.flagged).all())
+    True
     """
     require("pandas", "matplotlib", extra="detect")
     if options.label is not None:
@@ -78,6 +95,7 @@ def run_score(
 
     clock = Clock()
     with OutputFolder(options.out) as folder:
+        refuse_overwriting(options.out, options.file)
         model = SequenceModel.load(options.model)
         table = read_table(options.file, table_options(options, model))
         if len(table.names) != model.input_size:

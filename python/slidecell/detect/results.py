@@ -78,6 +78,15 @@ def check_key_names(options: TableOptions) -> None:
             )
 
 
+def refuse_overwriting(out: Path, *inputs: Path | None) -> None:
+    """Refuse an input file that a file of the results would replace."""
+    names = ("scores.csv", "scores.parquet", "report.json", "scores.png")
+    results = {(out / name).resolve() for name in names}
+    for given in inputs:
+        if given is not None and given.resolve() in results:
+            raise ValueError(f"--out: its {given.name} would replace the input {given}")
+
+
 def summarise_parts(part: npt.NDArray[Any]) -> dict[str, int]:
     """Count rows per part."""
     return {name: int((part == name).sum()) for name in PARTS}
