@@ -54,4 +54,4 @@ def bench(benchmark: BenchmarkFixture, case: Case, threads: int, peer: str) -> N
 def prepared(case: Case) -> tuple[Job, Any]:
     """Make the job and its truth once for all peers."""
     job = case.job(QUICK.max_rows)
-    return job, flat(job.truth())
+    return job, flat(job.truth)

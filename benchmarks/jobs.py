@@ -47,6 +47,7 @@ class Job(Protocol):
     def work(self) -> int:
         """Windows or steps per call."""
 
+    @property
     def truth(self) -> Any:
         """Return the right answer: an array, or a tuple of arrays."""
 
@@ -129,6 +130,7 @@ class ScoreJob(_SeriesJob):
         x, y = (torch.from_numpy(part) for part in self.gathered(self.starts))
         return x, y if self.horizon else x
 
+    @cached_property
     def truth(self) -> npt.NDArray[np.float64]:
         """Scores [N] by torch in float64."""
         module = copy.deepcopy(self.module).double()
@@ -167,6 +169,7 @@ class StepJob:
         """Return the same for the first `rows` steps."""
         return replace(self, rows=self.rows[:rows])
 
+    @cached_property
     def truth(self) -> npt.NDArray[np.float64]:
         """H after the last step, [1, H], in float64."""
         cell, state = copy.deepcopy(self.cell).double(), None
@@ -198,6 +201,7 @@ class WindowsJob(_SeriesJob):
         x, y = (np.ones(shape, np.float32) for shape in shapes)
         return x, y
 
+    @cached_property
     def truth(self) -> tuple[Floats, Floats]:
         """Windows and targets."""
         return self.gathered(self.starts)
@@ -240,6 +244,7 @@ class GatherJob(_SeriesJob):
         x, y = (np.ones((N, rows, F), np.float32) for rows in (self.window, self.horizon))
         return x, y
 
+    @cached_property
     def truth(self) -> tuple[Floats, Floats]:
         """Windows and targets of the last batch."""
         return self.gathered(self.starts[self.batches[-1]])

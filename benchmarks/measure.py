@@ -105,14 +105,16 @@ def sample(run: Run, calls: int) -> float:
 def interleaved(
     runs: Mapping[str, Run], *, repeats: int, min_seconds: float = 0.0
 ) -> dict[str, list[float]]:
-    """Seconds per call of each, `repeats` samples each, in turn: a b a b ... after a warm-up."""
+    """Seconds per call of each, `repeats` samples each, in turn: a b a b ...
+
+    Every run must have been called before: the first call compiles, allocates, starts threads.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     with no_garbage_collection():
-        calls = {}
-        for name, run in runs.items():
-            run()  # the first call compiles, allocates, starts threads
-            once = sample(run, 1) if min_seconds else 1.0
-            calls[name] = max(1, math.ceil(min_seconds / max(once, 1e-9)))
+        calls = dict.fromkeys(runs, 1)
+        if min_seconds:
+            for name, run in runs.items():
+                calls[name] = max(1, math.ceil(min_seconds / max(sample(run, 1), 1e-9)))
         for _ in range(repeats):
             for name, run in runs.items():
                 seconds[name].append(sample(run, calls[name]))
@@ -123,6 +125,8 @@ def best_setting(ways: Ways, repeats: int) -> str:
     """Return the setting whose best short run is the fastest."""
     if len(ways) == 1:
         return next(iter(ways))
+    for run in ways.values():
+        run()
     seconds = interleaved(ways, repeats=repeats)
     return min(seconds, key=lambda setting: min(seconds[setting]))
 
@@ -148,7 +152,7 @@ def contest(job: Job, peers: Mapping[str, Peer], threads: int, effort: Effort) -
         runs[name] = peer(job, threads)[settings[name]]
     answers = {name: flat(run()) for name, run in runs.items()}
     seconds = interleaved(runs, repeats=effort.repeats, min_seconds=effort.min_seconds)
-    truth, ours = flat(job.truth()), answers[OURS]
+    truth, ours = flat(job.truth), answers[OURS]
     results = []
     for name, answer in answers.items():
         fits = answer.shape == truth.shape
