@@ -88,6 +88,7 @@ void EntityWindows::prepare(std::int64_t next_row) {
     }
     layers_[l].prepare(h_[l].data());
   }
+  for (const LayerRow& layer : layers_) layer.prefetch();
 }
 
 std::int64_t unfinished_state_size(const Stack& stack, std::int64_t window) {

@@ -31,6 +31,12 @@ void LayerRow::prepare(const float* h) {
   prepared_ = sums_;
 }
 
+void LayerRow::prefetch() const {
+  constexpr std::int64_t kLineFloats = 16;
+  const AlignedFloats& w = packed_.input.row;
+  for (std::int64_t i = 0; i < w.size(); i += kLineFloats) __builtin_prefetch(w.data() + i, 0, 2);
+}
+
 void LayerRow::read(const float* x) {
   project(packed_.input.row, spec_.hidden_size, spec_.input_size, spec_.gates(), x, p_);
 }

@@ -19,6 +19,10 @@ class LayerRow {
   // The next step starts from h = c = 0.
   void prepare_zero() { prepared_ = nullptr; }
 
+  // Brings the weights of `read` near: what a stream does between rows evicts them from the L2
+  // cache, and the next row would wait for them.
+  void prefetch() const;
+
   // Projects the next step's input x [I].
   void read(const float* x);
   // The step that prepare and read made ready, on the h [state_size] and c [H] (LSTM) of prepare.
