@@ -1,0 +1,50 @@
+"""The examples of the docstrings and of the README run and say what they print."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import pkgutil
+import re
+from pathlib import Path
+
+import pytest
+
+import slidecell
+
+README = Path(__file__).parents[1] / "README.md"
+MODULES = sorted(
+    info.name
+    for info in pkgutil.walk_packages(slidecell.__path__, "slidecell.")
+    if not info.name.endswith(("__main__", "._core"))
+)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_docs_examples_of_module(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    failed, _ = doctest.testmod(importlib.import_module(name))
+    assert failed == 0
+
+
+def test_docs_modules_were_found() -> None:
+    assert {"slidecell.model", "slidecell.windows", "slidecell.training.loop"} <= set(MODULES)
+
+
+def test_docs_readme_samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    samples = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    assert samples
+    for sample in samples:
+        exec(compile(sample, "README.md", "exec"), {})
+
+
+def test_docs_readme_names_its_two_commands() -> None:
+    text = README.read_text()
+    for what in ("main job", "test"):
+        block = re.search(rf"<!-- command: {what} -->\n```sh\n(.*?)```", text, re.DOTALL)
+        assert block, what
+        assert len(block[1].splitlines()) == 1
+        assert block[1].startswith("python3 -m venv ")
