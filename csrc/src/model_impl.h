@@ -5,7 +5,8 @@
 
 namespace slidecell {
 
-struct SequenceModel::Impl {
+// Hidden, though a member of an exported class: no part of the library's interface.
+struct [[gnu::visibility("hidden")]] SequenceModel::Impl {
   ModelParts parts;
 };
 

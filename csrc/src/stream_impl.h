@@ -14,7 +14,8 @@
 
 namespace slidecell {
 
-struct Stream::Impl {
+// Hidden, though a member of an exported class: no part of the library's interface.
+struct [[gnu::visibility("hidden")]] Stream::Impl {
   Impl(std::shared_ptr<const SequenceModel::Impl> owner, const KernelTable& kernels,
        std::int64_t num_entities, const StreamOptions& options);
 

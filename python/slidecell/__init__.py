@@ -6,6 +6,7 @@ command line need the extra ``detect``.
 
 from __future__ import annotations
 
+from slidecell._cmake import get_cmake_dir, get_include
 from slidecell._core import (
     UnsupportedError,
     __version__,
@@ -28,6 +29,8 @@ __all__ = [
     "active_isa",
     "available_isas",
     "entity_offsets",
+    "get_cmake_dir",
+    "get_include",
     "set_isa",
     "show_config",
     "sliding_windows",

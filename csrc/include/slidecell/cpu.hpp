@@ -4,21 +4,23 @@
 #include <string>
 #include <vector>
 
+#include "slidecell/export.h"
+
 namespace slidecell {
 
 // Names, slowest first: "scalar", then "avx2" and "avx512" on x86-64 or "neon" on AArch64.
-std::vector<std::string> available_isas();
+SLIDECELL_API std::vector<std::string> available_isas();
 
 // The ISA that calls made from now on use: the best available one, unless the environment
 // variable SLIDECELL_ISA or set_isa() chose another.
 // Throws UnsupportedError if SLIDECELL_ISA names an ISA that this machine does not have.
-std::string active_isa();
+SLIDECELL_API std::string active_isa();
 
 // Throws UnsupportedError if `name` is unknown or not available here; never falls back.
-void set_isa(const std::string& name);
+SLIDECELL_API void set_isa(const std::string& name);
 
 // Threads that a call with num_threads = 0 uses. 1 in a process forked after a parallel call,
 // because the OpenMP runtime cannot start threads again there.
-int default_num_threads();
+SLIDECELL_API int default_num_threads();
 
 }  // namespace slidecell

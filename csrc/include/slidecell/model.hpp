@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "slidecell/export.h"
 #include "slidecell/layer.hpp"
 #include "slidecell/series.hpp"
 #include "slidecell/span.hpp"
@@ -49,9 +50,9 @@ struct ModelFile {
   TensorMap tensors;
 };
 // Throws IoError if the file cannot be read, std::invalid_argument if it is damaged.
-ModelFile read_model_file(const std::string& path);
+SLIDECELL_API ModelFile read_model_file(const std::string& path);
 
-class SequenceModel {
+class SLIDECELL_API SequenceModel {
  public:
   // metadata: the JSON text kept in the file under "slidecell". Throws std::invalid_argument.
   SequenceModel(const std::string& metadata, const TensorMap& tensors);

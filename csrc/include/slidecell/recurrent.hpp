@@ -5,6 +5,7 @@
 #include <memory>
 #include <vector>
 
+#include "slidecell/export.h"
 #include "slidecell/layer.hpp"
 #include "slidecell/span.hpp"
 
@@ -14,7 +15,7 @@ class Stack;
 
 // A stack of recurrent layers. Immutable; weights are copied in, packed once per ISA on first
 // use, and shared between threads without locks.
-class Recurrent {
+class SLIDECELL_API Recurrent {
  public:
   // Throws std::invalid_argument on shapes that do not fit or weights that are not finite.
   Recurrent(std::vector<LayerSpec> specs, const std::vector<LayerWeights>& weights);

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "slidecell/export.h"
 #include "slidecell/model.hpp"
 #include "slidecell/series.hpp"
 #include "slidecell/span.hpp"
@@ -16,7 +17,7 @@ enum class Status : std::uint8_t {
   unknown_entity,  // not in 0 .. num_entities-1; nothing was changed
   not_a_forecaster,
 };
-const char* status_text(Status status) noexcept;
+SLIDECELL_API const char* status_text(Status status) noexcept;
 
 struct StreamOptions {
   Precision precision = Precision::highest;
@@ -31,7 +32,7 @@ struct StreamOptions {
 // push, push_many's kernels, advance, predict_next and reset allocate nothing and take no lock. One
 // stream is used by one thread at a time; streams of one model may run in parallel.
 // A stream keeps the ISA that was active when it was made.
-class Stream {
+class SLIDECELL_API Stream {
  public:
   Stream(const SequenceModel& model, std::int64_t num_entities, const StreamOptions& options = {});
   ~Stream();

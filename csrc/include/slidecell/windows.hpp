@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "slidecell/export.h"
 #include "slidecell/series.hpp"
 #include "slidecell/span.hpp"
 
@@ -17,7 +18,7 @@ namespace slidecell {
 // window i of an entity covers its rows i*stride .. i*stride+window-1, and its target the
 // `horizon` rows after them. A window never crosses an entity. Windows are numbered through,
 // entity by entity.
-class WindowPlan {
+class SLIDECELL_API WindowPlan {
  public:
   // offsets [G+1]: starts at 0, never decreases. window >= 1, horizon >= 0, stride >= 1.
   // Throws std::invalid_argument with the argument, what was expected and what came.
