@@ -11,8 +11,12 @@ namespace slidecell {
 // Sets flush-to-zero for this thread and restores the caller's mode at the end of the scope.
 class FlushDenormals {
  public:
-  FlushDenormals() : saved_(read()) { write(saved_ | kFlush); }
-  ~FlushDenormals() { write(saved_); }
+  FlushDenormals() : saved_(read()) {
+    if ((saved_ & kFlush) != kFlush) write(saved_ | kFlush);
+  }
+  ~FlushDenormals() {
+    if ((saved_ & kFlush) != kFlush) write(saved_);
+  }
   FlushDenormals(const FlushDenormals&) = delete;
   FlushDenormals& operator=(const FlushDenormals&) = delete;
 

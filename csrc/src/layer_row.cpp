@@ -50,7 +50,9 @@ void LayerRow::finish(const float* h, float* c, float* h_out) {
   a.b_hn = packed_.b_hn.data();
   a.h = h;
   a.c = c;
-  a.h_out = h_new_;
+  // Cells read and write unit by unit, so h_out may be h; the projection needs all of h at once.
+  float* h_new = spec_.proj_size > 0 ? h_new_ : h_out;
+  a.h_out = h_new;
   a.update = update_;
   a.activation = spec_.activation;
   a.recurrent_activation = spec_.recurrent_activation;
@@ -59,19 +61,19 @@ void LayerRow::finish(const float* h, float* c, float* h_out) {
   } else if (spec_.reset_after) {
     kernels_.gru_cell_row(a);
   } else {
+    a.h_out = h_new_;
     kernels_.gru_reset_row(a);
     if (prepared_) {
       project(packed_.candidate_row, H, H, 1, h_new_, candidate_sums_);
       a.sums = candidate_sums_;
     }
+    a.h_out = h_new;
     kernels_.gru_candidate_row(a);
   }
-  const float* h_new = h_new_;
   if (spec_.proj_size > 0) {
-    project(packed_.projection.row, spec_.proj_size, H, 1, h_new, projected_);
-    h_new = projected_;
+    project(packed_.projection.row, spec_.proj_size, H, 1, h_new_, projected_);
+    std::copy_n(projected_, spec_.proj_size, h_out);
   }
-  std::copy_n(h_new, spec_.state_size(), h_out);
 }
 
 void LayerRow::step(const float* x, const float* h, float* c, float* h_out) {

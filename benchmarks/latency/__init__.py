@@ -1,0 +1,1 @@
+"""Latency of steps and streams, in C++ and through Python."""
