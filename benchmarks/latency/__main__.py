@@ -36,11 +36,11 @@ RTNEURAL = {
 
 def build(folder: Path) -> Path:
     """Build latency.cpp against the installed package."""
-    quiet: dict[str, Any] = {"check": True, "stdout": subprocess.DEVNULL}
+    quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL}
     prefix = f"-DCMAKE_PREFIX_PATH={sc.get_cmake_dir()}"
     release = "-DCMAKE_BUILD_TYPE=Release"
-    subprocess.run(["cmake", "-S", HERE, "-B", folder, prefix, release], **quiet)
-    subprocess.run(["cmake", "--build", folder], **quiet)
+    subprocess.run(["cmake", "-S", HERE, "-B", folder, prefix, release], check=True, **quiet)
+    subprocess.run(["cmake", "--build", folder], check=True, **quiet)
     return folder / "latency"
 
 
