@@ -1,0 +1,71 @@
+"""Rules that turn scores into alarms, batch and streaming; per entity, causal."""
+
+from __future__ import annotations
+
+import inspect
+
+from slidecell.detect.states import mapping
+from slidecell.detect.thresholds.base import Threshold
+from slidecell.detect.thresholds.constant import (
+    BestFThreshold,
+    ContaminationThreshold,
+    FixedThreshold,
+    PercentileThreshold,
+)
+from slidecell.detect.thresholds.cusum import CusumThreshold
+from slidecell.detect.thresholds.rolling import RollingQuantileThreshold
+from slidecell.detect.thresholds.spot import SpotThreshold
+
+__all__ = [
+    "BestFThreshold",
+    "ContaminationThreshold",
+    "CusumThreshold",
+    "FixedThreshold",
+    "PercentileThreshold",
+    "RollingQuantileThreshold",
+    "SpotThreshold",
+    "Threshold",
+    "threshold_from_state",
+]
+
+_KINDS: dict[str, type[Threshold]] = {
+    rule.kind: rule
+    for rule in (
+        BestFThreshold,
+        ContaminationThreshold,
+        CusumThreshold,
+        FixedThreshold,
+        PercentileThreshold,
+        RollingQuantileThreshold,
+        SpotThreshold,
+    )
+}
+
+
+def threshold_from_state(state: object) -> Threshold:
+    """Return the threshold whose `Threshold.state` this is, or which a model's metadata holds.
+
+    Raises
+    ------
+    ValueError
+        If it is damaged; the text names the place.
+
+    Examples
+    --------
+    >>> from slidecell.detect.thresholds import threshold_from_state
+    >>> threshold_from_state({"kind": "percentile", "percentile": 95.0, "value": 0.25}).update(0.3)
+    True
+    """
+    found = mapping(state, "threshold")
+    kind = found.get("kind")
+    if not isinstance(kind, str) or kind not in _KINDS:
+        known = ", ".join(map(repr, sorted(_KINDS)))
+        raise ValueError(f"threshold: expected a kind of {known}, got {kind!r}")
+    settings = [name for name in inspect.signature(_KINDS[kind]).parameters if name in found]
+    try:
+        made = _KINDS[kind](**{name: found[name] for name in settings})
+        # A setting that is left out has its default.
+        made.load_state({**made._settings(), **found})
+    except TypeError as error:
+        raise ValueError(f"threshold: {kind}: {error}") from None
+    return made

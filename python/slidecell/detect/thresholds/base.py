@@ -1,0 +1,156 @@
+"""The interface that thresholds share."""
+
+from __future__ import annotations
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from slidecell.detect.scores import Floats, as_scores, entity_slices
+
+Bools = npt.NDArray[np.bool_]
+T = TypeVar("T", bound="Threshold")
+
+__all__ = ["Bools", "Threshold"]
+
+
+class Threshold(ABC):
+    """A rule that turns scores into alarms, in a batch and one score at a time.
+
+    An alarm is raised where a score is strictly above the threshold that the scores before it
+    made. A NaN score raises none and changes nothing; an infinite one is judged and changes
+    nothing. `apply` begins each entity as `reset` does: as after `fit`.
+    """
+
+    kind: ClassVar[str]
+
+    def fit(self: T, training_scores: npt.ArrayLike) -> T:
+        """Take the reference from training scores [S]; a rule that needs none ignores them.
+
+        Scores that are not finite are left out.
+
+        Returns
+        -------
+        Threshold
+            Itself.
+        """
+        as_scores(training_scores, name="training_scores")
+        return self
+
+    def update(self, score: float) -> bool:
+        """Take an entity's next score; tell whether it raises an alarm.
+
+        Raises
+        ------
+        ValueError
+            Before `fit`, where the rule needs a reference.
+        """
+        self._need_reference()
+        value = float(score)
+        return value == value and self._judge(value)  # noqa: PLR0124  # NaN differs from itself
+
+    def apply(self, scores: npt.ArrayLike, offsets: npt.ArrayLike | None = None) -> Bools:
+        """Tell which of the scores [S] raise an alarm: bool [S], as `update` would one by one.
+
+        The object's own state takes no part and stays as it is.
+
+        Parameters
+        ----------
+        scores : array_like, [S]
+            In time order within an entity.
+        offsets : array_like of int, [G+1], optional
+            Entity g owns scores ``offsets[g]:offsets[g+1]``. Default: one entity.
+
+        Returns
+        -------
+        ndarray of bool, [S]
+        """
+        self._need_reference()
+        values = as_scores(scores)
+        alarms = np.zeros(len(values), np.bool_)
+        for rows in entity_slices(offsets, len(values)):
+            alarms[rows] = self.fresh()._series(values[rows])
+        return alarms
+
+    @property
+    @abstractmethod
+    def threshold(self) -> float:
+        """The value that the next score is compared with; NaN while there is none yet."""
+
+    @abstractmethod
+    def reset(self) -> None:
+        """Begin a new entity: forget the scores since `fit`."""
+
+    def fresh(self: T) -> T:
+        """Return a copy that shares the reference and has seen no score since `fit`."""
+        made = copy.copy(self)
+        made.reset()
+        return made
+
+    def state(self) -> dict[str, Any]:
+        """Return settings, reference and running state, ready for JSON."""
+        running = self.running()
+        state = {"kind": self.kind, **self._settings(), **self._reference()}
+        return state if running is None else {**state, "running": running}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` returned, bit for bit.
+
+        Raises
+        ------
+        ValueError
+            If it is damaged, of another kind or of other settings; nothing is changed then.
+        """
+        for key, own in {"kind": self.kind, **self._settings()}.items():
+            if state.get(key) != own:
+                raise ValueError(
+                    f"state: {key!r}: expected {own!r} as in this threshold, got {state.get(key)!r}"
+                )
+        loaded = copy.copy(self)
+        loaded._load_reference(state)
+        loaded.reset()
+        if "running" in state:
+            loaded.load_running(state["running"])
+        self.__dict__.update(loaded.__dict__)
+
+    def running(self) -> Any:
+        """Return the part of the state that scores change, ready for JSON; None if none does."""
+        return None
+
+    def load_running(self, running: object) -> None:
+        """Go on from what `running` returned."""
+        if running is not None:
+            raise ValueError(f"state: {self.kind} keeps nothing of the scores, got {running!r}")
+
+    @abstractmethod
+    def _settings(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+
+    def _reference(self) -> dict[str, Any]:
+        """Return what `fit` found; empty before it, or where nothing is fitted."""
+        return {}
+
+    def _load_reference(self, state: Mapping[str, Any]) -> None:
+        """Take what `_reference` returned, if it is there."""
+        del state
+
+    def _is_fitted(self) -> bool:
+        """Tell whether there is a reference, where one is needed."""
+        return True
+
+    def _need_reference(self) -> None:
+        if not self._is_fitted():
+            raise ValueError(f"{type(self).__name__}: call fit before it is used")
+
+    @abstractmethod
+    def _judge(self, score: float) -> bool:
+        """Take a score that is not NaN."""
+
+    def _series(self, scores: Floats) -> Bools:
+        """Judge one entity's scores [n] from its beginning; `self` may be used up."""
+        judge = self._judge
+        return np.array([v == v and judge(v) for v in scores.tolist()], np.bool_)  # noqa: PLR0124
