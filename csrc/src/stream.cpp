@@ -85,8 +85,7 @@ Stream::Impl::Impl(std::shared_ptr<const SequenceModel::Impl> owner_, const Kern
         "has none: call fit_error on held-out normal rows first");
   }
   const Stack& encoder = *model.encoder;
-  ring_rows = model.forecasts() && !encoder.bidirectional() ? model.horizon
-                                                            : std::max(model.window, model.horizon);
+  ring_rows = ring_rows_of(model);
   const auto entities = static_cast<std::size_t>(num_entities);
   if (encoder.bidirectional()) {
     recomputed = std::make_unique<RecomputedWindow>(kernels, encoder, model.window);
@@ -266,8 +265,21 @@ void Stream::Impl::push_many(Span<const std::int64_t> entities, const SeriesView
       });
 }
 
-std::int64_t Stream::Impl::state_size() const {
-  return recomputed ? 0 : unfinished_state_size(*model.encoder, model.window);
+std::int64_t Stream::Impl::ring_rows_of(const ModelParts& model) {
+  return model.forecasts() && !model.encoder->bidirectional()
+             ? model.horizon
+             : std::max(model.window, model.horizon);
+}
+
+std::int64_t Stream::Impl::state_size(const ModelParts& model) {
+  return model.encoder->bidirectional() ? 0 : unfinished_state_size(*model.encoder, model.window);
+}
+
+std::int64_t Stream::Impl::saved_bytes(const ModelParts& model) {
+  const std::int64_t floats = ring_rows_of(model) * model.input_size() +
+                              model.horizon * model.head->rows() + state_size(model);
+  return floats * static_cast<std::int64_t>(sizeof(float)) +
+         static_cast<std::int64_t>(2 * sizeof(std::int64_t));
 }
 
 void Stream::Impl::save_state(std::int64_t entity, float* out) {
@@ -348,6 +360,7 @@ Status Stream::push_row(std::int64_t entity, const SeriesView& row, float& score
 
 void Stream::push_many(Span<const std::int64_t> entities, const SeriesView& rows, float* scores,
                        int num_threads) {
+  resolve_threads(num_threads);  // refuses a negative number, also where one thread serves
   const std::string F = std::to_string(input_size());
   if (rows.cols != input_size() || rows.rows != static_cast<std::int64_t>(entities.size())) {
     throw std::invalid_argument("rows: expected [" + std::to_string(entities.size()) + ", " + F +
@@ -373,6 +386,7 @@ Status Stream::predict_next(std::int64_t entity, float* out) const noexcept {
   if (!impl_->knows(entity)) return Status::unknown_entity;
   const ModelParts& model = impl_->model;
   if (!model.forecasts()) return Status::not_a_forecaster;
+  const FlushDenormals flush;  // as SequenceModel::predict, where a raw value is next to nothing
   const std::int64_t n = impl_->rows_seen[static_cast<std::size_t>(entity)] - 1;
   const bool known = impl_->complete(entity, n, model.window);
   const float* pred = known ? impl_->prediction(entity, n) : nullptr;

@@ -1,5 +1,6 @@
 // A stream's state as a file: header, entities, checksum. Native byte order: it goes on where it
 // stopped, on the same kind of machine.
+#include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
@@ -18,6 +19,7 @@ namespace slidecell {
 namespace {
 
 constexpr char kMagic[16] = "slidecellstream";
+constexpr std::int64_t kMostRows = std::int64_t{1} << 62;  // no stream sees more
 
 struct Header {
   char magic[16];
@@ -71,7 +73,6 @@ class Reader {
     std::uint64_t sum = 0;
     read(&sum, sizeof sum);
     if (sum != expected) refuse(path_, "checksum: the file was altered");
-    if (file_.peek() != std::ifstream::traits_type::eof()) refuse(path_, "more data than expected");
   }
 
  private:
@@ -137,12 +138,17 @@ Stream Stream::load(const SequenceModel& model, const std::string& path) {
   }
   header.isa[sizeof header.isa - 1] = '\0';
   const KernelTable& kernels = kernels_named(header.isa);
-  const auto size = static_cast<std::int64_t>(std::filesystem::file_size(path));
-  constexpr std::int64_t kLeastPerEntity = 2 * sizeof(std::int64_t);
-  if (header.num_entities < 1 || header.num_entities > size / kLeastPerEntity ||
-      header.precision > 2 || header.reduction > 2 || header.aggregate > 1) {
+  if (header.num_entities < 1 || header.precision > 2 || header.reduction > 2 ||
+      header.aggregate > 1) {
     refuse(path, "header: damaged");
   }
+  // Before anything is allocated by the number of entities.
+  const std::int64_t entities_size =
+      static_cast<std::int64_t>(std::filesystem::file_size(path)) -
+      static_cast<std::int64_t>(sizeof header + sizeof(std::uint64_t));
+  const std::int64_t per_entity = Impl::saved_bytes(model.impl_->parts);
+  if (header.num_entities > entities_size / per_entity) refuse(path, "truncated");
+  if (header.num_entities * per_entity < entities_size) refuse(path, "more data than expected");
   const StreamOptions options{static_cast<Precision>(header.precision),
                               static_cast<Reduction>(header.reduction),
                               static_cast<Aggregate>(header.aggregate)};
@@ -153,8 +159,9 @@ Stream Stream::load(const SequenceModel& model, const std::string& path) {
   file.read(s.ring.data(), bytes_of(s.ring));
   file.read(s.predictions.data(), bytes_of(s.predictions));
   for (std::size_t e = 0; e < s.rows_seen.size(); ++e) {
-    if (s.rows_seen[e] < 0 || s.last_missing[e] < -1 || s.last_missing[e] >= s.rows_seen[e]) {
-      if (s.rows_seen[e] != 0 || s.last_missing[e] != -1) refuse(path, "entities: damaged");
+    if (s.rows_seen[e] < 0 || s.rows_seen[e] > kMostRows || s.last_missing[e] < -1 ||
+        s.last_missing[e] >= s.rows_seen[e]) {
+      refuse(path, "entities: damaged");
     }
   }
   std::vector<float> state(static_cast<std::size_t>(s.state_size()));

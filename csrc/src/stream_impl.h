@@ -28,9 +28,14 @@ struct [[gnu::visibility("hidden")]] Stream::Impl {
   std::int64_t bytes_per_entity() const;
 
   // What an entity's unfinished windows hold after its last row, as EntityWindows::save says.
-  std::int64_t state_size() const;
+  std::int64_t state_size() const { return state_size(model); }
   void save_state(std::int64_t entity, float* out);
   void restore_state(std::int64_t entity, const float* in);
+
+  // What an entity of any stream of `model` takes.
+  static std::int64_t ring_rows_of(const ModelParts& model);
+  static std::int64_t state_size(const ModelParts& model);
+  static std::int64_t saved_bytes(const ModelParts& model);
 
   // One thread's buffers: what a push needs beyond the entity's own.
   struct Workspace {

@@ -1,0 +1,370 @@
+// Streams against SequenceModel::score and predict, bit for bit, once per ISA.
+#include "slidecell/stream.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <limits>
+#include <random>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "fnv.h"
+#include "models.h"
+#include "slidecell/cpu.hpp"
+#include "slidecell/error.hpp"
+#include "test.h"
+
+namespace {
+
+using namespace slidecell;
+using test::Floats;
+using test::ModelSpec;
+using test::same;
+
+constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+
+std::int64_t below(std::int64_t n, std::mt19937& rng) {
+  return static_cast<std::int64_t>(rng() % static_cast<std::uint32_t>(n));
+}
+
+// A file that goes when the test does.
+class TemporaryFile {
+ public:
+  TemporaryFile() {
+    std::random_device seed;
+    path_ = (std::filesystem::temp_directory_path() /
+             ("slidecell-" + std::to_string(seed()) + std::to_string(seed())))
+                .string();
+  }
+  ~TemporaryFile() { std::remove(path_.c_str()); }
+  TemporaryFile(const TemporaryFile&) = delete;
+  TemporaryFile& operator=(const TemporaryFile&) = delete;
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
+// The rows of some entities, each reset once on the way, and what score and predict say of them:
+// a reset starts an entity of its own.
+struct Truth {
+  std::int64_t entities, features, predicted;
+  std::vector<std::int64_t> first, reset, end;  // [entities]: rows in `rows`
+  std::vector<double> rows;                     // [S, F]
+  Floats scores;                                // [S]
+  std::vector<Floats> ahead;                    // [S]: of the window that ends here, or empty
+
+  const double* row(std::int64_t r) const { return rows.data() + r * features; }
+};
+
+SeriesView view_of(const double* rows, std::int64_t n, std::int64_t features) {
+  SeriesView view;
+  view.data = rows;
+  view.dtype = DType::f64;
+  view.rows = n;
+  view.cols = features;
+  view.row_stride = static_cast<std::ptrdiff_t>(sizeof(double)) * features;
+  view.col_stride = sizeof(double);
+  return view;
+}
+
+Truth make_truth(const SequenceModel& model, std::int64_t entities, const StreamOptions& stream,
+                 std::mt19937& rng) {
+  const std::int64_t F = model.input_size(), W = model.window(), K = model.horizon();
+  Truth t{entities, F, K * model.num_targets(), {}, {}, {}, {}, {}, {}};
+  std::vector<std::int64_t> offsets = {0};
+  for (std::int64_t e = 0; e < entities; ++e) {
+    const std::int64_t n = below(3 * (W + K) + 6, rng);
+    t.first.push_back(offsets.back());
+    t.end.push_back(t.first.back() + n);
+    t.reset.push_back(t.first.back() + below(n + 1, rng));
+    offsets.push_back(t.reset.back());
+    offsets.push_back(t.end.back());
+  }
+  const std::int64_t S = offsets.back();
+  std::uniform_real_distribution<double> uniform(0.0, 1.0);
+  for (std::int64_t i = 0; i < S * F; ++i) {
+    // Rows are as float32, so that pushing them as float or as double is the same.
+    t.rows.push_back(static_cast<double>(static_cast<float>(uniform(rng))));
+  }
+  for (std::int64_t r = 0; r < S; ++r) {
+    double& value = t.rows[static_cast<std::size_t>(r * F + below(F, rng))];
+    if (rng() % 16 == 0) value = rng() % 2 == 0 ? NAN : -INFINITY;
+  }
+  ScoreOptions options;
+  options.reduction = stream.reduction;
+  options.aggregate = stream.aggregate;
+  options.num_threads = 1;
+  const SeriesView series = view_of(t.rows.data(), S, F);
+  t.scores.resize(static_cast<std::size_t>(S));
+  model.score(series, offsets, t.scores.data(), options);
+  t.ahead.resize(static_cast<std::size_t>(S));
+  if (K == 0) return t;
+  const WindowPlan plan(offsets, W, K);
+  Floats predictions(static_cast<std::size_t>(plan.size() * t.predicted));
+  model.predict(series, plan, predictions.data(), 1);
+  for (std::int64_t i = 0; i < plan.size(); ++i) {
+    const auto at = predictions.begin() + i * t.predicted;
+    t.ahead[static_cast<std::size_t>(plan.start(i) + W - 1)].assign(at, at + t.predicted);
+  }
+  return t;
+}
+
+// Goes on from the stream's file, on another active ISA: the stream keeps its own.
+Stream saved_and_loaded(const SequenceModel& model, Stream& stream) {
+  const TemporaryFile file;
+  stream.save(file.path());
+  const std::string isa = active_isa();
+  set_isa(available_isas().front());
+  Stream loaded = Stream::load(model, file.path());
+  set_isa(isa);
+  return loaded;
+}
+
+void check_ahead(const Stream& stream, const Truth& t, std::int64_t e, std::int64_t r) {
+  const Floats& expected = t.ahead[static_cast<std::size_t>(r)];
+  if (expected.empty()) return;
+  Floats got(expected.size());
+  CHECK(stream.predict_next(e, got.data()) == Status::ok);
+  CHECK(same(got, expected));
+}
+
+// One row at a time, entities in random order.
+void test_push(const SequenceModel& model, const StreamOptions& options, const Truth& t,
+               std::mt19937& rng) {
+  Stream stream(model, t.entities, options);
+  std::vector<std::int64_t> next = t.first, open;
+  for (std::int64_t e = 0; e < t.entities; ++e) open.push_back(e);
+  const std::int64_t saved = below(1 + static_cast<std::int64_t>(t.scores.size()), rng);
+  for (std::int64_t done = 0; !open.empty(); ++done) {
+    const std::size_t pick = rng() % open.size();
+    const std::int64_t e = open[pick], r = next[static_cast<std::size_t>(e)];
+    if (r == t.end[static_cast<std::size_t>(e)]) {
+      open.erase(open.begin() + static_cast<std::ptrdiff_t>(pick));
+      continue;
+    }
+    if (r == t.reset[static_cast<std::size_t>(e)]) {
+      CHECK(stream.reset(e) == Status::ok);
+      CHECK(stream.rows_seen(e) == 0);
+    }
+    ++next[static_cast<std::size_t>(e)];
+    float score = 0.0f;
+    if (rng() % 2 == 0) {
+      CHECK(stream.push(e, t.row(r), score) == Status::ok);
+    } else {
+      const Floats row(t.row(r), t.row(r) + t.features);
+      CHECK(stream.push(e, row.data(), score) == Status::ok);
+    }
+    CHECK(same(score, t.scores[static_cast<std::size_t>(r)]));
+    if (rng() % 3 == 0) stream.advance();
+    if (rng() % 2 == 0) check_ahead(stream, t, e, r);
+    if (done == saved) stream = saved_and_loaded(model, stream);
+  }
+}
+
+// Random subsets with repeats, on one thread or two.
+void test_push_many(const SequenceModel& model, const StreamOptions& options, const Truth& t,
+                    std::mt19937& rng) {
+  Stream stream(model, t.entities, options);
+  std::vector<std::int64_t> next = t.first;
+  std::size_t done = 0;
+  bool saved = false;
+  while (done < t.scores.size()) {
+    std::vector<std::int64_t> entities, sources;
+    std::vector<double> rows;
+    std::vector<bool> closed(next.size());  // has met its reset in this call
+    const bool everyone = rng() % 2 == 0;
+    for (std::int64_t k = 0; k < (everyone ? t.entities : 1 + below(2 * t.entities, rng)); ++k) {
+      const std::int64_t e = everyone ? k : below(t.entities, rng);
+      const auto i = static_cast<std::size_t>(e);
+      if (next[i] == t.end[i] || closed[i]) continue;
+      if (next[i] == t.reset[i] && std::count(entities.begin(), entities.end(), e) > 0) {
+        closed[i] = true;
+        continue;
+      }
+      if (next[i] == t.reset[i]) CHECK(stream.reset(e) == Status::ok);
+      entities.push_back(e);
+      sources.push_back(next[i]);
+      rows.insert(rows.end(), t.row(next[i]), t.row(next[i]) + t.features);
+      ++next[i];
+    }
+    Floats scores(entities.size(), 7.0f);
+    const auto n = static_cast<std::int64_t>(entities.size());
+    stream.push_many(entities, view_of(rows.data(), n, t.features), scores.data(),
+                     1 + static_cast<int>(rng() % 2));
+    for (std::size_t k = 0; k < entities.size(); ++k) {
+      CHECK(same(scores[k], t.scores[static_cast<std::size_t>(sources[k])]));
+      if (next[static_cast<std::size_t>(entities[k])] == sources[k] + 1) {
+        check_ahead(stream, t, entities[k], sources[k]);
+      }
+    }
+    done += entities.size();
+    if (!saved && 2 * done > t.scores.size()) {
+      stream = saved_and_loaded(model, stream);
+      saved = true;
+    }
+  }
+}
+
+void test_random(std::mt19937& rng) {
+  const std::vector<std::int64_t> counts = {1, 2, 7, 8, 17, 40};
+  const ModelSpec spec = test::random_spec(rng);
+  const SequenceModel model = test::random_model(spec, rng);
+  StreamOptions options;
+  options.reduction = static_cast<Reduction>(rng() % (spec.error ? 3 : 2));
+  if (spec.horizon == 0 && rng() % 2 == 0) options.aggregate = Aggregate::last;
+  const Truth truth = make_truth(model, counts[rng() % counts.size()], options, rng);
+  test_push(model, options, truth, rng);
+  test_push_many(model, options, truth, rng);
+}
+
+// More entities than fit into one block.
+void test_blocks(std::mt19937& rng) {
+  for (const std::int64_t horizon : {0, 2}) {
+    ModelSpec spec;
+    spec.window = 3;
+    spec.horizon = horizon;
+    for (LayerSpec layer : {test::random_layer(4, rng), test::random_layer(4, rng)}) {
+      layer.bidirectional = false;
+      spec.encoder.push_back(layer);
+      if (horizon == 0) spec.decoder.push_back(layer);
+    }
+    const SequenceModel model = test::random_model(spec, rng);
+    const Truth truth = make_truth(model, 209, {}, rng);
+    test_push(model, {}, truth, rng);
+    test_push_many(model, {}, truth, rng);
+  }
+}
+
+ModelSpec small_spec(std::int64_t horizon = 1) {
+  ModelSpec spec;
+  LayerSpec layer;
+  layer.input_size = 2;
+  layer.hidden_size = 5;
+  spec.window = 4;
+  spec.horizon = horizon;
+  spec.encoder = {layer};
+  if (horizon == 0) spec.decoder = {layer};
+  return spec;
+}
+
+void test_errors(std::mt19937& rng) {
+  const SequenceModel model = test::random_model(small_spec(), rng);
+  const SequenceModel autoencoder = test::random_model(small_spec(0), rng);
+  CHECK_THROWS(Stream(model, 0), std::invalid_argument, "num_entities");
+  StreamOptions options;
+  options.aggregate = Aggregate::mean;
+  CHECK_THROWS(Stream(autoencoder, 1, options), std::invalid_argument, "aggregate");
+  options.aggregate = Aggregate::last;
+  CHECK_THROWS(Stream(model, 1, options), std::invalid_argument, "aggregate");
+  options = {};
+  options.reduction = Reduction::mahalanobis;
+  CHECK_THROWS(Stream(model, 1, options), std::invalid_argument, "mahalanobis");
+
+  for (const std::int64_t entities : {1, 40}) {
+    Stream stream(model, entities);
+    const Floats rows = {1, 2, 3, 4};
+    Floats scores = {7, 7}, ahead(2);
+    for (const std::int64_t unknown : {std::int64_t{-1}, entities}) {
+      CHECK(stream.push(unknown, rows.data(), scores[0]) == Status::unknown_entity);
+      CHECK(stream.reset(unknown) == Status::unknown_entity);
+      CHECK(stream.predict_next(unknown, ahead.data()) == Status::unknown_entity);
+      CHECK(stream.rows_seen(unknown) == -1);
+      const std::vector<std::int64_t> ids = {0, unknown};
+      CHECK_THROWS(stream.push_many(ids, SeriesView(rows.data(), 2, 2), scores.data()),
+                   std::invalid_argument, "entity");
+    }
+    const std::vector<std::int64_t> ids = {0, 0};
+    CHECK_THROWS(stream.push_many(ids, SeriesView(rows.data(), 1, 4), scores.data()),
+                 std::invalid_argument, "rows");
+    CHECK_THROWS(stream.push_many(ids, SeriesView(rows.data(), 2, 2), scores.data(), -1),
+                 std::invalid_argument, "num_threads");
+    CHECK(same(scores, {7, 7}));
+    CHECK(stream.rows_seen(0) == 0);  // a refused call changes nothing
+    stream.push_many({}, SeriesView(rows.data(), 0, 2), nullptr);
+    CHECK(stream.predict_next(0, ahead.data()) == Status::ok);
+    CHECK(same(ahead, {kNan, kNan}));
+  }
+  Stream stream(autoencoder, 1);
+  float ahead[2];
+  CHECK(stream.predict_next(0, ahead) == Status::not_a_forecaster);
+}
+
+std::string read_all(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+void write_all(const std::string& path, const std::string& bytes) {
+  std::ofstream(path, std::ios::binary | std::ios::trunc) << bytes;
+}
+
+// Every truncation and every altered byte of a state is refused.
+void test_damaged_state(std::mt19937& rng) {
+  const SequenceModel model = test::random_model(small_spec(), rng);
+  const SequenceModel other = test::random_model(small_spec(), rng);
+  Stream stream(model, 2);
+  const Floats row = {0.5f, 0.25f};
+  float score = 0.0f;
+  for (int n = 0; n < 7; ++n) CHECK(stream.push(n % 2, row.data(), score) == Status::ok);
+  const TemporaryFile file;
+  stream.save(file.path());
+  const std::string good = read_all(file.path());
+  CHECK(Stream::load(model, file.path()).rows_seen(0) == 4);
+  CHECK_THROWS(Stream::load(other, file.path()), std::invalid_argument, "another model");
+  CHECK_THROWS(Stream::load(model, file.path() + ".none"), IoError, "cannot be read");
+  CHECK_THROWS(Stream::load(model, "/"), IoError, "cannot be read");
+  CHECK_THROWS(stream.save("/no/such/folder/state"), IoError, "cannot be written");
+  for (std::size_t n = 0; n < good.size(); n += 1 + n / 8) {
+    write_all(file.path(), good.substr(0, n));
+    CHECK_THROWS(Stream::load(model, file.path()), std::invalid_argument, file.path());
+  }
+  // With a checksum that fits: a count of rows that the next push would overflow.
+  std::string bad = good.substr(0, good.size() - sizeof(std::uint64_t));
+  const std::int64_t many = std::numeric_limits<std::int64_t>::max();
+  constexpr std::size_t kHeader = 64;
+  std::memcpy(bad.data() + kHeader, &many, sizeof many);
+  Fnv hash;
+  hash.add(bad.data(), bad.size());
+  const std::uint64_t sum = hash.value();
+  write_all(file.path(), bad + std::string(reinterpret_cast<const char*>(&sum), sizeof sum));
+  CHECK_THROWS(Stream::load(model, file.path()), std::invalid_argument, "entities: damaged");
+  write_all(file.path(), good + "x");
+  CHECK_THROWS(Stream::load(model, file.path()), std::invalid_argument, "more data");
+  for (std::size_t n = 0; n < good.size(); n += 1 + n / 64) {
+    bad = good;
+    bad[n] = static_cast<char>(bad[n] ^ 0x40);
+    write_all(file.path(), bad);
+    bool refused = false;
+    try {
+      Stream::load(model, file.path());
+    } catch (const std::invalid_argument&) {
+      refused = true;
+    } catch (const UnsupportedError&) {
+      refused = true;  // the name of the ISA
+    }
+    CHECK(refused);
+  }
+}
+
+}  // namespace
+
+int main() {
+  for (const std::string& isa : available_isas()) {
+    set_isa(isa);
+    std::mt19937 rng(5);
+    for (int k = 0; k < 60; ++k) test_random(rng);
+    test_blocks(rng);
+    test_errors(rng);
+  }
+  std::mt19937 rng(6);
+  test_damaged_state(rng);
+  return slidecell::test::result();
+}
