@@ -150,12 +150,17 @@ const float* StackColumns::run_by_step(InputColumns& input, std::int64_t steps,
 const float* StackColumns::run_by_layer(InputColumns& input, std::int64_t steps,
                                         std::int64_t vectors, StepSink* sink,
                                         const std::int64_t* lengths) {
+  // Both buffers at once: they take turns, so another run would find the wrong one too small.
+  std::int64_t kept = 0;
   for (std::size_t l = 0; l < layers_.size(); ++l) {
-    const bool keep = sink || l + 1 < layers_.size();
-    const std::int64_t size = steps * stack_.specs()[l].output_size() * stride_;
-    if (keep && above_.size() < size) above_.reset(size);
+    if (keeps(l, sink)) kept = std::max(kept, steps * stack_.specs()[l].output_size() * stride_);
+  }
+  for (AlignedFloats* buffer : {&below_, &above_}) {
+    if (buffer->size() < kept) buffer->reset(kept);
+  }
+  for (std::size_t l = 0; l < layers_.size(); ++l) {
     for (std::size_t d = 0; d < layers_[l].size(); ++d) {
-      run_direction(l, d, input, steps, vectors, sink, lengths, keep);
+      run_direction(l, d, input, steps, vectors, sink, lengths);
     }
     std::swap(below_, above_);
   }
@@ -172,7 +177,7 @@ const float* StackColumns::run_by_layer(InputColumns& input, std::int64_t steps,
 // One direction of layer l over the whole sequence in below_, into its half of above_.
 void StackColumns::run_direction(std::size_t l, std::size_t direction, InputColumns& input,
                                  std::int64_t steps, std::int64_t vectors, StepSink* sink,
-                                 const std::int64_t* lengths, bool keep) {
+                                 const std::int64_t* lengths) {
   LayerColumns& layer = layers_[l][direction];
   const std::int64_t in_size = stack_.specs()[l].input_size;
   const std::int64_t state = layer.spec().state_size(), out_size = layer.spec().output_size();
@@ -183,7 +188,7 @@ void StackColumns::run_direction(std::size_t l, std::size_t direction, InputColu
   };
   for (std::int64_t step = 0; step < steps; ++step) {
     const std::int64_t t = direction == 0 ? step : steps - 1 - step;
-    const float* x = below_.data() + t * in_size * stride_;
+    const float* x = l > 0 ? below_.data() + t * in_size * stride_ : nullptr;
     if (l > 0 && per_column) {
       if (gathered_.size() < in_size * stride_) gathered_.reset(in_size * stride_);
       for (std::int64_t i = 0; i < in_size; ++i) {
@@ -197,7 +202,7 @@ void StackColumns::run_direction(std::size_t l, std::size_t direction, InputColu
     const StepInput in = l == 0 ? input.at(step, direction) : project(l, direction, x, vectors);
     const float* h = layer.step(in, vectors);
     if (sink) sink->on_layer_step(l, direction, step, layer);
-    if (!keep) continue;
+    if (!keeps(l, sink)) continue;
     const auto half = static_cast<std::int64_t>(direction) * state;
     if (!per_column) {
       std::copy_n(h, state * stride_, above_.data() + (t * out_size + half) * stride_);

@@ -123,7 +123,9 @@ class StackColumns {
   const float* run_by_layer(InputColumns& input, std::int64_t steps, std::int64_t vectors,
                             StepSink* sink, const std::int64_t* lengths);
   void run_direction(std::size_t l, std::size_t direction, InputColumns& input, std::int64_t steps,
-                     std::int64_t vectors, StepSink* sink, const std::int64_t* lengths, bool keep);
+                     std::int64_t vectors, StepSink* sink, const std::int64_t* lengths);
+  // Whether anything reads layer l's hidden sequence.
+  bool keeps(std::size_t l, const StepSink* sink) const { return sink || l + 1 < layers_.size(); }
   StepInput project(std::size_t l, std::size_t direction, const float* x, std::int64_t vectors);
 
   const KernelTable& kernels_;

@@ -263,12 +263,85 @@ void fill_rest(const Stack& stack, const Batch& batch) {
   }
 }
 
+constexpr std::int64_t kTileRows = 96;
+
+// One step of a batch as columns, tile by tile, in buffers that grow and are kept.
+class StepColumnsBuffers {
+ public:
+  // Arguments of Recurrent::step; h_out and c_out may be h and c.
+  void step(const KernelTable& kernels, const Stack& stack, const float* x, std::int64_t N,
+            const float* h, const float* c, float* h_out, float* c_out) {
+    const std::int64_t tile = std::min(std::max(kTileRows, kernels.lanes), N);
+    stride_ = round_up(tile, kernels.lanes);
+    grow(kernels, stack);
+    const std::vector<PackedLayer>& packed = stack.packed(kernels);
+    for (std::int64_t first = 0; first < N; first += tile) {
+      const std::int64_t count = std::min(tile, N - first);
+      const std::int64_t vectors = ceil_div(count, kernels.lanes);
+      load(x + first * stack.input_size(), count, stack.input_size(), in_);
+      for (std::size_t l = 0; l < packed.size(); ++l) {
+        const LayerSpec& spec = stack.specs()[l];
+        const PackedDirection& weights = packed[l].front();
+        const std::int64_t n = static_cast<std::int64_t>(l) * N + first;
+        const std::int64_t P = spec.state_size(), H = spec.hidden_size;
+        load(h + n * P, count, P, h_);
+        if (spec.cell == Cell::lstm) load(c + n * H, count, H, c_);
+        project_columns(kernels, weights.input, in_.data(), stride_, p_.data(), stride_, vectors);
+        step_layer_columns(kernels, spec, weights, {p_.data(), stride_, col_.data()}, vectors,
+                           h_.data(), c_.data(), next_.data(), unprojected_.data(), scratch_.data(),
+                           stride_);
+        store(next_, count, P, h_out + n * P);
+        if (spec.cell == Cell::lstm) store(c_, count, H, c_out + n * H);
+        std::swap(in_, next_);
+      }
+    }
+  }
+
+ private:
+  void grow(const KernelTable& kernels, const Stack& stack) {
+    std::int64_t widest = 0, most_rows = 0;
+    for (const LayerSpec& spec : stack.specs()) {
+      widest = std::max({widest, spec.input_size, spec.hidden_size});
+      most_rows = std::max(most_rows, spec.gates() * spec.hidden_size);
+    }
+    for (AlignedFloats* buffer : {&in_, &next_, &h_, &c_, &unprojected_}) {
+      if (buffer->size() < widest * stride_) buffer->reset(widest * stride_);
+    }
+    if (p_.size() < most_rows * stride_) p_.reset(most_rows * stride_);
+    if (scratch_.size() < 2 * widest * stride_) scratch_.reset(2 * widest * stride_);
+    col_.resize(static_cast<std::size_t>(stride_ / kernels.lanes));
+    for (std::size_t v = 0; v < col_.size(); ++v) {
+      col_[v] = static_cast<std::int32_t>(static_cast<std::int64_t>(v) * kernels.lanes);
+    }
+  }
+
+  // Rows [count, size] to columns [size][stride_], and back.
+  void load(const float* rows, std::int64_t count, std::int64_t size, AlignedFloats& out) const {
+    for (std::int64_t column = 0; column < count; ++column) {
+      for (std::int64_t i = 0; i < size; ++i) {
+        out.data()[i * stride_ + column] = rows[column * size + i];
+      }
+    }
+  }
+  void store(const AlignedFloats& in, std::int64_t count, std::int64_t size, float* rows) const {
+    for (std::int64_t column = 0; column < count; ++column) {
+      for (std::int64_t i = 0; i < size; ++i) {
+        rows[column * size + i] = in.data()[i * stride_ + column];
+      }
+    }
+  }
+
+  std::ptrdiff_t stride_ = 0;
+  std::vector<std::int32_t> col_;
+  AlignedFloats in_, next_, h_, c_;  // [widest][stride_]
+  AlignedFloats p_;                  // [G*H][stride_]
+  AlignedFloats unprojected_, scratch_;
+};
+
 // Batch rows from which full vectors of columns beat one row at a time. Both give the same bits.
 std::int64_t least_columns(const KernelTable& kernels) {
   return std::max<std::int64_t>(2, kernels.lanes / 2);
 }
-
-constexpr std::int64_t kTileRows = 96;
 
 }  // namespace
 
@@ -336,12 +409,12 @@ void Recurrent::step(const float* x, std::int64_t N, const float* h, const float
         "needs the whole sequence");
   }
   const KernelTable& kernels = active_kernels();
-  // Buffers per thread, kept: a step of few rows allocates nothing once they have grown.
-  static thread_local AlignedFloats scratch, top;
+  const FlushDenormals flush;
+  // Buffers per thread, kept: a step allocates nothing once they have grown.
+  static thread_local AlignedFloats scratch;
+  static thread_local StepColumnsBuffers columns;
   if (N >= least_columns(kernels)) {
-    const std::int64_t size = N * stack_->output_size();
-    if (top.size() < size) top.reset(size);
-    forward(x, N, 1, h, c, {}, top.data(), h_out, c_out, 1);
+    columns.step(kernels, *stack_, x, N, h, c, h_out, c_out);
     return;
   }
   const std::vector<PackedLayer>& packed = stack_->packed(kernels);
@@ -355,7 +428,6 @@ void Recurrent::step(const float* x, std::int64_t N, const float* h, const float
     const std::int64_t needed = LayerRow::scratch_size(kernels, spec);
     if (scratch.size() < needed) scratch.reset(needed);
   }
-  const FlushDenormals flush;
   for (std::int64_t n = 0; n < N; ++n) {
     const float* in = x + n * first.input_size;
     for (std::size_t l = 0; l < specs().size(); ++l) {

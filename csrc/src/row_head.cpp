@@ -9,6 +9,7 @@ namespace slidecell {
 RowErrors::RowErrors(const ModelParts& model, const KernelTable& kernels, Reduction reduction)
     : model_(model), kernels_(kernels), reduction_(reduction) {
   if (reduction == Reduction::mahalanobis) {
+    model.whiten->packed(kernels);
     const std::int64_t padded = round_up(model.whiten->rows(), kernels.lanes);
     errors_.reset(padded);
     whitened_.reset(padded);
@@ -46,6 +47,7 @@ RowHead::RowHead(const ModelParts& model, const KernelTable& kernels)
     input_ = std::make_unique<ConstantInput>(kernels, columns_->bottom(), kernels.lanes);
     column_.reset(decoder.input_size() * kernels.lanes);
     sequence_.reset(model.window * decoder.output_size());
+    decode_by_columns(column_.data());  // hidden sequences get their buffers in the first run
     return;
   }
   const std::vector<PackedLayer>& packed = decoder.packed(kernels);
