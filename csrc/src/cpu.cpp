@@ -74,8 +74,10 @@ std::atomic<bool> forked_after_threads{false};
 
 const KernelTable& active_kernels() {
   const KernelTable* kernels = chosen;
-  if (!kernels) chosen = kernels = initial_kernels();
-  return *kernels;
+  if (kernels) return *kernels;
+  // Another thread's set_isa meanwhile wins: then `kernels` is what it chose.
+  const KernelTable* initial = initial_kernels();
+  return chosen.compare_exchange_strong(kernels, initial) ? *initial : *kernels;
 }
 
 const KernelTable& kernels_named(const std::string& name) { return *find_isa(name); }

@@ -119,7 +119,7 @@ class RowScorer final : public PredictionSink {
     const std::int64_t windows = plan_.first_window()[g + 1] - plan_.first_window()[g];
     sums_.assign(static_cast<std::size_t>((end - first) * values), 0.0);
     counts_.assign(static_cast<std::size_t>(end - first), 0);
-    const std::int64_t first_window = std::max<std::int64_t>(0, ceil_div(first - W + 1, stride));
+    const std::int64_t first_window = first < W ? 0 : (first - W) / stride + 1;
     const std::int64_t end_window = std::min(windows, (end - 1) / stride + 1);
     std::vector<WindowVector> vectors;
     for (std::int64_t w = first_window; w < end_window; w += kernels_.lanes) {

@@ -103,7 +103,8 @@ void WindowTile::load_run(const Run& run) {
   const WindowVector& last = vectors_[static_cast<std::size_t>(run.vector + run.vectors - 1)];
   const std::int64_t first_row = start(run.vector, 0);
   const std::int64_t rows = start(run.vector + run.vectors - 1, last.count - 1) - first_row + span_;
-  const std::int64_t s = plan_.stride();
+  // A stride beyond the run reads one row per plane, as one of the run's length does.
+  const std::int64_t s = std::min(plan_.stride(), rows);
   const std::int64_t width =
       run.vectors * kernels_.lanes + round_up((span_ - 1) / s, kernels_.lanes);
   for (std::int64_t plane = 0; plane < planes_; ++plane) {
