@@ -106,6 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sc.set_isa(options.isa)
         about = report.conditions(options.threads, options.effort)
         results = run(options)
+        about["load average"] = [about["load average"], report.load_average()]
     for key, value in about.items():
         print(f"{key}: {value}")
     print(f"\n{report.table(results)}\n\n{report.summary(results)}")

@@ -165,27 +165,28 @@ def slidecell_windows(job: WindowsJob, threads: int) -> Ways:
 
 
 def numpy_windows(job: WindowsJob, threads: int) -> Ways:
-    """`sliding_window_view`, entity by entity, and a copy; one thread is all that numpy has.
+    """`sliding_window_view` of the series, and a copy of each entity's slice of it, on one thread.
 
     Two views: of the rows, as numpy documents it, and of the flat series, whose windows are
     contiguous runs of W*F numbers. Prepared: the arrays, where the job is to fill the caller's.
     """
     buffers = job.buffers() if job.into_out else None
+    W, K = job.window, job.horizon
 
     def run(view: Callable[[Floats, int], Floats]) -> tuple[Floats, Floats]:
-        parts = [
-            (view(rows, job.window), view(rows[job.window :], job.horizon))
-            for rows in (job.series[a:b] for a, b in pairwise(job.offsets))
-        ]
-        parts = [(x[: len(y)], y) for x, y in parts]
+        inputs, ahead = view(job.series, W), view(job.series, K)
+        # A view over the whole series once: making one per entity costs more than the copies.
+        bounds = [(a, b - W - K + 1) for a, b in pairwise(job.offsets.tolist())]
+        spans = [(a, end) for a, end in bounds if end > a]
         if buffers is None:
-            x, y = (np.concatenate(part) for part in zip(*parts, strict=True))
-            return x, y
+            x = np.concatenate([inputs[a:end] for a, end in spans])
+            return x, np.concatenate([ahead[a + W : end + W] for a, end in spans])
         at = 0
-        for x, y in parts:
-            buffers[0][at : at + len(y)] = x
-            buffers[1][at : at + len(y)] = y
-            at += len(y)
+        for a, end in spans:
+            to = at + end - a
+            buffers[0][at:to] = inputs[a:end]
+            buffers[1][at:to] = ahead[a + W : end + W]
+            at = to
         return buffers
 
     return {"view of rows": partial(run, view_of_rows), "flat view": partial(run, flat_view)}

@@ -39,7 +39,7 @@ def conditions(threads: Sequence[int], effort: Effort) -> dict[str, Any]:
     return {
         "cpu": cpu_model(),
         "cores": os.cpu_count(),
-        "load average": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
+        "load average": load_average(),
         "isa": sc.active_isa(),
         "threads": list(threads),
         "slidecell": f"{sc.__version__} ({commit()})",
@@ -51,6 +51,11 @@ def conditions(threads: Sequence[int], effort: Effort) -> dict[str, Any]:
         "repeats": effort.repeats,
         "command": "python -m benchmarks " + " ".join(sys.argv[1:]),
     }
+
+
+def load_average() -> float | None:
+    """Return the load of the last minute, where the system tells."""
+    return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
 
 
 def cpu_model() -> str:
