@@ -243,3 +243,25 @@ def test_stream_memory_is_stated() -> None:
     for num_entities in (1, 1000):
         stated = model.stream(num_entities).bytes_per_entity
         assert 4 * 6 * 32 <= stated <= 4 * (16 * 32 + 7 + 7) + 17
+
+
+@pytest.mark.parametrize("name", ["lstm_64_32", "gru", "gru_before", "lstm_relu"])
+def test_stream_medium_answers_from_bf16_weights(isa: str, name: str) -> None:
+    """The answer's products take weights of 8 bits' precision: near, and not the same numbers."""
+    model = make(name)
+    series = rows_for(model, 30, missing=False)
+    ahead = {}
+    for precision in ("highest", "high", "medium"):
+        stream = model.stream(precision=precision)
+        assert stream.plan()["isa"] == isa
+        assert stream.plan()["precision"] == ("medium" if precision == "medium" else "highest")
+        ahead[precision] = []
+        for row in series:
+            stream.push(row)
+            ahead[precision].append(stream.predict_next())
+    got, want = np.stack(ahead["medium"]), np.stack(ahead["highest"])
+    np.testing.assert_array_equal(np.stack(ahead["high"]), want)
+    np.testing.assert_array_equal(np.isnan(got), np.isnan(want))
+    known = ~np.isnan(want)
+    difference = np.abs(got - want)[known].max()
+    assert 1e-6 < difference < 4e-3

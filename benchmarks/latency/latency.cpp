@@ -80,8 +80,11 @@ void print_histogram(const std::string& name, std::vector<double>& us, const std
 }
 
 // From `push` of a row until predict_next with that row included is ready.
-void time_push(const std::string& name, const SequenceModel& model, int pushes) {
-  Stream stream(model, 1);
+void time_push(const std::string& name, const SequenceModel& model, int pushes,
+               Precision precision = Precision::highest) {
+  StreamOptions options;
+  options.precision = precision;
+  Stream stream(model, 1, options);
   const auto F = static_cast<std::size_t>(model.input_size());
   const std::vector<float> rows = uniform(F * 1024, 0, 1);
   std::vector<float> ahead(static_cast<std::size_t>(model.horizon() * model.num_targets()));
@@ -185,7 +188,9 @@ int main(int argc, char** argv) {
     time_step("step, GRU " + std::to_string(hidden), Cell::gru, hidden, pushes);
   }
   time_push("push, 8 features, LSTM 64, W=50", forecaster(8, 64, 1, 50, 8), pushes);
-  time_push("push, 100 features, LSTM 100 x 2 -> 1, W=50", forecaster(100, 100, 2, 50, 1), pushes);
+  const SequenceModel wide = forecaster(100, 100, 2, 50, 1);
+  time_push("push, 100 features, LSTM 100 x 2 -> 1, W=50", wide, pushes);
+  time_push("the same at precision medium", wide, pushes, Precision::medium);
   time_push("push, 7 features, LSTM 64, W=7", forecaster(7, 64, 1, 7, 7), pushes);
   time_push_many(10000, std::max(5, pushes / 2000));
 }

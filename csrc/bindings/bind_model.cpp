@@ -91,13 +91,7 @@ py::array_t<float> encode(const SequenceModel& model, py::handle series, py::han
 py::dict plan(const SequenceModel& model, const std::string& precision,
               std::optional<int> num_threads) {
   const slidecell::KernelPlan plan = model.plan(precision_of(precision), thread_count(num_threads));
-  py::dict result;
-  result["isa"] = plan.isa;
-  result["kernel"] = plan.kernel;
-  result["precision"] = plan.precision;
-  result["tile"] = plan.tile;
-  result["threads"] = plan.threads;
-  return result;
+  return plan_dict(plan);
 }
 
 }  // namespace

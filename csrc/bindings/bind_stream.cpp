@@ -87,6 +87,7 @@ void bind_stream(py::module_& m) {
       .def_static("load", &Stream::load, py::arg("model"), py::arg("path"))
       .def_property_readonly("num_entities", &Stream::num_entities)
       .def_property_readonly("bytes_per_entity", &Stream::bytes_per_entity)
+      .def("plan", [](const Stream& stream) { return plan_dict(stream.plan()); })
       .def("rows_seen", &Stream::rows_seen, py::arg("entity"))
       .def("push", &push, py::arg("row"), py::arg("entity") = 0)
       .def("push_many", &push_many, py::arg("entity_ids"), py::arg("rows"), py::arg("num_threads"))

@@ -1,4 +1,4 @@
-// Options that Python names by strings.
+// Options that Python names by strings, and plans as dicts.
 #pragma once
 
 #include <string>
@@ -39,4 +39,14 @@ inline slidecell::Aggregate aggregate_of(const std::string& value) {
                                       {{"window", slidecell::Aggregate::window},
                                        {"last", slidecell::Aggregate::last},
                                        {"mean", slidecell::Aggregate::mean}});
+}
+
+inline py::dict plan_dict(const slidecell::KernelPlan& plan) {
+  py::dict result;
+  result["isa"] = plan.isa;
+  result["kernel"] = plan.kernel;
+  result["precision"] = plan.precision;
+  result["tile"] = plan.tile;
+  result["threads"] = plan.threads;
+  return result;
 }

@@ -4,7 +4,8 @@
 
 namespace slidecell {
 
-EntityWindows::EntityWindows(const KernelTable& kernels, const Stack& stack, std::int64_t window)
+EntityWindows::EntityWindows(const KernelTable& kernels, const Stack& stack, std::int64_t window,
+                             Precision precision)
     : kernels_(kernels),
       stack_(stack),
       window_(window),
@@ -15,7 +16,8 @@ EntityWindows::EntityWindows(const KernelTable& kernels, const Stack& stack, std
   for (std::size_t l = 0; l < packed.size(); ++l) {
     const LayerSpec& spec = stack.specs()[l];
     scratch_.emplace_back(LayerRow::scratch_size(kernels, spec));
-    layers_.emplace_back(kernels, spec, packed[l].front(), scratch_.back().data());
+    layers_.emplace_back(kernels, spec, packed[l].front(), scratch_.back().data(),
+                         precision == Precision::medium);
     h_.emplace_back(spec.state_size());
     c_.emplace_back(spec.hidden_size);
   }

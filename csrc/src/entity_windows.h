@@ -6,6 +6,7 @@
 
 #include "columns.h"
 #include "layer_row.h"
+#include "slidecell/model.hpp"
 
 namespace slidecell {
 
@@ -22,7 +23,8 @@ inline std::int64_t window_slot(std::int64_t start, std::int64_t window) {
 // Allocates when built and never after. For unidirectional stacks.
 class EntityWindows {
  public:
-  EntityWindows(const KernelTable& kernels, const Stack& stack, std::int64_t window);
+  EntityWindows(const KernelTable& kernels, const Stack& stack, std::int64_t window,
+                Precision precision);
 
   // Reads row n: x [F]. Returns the code of the window that it completes, null for n < W - 1.
   // advance(n) must follow before row n + 1.

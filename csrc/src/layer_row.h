@@ -12,7 +12,8 @@ class LayerRow {
  public:
   static std::int64_t scratch_size(const KernelTable& kernels, const LayerSpec& spec);
   LayerRow(const KernelTable& kernels, const LayerSpec& spec, const PackedDirection& packed,
-           float* scratch);  // [scratch_size]
+           float* scratch,              // [scratch_size]
+           bool bf16_weights = false);  // of the input and the recurrent product
 
   // The part of the next step that needs no input: the recurrent sums of h [state_size].
   void prepare(const float* h);
@@ -36,12 +37,13 @@ class LayerRow {
   const float* projected_input() const { return p_; }  // [panels][G][lanes], of the last read
 
  private:
-  void project(const AlignedFloats& w, std::int64_t size, std::int64_t depth, std::int64_t gates,
-               const float* x, float* out) const;
+  void project(const AlignedFloats& w, const AlignedFloats* w_bf16, std::int64_t size,
+               std::int64_t depth, std::int64_t gates, const float* x, float* out) const;
 
   const KernelTable& kernels_;
   const LayerSpec& spec_;
   const PackedDirection& packed_;
+  bool bf16_;
   const float* prepared_ = nullptr;  // sums_ or null
   float *sums_, *p_;                 // [panels][G][lanes]
   float* h_new_;                     // [H], padded, as all below

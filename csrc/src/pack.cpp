@@ -1,5 +1,6 @@
 #include "pack.h"
 
+#include <cstring>
 #include <utility>
 
 namespace slidecell {
@@ -52,9 +53,34 @@ AlignedFloats pack_row(const Source& s, std::int64_t lanes) {
   return packed;
 }
 
+// Round to nearest even. The weights are finite.
+std::uint32_t bf16(float value) {
+  std::uint32_t bits;
+  std::memcpy(&bits, &value, sizeof bits);
+  return (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+}
+
+// [panels][depth][ceil(gates/2)][lanes], two gates a lane.
+AlignedFloats pack_row_bf16(const Source& s, std::int64_t lanes) {
+  const std::int64_t pairs = ceil_div(s.gates(), 2);
+  AlignedFloats packed(ceil_div(s.units, lanes) * s.depth * pairs * lanes);
+  for (std::int64_t unit = 0; unit < s.units; ++unit) {
+    float* panel = packed.data() + unit / lanes * s.depth * pairs * lanes;
+    for (std::int64_t k = 0; k < s.depth; ++k) {
+      for (std::int64_t p = 0; p < pairs; ++p) {
+        const bool whole = 2 * p + 1 < s.gates();
+        const std::uint32_t both = bf16(s.weight(unit, 2 * p, k)) |
+                                   (whole ? bf16(s.weight(unit, 2 * p + 1, k)) << 16 : 0u);
+        std::memcpy(panel + (k * pairs + p) * lanes + unit % lanes, &both, sizeof both);
+      }
+    }
+  }
+  return packed;
+}
+
 PackedLinear pack_source(const KernelTable& kernels, const Source& s) {
-  return {s.units * s.gates(), s.depth, s.gates(), pack_columns(s, 4 * kernels.units, true),
-          pack_row(s, kernels.lanes)};
+  return {s.units * s.gates(),        s.depth, s.gates(), pack_columns(s, 4 * kernels.units, true),
+          pack_row(s, kernels.lanes), {}};
 }
 
 // The biases that join the input projection: all but a GRU's b_hn with the reset gate after.
@@ -85,8 +111,9 @@ PackedDirection pack_direction(const KernelTable& kernels, const LayerSpec& spec
 
   PackedDirection packed;
   const std::vector<float> bias = input_bias(spec, weights);
-  packed.input =
-      pack_source(kernels, {weights.w_ih.data(), bias.data(), H, spec.input_size, all_gates});
+  const Source input{weights.w_ih.data(), bias.data(), H, spec.input_size, all_gates};
+  packed.input = pack_source(kernels, input);
+  packed.input.row_bf16 = pack_row_bf16(input, kernels.lanes);
 
   Source recurrent{weights.w_hh.data(), nullptr, H, K, all_gates};
   std::int64_t block_rows = spec.gates() * units;
@@ -99,6 +126,7 @@ PackedDirection pack_direction(const KernelTable& kernels, const LayerSpec& spec
   }
   packed.recurrent_columns = pack_columns(recurrent, block_rows, false);
   packed.recurrent_row = pack_row(recurrent, kernels.lanes);
+  packed.recurrent_row_bf16 = pack_row_bf16(recurrent, kernels.lanes);
 
   if (spec.cell == Cell::gru && spec.reset_after) {
     packed.b_hn.reset(round_up(H, kernels.lanes));

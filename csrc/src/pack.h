@@ -18,6 +18,7 @@ struct PackedLinear {
   std::int64_t gates = 1;  // rows that share a unit in the row orientation
   AlignedFloats columns;   // [blocks][1 + depth][4*units]
   AlignedFloats row;       // [panels][1 + depth][gates][lanes]
+  AlignedFloats row_bf16;  // as ProjectRow::w_bf16; recurrent layers only
 };
 
 // w [rows, depth], b [rows] or null (zeros).
@@ -30,6 +31,7 @@ struct PackedDirection {
   PackedLinear projection;  // of h, where proj_size > 0
   AlignedFloats recurrent_columns, candidate_columns;  // candidate: GRU, reset gate before
   AlignedFloats recurrent_row, candidate_row;          // as PackedLinear::row, the bias zero
+  AlignedFloats recurrent_row_bf16;
   AlignedFloats b_hn;  // GRU, reset after: [panels][lanes], also [H]
 };
 

@@ -91,7 +91,8 @@ Stream::Impl::Impl(std::shared_ptr<const SequenceModel::Impl> owner_, const Kern
     recomputed = std::make_unique<RecomputedWindow>(kernels, encoder, model.window);
   } else if (num_entities < least_block_entities(kernels)) {
     for (std::int64_t e = 0; e < num_entities; ++e) {
-      windows.push_back(std::make_unique<EntityWindows>(kernels, encoder, model.window));
+      windows.push_back(
+          std::make_unique<EntityWindows>(kernels, encoder, model.window, options.precision));
     }
   } else {
     const std::int64_t width = std::min(tile_vectors(kernels, model) * kernels.lanes,
@@ -333,6 +334,20 @@ std::int64_t Stream::input_size() const noexcept { return impl_->model.input_siz
 
 std::int64_t Stream::rows_seen(std::int64_t entity) const noexcept {
   return impl_->knows(entity) ? impl_->rows_seen[static_cast<std::size_t>(entity)] : -1;
+}
+
+KernelPlan Stream::plan() const {
+  const bool few = !impl_->windows.empty();
+  KernelPlan plan;
+  plan.isa = impl_->kernels.isa;
+  plan.kernel = few             ? "oldest window first"
+                : impl_->blocks ? "blocks of entities"
+                                : "windows recomputed";
+  const bool medium = few && impl_->options.precision == Precision::medium;
+  plan.precision = medium ? "medium" : "highest";
+  plan.tile = few ? impl_->model.window : impl_->blocks ? impl_->blocks->width() : 1;
+  plan.threads = 1;
+  return plan;
 }
 
 std::int64_t Stream::bytes_per_entity() const noexcept { return impl_->bytes_per_entity(); }

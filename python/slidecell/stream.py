@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -72,6 +72,14 @@ class Stream:
     def bytes_per_entity(self) -> int:
         """Memory of one entity's state."""
         return self._core.bytes_per_entity
+
+    def plan(self) -> dict[str, Any]:
+        """Tell what a push runs: ``isa``, ``kernel``, ``precision``, ``tile`` and ``threads``.
+
+        With few entities and ``precision="medium"`` the answer's products take their weights as
+        bf16; everything else runs at the highest precision.
+        """
+        return self._core.plan()
 
     def rows_seen(self, entity: int = 0) -> int:
         """Rows pushed for an entity since the start or its last `reset`."""

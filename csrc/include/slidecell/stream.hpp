@@ -20,6 +20,8 @@ enum class Status : std::uint8_t {
 SLIDECELL_API const char* status_text(Status status) noexcept;
 
 struct StreamOptions {
+  // medium: with few entities the answer's products take their weights as bf16, which halves what
+  // has to come from the L2 cache; all other work is as at highest.
   Precision precision = Precision::highest;
   Reduction reduction = Reduction::mse;
   Aggregate aggregate = Aggregate::window;  // autoencoders: window or last
@@ -44,6 +46,9 @@ class SLIDECELL_API Stream {
   std::int64_t rows_seen(
       std::int64_t entity) const noexcept;         // since the start or reset; -1: unknown
   std::int64_t bytes_per_entity() const noexcept;  // of state, rounded up
+
+  // What a push runs: the ISA, how the windows are laid out, the precision of the answer.
+  KernelPlan plan() const;
 
   // row [F], raw where the model has a scaler. score: what SequenceModel::score places at this row,
   // NaN where that is NaN. A row with NaN or infinity is missing.

@@ -70,6 +70,9 @@ struct ProjectRow {
   std::int64_t panels, depth, gates;
   const float* x;  // [depth]
   float* out;      // [panels][gates][lanes]
+  // The weights as bf16, in lanes of two: gate 2p in the low half and 2p+1 in the high half of
+  // [panels][depth][ceil(gates/2)][lanes]; then w serves for the bias only. Null: float32.
+  const float* w_bf16;
 };
 
 // What is left of a step when the sums are there: the nonlinear part, elementwise.

@@ -41,10 +41,52 @@ inline __attribute__((always_inline)) void project_panels(const slidecell::Proje
   }
 }
 
+// As project_panels, with weights of half the size: what limits a row is the L2 cache's bandwidth.
+template <int gates, int panels>
+inline __attribute__((always_inline)) void project_panels_bf16(const slidecell::ProjectRow& a,
+                                                               std::int64_t q0) {
+  constexpr int pairs = (gates + 1) / 2;
+  const std::ptrdiff_t bias_stride = (1 + a.depth) * gates * Vec::lanes;
+  const std::ptrdiff_t panel_stride = a.depth * pairs * Vec::lanes;
+  const float* w = a.w_bf16 + q0 * panel_stride;
+  Vec acc[panels][2 * pairs];
+#pragma GCC unroll 4
+  for (int q = 0; q < panels; ++q) {
+#pragma GCC unroll 4
+    for (int g = 0; g < 2 * pairs; ++g) {
+      acc[q][g] = g < gates ? Vec::load(a.w + (q0 + q) * bias_stride + g * Vec::lanes) : Vec(0.0f);
+    }
+  }
+  for (std::int64_t k = 0; k < a.depth; ++k, w += pairs * Vec::lanes) {
+    const Vec x(a.x[k]);
+#pragma GCC unroll 4
+    for (int q = 0; q < panels; ++q) {
+#pragma GCC unroll 2
+      for (int p = 0; p < pairs; ++p) {
+        const Vec both = Vec::load(w + q * panel_stride + p * Vec::lanes);
+        acc[q][2 * p] = fma(bf16_low(both), x, acc[q][2 * p]);
+        acc[q][2 * p + 1] = fma(bf16_high(both), x, acc[q][2 * p + 1]);
+      }
+    }
+  }
+#pragma GCC unroll 4
+  for (int q = 0; q < panels; ++q) {
+#pragma GCC unroll 4
+    for (int g = 0; g < gates; ++g) {
+      acc[q][g].store(a.out + ((q0 + q) * gates + g) * Vec::lanes);
+    }
+  }
+}
+
 template <int gates>
 void project_row_gates(const slidecell::ProjectRow& a) {
   constexpr int at_once = gates == 1 ? 4 : 2;
   std::int64_t q = 0;
+  if (a.w_bf16) {
+    for (; q + at_once <= a.panels; q += at_once) project_panels_bf16<gates, at_once>(a, q);
+    for (; q < a.panels; ++q) project_panels_bf16<gates, 1>(a, q);
+    return;
+  }
   for (; q + at_once <= a.panels; q += at_once) project_panels<gates, at_once>(a, q);
   for (; q < a.panels; ++q) project_panels<gates, 1>(a, q);
 }

@@ -41,6 +41,15 @@ struct Vec {
     return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(p.v), exponent));
   }
   static constexpr bool kScaleUnderflows = false;
+
+  // The two bf16 numbers in each 32-bit lane, as float32.
+  friend Vec bf16_low(Vec a) {
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(a.v), 16));
+  }
+  friend Vec bf16_high(Vec a) {
+    const __m256i mask = _mm256_set1_epi32(static_cast<int>(0xffff0000u));
+    return _mm256_castsi256_ps(_mm256_and_si256(_mm256_castps_si256(a.v), mask));
+  }
 };
 
 }  // namespace

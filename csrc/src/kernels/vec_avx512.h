@@ -44,6 +44,15 @@ struct Vec {
     return _mm512_scalef_ps(p.v, n.v);
   }
   static constexpr bool kScaleUnderflows = true;
+
+  // The two bf16 numbers in each 32-bit lane, as float32.
+  friend Vec bf16_low(Vec a) {
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(a.v), 16));
+  }
+  friend Vec bf16_high(Vec a) {
+    const __m512i mask = _mm512_set1_epi32(static_cast<int>(0xffff0000u));
+    return _mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(a.v), mask));
+  }
 };
 
 }  // namespace

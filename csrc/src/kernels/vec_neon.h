@@ -44,6 +44,14 @@ struct Vec {
     return vreinterpretq_f32_s32(vaddq_s32(vreinterpretq_s32_f32(p.v), exponent));
   }
   static constexpr bool kScaleUnderflows = false;
+
+  // The two bf16 numbers in each 32-bit lane, as float32.
+  friend Vec bf16_low(Vec a) {
+    return vreinterpretq_f32_u32(vshlq_n_u32(vreinterpretq_u32_f32(a.v), 16));
+  }
+  friend Vec bf16_high(Vec a) {
+    return vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(a.v), vdupq_n_u32(0xffff0000u)));
+  }
 };
 
 }  // namespace

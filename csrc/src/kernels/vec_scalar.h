@@ -33,12 +33,26 @@ struct Vec {
     std::uint32_t bits, exponent;
     __builtin_memcpy(&bits, &p.v, sizeof bits);
     __builtin_memcpy(&exponent, &biased.v, sizeof exponent);
-    bits += exponent << 23;
-    float scaled;
-    __builtin_memcpy(&scaled, &bits, sizeof scaled);
-    return scaled;
+    return from_bits(bits + (exponent << 23));
   }
   static constexpr bool kScaleUnderflows = false;
+
+  // The two bf16 numbers in each 32-bit lane, as float32.
+  friend Vec bf16_low(Vec a) {
+    std::uint32_t bits;
+    __builtin_memcpy(&bits, &a.v, sizeof bits);
+    return from_bits(bits << 16);
+  }
+  friend Vec bf16_high(Vec a) {
+    std::uint32_t bits;
+    __builtin_memcpy(&bits, &a.v, sizeof bits);
+    return from_bits(bits & 0xffff0000u);
+  }
+  static Vec from_bits(std::uint32_t bits) {
+    float value;
+    __builtin_memcpy(&value, &bits, sizeof value);
+    return value;
+  }
 };
 
 }  // namespace
