@@ -105,6 +105,31 @@ def test_stream_push_many(isa: str, name: str, num_entities: int) -> None:
             same(scored[e], model.score(np.stack(given[e])))
 
 
+@pytest.mark.parametrize("num_entities", [1, 3, 40])
+def test_stream_background_keeps_the_bits(num_entities: int, tmp_path: Path) -> None:
+    model = make("gru_before")
+    series = rows_for(model, 60)
+    want = model.score(series)
+    stream = model.stream(num_entities)
+    got = [stream.push(row) for row in series[:7]]
+    stream.set_background(True)
+    stream.set_background(True)
+    got += [stream.push(row) for row in series[7:20]]
+    stream.save(tmp_path / "state")
+    got += list(stream.push_many(np.zeros(15, int), series[20:35]))
+    stream.advance()
+    got += [stream.push(row) for row in series[35:50]]
+    stream.set_background(False)
+    got += [stream.push(row) for row in series[50:]]
+    same(got, want)
+    again = model.stream(state=tmp_path / "state")
+    same([again.push(row) for row in series[20:]], want[20:])
+    stream.set_background(True)
+    stream.push(series[0])
+    stream.reset()
+    same([stream.push(row) for row in series], want)
+
+
 @pytest.mark.parametrize("num_entities", [2, 40])
 def test_stream_reset(num_entities: int) -> None:
     model = make("lstm")

@@ -92,6 +92,7 @@ void bind_stream(py::module_& m) {
       .def("push", &push, py::arg("row"), py::arg("entity") = 0)
       .def("push_many", &push_many, py::arg("entity_ids"), py::arg("rows"), py::arg("num_threads"))
       .def("advance", &Stream::advance)
+      .def("set_background", &Stream::set_background, py::arg("on"))
       .def("predict_next", &predict_next, py::arg("model"), py::arg("entity"))
       .def("reset",
            [](Stream& stream, std::int64_t entity) { check(stream.reset(entity), entity, stream); })

@@ -369,6 +369,7 @@ Status Stream::push(std::int64_t entity, const double* row, float& score) noexce
 Status Stream::push_row(std::int64_t entity, const SeriesView& row, float& score) noexcept {
   if (!impl_->knows(entity)) return Status::unknown_entity;
   const FlushDenormals flush;
+  const Impl::Turn turn(*impl_);
   score = impl_->push(entity, row);
   return Status::ok;
 }
@@ -389,12 +390,23 @@ void Stream::push_many(Span<const std::int64_t> entities, const SeriesView& rows
                                   std::to_string(entity));
     }
   }
+  const Impl::Turn turn(*impl_);
   impl_->push_many(entities, rows, scores, num_threads);
 }
 
 void Stream::advance() noexcept {
+  if (impl_->background) return impl_->background->wait();
   const FlushDenormals flush;
   impl_->advance();
+}
+
+void Stream::set_background(bool on) {
+  if (!on) {
+    impl_->background.reset();  // which lets it finish first
+  } else if (!impl_->background && !impl_->windows.empty()) {
+    advance();
+    impl_->background = std::make_unique<Background>([impl = impl_.get()] { impl->advance(); });
+  }
 }
 
 Status Stream::predict_next(std::int64_t entity, float* out) const noexcept {
@@ -413,6 +425,7 @@ Status Stream::predict_next(std::int64_t entity, float* out) const noexcept {
 
 Status Stream::reset(std::int64_t entity) noexcept {
   if (!impl_->knows(entity)) return Status::unknown_entity;
+  if (impl_->background) impl_->background->wait();
   const auto e = static_cast<std::size_t>(entity);
   impl_->rows_seen[e] = 0;
   impl_->last_missing[e] = kNeverMissing;

@@ -5,6 +5,7 @@
 #include <memory>
 #include <vector>
 
+#include "background.h"
 #include "block_windows.h"
 #include "entity_windows.h"
 #include "model_impl.h"
@@ -49,6 +50,22 @@ struct [[gnu::visibility("hidden")]] Stream::Impl {
     AlignedFloats code;                  // [code]
   };
 
+  // A call that pushes: after the helper thread's work for the last one, before that for this one.
+  class Turn {
+   public:
+    explicit Turn(const Impl& stream) : background_(stream.background.get()) {
+      if (background_) background_->wait();
+    }
+    ~Turn() {
+      if (background_) background_->start();
+    }
+    Turn(const Turn&) = delete;
+    Turn& operator=(const Turn&) = delete;
+
+   private:
+    Background* background_;
+  };
+
   std::shared_ptr<const SequenceModel::Impl> owner;
   const ModelParts& model;
   const KernelTable& kernels;
@@ -66,6 +83,8 @@ struct [[gnu::visibility("hidden")]] Stream::Impl {
   std::vector<float> ring;                            // [entities][ring_rows][F], scaled
   std::vector<float> predictions;                     // [entities][K][K*T]: of the last K rows
   std::vector<std::unique_ptr<Workspace>> workspaces;
+
+  std::unique_ptr<Background> background;  // advances `windows`; stopped before they go
 
   float* ring_of(std::int64_t entity) {
     return ring.data() + entity * ring_rows * model.input_size();

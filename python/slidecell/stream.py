@@ -123,6 +123,14 @@ class Stream:
         """Advance the windows that the last pushes left behind: work done before the next row."""
         self._core.advance()
 
+    def set_background(self, on: bool) -> None:
+        """Let a helper thread do what `advance` does, from the end of each push on.
+
+        It occupies a core; the next push waits for it. Scores keep their bits. Without effect where
+        a push leaves nothing behind: many entities, bidirectional models.
+        """
+        self._core.set_background(on)
+
     def predict_next(self, entity: int = 0) -> Floats:
         """Forecast the next K rows, the last pushed row included: [K, targets], raw.
 

@@ -63,6 +63,11 @@ class SLIDECELL_API Stream {
   // Advances the windows that the last pushes left behind.
   void advance() noexcept;
 
+  // true: a helper thread does what advance() does, from the end of each push on; it occupies a
+  // core. The next push waits for it. Scores keep their bits. No effect where a push leaves nothing
+  // behind (many entities, bidirectional models). Throws std::system_error if no thread can start.
+  void set_background(bool on);
+
   // out [K, T], raw: the forecast of the next K rows, the last pushed row included; NaN before a
   // window is complete and while a missing row is in it.
   Status predict_next(std::int64_t entity, float* out) const noexcept;
