@@ -1,0 +1,362 @@
+// The C interface: the C++ one's numbers, a status and a text for every mistake, no exception.
+#include "slidecell/slidecell.h"
+
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <limits>
+#include <memory>
+#include <random>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "models.h"
+#include "slidecell/model.hpp"
+#include "slidecell/stream.hpp"
+#include "test.h"
+
+namespace {
+
+using slidecell::test::Floats;
+using slidecell::test::same;
+
+constexpr std::int64_t kFeatures = 3, kRows = 60;
+const std::vector<std::int64_t> kOffsets = {0, 25, 25, kRows};
+
+// A folder that goes when the test does.
+class Folder {
+ public:
+  Folder() {
+    std::random_device seed;
+    path_ = std::filesystem::temp_directory_path() /
+            ("slidecell-" + std::to_string(seed()) + std::to_string(seed()));
+    std::filesystem::create_directory(path_);
+  }
+  ~Folder() { std::filesystem::remove_all(path_); }
+  Folder(const Folder&) = delete;
+  Folder& operator=(const Folder&) = delete;
+  std::string file(const char* name) const { return (path_ / name).string(); }
+
+ private:
+  std::filesystem::path path_;
+};
+
+void write_model_file(const std::string& path, const slidecell::ModelFile& model) {
+  std::string header = R"({"__metadata__":{"slidecell":")", data;
+  for (const char c : model.metadata) header += c == '"' ? std::string("\\\"") : std::string(1, c);
+  header += "\"}";
+  for (const auto& [name, tensor] : model.tensors) {
+    header += ",\"" + name + R"(":{"dtype":"F32","shape":[)";
+    for (std::size_t i = 0; i < tensor.shape.size(); ++i) {
+      header += (i > 0 ? "," : "") + std::to_string(tensor.shape[i]);
+    }
+    const std::size_t bytes = tensor.data.size() * sizeof(float);
+    header += R"(],"data_offsets":[)" + std::to_string(data.size()) + "," +
+              std::to_string(data.size() + bytes) + "]}";
+    data.append(reinterpret_cast<const char*>(tensor.data.data()), bytes);
+  }
+  header += "}";
+  std::ofstream file(path, std::ios::binary);
+  for (int i = 0; i < 8; ++i) {
+    file.put(static_cast<char>(static_cast<std::uint64_t>(header.size()) >> (8 * i)));
+  }
+  file << header << data;
+}
+
+struct Freer {
+  void operator()(slidecell_model* model) const { slidecell_model_free(model); }
+  void operator()(slidecell_stream* stream) const { slidecell_stream_free(stream); }
+};
+using Model = std::unique_ptr<slidecell_model, Freer>;
+using Stream = std::unique_ptr<slidecell_stream, Freer>;
+
+Model load(const std::string& path) {
+  slidecell_model* model = nullptr;
+  CHECK(slidecell_model_load(path.c_str(), &model) == SLIDECELL_OK);
+  return Model(model);
+}
+
+Stream create(const Model& model, std::int64_t entities,
+              const slidecell_options* options = nullptr) {
+  slidecell_stream* stream = nullptr;
+  CHECK(slidecell_stream_create(model.get(), entities, options, &stream) == SLIDECELL_OK);
+  return Stream(stream);
+}
+
+bool error_has(const char* text) {
+  return std::string(slidecell_last_error()).find(text) != std::string::npos;
+}
+
+Floats random_rows(std::mt19937& rng) {
+  std::normal_distribution<float> normal;
+  Floats rows(kRows * kFeatures);
+  for (float& x : rows) x = normal(rng);
+  rows[40 * kFeatures] = std::numeric_limits<float>::quiet_NaN();
+  return rows;
+}
+
+slidecell::ModelFile model_file(std::int64_t horizon, std::mt19937& rng) {
+  slidecell::test::ModelSpec spec;
+  spec.horizon = horizon;
+  slidecell::LayerSpec layer;
+  layer.input_size = kFeatures;
+  layer.hidden_size = 9;
+  spec.encoder = {layer};
+  if (horizon == 0) {
+    layer.input_size = 9;
+    spec.decoder = {layer};
+  }
+  spec.center = {0.5, 1.0, -2.0};
+  spec.scale = {2.0, 0.5, 1.0};
+  spec.error = true;
+  return slidecell::test::random_file(spec, rng);
+}
+
+void test_scores(const Model& model, const slidecell::SequenceModel& truth, const Floats& rows) {
+  CHECK(slidecell_model_input_size(model.get()) == kFeatures);
+  CHECK(slidecell_model_window(model.get()) == truth.window());
+  CHECK(slidecell_model_horizon(model.get()) == truth.horizon());
+  CHECK(slidecell_model_num_targets(model.get()) == truth.num_targets());
+
+  const slidecell::SeriesView series(rows.data(), kRows, kFeatures);
+  Floats expected(kRows), scores(kRows, 7.0f);
+  truth.score(series, {}, expected.data());
+  CHECK(slidecell_score(model.get(), rows.data(), kRows, nullptr, 0, nullptr, scores.data()) ==
+        SLIDECELL_OK);
+  CHECK(same(scores, expected));
+
+  slidecell::ScoreOptions options;
+  options.reduction = slidecell::Reduction::mae;
+  options.stride = 3;
+  options.per_feature = true;
+  slidecell_options c_options = {};
+  c_options.reduction = SLIDECELL_MAE;
+  c_options.stride = 3;
+  c_options.per_feature = 1;
+  c_options.num_threads = 1;
+  expected.resize(kRows * kFeatures);
+  scores.resize(kRows * kFeatures);
+  truth.score(series, kOffsets, expected.data(), options);
+  CHECK(slidecell_score(model.get(), rows.data(), kRows, kOffsets.data(), 3, &c_options,
+                        scores.data()) == SLIDECELL_OK);
+  CHECK(same(scores, expected));
+  CHECK(slidecell_score(model.get(), nullptr, 0, nullptr, 0, nullptr, nullptr) == SLIDECELL_OK);
+}
+
+// Pushes rows first .. last-1 to entity 1 of two; the scores and forecasts of all of them.
+Floats push(const Stream& stream, const Model& model, const Floats& rows, std::int64_t first,
+            std::int64_t last) {
+  const std::int64_t ahead =
+      slidecell_model_horizon(model.get()) * slidecell_model_num_targets(model.get());
+  Floats out;
+  for (std::int64_t r = first; r < last; ++r) {
+    float score = 7.0f;
+    CHECK(slidecell_stream_push(stream.get(), 1, rows.data() + r * kFeatures, &score) ==
+          SLIDECELL_OK);
+    out.push_back(score);
+    out.resize(out.size() + static_cast<std::size_t>(ahead), 7.0f);
+    if (ahead > 0) {
+      CHECK(slidecell_stream_predict_next(stream.get(), 1, &*out.end() - ahead) == SLIDECELL_OK);
+    }
+    if (r % 2 == 0) CHECK(slidecell_stream_advance(stream.get()) == SLIDECELL_OK);
+  }
+  return out;
+}
+
+void test_stream(const Folder& folder, Model& model, const slidecell::SequenceModel& truth,
+                 const Floats& rows) {
+  const std::int64_t F = kFeatures;
+  slidecell_options options = {};
+  options.reduction = SLIDECELL_MAHALANOBIS;
+  slidecell::Stream expected_stream(
+      truth, 2, {slidecell::Precision::highest, slidecell::Reduction::mahalanobis, {}});
+  const auto ahead = static_cast<std::size_t>(truth.horizon() * truth.num_targets());
+  Floats expected;
+  for (std::int64_t r = 0; r < kRows; ++r) {
+    expected.push_back(0.0f);
+    CHECK(expected_stream.push(1, rows.data() + r * F, expected.back()) == slidecell::Status::ok);
+    Floats next(ahead);
+    if (ahead > 0) CHECK(expected_stream.predict_next(1, next.data()) == slidecell::Status::ok);
+    expected.insert(expected.end(), next.begin(), next.end());
+  }
+
+  const Stream stream = create(model, 2, &options);
+  CHECK(slidecell_stream_num_entities(stream.get()) == 2);
+  Floats got = push(stream, model, rows, 0, 30);
+  const std::string state = folder.file("state");
+  CHECK(slidecell_stream_save(stream.get(), state.c_str()) == SLIDECELL_OK);
+  slidecell_stream* loaded = nullptr;
+  CHECK(slidecell_stream_load(model.get(), state.c_str(), &loaded) == SLIDECELL_OK);
+  const Stream second(loaded);
+  CHECK(slidecell_stream_rows_seen(second.get(), 1) == 30);
+  const Floats rest = push(second, model, rows, 30, kRows);
+  got.insert(got.end(), rest.begin(), rest.end());
+  CHECK(same(got, expected));
+
+  CHECK(slidecell_stream_reset(second.get(), 1) == SLIDECELL_OK);
+  CHECK(slidecell_stream_rows_seen(second.get(), 1) == 0);
+
+  // Many at once, one entity more than once; and a stream outlives the caller's model.
+  const Stream many = create(model, 40);
+  const Stream one = create(model, 40);
+  model.reset();
+  std::vector<std::int64_t> entities;
+  for (std::int64_t i = 0; i < kRows; ++i) entities.push_back(i % 40 == 39 ? 0 : i % 7);
+  Floats together(kRows), single(kRows);
+  CHECK(slidecell_stream_push_many(many.get(), entities.data(), rows.data(), kRows, 1,
+                                   together.data()) == SLIDECELL_OK);
+  for (std::int64_t i = 0; i < kRows; ++i) {
+    const auto u = static_cast<std::size_t>(i);
+    CHECK(slidecell_stream_push(one.get(), entities[u], rows.data() + i * F, &single[u]) ==
+          SLIDECELL_OK);
+  }
+  CHECK(same(together, single));
+  CHECK(slidecell_stream_push_many(many.get(), nullptr, nullptr, 0, 0, nullptr) == SLIDECELL_OK);
+}
+
+void test_load_errors(const Folder& folder, const std::string& good) {
+  slidecell_model* model = nullptr;
+  const std::string missing = folder.file("missing");
+  CHECK(slidecell_model_load(missing.c_str(), &model) == SLIDECELL_IO_ERROR);
+  CHECK(error_has("missing: no such file"));
+  const std::string damaged = folder.file("damaged");
+  std::ofstream(damaged) << "no model";
+  CHECK(slidecell_model_load(damaged.c_str(), &model) == SLIDECELL_INVALID_ARGUMENT);
+  CHECK(error_has("damaged: "));
+  CHECK(!model);
+  CHECK(slidecell_model_load(nullptr, &model) == SLIDECELL_INVALID_ARGUMENT);
+  CHECK(error_has("path: expected a pointer, got NULL"));
+  CHECK(slidecell_model_load(good.c_str(), nullptr) == SLIDECELL_INVALID_ARGUMENT);
+  CHECK(error_has("model: expected a pointer"));
+  // A text as long as a path may be is cut, not overrun.
+  CHECK(slidecell_model_load(std::string(3000, 'x').c_str(), &model) == SLIDECELL_IO_ERROR);
+  CHECK(std::string(slidecell_last_error()).size() == 1023);
+
+  CHECK(slidecell_model_window(nullptr) == -1);
+  CHECK(slidecell_stream_num_entities(nullptr) == -1);
+  slidecell_model_free(nullptr);
+  slidecell_stream_free(nullptr);
+}
+
+void test_score_errors(const Model& model, const Floats& rows) {
+  Floats scores(kRows, 7.0f);
+  const auto score = [&](const float* series, std::int64_t S,
+                         const std::vector<std::int64_t>& offsets, const slidecell_options& opts) {
+    return slidecell_score(model.get(), series, S, offsets.empty() ? nullptr : offsets.data(),
+                           static_cast<std::int64_t>(offsets.size()) - 1, &opts, scores.data());
+  };
+  const slidecell_options none = {};
+  CHECK(score(nullptr, kRows, {}, none) == SLIDECELL_INVALID_ARGUMENT && error_has("series: "));
+  CHECK(score(rows.data(), -1, {}, none) == SLIDECELL_INVALID_ARGUMENT);
+  CHECK(error_has("num_rows: expected 0 or more, got -1"));
+  CHECK(score(rows.data(), kRows, {0, 10}, none) == SLIDECELL_INVALID_ARGUMENT);
+  CHECK(error_has("offsets: "));
+  CHECK(score(rows.data(), kRows, {0, 90, 60}, none) == SLIDECELL_INVALID_ARGUMENT);
+  CHECK(slidecell_score(nullptr, rows.data(), kRows, nullptr, 0, nullptr, scores.data()) ==
+        SLIDECELL_INVALID_ARGUMENT);
+  CHECK(error_has("model: "));
+  slidecell_options options = {};
+  options.reduction = 3;
+  CHECK(score(rows.data(), kRows, {}, options) == SLIDECELL_INVALID_ARGUMENT);
+  CHECK(error_has("reduction: expected 0 to 2, got 3"));
+  options = {};
+  options.stride = -1;
+  CHECK(score(rows.data(), kRows, {}, options) == SLIDECELL_INVALID_ARGUMENT);
+  CHECK(error_has("stride: "));
+  options = {};
+  options.aggregate = SLIDECELL_LAST;  // of a forecaster
+  CHECK(score(rows.data(), kRows, {}, options) == SLIDECELL_INVALID_ARGUMENT);
+  CHECK(error_has("aggregate: "));
+  CHECK(same(scores, Floats(kRows, 7.0f)));
+}
+
+void test_stream_errors(const Folder& folder, const Model& model, const Model& autoencoder,
+                        const Floats& rows) {
+  slidecell_stream* made = nullptr;
+  CHECK(slidecell_stream_create(model.get(), 0, nullptr, &made) == SLIDECELL_INVALID_ARGUMENT);
+  CHECK(error_has("num_entities: expected at least 1, got 0"));
+  CHECK(slidecell_stream_create(nullptr, 1, nullptr, &made) == SLIDECELL_INVALID_ARGUMENT);
+  CHECK(slidecell_stream_create(model.get(), std::int64_t{1} << 60, nullptr, &made) ==
+        SLIDECELL_OUT_OF_MEMORY);
+  slidecell_options options = {};
+  options.per_feature = 1;
+  CHECK(slidecell_stream_create(model.get(), 1, &options, &made) == SLIDECELL_INVALID_ARGUMENT);
+  CHECK(error_has("per_feature"));
+  CHECK(!made);
+
+  const Stream stream = create(model, 2);
+  float score = 7.0f;
+  CHECK(slidecell_stream_push(stream.get(), 2, rows.data(), &score) == SLIDECELL_UNKNOWN_ENTITY);
+  CHECK(error_has("entity: expected 0 to 1, got 2"));
+  CHECK(slidecell_stream_push(stream.get(), -1, rows.data(), &score) == SLIDECELL_UNKNOWN_ENTITY);
+  CHECK(slidecell_stream_push(stream.get(), 0, nullptr, &score) == SLIDECELL_INVALID_ARGUMENT);
+  CHECK(slidecell_stream_push(nullptr, 0, rows.data(), &score) == SLIDECELL_INVALID_ARGUMENT);
+  CHECK(error_has("stream: expected a pointer, got NULL"));
+  CHECK(slidecell_stream_reset(stream.get(), 9) == SLIDECELL_UNKNOWN_ENTITY);
+  CHECK(slidecell_stream_advance(nullptr) == SLIDECELL_INVALID_ARGUMENT);
+  const std::vector<std::int64_t> entities = {0, 1, 5};
+  Floats scores(3, 7.0f);
+  CHECK(slidecell_stream_push_many(stream.get(), entities.data(), rows.data(), 3, 1,
+                                   scores.data()) == SLIDECELL_UNKNOWN_ENTITY);
+  CHECK(error_has("got 5"));
+  CHECK(slidecell_stream_push_many(stream.get(), entities.data(), rows.data(), -1, 1,
+                                   scores.data()) == SLIDECELL_INVALID_ARGUMENT);
+  CHECK(slidecell_stream_rows_seen(stream.get(), 0) == 0);
+  CHECK(slidecell_stream_rows_seen(stream.get(), 2) == -1);
+  CHECK(score == 7.0f && same(scores, Floats(3, 7.0f)));
+
+  Floats ahead(kFeatures);
+  const Stream other = create(autoencoder, 1);
+  CHECK(slidecell_stream_predict_next(other.get(), 0, ahead.data()) == SLIDECELL_NOT_A_FORECASTER);
+  CHECK(error_has("not a forecaster"));
+  CHECK(slidecell_stream_predict_next(stream.get(), 0, nullptr) == SLIDECELL_INVALID_ARGUMENT);
+
+  const std::string state = folder.file("other-state");
+  CHECK(slidecell_stream_save(other.get(), state.c_str()) == SLIDECELL_OK);
+  CHECK(slidecell_stream_load(model.get(), state.c_str(), &made) == SLIDECELL_INVALID_ARGUMENT);
+  CHECK(error_has(state.c_str()) && !made);
+  CHECK(slidecell_stream_load(model.get(), folder.file("none").c_str(), &made) ==
+        SLIDECELL_IO_ERROR);
+  CHECK(slidecell_stream_save(stream.get(), folder.file("no/folder").c_str()) ==
+        SLIDECELL_IO_ERROR);
+}
+
+// Another thread's failure is not this one's.
+void test_error_is_the_threads_own(const std::string& good) {
+  CHECK(slidecell_model_load(nullptr, nullptr) == SLIDECELL_INVALID_ARGUMENT);
+  std::string before = "unset";
+  std::thread([&] {
+    before = slidecell_last_error();
+    slidecell_model* model = nullptr;
+    CHECK(slidecell_model_load("/none", &model) == SLIDECELL_IO_ERROR && error_has("/none"));
+  }).join();
+  CHECK(before.empty());
+  CHECK(error_has("model: expected a pointer"));
+  load(good);  // nor does a success clear it
+  CHECK(error_has("model: expected a pointer"));
+}
+
+}  // namespace
+
+int main() {
+  std::mt19937 rng(20240229);
+  const Folder folder;
+  const Floats rows = random_rows(rng);
+  const std::string paths[] = {folder.file("forecaster"), folder.file("autoencoder")};
+  write_model_file(paths[0], model_file(2, rng));
+  write_model_file(paths[1], model_file(0, rng));
+  for (const std::string& path : paths) {
+    const auto truth = slidecell::SequenceModel::load(path);
+    Model model = load(path);
+    test_scores(model, truth, rows);
+    test_stream(folder, model, truth, rows);
+  }
+  test_load_errors(folder, paths[0]);
+  test_score_errors(load(paths[0]), rows);
+  test_stream_errors(folder, load(paths[0]), load(paths[1]), rows);
+  test_error_is_the_threads_own(paths[0]);
+  return slidecell::test::result();
+}
