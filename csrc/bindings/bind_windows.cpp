@@ -37,7 +37,10 @@ py::object gather(const WindowPlan& plan, py::handle series, py::handle indices,
                   std::optional<int> num_threads) {
   const py::array rows = real_array(series, "series");
   const slidecell::SeriesView view = series_view(rows, "series");
-  const py::array_t<std::int64_t> index = integer_array(indices, "indices", "[n]");
+  const bool all = indices.is_none();  // every window, in order
+  const py::array_t<std::int64_t> index =
+      all ? py::array_t<std::int64_t>(0) : integer_array(indices, "indices", "[n]");
+  const std::int64_t n = all ? plan.size() : index.size();
   const int threads = thread_count(num_threads);
 
   const bool has_target = plan.horizon() > 0;
@@ -49,17 +52,21 @@ py::object gather(const WindowPlan& plan, py::handle series, py::handle indices,
     x_out = out[py::int_(0)];
     y_out = out[py::int_(1)];
   }
-  py::array_t<float> x = output_array(x_out, {index.size(), plan.window(), view.cols}, rows,
-                                      has_target ? "out[0]" : "out");
-  py::array_t<float> y = output_array(
-      y_out, {has_target ? index.size() : 0, plan.horizon(), view.cols}, rows, "out[1]");
+  py::array_t<float> x =
+      output_array(x_out, {n, plan.window(), view.cols}, rows, has_target ? "out[0]" : "out");
+  py::array_t<float> y =
+      output_array(y_out, {has_target ? n : 0, plan.horizon(), view.cols}, rows, "out[1]");
 
   const Span<const std::int64_t> span(index.data(), static_cast<std::size_t>(index.size()));
   float* const x_data = x.mutable_data();
   float* const y_data = has_target ? y.mutable_data() : nullptr;
   {
     py::gil_scoped_release release;
-    plan.gather(view, span, x_data, y_data, threads);
+    if (all) {
+      plan.gather_all(view, x_data, y_data, threads);
+    } else {
+      plan.gather(view, span, x_data, y_data, threads);
+    }
   }
   if (!has_target) return std::move(x);
   return py::make_tuple(std::move(x), std::move(y));

@@ -1,6 +1,7 @@
 #include "slidecell/windows.hpp"
 
 #include <algorithm>
+#include <cstring>
 #include <functional>
 #include <limits>
 #include <stdexcept>
@@ -13,8 +14,46 @@
 namespace slidecell {
 namespace {
 
-// Below this much output a thread costs more to wake than it saves.
-constexpr std::int64_t kMinFloatsPerThread = std::int64_t{1} << 14;
+// Below this much output, 1 MB, a thread costs more to wake than it saves, above all where other
+// programs keep the cores busy: a batch of 2,048 windows took 20 times as long on two threads.
+constexpr std::int64_t kMinFloatsPerThread = std::int64_t{1} << 18;
+
+// A window of a few hundred bytes is copied faster by moves of 16 bytes in line, the last of which
+// overlaps the one before, than by a call of memcpy.
+inline void copy_floats(float* out, const float* in, std::int64_t n) {
+  constexpr std::int64_t kMove = 4, kInLine = 128;
+  if (n < kMove || n > kInLine) {
+    std::memcpy(out, in, static_cast<std::size_t>(n) * sizeof(float));
+    return;
+  }
+  for (std::int64_t i = 0; i + kMove <= n; i += kMove) {
+    std::memcpy(out + i, in + i, kMove * sizeof(float));
+  }
+  std::memcpy(out + n - kMove, in + n - kMove, kMove * sizeof(float));
+}
+
+// Adjacent rows of a series as float32, row-major.
+class RowCopier {
+ public:
+  explicit RowCopier(const SeriesView& series)
+      : series_(series),
+        plain_(series.dtype == DType::f32 && series.col_stride == sizeof(float) &&
+               series.row_stride == series.cols * static_cast<std::ptrdiff_t>(sizeof(float)) &&
+               reinterpret_cast<std::uintptr_t>(series.data) % alignof(float) == 0) {}
+
+  void copy(std::int64_t first, std::int64_t n, float* out) const {
+    if (plain_) {
+      const auto* rows = static_cast<const float*>(series_.data);
+      copy_floats(out, rows + first * series_.cols, n * series_.cols);
+    } else {
+      copy_rows(series_, first, n, nullptr, out, series_.cols, 1, nullptr);
+    }
+  }
+
+ private:
+  const SeriesView& series_;
+  bool plain_;
+};
 
 void check_offsets(const std::vector<std::int64_t>& offsets) {
   if (offsets.empty() || offsets.front() != 0) {
@@ -70,44 +109,61 @@ std::int64_t WindowPlan::start(std::int64_t index) const {
   return offsets_[g] + (index - first_window_[g]) * stride_;
 }
 
-void WindowPlan::gather(const SeriesView& series, Span<const std::int64_t> indices, float* x,
-                        float* y, int num_threads) const {
+// Windows number index_of(0) .. index_of(n-1), in parallel. Nothing in the loop throws or
+// allocates.
+template <class IndexOf>
+void WindowPlan::copy_windows(const SeriesView& series, std::int64_t n, IndexOf index_of, float* x,
+                              float* y, int num_threads) const {
+  const std::int64_t cols = series.cols;
+  const std::int64_t targets = y != nullptr ? horizon_ : 0;  // rows of y per window
+  const std::int64_t useful = n * (window_ + targets) * cols / kMinFloatsPerThread + 1;
+  const int threads = static_cast<int>(std::min<std::int64_t>(num_threads, useful));
+  if (threads > 1) note_parallel_region();
+  const RowCopier rows(series);
+  // Neighbouring indices mostly share their entity: a thread looks at its last one before it
+  // searches. Denormals stay as they are, because a window is the series' own values: parallel_for
+  // would flush them.
+  std::size_t g = 0;
+#ifdef _OPENMP
+#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1) firstprivate(g)
+#endif
+  for (std::int64_t i = 0; i < n; ++i) {
+    const std::int64_t index = index_of(i);
+    if (index < first_window_[g] || index >= first_window_[g + 1]) {
+      g = static_cast<std::size_t>(entity_of(index));
+    }
+    const std::int64_t first = offsets_[g] + (index - first_window_[g]) * stride_;
+    rows.copy(first, window_, x + i * window_ * cols);
+    if (targets > 0) rows.copy(first + window_, targets, y + i * targets * cols);
+  }
+}
+
+void WindowPlan::check_series(const SeriesView& series) const {
   if (series.rows != num_rows()) {
     throw std::invalid_argument("series: expected " + std::to_string(num_rows()) +
                                 " rows (where offsets end), got " + std::to_string(series.rows));
   }
-  const int allowed = resolve_threads(num_threads);
+}
+
+void WindowPlan::gather(const SeriesView& series, Span<const std::int64_t> indices, float* x,
+                        float* y, int num_threads) const {
+  check_series(series);
+  const int threads = resolve_threads(num_threads);
   for (const std::int64_t index : indices) {
     if (index < 0 || index >= size()) {
       throw std::out_of_range("indices: expected windows 0 <= index < " + std::to_string(size()) +
                               ", got " + std::to_string(index));
     }
   }
-  const auto n = static_cast<std::int64_t>(indices.size());
-  const std::int64_t cols = series.cols;
-  const std::int64_t targets = y != nullptr ? horizon_ : 0;  // rows of y per window
-  const std::int64_t useful = n * (window_ + targets) * cols / kMinFloatsPerThread + 1;
-  const int threads = static_cast<int>(std::min<std::int64_t>(allowed, useful));
-  if (threads > 1) note_parallel_region();
-  // Neighbouring indices mostly share their entity: a thread looks at its last one before it
-  // searches. Nothing in the loop throws or allocates. Denormals stay as they are, because a window
-  // is the series' own values: parallel_for would flush them.
-  std::size_t g = 0;
-#ifdef _OPENMP
-#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1) firstprivate(g)
-#endif
-  for (std::int64_t i = 0; i < n; ++i) {
-    const std::int64_t index = indices[static_cast<std::size_t>(i)];
-    if (index < first_window_[g] || index >= first_window_[g + 1]) {
-      g = static_cast<std::size_t>(entity_of(index));
-    }
-    const std::int64_t first = offsets_[g] + (index - first_window_[g]) * stride_;
-    copy_rows(series, first, window_, nullptr, x + i * window_ * cols, cols, 1, nullptr);
-    if (targets > 0) {
-      copy_rows(series, first + window_, targets, nullptr, y + i * targets * cols, cols, 1,
-                nullptr);
-    }
-  }
+  copy_windows(
+      series, static_cast<std::int64_t>(indices.size()),
+      [&](std::int64_t i) { return indices[static_cast<std::size_t>(i)]; }, x, y, threads);
+}
+
+void WindowPlan::gather_all(const SeriesView& series, float* x, float* y, int num_threads) const {
+  check_series(series);
+  const int threads = resolve_threads(num_threads);
+  copy_windows(series, size(), [](std::int64_t i) { return i; }, x, y, threads);
 }
 
 }  // namespace slidecell

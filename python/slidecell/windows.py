@@ -254,4 +254,5 @@ def sliding_windows(
         raise ValueError(
             f"offsets: expected to end at {S} (rows of series), got {plan.offsets[-1]}"
         )
-    return plan.gather(rows, np.arange(len(plan)), out=out, num_threads=num_threads)
+    result: Output = plan._core.gather(rows, None, out, num_threads)
+    return result

@@ -44,8 +44,15 @@ class SLIDECELL_API WindowPlan {
   // outside 0 .. size()-1 before anything is written.
   void gather(const SeriesView& series, Span<const std::int64_t> indices, float* x, float* y,
               int num_threads = 0) const;
+  // The same for all windows in order: x [size(), window, F], y [size(), horizon, F].
+  void gather_all(const SeriesView& series, float* x, float* y, int num_threads = 0) const;
 
  private:
+  void check_series(const SeriesView& series) const;
+  template <class IndexOf>
+  void copy_windows(const SeriesView& series, std::int64_t n, IndexOf index_of, float* x, float* y,
+                    int num_threads) const;
+
   std::vector<std::int64_t> offsets_;       // [G+1]
   std::vector<std::int64_t> first_window_;  // [G+1]: windows before entity g
   std::int64_t window_, horizon_, stride_;
