@@ -6,6 +6,8 @@ command line need the extra ``detect``.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from slidecell._cmake import get_cmake_dir, get_include
 from slidecell._core import (
     UnsupportedError,
@@ -19,9 +21,14 @@ from slidecell.model import SequenceModel
 from slidecell.recurrent import GRU, LSTM
 from slidecell.windows import WindowPlan, entity_offsets, sliding_windows
 
+if TYPE_CHECKING:
+    from slidecell.monitor import Event, Monitor
+
 __all__ = [
     "GRU",
     "LSTM",
+    "Event",
+    "Monitor",
     "SequenceModel",
     "UnsupportedError",
     "WindowPlan",
@@ -35,3 +42,12 @@ __all__ = [
     "show_config",
     "sliding_windows",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # Few programs have a monitor; the thresholds take as long to import as all the rest.
+    if name in {"Event", "Monitor"}:
+        from slidecell import monitor
+
+        return getattr(monitor, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

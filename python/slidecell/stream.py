@@ -42,7 +42,8 @@ class Stream:
     def __init__(self, model: SequenceModel, core: _core.Stream) -> None:
         self._model = model
         self._core = core
-        self.push = core.push  # without a Python frame: the call is about a microsecond long
+        # Without a Python frame: the call is about a microsecond long.
+        self.push = core.push  # type: ignore[method-assign]
 
     if TYPE_CHECKING:
 

@@ -1,0 +1,90 @@
+"""Which features a forecast's error comes from, row by row."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from slidecell.model import SequenceModel
+
+Floats = npt.NDArray[np.float64]
+
+__all__ = ["Evidence", "ForecastHistory", "Shares"]
+
+
+class Evidence(NamedTuple):
+    """What a score was made of."""
+
+    shares: Shares
+    forecast: npt.NDArray[np.float32]  # [K, targets], raw
+    rows: tuple[Floats, ...]  # K of [F], raw
+
+
+class Shares:
+    """Turns evidence into shares of the error; one for all entities of a model."""
+
+    def __init__(self, model: SequenceModel) -> None:
+        targets = model.metadata["targets"]
+        self._targets = list(range(model.input_size)) if targets is None else targets
+        self._size = model.input_size
+        scaler = model.scaler
+        scale = np.ones(self._size) if scaler is None else np.asarray(scaler["scale"], np.float64)
+        self._scale = scale[self._targets]
+
+    def of(self, evidence: Evidence) -> Floats:
+        """Return each feature's share of the squared error in scaled units: [F], sum 1.
+
+        0 for features that the model does not predict; all 0 where the forecast was exact.
+        """
+        truth = np.stack(evidence.rows)[:, self._targets]
+        errors = ((evidence.forecast - truth) / self._scale) ** 2
+        shares = np.zeros(self._size)
+        total = errors.sum()
+        if total > 0.0:
+            np.add.at(shares, self._targets, errors.sum(axis=0) / total)
+        return shares
+
+
+class ForecastHistory:
+    """The last K rows of an entity, and the forecasts that were there before each of them."""
+
+    __slots__ = ("_forecasts", "_rows", "_shares")
+
+    def __init__(self, horizon: int, shares: Shares) -> None:
+        self._shares = shares
+        self._forecasts: deque[npt.NDArray[np.float32]] = deque(maxlen=horizon)
+        self._rows: deque[Floats] = deque(maxlen=horizon)
+
+    def add(self, forecast: npt.NDArray[np.float32], row: npt.ArrayLike) -> Evidence | None:
+        """Take a row [F] and the forecast [K, targets] from before it; None for K - 1 rows."""
+        self._forecasts.append(forecast)
+        self._rows.append(np.array(row, np.float64))
+        full = len(self._rows) == self._rows.maxlen
+        return Evidence(self._shares, self._forecasts[0], tuple(self._rows)) if full else None
+
+    def state(self) -> dict[str, Any]:
+        """Return what is remembered, ready for JSON (null for what is not finite)."""
+        return {
+            "forecasts": [_listed(forecast.ravel()) for forecast in self._forecasts],
+            "rows": [_listed(row) for row in self._rows],
+        }
+
+    def load_state(self, state: Any, *, shape: tuple[int, int], features: int) -> None:
+        """Go on from what `state` returned; `shape` is a forecast's, [K, targets]."""
+        try:
+            forecasts = [np.array(f, np.float32).reshape(shape) for f in state["forecasts"]]
+            rows = [np.array(r, np.float64).reshape(features) for r in state["rows"]]
+        except (TypeError, KeyError, ValueError) as error:
+            raise ValueError(f"state: forecasts and rows: {error}") from None
+        if len(forecasts) != len(rows) or len(rows) > (self._rows.maxlen or 0):
+            raise ValueError("state: expected as many forecasts as rows, at most the horizon")
+        self._forecasts.extend(forecasts)
+        self._rows.extend(rows)
+
+
+def _listed(values: npt.NDArray[Any]) -> list[float | None]:
+    return [float(value) if np.isfinite(value) else None for value in values]

@@ -1,0 +1,340 @@
+"""A stream with smoothing and a threshold: rows in, events out."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from slidecell.attribution import Evidence, ForecastHistory, Shares
+from slidecell.detect.smoothing import Smoothing, smoothing_from_state
+from slidecell.detect.states import flag, mapping
+from slidecell.detect.thresholds import FixedThreshold, Threshold, threshold_from_state
+from slidecell.monitor_file import read_monitor_file, write_monitor_file
+from slidecell.stream import Stream
+
+if TYPE_CHECKING:
+    from slidecell.model import SequenceModel
+
+__all__ = ["Event", "Monitor"]
+
+FORMAT = 1
+
+
+class Event:
+    """What a `Monitor` says of one row.
+
+    Attributes
+    ----------
+    score : float
+        The row's score; NaN where `SequenceModel.score` has NaN.
+    smoothed : float
+        The smoothed score; the score itself without smoothing.
+    threshold : float
+        What the smoothed score was compared with; NaN without a threshold or before it has one.
+    alarm : bool
+        True iff the threshold rule says so; never for a NaN score.
+    """
+
+    __slots__ = ("_evidence", "alarm", "score", "smoothed", "threshold")
+
+    def __init__(
+        self,
+        score: float,
+        smoothed: float,
+        threshold: float,
+        alarm: bool,
+        evidence: Evidence | None,
+    ) -> None:
+        self.score, self.smoothed = score, smoothed
+        self.threshold, self.alarm = threshold, alarm
+        self._evidence = evidence
+
+    @property
+    def attribution(self) -> npt.NDArray[np.float64] | None:
+        """Each feature's share of the squared error in scaled units: [F], sum 1.
+
+        Computed when asked for, from the forecast that the row met. 0 for features that the model
+        does not predict. None where there is no score, for autoencoders (a window's reconstruction
+        is not kept) and with ``attribution=False``.
+        """
+        if self._evidence is None or not math.isfinite(self.score):
+            return None
+        return self._evidence.shares.of(self._evidence)
+
+    def __repr__(self) -> str:
+        return (
+            f"Event(score={self.score:.6g}, smoothed={self.smoothed:.6g}, "
+            f"threshold={self.threshold:.6g}, alarm={self.alarm})"
+        )
+
+
+class _Entity:
+    """What a monitor keeps of one entity, beside the stream."""
+
+    __slots__ = ("history", "smoothing", "threshold")
+
+    def __init__(
+        self,
+        threshold: Threshold | None,
+        smoothing: Smoothing | None,
+        history: ForecastHistory | None,
+    ) -> None:
+        self.threshold, self.smoothing, self.history = threshold, smoothing, history
+
+
+class Monitor:
+    """Scores rows, smooths the scores and compares them with a threshold, per entity.
+
+    Parameters
+    ----------
+    stream : Stream
+        The monitor pushes to it; use it for nothing else meanwhile.
+    threshold : Threshold or float, optional
+        Fitted; each entity gets a copy, at its first row. It judges the smoothed scores. Default:
+        no alarms.
+    smoothing : Smoothing, optional
+        Each entity gets a copy.
+    attribution : bool
+        Keep each row's forecast until the next one for `Event.attribution`; costs about a
+        microsecond a row.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import slidecell as sc
+    >>> from slidecell.detect.thresholds import PercentileThreshold
+    >>> from slidecell.training import Forecaster
+    >>> model = sc.SequenceModel.from_torch(Forecaster(2, 8, window=3))
+    >>> series = np.random.default_rng(0).random((50, 2))
+    >>> rule = PercentileThreshold(90.0).fit(model.score(series))
+    >>> monitor = sc.Monitor(model.stream(), threshold=rule)
+    >>> events = [monitor.push(row) for row in series]
+    >>> sum(event.alarm for event in events)
+    5
+    >>> round(float(events[-1].attribution.sum()), 12)
+    1.0
+    """
+
+    def __init__(
+        self,
+        stream: Stream,
+        *,
+        threshold: Threshold | float | None = None,
+        smoothing: Smoothing | None = None,
+        attribution: bool = True,
+    ) -> None:
+        if isinstance(threshold, (int, float)):
+            threshold = FixedThreshold(threshold)
+        if threshold is not None:
+            threshold = threshold.fresh()
+            _ = threshold.threshold  # an error now, not at the first row, if it is not fitted
+        self.stream = stream
+        self.extra: dict[str, Any] = {}
+        """Free for the application, ready for JSON; saved with the state."""
+        self._threshold = threshold
+        self._smoothing = None if smoothing is None else smoothing.fresh()
+        self._model = stream._model
+        explains = attribution and self._model.horizon > 0
+        self._shares = Shares(self._model) if explains else None
+        self._entities: dict[int, _Entity] = {}
+
+    @classmethod
+    def from_model(cls, model: SequenceModel, num_entities: int = 1, **options: Any) -> Monitor:
+        """Monitor with the threshold and the smoothing that the model carries, if any.
+
+        Parameters
+        ----------
+        model : SequenceModel
+            Its metadata ``threshold`` and ``smoothing`` hold what `Threshold.state` and
+            `Smoothing.state` return; ``slidecell detect`` writes a percentile.
+        num_entities : int
+        **options
+            Of `SequenceModel.stream`.
+
+        Raises
+        ------
+        ValueError
+            If the model's threshold or smoothing is none that is known.
+        """
+        found = model.metadata
+        return cls(
+            model.stream(num_entities, **options),
+            threshold=None if found["threshold"] is None else threshold_from_state(model.threshold),
+            smoothing=(
+                None if found["smoothing"] is None else smoothing_from_state(found["smoothing"])
+            ),
+        )
+
+    def push(self, row: npt.ArrayLike, entity: int = 0) -> Event:
+        """Take an entity's next row [F].
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `Stream.push`; nothing is changed then.
+        """
+        if self._shares is None:
+            return self._event(self.stream.push(row, entity), entity, None)
+        forecast = self.stream.predict_next(entity)
+        score = self.stream.push(row, entity)
+        kept = self._entity(entity).history
+        return self._event(score, entity, None if kept is None else kept.add(forecast, row))
+
+    def push_many(
+        self,
+        entity_ids: npt.ArrayLike,
+        rows: npt.ArrayLike,
+        *,
+        num_threads: int | None = None,
+    ) -> list[Event]:
+        """Take one row for each of n entities: [n], [n, F] -> n events.
+
+        The same as pushing one by one in this order, on several threads.
+        """
+        if self._shares is None:
+            scores = self.stream.push_many(entity_ids, rows, num_threads=num_threads)
+            ids = np.asarray(entity_ids).tolist()
+            return [self._event(s, e, None) for s, e in zip(scores.tolist(), ids, strict=True)]
+        ids, table = np.asarray(entity_ids), np.asarray(rows)
+        if not self._are_rows(ids, table):
+            self.stream.push_many(entity_ids, rows)  # it says what is wrong
+        events: list[Event] = []
+        for part in _without_repeats(ids.tolist()):
+            forecasts = [self.stream.predict_next(e) for e in ids[part].tolist()]
+            scores = self.stream.push_many(ids[part], table[part], num_threads=num_threads)
+            for score, e, forecast, row in zip(
+                scores.tolist(), ids[part].tolist(), forecasts, table[part], strict=True
+            ):
+                kept = self._entity(e).history
+                evidence = None if kept is None else kept.add(forecast, row)
+                events.append(self._event(score, e, evidence))
+        return events
+
+    def reset(self, entity: int | None = None) -> None:
+        """Forget an entity, or all of them: the next row is the first."""
+        self.stream.reset(entity)
+        if entity is None:
+            self._entities.clear()
+        else:
+            self._entities.pop(entity, None)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write all state, the stream's too, to one file: whole, or not at all.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written.
+        """
+        entities = {}
+        for number, kept in self._entities.items():
+            state: dict[str, Any] = {}
+            if kept.threshold is not None:
+                state["threshold"] = kept.threshold.running()
+            if kept.smoothing is not None:
+                state["smoothing"] = kept.smoothing.running()
+            if kept.history is not None and self._model.horizon > 1:
+                state["history"] = kept.history.state()
+            entities[str(number)] = state
+        state = {
+            "format": FORMAT,
+            "attribution": self._shares is not None,
+            "threshold": None if self._threshold is None else self._threshold.state(),
+            "smoothing": None if self._smoothing is None else self._smoothing.state(),
+            "entities": entities,
+            "extra": self.extra,
+        }
+        write_monitor_file(path, state, self.stream)
+
+    @classmethod
+    def load(cls, model: SequenceModel, path: str | os.PathLike[str]) -> Monitor:
+        """Go on from a file that `save` wrote, bit for bit.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be read.
+        ValueError
+            If it is damaged, or the state of another model; the text names the file.
+        """
+        state, stream = read_monitor_file(path, model)
+        try:
+            return cls._restored(state, stream)
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{os.fspath(path)}: {error}") from None
+
+    @classmethod
+    def _restored(cls, state: Mapping[str, Any], stream: Stream) -> Monitor:
+        if state.get("format") != FORMAT:
+            raise ValueError(f"format: expected {FORMAT}, got {state.get('format')!r}")
+        threshold, smoothing = state.get("threshold"), state.get("smoothing")
+        monitor = cls(
+            stream,
+            threshold=None if threshold is None else threshold_from_state(threshold),
+            smoothing=None if smoothing is None else smoothing_from_state(smoothing),
+            attribution=flag(state, "attribution"),
+        )
+        for key, found in mapping(state.get("entities"), "entities").items():
+            if not key.isdecimal() or not 0 <= int(key) < stream.num_entities:
+                raise ValueError(f"entities: expected 0 to {stream.num_entities - 1}, got {key!r}")
+            monitor._load_entity(int(key), mapping(found, f"entity {key}"))
+        monitor.extra = dict(mapping(state.get("extra"), "extra"))
+        return monitor
+
+    def _load_entity(self, number: int, state: Mapping[str, Any]) -> None:
+        kept = self._entity(number)
+        if kept.threshold is not None:
+            kept.threshold.load_running(state.get("threshold"))
+        if kept.smoothing is not None:
+            kept.smoothing.load_running(state.get("smoothing"))
+        if kept.history is not None and "history" in state:
+            model = self._model
+            shape = (model.horizon, model.num_targets)
+            kept.history.load_state(state["history"], shape=shape, features=model.input_size)
+
+    def _entity(self, number: int) -> _Entity:
+        kept = self._entities.get(number)
+        if kept is None:
+            shares = self._shares
+            kept = self._entities[number] = _Entity(
+                None if self._threshold is None else self._threshold.fresh(),
+                None if self._smoothing is None else self._smoothing.fresh(),
+                None if shares is None else ForecastHistory(self._model.horizon, shares),
+            )
+        return kept
+
+    def _event(self, score: float, entity: int, evidence: Evidence | None) -> Event:
+        kept = self._entity(entity)
+        smoothed = score if kept.smoothing is None else kept.smoothing.update(score)
+        if kept.threshold is None:
+            return Event(score, smoothed, math.nan, False, evidence)
+        limit = kept.threshold.threshold
+        alarm = kept.threshold.update(smoothed)
+        return Event(score, smoothed, limit, alarm, evidence)
+
+    def _are_rows(self, ids: npt.NDArray[Any], rows: npt.NDArray[Any]) -> bool:
+        return (
+            ids.ndim == 1
+            and ids.dtype.kind in "iu"
+            and rows.dtype.kind in "biuf"
+            and rows.shape == (len(ids), self._model.input_size)
+            and bool(((ids >= 0) & (ids < self.stream.num_entities)).all())
+        )
+
+
+def _without_repeats(ids: list[int]) -> list[slice]:
+    """Cut ids [n] into runs in which none occurs twice."""
+    cuts, seen = [0], set[int]()
+    for place, entity in enumerate(ids):
+        if entity in seen:
+            cuts.append(place)
+            seen.clear()
+        seen.add(entity)
+    cuts.append(len(ids))
+    return [slice(first, end) for first, end in pairwise(cuts) if first < end]
