@@ -5,29 +5,52 @@
 
 namespace {
 
-// acc <- combine(error, acc), rows ascending.
+inline Vec error_at(const slidecell::ErrorColumns& a, std::int64_t r, std::int64_t v) {
+  const Vec pred = Vec::load(a.pred + r * a.stride + v * Vec::lanes);
+  if (!a.truth) return pred;
+  return pred - Vec::load(a.truth + a.truth_row[r] * a.truth_stride + a.truth_col[v]);
+}
+
+// One sum per row: acc[r] <- combine(error, acc[r]).
 template <class Combine>
-inline void for_errors(const slidecell::ErrorColumns& a, Combine combine) {
+inline void for_rows(const slidecell::ErrorColumns& a, Combine combine) {
   for (std::int64_t r = 0; r < a.rows; ++r) {
-    const float* pred = a.pred + r * a.stride;
-    const float* truth = a.truth ? a.truth + a.truth_row[r] * a.truth_stride : nullptr;
-    float* acc = a.acc + r * a.acc_stride;
     for (std::int64_t v = 0; v < a.vectors; ++v) {
-      const Vec p = Vec::load(pred + v * Vec::lanes);
-      const Vec error = truth ? p - Vec::load(truth + a.truth_col[v]) : p;
-      combine(error, Vec::load(acc + v * Vec::lanes)).store(acc + v * Vec::lanes);
+      float* acc = a.acc + r * a.acc_stride + v * Vec::lanes;
+      combine(error_at(a, r, v), Vec::load(acc)).store(acc);
     }
   }
 }
 
+// One sum over all rows, first of these rows and then onto acc: a single chain over the W * F
+// errors of a window loses 4.5e-7 of a score of 0.4 at W * F = 290, two levels 8e-8.
+template <class Combine>
+inline void over_rows(const slidecell::ErrorColumns& a, Combine combine) {
+  for (std::int64_t v = 0; v < a.vectors; ++v) {
+    Vec sum(0.0f);
+    for (std::int64_t r = 0; r < a.rows; ++r) sum = combine(error_at(a, r, v), sum);
+    float* acc = a.acc + v * Vec::lanes;
+    (Vec::load(acc) + sum).store(acc);
+  }
+}
+
+template <class Combine>
+inline void add_errors(const slidecell::ErrorColumns& a, Combine combine) {
+  if (a.acc_stride == 0) {
+    over_rows(a, combine);
+  } else {
+    for_rows(a, combine);
+  }
+}
+
 void add_squared_error_columns(const slidecell::ErrorColumns& a) {
-  for_errors(a, [](Vec error, Vec acc) { return fma(error, error, acc); });
+  add_errors(a, [](Vec error, Vec acc) { return fma(error, error, acc); });
 }
 void add_absolute_error_columns(const slidecell::ErrorColumns& a) {
-  for_errors(a, [](Vec error, Vec acc) { return acc + abs(error); });
+  add_errors(a, [](Vec error, Vec acc) { return acc + abs(error); });
 }
 void subtract_columns(const slidecell::ErrorColumns& a) {
-  for_errors(a, [](Vec error, Vec) { return error; });
+  for_rows(a, [](Vec error, Vec) { return error; });
 }
 
 }  // namespace

@@ -49,8 +49,9 @@ struct StepColumns {
   RecurrentActivation recurrent_activation;
 };
 
-// acc[r][col] += error(r, col)^2 or |error(r, col)|, r ascending, where
-// error(r, col) = pred[r][col] - truth[truth_row[r]][truth_col[v] + lane].
+// acc[r][col] += error(r, col)^2 or |error(r, col)|; with acc_stride 0 the sum over r ascending,
+// from 0, is added to the one acc. error(r, col) = pred[r][col] - truth[truth_row[r]][truth_col[v]
+// + lane].
 struct ErrorColumns {
   const float* pred;  // [rows][stride]
   std::int64_t rows;

@@ -166,17 +166,17 @@ void gru_candidate_row(const slidecell::CellRow& a) {
   });
 }
 
-// acc <- acc + error^2 (or |error|), one chain as in the column orientation.
+// acc plus the row's sum of error^2 (or |error|), in two levels as in the column orientation.
 template <class Combine>
 inline float error_row(const slidecell::ErrorRow& a, Combine combine) {
-  Vec acc(a.acc);
+  Vec acc(0.0f);
   for (std::int64_t r = 0; r < a.rows; ++r) {
     const Vec p(a.pred[r]);
     acc = combine(a.truth ? p - Vec(a.truth[a.truth_row[r]]) : p, acc);
   }
   float lanes[Vec::lanes];
   acc.store(lanes);
-  return lanes[0];
+  return a.acc + lanes[0];
 }
 float squared_error_row(const slidecell::ErrorRow& a) {
   return error_row(a, [](Vec error, Vec acc) { return fma(error, error, acc); });
