@@ -360,7 +360,7 @@ int main() {
   for (const std::string& isa : available_isas()) {
     set_isa(isa);
     std::mt19937 rng(5);
-    for (int k = 0; k < 60; ++k) test_random(rng);
+    for (int k = 0; k < 40; ++k) test_random(rng);
     test_blocks(rng);
     test_errors(rng);
   }

@@ -34,7 +34,8 @@ class SLIDECELL_API Recurrent {
                int num_threads = 0) const;
 
   // One step of every layer: x [N,I], h [L,N,H] and c [L,N,H] are read, h_out and c_out written
-  // (may be the same buffers as h and c). Unidirectional only.
+  // (may be the same buffers as h and c). Unidirectional only. On the calling thread, which keeps
+  // its buffers: after a first call of as many rows it allocates nothing and takes no lock.
   void step(const float* x, std::int64_t N, const float* h, const float* c, float* h_out,
             float* c_out) const;
 
