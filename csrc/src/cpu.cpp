@@ -67,8 +67,10 @@ const KernelTable* initial_kernels() {
 
 std::atomic<const KernelTable*> chosen{nullptr};
 
+#ifdef _OPENMP
 std::atomic<bool> started_threads{false};
 std::atomic<bool> forked_after_threads{false};
+#endif
 
 }  // namespace
 
