@@ -186,6 +186,48 @@ def score(
 
 @app.command()
 @guarded
+def stream(
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL", help="model.safetensors of an earlier run.")
+    ],
+    *,
+    format: o.FormatOption = o.LineFormat.csv,  # the option's name
+    time: o.TimeOption = None,
+    entity: o.EntityOption = None,
+    max_gap: o.MaxGapOption = None,
+    missing: o.MissingAgainOption = None,
+    state: o.StateOption = None,
+    listen: o.ListenOption = None,
+    on_error: o.OnErrorOption = o.OnError.skip,
+    max_entities: o.MaxEntitiesOption = None,
+) -> None:
+    """Score raw rows as they come: a line on stdin, its score and alarm on stdout.
+
+    The scores are those of the command score, bit for bit. Columns or keys are matched by name;
+    time and entity column, --max-gap and --missing are those that the model was trained with,
+    unless given here ('' for no such column). Rows of an entity must come in the order of time.
+    SIGUSR1 prints counters and latencies to stderr; SIGINT and SIGTERM end cleanly, as the end of
+    the input does: --state is saved.
+    """
+    from slidecell.live import LiveOptions, run_live
+
+    options = LiveOptions(
+        model=model,
+        format=format.value,
+        time=time,
+        entity=entity,
+        max_gap=max_gap,
+        missing=None if missing is None else missing.value,
+        state=state,
+        listen=listen,
+        on_error=on_error.value,
+        max_entities=max_entities,
+    )
+    run_live(options)
+
+
+@app.command()
+@guarded
 def demo(
     *,
     out: o.OutOption = Path("slidecell-demo"),

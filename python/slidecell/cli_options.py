@@ -46,6 +46,20 @@ class Duplicates(str, Enum):
     last = "last"
 
 
+class LineFormat(str, Enum):
+    """Formats of lines."""
+
+    csv = "csv"
+    jsonl = "jsonl"
+
+
+class OnError(str, Enum):
+    """What to do about a line that cannot be used."""
+
+    skip = "skip"
+    fail = "fail"
+
+
 def _data(text: str) -> Any:
     return typer.Option(help=text, rich_help_panel="Columns and holes")
 
@@ -56,6 +70,10 @@ def _network(text: str) -> Any:
 
 def _training(text: str) -> Any:
     return typer.Option(help=text, rich_help_panel="Training and threshold")
+
+
+def _live(text: str) -> Any:
+    return typer.Option(help=text, rich_help_panel="Stream")
 
 
 OutOption = Annotated[
@@ -135,3 +153,19 @@ SeedOption = Annotated[int, _training("Same seed, versions and threads: same res
 
 MissingAgainOption = Annotated[Missing | None, _data("As for detect.")]
 DuplicatesAgainOption = Annotated[Duplicates | None, _data("As for detect.")]
+
+FormatOption = Annotated[
+    LineFormat, _live("Of lines in and out: CSV with a header, or one JSON object a line.")
+]
+StateOption = Annotated[
+    Path | None, _live("File to go on from, if it exists, and to save to at the end.")
+]
+ListenOption = Annotated[
+    int | None, _live("Read from connections to this port on 127.0.0.1 (0: a free one).")
+]
+OnErrorOption = Annotated[
+    OnError, _live("A line that cannot be used is reported, then skipped or the end.")
+]
+MaxEntitiesOption = Annotated[
+    int | None, _live("Entities that there is room for (default: the state's, or 1024)")
+]

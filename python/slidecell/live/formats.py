@@ -1,0 +1,218 @@
+"""Lines of CSV and JSON: one row each, and the line of its score."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from slidecell.detect.files import MISSING
+
+if TYPE_CHECKING:
+    from slidecell.live.options import LiveOptions
+    from slidecell.model import SequenceModel
+    from slidecell.monitor import Event
+
+__all__ = ["CsvFormat", "Format", "HeaderError", "JsonFormat", "Row", "make_format"]
+
+_DELIMITERS = ",;\t|"
+_WORDS = {**dict.fromkeys(MISSING, math.nan), "true": 1.0, "false": 0.0}
+
+
+class HeaderError(ValueError):
+    """A header that no line below it can be read with."""
+
+
+class Row(NamedTuple):
+    """One row as it was read."""
+
+    entity: str
+    time: Any  # as it stands; None without a time column
+    values: list[float]  # [F] in the model's order, NaN where missing
+    keys: list[Any]  # time and entity as they came, to be written beside the score
+
+
+class Format(ABC):
+    """Reads the lines of one source; the first may be a header. ValueError for a bad line."""
+
+    def __init__(self, options: LiveOptions, model: SequenceModel) -> None:
+        self._time, self._entity = options.time, options.entity
+        self._keys = [name for name in (options.time, options.entity) if name is not None]
+        self._features = model.features
+        self._input_size = model.input_size
+
+    @abstractmethod
+    def read(self, line: str) -> Row | None:
+        """Return the row of a line that is not blank; None if it is the header."""
+
+    @abstractmethod
+    def write(self, row: Row, event: Event) -> str:
+        """Return the line of a row's score."""
+
+    @property
+    def header(self) -> str:
+        """What comes before all lines of scores."""
+        return ""
+
+    def _settle_features(self, names: Sequence[str], what: str) -> None:
+        """Match the names of the first line with those of the model."""
+        for flag, name in (("--time", self._time), ("--entity", self._entity)):
+            if name is not None and name not in names:
+                raise ValueError(f"{flag}: no {what} {name!r} (there are: {', '.join(names)})")
+        found = [name for name in names if name not in self._keys]
+        if self._features is None:
+            if len(found) != self._input_size:
+                raise ValueError(
+                    f"expected {self._input_size} feature {what}s (the model names none), got "
+                    f"{len(found)}: {', '.join(found)}"
+                )
+            self._features = found
+        absent = [name for name in self._features if name not in found]
+        if absent:
+            raise ValueError(
+                f"no {what} {absent[0]!r}, a feature of the model (there are: {', '.join(names)})"
+            )
+
+
+class _Echo:
+    """Where csv's writer writes to: the text comes back as the result."""
+
+    def write(self, text: str) -> str:
+        return text
+
+
+class CsvFormat(Format):
+    """A header, then one row a line; cells may be quoted, line breaks in them may not."""
+
+    def __init__(self, options: LiveOptions, model: SequenceModel) -> None:
+        super().__init__(options, model)
+        self._names: list[str] | None = None
+        self._places: list[int] = []  # of the features
+        self._key_places: list[int] = []
+        self._set_delimiter(",")
+
+    def _set_delimiter(self, delimiter: str) -> None:
+        self._delimiter = delimiter
+        self._writer: Any = csv.writer(_Echo(), delimiter=delimiter, lineterminator="\n")
+
+    @property
+    def header(self) -> str:
+        """Names of the columns that are written."""
+        return str(self._writer.writerow([*self._keys, "score", "alarm"]))
+
+    def read(self, line: str) -> Row | None:
+        """Return the row of a line; the first line is the header."""
+        if self._names is None:
+            try:
+                self._read_header(line.removeprefix("\ufeff"))
+            except ValueError as error:
+                raise HeaderError(str(error)) from None
+            return None
+        cells = self._cells(line)
+        if len(cells) != len(self._names):
+            raise ValueError(f"expected {len(self._names)} cells, got {len(cells)}")
+        values = [self._number(cells[place], place) for place in self._places]
+        keys = [cells[place] for place in self._key_places]
+        entity = "" if self._entity is None else keys[-1]
+        if self._entity is not None and not entity:
+            raise ValueError(f"column {self._entity!r}: expected the row's entity, got nothing")
+        return Row(entity, None if self._time is None else keys[0], values, keys)
+
+    def write(self, row: Row, event: Event) -> str:
+        """Return key columns, score (empty if there is none) and alarm as 0 or 1."""
+        score = "" if math.isnan(event.score) else _shortest(event.score)
+        return str(self._writer.writerow([*row.keys, score, int(event.alarm)]))
+
+    def _read_header(self, line: str) -> None:
+        self._set_delimiter(max(_DELIMITERS, key=line.count))  # a comma where none occurs
+        names = [name.strip() for name in self._cells(line)]
+        for place, name in enumerate(names):
+            if name in names[:place]:
+                raise ValueError(f"two columns are called {name!r}")
+        self._settle_features(names, "column")
+        assert self._features is not None
+        self._places = [names.index(name) for name in self._features]
+        self._key_places = [names.index(name) for name in self._keys]
+        self._names = names
+
+    def _cells(self, line: str) -> list[str]:
+        try:
+            return next(csv.reader([line], delimiter=self._delimiter, strict=True))
+        except csv.Error as error:
+            raise ValueError(f"not readable as CSV: {error}") from None
+
+    def _number(self, cell: str, place: int) -> float:
+        text = cell.strip()
+        known = _WORDS.get(text, _WORDS.get(text.lower()) if text.isalpha() else None)
+        if known is not None:
+            return known
+        try:
+            if "_" not in text:  # Python's own way of writing 1_000
+                return float(text)
+        except ValueError:
+            pass
+        assert self._names is not None
+        raise ValueError(f"column {self._names[place]!r}: expected a number, got {cell!r}")
+
+
+class JsonFormat(Format):
+    """One JSON object a line."""
+
+    def read(self, line: str) -> Row | None:
+        """Return the row of a line."""
+        try:
+            found = json.loads(line)
+        except RecursionError:
+            raise ValueError("not readable as JSON: nested too deeply") from None
+        except ValueError as error:
+            raise ValueError(f"not readable as JSON: {error}") from None
+        if not isinstance(found, dict):
+            raise ValueError(f"expected a JSON object, got {type(found).__name__}")
+        absent = [name for name in (*self._keys, *(self._features or ())) if name not in found]
+        if absent or self._features is None:
+            self._settle_features(list(found), "key")
+        assert self._features is not None
+        values = [_json_number(found[name], name) for name in self._features]
+        keys = [found[name] for name in self._keys]
+        entity = "" if self._entity is None else _json_entity(keys[-1], self._entity)
+        return Row(entity, None if self._time is None else keys[0], values, keys)
+
+    def write(self, row: Row, event: Event) -> str:
+        """Return an object of key columns, score (null if it is not finite) and alarm."""
+        keys = dict(zip(self._keys, row.keys, strict=True))
+        found = json.dumps(keys)[1:-1]
+        score = _shortest(event.score) if math.isfinite(event.score) else "null"
+        comma = ", " if found else ""
+        return f'{{{found}{comma}"score": {score}, "alarm": {str(event.alarm).lower()}}}\n'
+
+
+def _shortest(score: float) -> str:
+    """Return the shortest text that is this float32, as in the file that ``score`` writes."""
+    return str(np.float32(score))
+
+
+def _json_number(value: object, name: str) -> float:
+    if value is None:
+        return math.nan
+    if isinstance(value, (int, float)):
+        try:
+            return float(value)
+        except OverflowError:
+            return math.inf  # a missing value, as any number that float64 cannot hold
+    raise ValueError(f"key {name!r}: expected a number or null, got {json.dumps(value)[:60]}")
+
+
+def _json_entity(value: object, name: str) -> str:
+    if isinstance(value, (str, int)) and not isinstance(value, bool) and value != "":
+        return str(value)
+    raise ValueError(f"key {name!r}: expected text or a whole number, got {json.dumps(value)[:60]}")
+
+
+def make_format(options: LiveOptions, model: SequenceModel) -> Format:
+    """Return a reader and writer for one source of lines."""
+    return (CsvFormat if options.format == "csv" else JsonFormat)(options, model)

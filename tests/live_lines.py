@@ -1,0 +1,67 @@
+"""Rows as lines, and a run of `run_live` on them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import slidecell as sc
+from models import layer, random_model
+from slidecell.live import LiveOptions, run_live
+
+KEYS = {"time": "t", "entity": "host"}
+
+
+def save_model(path: Path, **metadata: Any) -> sc.SequenceModel:
+    parts = random_model(np.random.default_rng(0), [layer("lstm", 8)], features=2, window=3)
+    model = sc.SequenceModel(*parts)
+    threshold = {"kind": "percentile", "percentile": 90.0, "value": 0.45}
+    model = model.with_metadata(features=["load", "heat"], threshold=threshold, **metadata)
+    model.save(path)
+    return model
+
+
+def table(S: int = 90, entities: int = 3) -> list[dict[str, Any]]:
+    """Rows of interleaved entities, some cells missing."""
+    rng = np.random.default_rng(1)
+    rows = []
+    for t in range(S):
+        heat, load = np.round(rng.random(2), 3)
+        rows.append(
+            {"note": "x", "heat": heat, "host": f"h{rng.integers(entities)}", "t": t, "load": load}
+        )
+    rows[S // 2]["heat"] = None
+    rows[S // 3]["load"] = float("inf")
+    return rows
+
+
+def as_csv(rows: list[dict[str, Any]], delimiter: str = ",") -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), delimiter=delimiter)
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def as_lines(rows: list[dict[str, Any]]) -> str:
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+def live(tmp_path: Path, text: str | bytes, **options: Any) -> tuple[str, str]:
+    """Run on a text; what comes out on stdout and on stderr."""
+    source = tmp_path / "stdin"
+    source.write_bytes(text.encode() if isinstance(text, str) else text)
+    out, err = io.BytesIO(), io.StringIO()
+    settings = {"model": tmp_path / "model.safetensors", **KEYS, **options}
+    with source.open("rb") as file:
+        try:
+            run_live(LiveOptions(**settings), stdin=file.fileno(), stdout=out, stderr=err)
+        except (ValueError, OSError) as error:
+            error.args = (*error.args, out.getvalue().decode())
+            raise
+    return out.getvalue().decode(), err.getvalue()
