@@ -1,11 +1,14 @@
 #include "slidecell/model.hpp"
 
+#include <cmath>
+#include <limits>
 #include <stdexcept>
 #include <string>
 #include <utility>
 
 #include "model_impl.h"
 #include "score.h"
+#include "slidecell/error.hpp"
 
 namespace slidecell {
 
@@ -92,6 +95,31 @@ void SequenceModel::encode(const SeriesView& series, const WindowPlan& plan, flo
                            int num_threads) const {
   check_plan(impl_->parts, series, plan);
   encode_windows(impl_->parts, series, plan, num_threads, out);
+}
+
+Decision SequenceModel::decision() const {
+  const ModelParts& model = impl_->parts;
+  Decision decision{std::numeric_limits<double>::quiet_NaN(), 0.0, 0};
+  if (!model.threshold.empty()) {
+    if (std::isnan(model.threshold_value)) {
+      throw UnsupportedError("threshold: expected one with a fixed value, got '" + model.threshold +
+                             "', which moves with the scores");
+    }
+    decision.threshold = model.threshold_value;
+  }
+  if (model.smoothing == "ewma") {
+    if (!(model.smoothing_value > 0.0 && model.smoothing_value <= 1.0)) {
+      refuse("metadata: 'alpha': expected 0 < alpha <= 1, got " +
+             std::to_string(model.smoothing_value));
+    }
+    decision.ewma_alpha = model.smoothing_value;
+  } else if (model.smoothing == "moving_average") {
+    decision.moving_average = static_cast<std::int64_t>(model.smoothing_value);
+  } else if (!model.smoothing.empty()) {
+    throw UnsupportedError("smoothing: expected 'ewma' or 'moving_average', got '" +
+                           model.smoothing + "'");
+  }
+  return decision;
 }
 
 KernelPlan SequenceModel::plan(Precision /*asked*/, int num_threads) const {

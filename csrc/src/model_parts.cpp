@@ -1,6 +1,7 @@
 #include "model_parts.h"
 
 #include <cmath>
+#include <limits>
 #include <set>
 #include <stdexcept>
 #include <utility>
@@ -203,6 +204,26 @@ std::unique_ptr<Linear> read_error(const Json& error, std::int64_t size) {
   return std::make_unique<Linear>(size, size, std::move(w), std::move(b));
 }
 
+// Thresholds that move with the scores have no value; they are another program's matter.
+void read_decision(const Json& json, ModelParts& parts) {
+  const Json* threshold = json.find("threshold");
+  if (threshold && !threshold->is_null()) {
+    parts.threshold = threshold->at("kind").as_string("kind");
+    const Json* value = threshold->find("value");
+    parts.threshold_value =
+        value ? value->as_double("value") : std::numeric_limits<double>::quiet_NaN();
+  }
+  const Json* smoothing = json.find("smoothing");
+  if (smoothing && !smoothing->is_null()) {
+    parts.smoothing = smoothing->at("kind").as_string("kind");
+    if (parts.smoothing == "ewma") {
+      parts.smoothing_value = smoothing->at("alpha").as_double("alpha");
+    } else if (parts.smoothing == "moving_average") {
+      parts.smoothing_value = static_cast<double>(integer(*smoothing, "n", 1, kMaxWindow));
+    }
+  }
+}
+
 std::unique_ptr<Linear> read_head(const ModelParts& parts, Tensors& tensors) {
   const Stack& below = parts.decoder ? *parts.decoder : *parts.encoder;
   const std::int64_t rows = parts.num_targets() * (parts.forecasts() ? parts.horizon : 1);
@@ -285,6 +306,7 @@ ModelParts read_model_parts(const std::string& metadata, const TensorMap& tensor
   if (const Json& error = json.at("error"); !error.is_null()) {
     parts.whiten = read_error(error, parts.num_targets() * (parts.forecasts() ? parts.horizon : 1));
   }
+  read_decision(json, parts);
   parts.fingerprint = fingerprint(parts, json, tensor_map);
   return parts;
 }

@@ -23,6 +23,9 @@ struct ModelParts {
   std::vector<double> center, scale;  // [F] or empty: no scaler
   std::unique_ptr<Linear> whiten;     // error statistics: z = whiten (error - mean); or null
   std::uint64_t fingerprint = 0;      // of all that decides what the model computes
+  std::string threshold, smoothing;   // their kinds; empty: none
+  double threshold_value = 0;         // of the kinds that have one
+  double smoothing_value = 0;         // alpha or n
   std::int64_t input_size() const { return encoder->input_size(); }
   std::int64_t num_targets() const { return static_cast<std::int64_t>(targets.size()); }
   bool forecasts() const { return horizon > 0; }

@@ -71,6 +71,12 @@ Stream::Impl::Impl(std::shared_ptr<const SequenceModel::Impl> owner_, const Kern
     throw std::invalid_argument("num_entities: expected at least 1, got " +
                                 std::to_string(num_entities));
   }
+  // So that no product of sizes below overflows. What memory cannot hold is refused when allocated.
+  const std::int64_t most = std::numeric_limits<std::int64_t>::max() / 8 / saved_bytes(model);
+  if (num_entities > most) {
+    throw std::invalid_argument("num_entities: expected at most " + std::to_string(most) +
+                                " for this model, got " + std::to_string(num_entities));
+  }
   if (options.aggregate == Aggregate::mean) {
     throw std::invalid_argument(
         "aggregate: 'mean' needs rows of the future, which a stream does "

@@ -37,6 +37,13 @@ struct KernelPlan {
   int threads = 0;
 };
 
+// How a model file says scores are judged.
+struct Decision {
+  double threshold;             // NaN: none
+  double ewma_alpha;            // 0: no exponentially weighted average
+  std::int64_t moving_average;  // scores that are averaged; 0: none
+};
+
 // A float32 tensor by name, row-major.
 struct Tensor {
   std::vector<std::int64_t> shape;
@@ -76,6 +83,10 @@ class SLIDECELL_API SequenceModel {
   // out: [windows, code_size].
   void encode(const SeriesView& series, const WindowPlan& plan, float* out,
               int num_threads = 0) const;
+
+  // The threshold and smoothing in the file. Throws std::invalid_argument if they are damaged,
+  // UnsupportedError if the threshold is not a fixed number.
+  Decision decision() const;
 
   KernelPlan plan(Precision precision = Precision::highest, int num_threads = 0) const;
 

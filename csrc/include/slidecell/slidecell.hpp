@@ -4,6 +4,7 @@
 #include "slidecell/cpu.hpp"
 #include "slidecell/error.hpp"
 #include "slidecell/model.hpp"
+#include "slidecell/monitor.hpp"
 #include "slidecell/recurrent.hpp"
 #include "slidecell/series.hpp"
 #include "slidecell/stream.hpp"
