@@ -143,6 +143,7 @@ void test_push(const SequenceModel& model, const StreamOptions& options, const T
   Stream stream(model, t.entities, options);
   std::vector<std::int64_t> next = t.first, open;
   for (std::int64_t e = 0; e < t.entities; ++e) open.push_back(e);
+  stream.set_background(rng() % 4 == 0);
   const std::int64_t saved = below(1 + static_cast<std::int64_t>(t.scores.size()), rng);
   for (std::int64_t done = 0; !open.empty(); ++done) {
     const std::size_t pick = rng() % open.size();
@@ -259,7 +260,9 @@ ModelSpec small_spec(std::int64_t horizon = 1) {
 void test_errors(std::mt19937& rng) {
   const SequenceModel model = test::random_model(small_spec(), rng);
   const SequenceModel autoencoder = test::random_model(small_spec(0), rng);
-  CHECK_THROWS(Stream(model, 0), std::invalid_argument, "num_entities");
+  for (const std::int64_t entities : {std::int64_t{0}, std::int64_t{1} << 62}) {
+    CHECK_THROWS(Stream(model, entities), std::invalid_argument, "num_entities");
+  }
   StreamOptions options;
   options.aggregate = Aggregate::mean;
   CHECK_THROWS(Stream(autoencoder, 1, options), std::invalid_argument, "aggregate");

@@ -72,10 +72,12 @@ Floats stream_scores(const SequenceModel& model, const Floats& series, std::int6
   StreamOptions options;
   options.reduction = reduction;
   Stream stream(model, entities, options);
+  stream.set_background(entities == 1);
   Floats scores(kRows);
   for (std::int64_t r = 0; r < kRows; ++r) {
     stream.push(entities - 1, series.data() + r * kFeatures, scores[static_cast<std::size_t>(r)]);
     if (r % 2 == 0) stream.advance();
+    if (r == kRows / 2) stream.set_background(false);
   }
   return scores;
 }
