@@ -51,8 +51,9 @@ SequenceModel forecaster(int features, int hidden, int layers, int window, int t
     tensors[prefix + "weight_hh_l0"] = tensor({4 * hidden, hidden}, bound);
     tensors[prefix + "bias_ih_l0"] = tensor({4 * hidden}, bound);
     tensors[prefix + "bias_hh_l0"] = tensor({4 * hidden}, bound);
-    encoder += std::string(l ? "," : "") + "{\"cell\":\"lstm\",\"input_size\":" +
-               std::to_string(input) + ",\"hidden_size\":" + std::to_string(hidden) +
+    encoder += std::string(l ? "," : "") +
+               "{\"cell\":\"lstm\",\"input_size\":" + std::to_string(input) +
+               ",\"hidden_size\":" + std::to_string(hidden) +
                ",\"proj_size\":0,\"bidirectional\":false,\"activation\":\"tanh\"," +
                "\"recurrent_activation\":\"sigmoid\",\"reset_after\":true}";
   }
@@ -72,10 +73,11 @@ double quantile(std::vector<double>& sorted, double q) {
 
 void print_histogram(const std::string& name, std::vector<double>& us, const std::string& more) {
   std::sort(us.begin(), us.end());
-  std::printf("{\"case\": \"%s\", \"n\": %zu, \"p50_us\": %.3f, \"p90_us\": %.3f, "
-              "\"p99_us\": %.3f, \"max_us\": %.1f%s}\n",
-              name.c_str(), us.size(), quantile(us, 0.5), quantile(us, 0.9), quantile(us, 0.99),
-              us.back(), more.c_str());
+  std::printf(
+      "{\"case\": \"%s\", \"n\": %zu, \"p50_us\": %.3f, \"p90_us\": %.3f, "
+      "\"p99_us\": %.3f, \"max_us\": %.1f%s}\n",
+      name.c_str(), us.size(), quantile(us, 0.5), quantile(us, 0.9), quantile(us, 0.99), us.back(),
+      more.c_str());
   std::fflush(stdout);
 }
 
@@ -117,8 +119,7 @@ void time_step(const std::string& name, Cell cell, int hidden, int pushes) {
   const double bound = 1.0 / std::sqrt(hidden);
   const std::vector<float> w_ih = uniform(rows * H, -bound, bound),
                            w_hh = uniform(rows * H, -bound, bound),
-                           b_ih = uniform(rows, -bound, bound),
-                           b_hh = uniform(rows, -bound, bound);
+                           b_ih = uniform(rows, -bound, bound), b_hh = uniform(rows, -bound, bound);
   LayerWeights weights;
   weights.forward = {w_ih, w_hh, b_ih, b_hh, {}};
   const Recurrent layer({spec}, {weights});
@@ -166,10 +167,10 @@ void time_push_many(int entities, int rounds) {
   std::sort(batch.begin(), batch.end());
   const double ours = entities / quantile(live, 0.5) * 1e6;
   const double theirs = static_cast<double>(entities - 7) / quantile(batch, 0.5) * 1e6;
-  std::printf("{\"case\": \"push_many, %d entities, LSTM 64 W=7\", \"rows_per_s\": %.0f, "
-              "\"score_windows_per_s\": %.0f, \"share\": %.3f, \"bytes_per_entity\": %lld}\n",
-              entities, ours, theirs, ours / theirs,
-              static_cast<long long>(stream.bytes_per_entity()));
+  std::printf(
+      "{\"case\": \"push_many, %d entities, LSTM 64 W=7\", \"rows_per_s\": %.0f, "
+      "\"score_windows_per_s\": %.0f, \"share\": %.3f, \"bytes_per_entity\": %lld}\n",
+      entities, ours, theirs, ours / theirs, static_cast<long long>(stream.bytes_per_entity()));
 }
 
 }  // namespace
