@@ -245,6 +245,37 @@ void test_blocks(std::mt19937& rng) {
   }
 }
 
+// bf16 weights move a prediction by their rounding, 2^-9 of each product, and no more: W steps of
+// sums of about 30 products below 0.1 stay under this.
+void test_medium(std::mt19937& rng) {
+  constexpr float kTolerance = 2e-2f;
+  for (const Cell cell : {Cell::lstm, Cell::gru}) {
+    ModelSpec spec;
+    LayerSpec layer;
+    layer.cell = cell;
+    layer.input_size = 5;
+    layer.hidden_size = 33;
+    spec.window = 7;
+    spec.encoder = {layer, layer};
+    const SequenceModel model = test::random_model(spec, rng);
+    StreamOptions options;
+    options.precision = Precision::medium;
+    Stream highest(model, 1), medium(model, 1, options);
+    for (int n = 0; n < 20; ++n) {
+      const Floats row = test::detail::random_tensor({5}, 1.0, rng).data;
+      Floats expected(5), got(5);
+      float score = 0.0f;
+      CHECK(highest.push(0, row.data(), score) == Status::ok);
+      CHECK(medium.push(0, row.data(), score) == Status::ok);
+      CHECK(highest.predict_next(0, expected.data()) == Status::ok);
+      CHECK(medium.predict_next(0, got.data()) == Status::ok);
+      for (std::size_t i = 0; i < got.size(); ++i) {
+        CHECK(n + 1 < spec.window || std::abs(got[i] - expected[i]) <= kTolerance);
+      }
+    }
+  }
+}
+
 ModelSpec small_spec(std::int64_t horizon = 1) {
   ModelSpec spec;
   LayerSpec layer;
@@ -365,6 +396,7 @@ int main() {
     std::mt19937 rng(5);
     for (int k = 0; k < 40; ++k) test_random(rng);
     test_blocks(rng);
+    test_medium(rng);
     test_errors(rng);
   }
   std::mt19937 rng(6);
