@@ -16,6 +16,9 @@
 namespace slidecell {
 
 // Hidden, though a member of an exported class: no part of the library's interface.
+// In last_missing: no row was.
+constexpr std::int64_t kNeverMissing = -1;
+
 struct [[gnu::visibility("hidden")]] Stream::Impl {
   Impl(std::shared_ptr<const SequenceModel::Impl> owner, const KernelTable& kernels,
        std::int64_t num_entities, const StreamOptions& options);
