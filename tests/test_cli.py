@@ -187,13 +187,20 @@ def test_cli_interrupt_signal_leaves_no_files(file, tmp_path):
     out = tmp_path / "out"
     command = [sys.executable, "-m", "slidecell", "detect", str(file), "--entity", "host"]
     command += ["--out", str(out), *SMALL, "--epochs", "1000000", "--patience", "1000000"]
+    # Tests that run in the background ignore SIGINT, and a child would inherit that; a handler not.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    # The table of the data is printed just before training begins.
-    assert process.stdout is not None
-    assert next(line for line in process.stdout if "parts" in line)
-    time.sleep(0.5)
-    process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=60)
+    signal.signal(signal.SIGINT, before)
+    with process:
+        try:
+            # The table of the data is printed just before training begins.
+            assert process.stdout is not None
+            assert next(line for line in process.stdout if "parts" in line)
+            time.sleep(0.5)
+            process.send_signal(signal.SIGINT)
+            _, stderr = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert (process.returncode, stderr) == (130, "interrupted: nothing was written\n")
     assert not out.exists()
 
