@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slidecell import _core
+from slidecell._whole_files import replacing
 from slidecell.error_statistics import fit_error_statistics
 from slidecell.frames import match_features
 from slidecell.stream import Stream
@@ -141,18 +141,8 @@ class SequenceModel:
         from safetensors.numpy import save
 
         data = save(self._tensors, metadata={"slidecell": json.dumps(self._metadata)})
-        target = os.path.abspath(os.fspath(path))
-        handle, temporary = tempfile.mkstemp(
-            prefix=os.path.basename(target) + ".", dir=os.path.dirname(target)
-        )
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-            os.chmod(temporary, 0o666 & ~_umask())
-            os.replace(temporary, target)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+        with replacing(path) as temporary:
+            temporary.write_bytes(data)
 
     @property
     def metadata(self) -> dict[str, Any]:
@@ -399,10 +389,3 @@ class SequenceModel:
             f"SequenceModel({self.input_size} features, {' -> '.join(layers)}, "
             f"window={self.window}, horizon={self.horizon})"
         )
-
-
-def _umask() -> int:
-    """Read the process's umask, which takes setting it."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from slidecell._whole_files import replacing
+
 if TYPE_CHECKING:
     from slidecell.model import SequenceModel
     from slidecell.stream import Stream
@@ -32,24 +34,17 @@ def write_monitor_file(
     OSError
         If the file cannot be written.
     """
-    target = Path(path).absolute()
     text = json.dumps(state, allow_nan=False)
-    handle, name = tempfile.mkstemp(prefix=f"{target.name}.", dir=target.parent)
-    temporary = Path(name)
-    try:
-        with tempfile.TemporaryDirectory() as folder, os.fdopen(handle, "wb") as file:
-            part = Path(folder) / _STREAM
-            stream.save(part)
+    with replacing(path) as temporary, tempfile.TemporaryDirectory() as folder:
+        part = Path(folder) / _STREAM
+        stream.save(part)
+        with temporary.open("wb") as file:
             # Stored, not deflated: reading allocates no more than the file is long.
             with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
                 archive.writestr(_TEXT, text)
                 archive.write(part, _STREAM)
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def read_monitor_file(

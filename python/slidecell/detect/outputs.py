@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
+from slidecell._whole_files import temporary_beside
+
 __all__ = ["OutputFolder"]
 
 
@@ -50,16 +52,8 @@ class OutputFolder:
 
     def add(self, name: str, write: Callable[[Path], object]) -> None:
         """Write a file under a temporary name in the same folder (same suffix)."""
-        descriptor, temporary = tempfile.mkstemp(
-            dir=self.path, prefix=f".{Path(name).stem}-", suffix=Path(name).suffix
-        )
-        os.close(descriptor)
-        # mkstemp's files are private; these get what any new file would.
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
-        self._staged[name] = Path(temporary)
-        write(Path(temporary))
+        temporary = self._staged[name] = temporary_beside(self.path / name)
+        write(temporary)
 
     def __exit__(
         self,
