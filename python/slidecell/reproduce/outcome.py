@@ -1,0 +1,152 @@
+"""What a reproduced system found, beside its source's figures; and its files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from slidecell.detect.environment import cpu_name, versions
+from slidecell.detect.outputs import OutputFolder
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from slidecell.detect.page import Table
+
+__all__ = ["Comparison", "Outcome", "SystemOptions", "write_outcome"]
+
+
+@dataclass(frozen=True)
+class SystemOptions:
+    """What every system takes.
+
+    Parameters
+    ----------
+    out : Path
+        Folder of the results.
+    data : Path, optional
+        The source's own data: a file or a folder, as the system says. Default: generated data,
+        where the system has a generator.
+    full : bool
+        The source's size; otherwise a part that takes a few minutes on two cores.
+    seed : int
+    num_threads : int, optional
+    progress : bool
+        Show progress bars.
+    """
+
+    out: Path
+    data: Path | None = None
+    full: bool = False
+    seed: int = 0
+    num_threads: int | None = None
+    progress: bool = True
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One figure of the source beside ours.
+
+    Parameters
+    ----------
+    name : str
+        What is compared, with its conditions.
+    source : str
+        The source's figure; empty where it gives none.
+    ours : str
+    note : str
+        Why they differ, or how ours was measured.
+    """
+
+    name: str
+    source: str
+    ours: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Everything that a system has to tell.
+
+    Parameters
+    ----------
+    name, title : str
+        The command's name of the system; a line for people.
+    summary : str
+        A paragraph: what was run on what.
+    comparisons : list of Comparison
+    tables : list of slidecell.detect.page.Table
+        Further tables, in the order in which they are shown.
+    figures : dict of str to (caption, Figure)
+        By file name without suffix, in the order in which they are shown.
+    report : dict
+        All figures and settings, ready for JSON.
+    """
+
+    name: str
+    title: str
+    summary: str
+    comparisons: list[Comparison]
+    tables: list[Table] = field(default_factory=list)
+    figures: dict[str, tuple[str, Figure]] = field(default_factory=dict)
+    report: dict[str, Any] = field(default_factory=dict)
+
+    def comparison_table(self) -> Table:
+        """Return the comparisons as a table; its last column only where there are notes."""
+        from slidecell.detect.page import Table
+
+        columns = ["figure", "source", "slidecell", "note"]
+        rows = [[c.name, c.source, c.ours, c.note] for c in self.comparisons]
+        if not any(c.note for c in self.comparisons):
+            columns, rows = columns[:3], [row[:3] for row in rows]
+        return Table(columns, rows, "beside the source's figures")
+
+
+def write_outcome(outcome: Outcome, options: SystemOptions) -> list[Path]:
+    """Write ``report.json``, ``report.html`` and one PNG per figure: all of them, or none.
+
+    Returns
+    -------
+    list of Path
+        The files, in the folder ``options.out``.
+    """
+    from slidecell.detect.page import Section, write_page
+
+    figures = list(outcome.figures.values())
+    sections = [
+        Section("Beside the source", outcome.summary, [outcome.comparison_table()]),
+        Section("Details", None, outcome.tables),
+        Section("Figures", None, [], figures),
+    ]
+    sections = [s for s in sections if s.text or s.tables or s.figures]
+    with OutputFolder(options.out) as folder:
+        for name, (_, figure) in outcome.figures.items():
+            folder.add(f"{name}.png", _saver(figure))
+        folder.add("report.json", lambda path: path.write_text(_as_json(outcome, options)))
+        folder.add("report.html", lambda path: write_page(path, outcome.title, sections))
+    names = [*(f"{name}.png" for name in outcome.figures), "report.json", "report.html"]
+    return [options.out / name for name in names]
+
+
+def _saver(figure: Figure) -> Any:
+    return figure.savefig
+
+
+def _as_json(outcome: Outcome, options: SystemOptions) -> str:
+    settings: Mapping[str, Any] = {
+        **asdict(options),
+        "out": str(options.out),
+        "data": None if options.data is None else str(options.data),
+    }
+    report = {
+        "system": outcome.name,
+        "title": outcome.title,
+        "options": settings,
+        "comparisons": [asdict(c) for c in outcome.comparisons],
+        **outcome.report,
+        "machine": {"cpu": cpu_name(), "versions": versions()},
+    }
+    return json.dumps(report, indent=2, allow_nan=False) + "\n"
