@@ -16,6 +16,7 @@ from slidecell.training.cells import recurrent_layer
 from slidecell.training.history import History, TrainingInterrupted
 from slidecell.training.loop import fit
 from slidecell.training.modules import Autoencoder, Forecaster
+from slidecell.training.rebuild import to_module
 from slidecell.training.seeds import seeded
 
 __all__ = [
@@ -26,4 +27,5 @@ __all__ = [
     "fit",
     "recurrent_layer",
     "seeded",
+    "to_module",
 ]
