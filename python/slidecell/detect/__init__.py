@@ -1,22 +1,78 @@
-"""Anomaly detection from files: read, split, scale, train, score, report.
+"""Anomaly detection: estimators for arrays and DataFrames, and whole jobs from files.
+
+Detectors learn from rows what is normal, and score rows with the compiled kernels:
+
+>>> import numpy as np
+>>> from slidecell.detect import RollingVarianceDetector
+>>> X = np.sin(np.arange(400) / 9)[:, None]
+>>> X[350:360] *= 5
+>>> detector = RollingVarianceDetector(window=8, contamination=0.02).fit(X[:300])
+>>> flags = detector.predict(X)
+>>> bool(flags[355]), int(flags[:300].sum())
+(True, 6)
 
 `run_detect` is the command ``slidecell detect`` as a function, `run_score` is ``slidecell score``.
 """
 
 from __future__ import annotations
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from slidecell.detect.architectures import (
+    INSIDER_THREAT_ARCHITECTURES,
+    ArchitectureResult,
+    ArchitectureSearch,
+    search_architectures,
+)
 from slidecell.detect.job import DetectOptions, run_detect
 from slidecell.detect.rescore import ScoreOptions, run_score
 from slidecell.detect.results import Result
 from slidecell.detect.table import Table, TableOptions, read_table
 
+if TYPE_CHECKING:
+    from slidecell.detect.detectors.base import Detector
+    from slidecell.detect.detectors.pca import PCADetector
+    from slidecell.detect.detectors.rolling_variance import RollingVarianceDetector
+    from slidecell.detect.detectors.sklearn_adapter import SklearnDetector
+    from slidecell.detect.detectors.zscore import ZScoreDetector
+
+# What needs scikit-learn is imported when it is asked for: thresholds and smoothing, which live
+# streams use, do without.
+_LAZY = {
+    "Detector": "slidecell.detect.detectors",
+    "PCADetector": "slidecell.detect.detectors",
+    "RollingVarianceDetector": "slidecell.detect.detectors",
+    "SklearnDetector": "slidecell.detect.detectors",
+    "ZScoreDetector": "slidecell.detect.detectors",
+}
+
 __all__ = [
+    "INSIDER_THREAT_ARCHITECTURES",
+    "ArchitectureResult",
+    "ArchitectureSearch",
     "DetectOptions",
+    "Detector",
+    "PCADetector",
     "Result",
+    "RollingVarianceDetector",
     "ScoreOptions",
+    "SklearnDetector",
     "Table",
     "TableOptions",
+    "ZScoreDetector",
     "read_table",
     "run_detect",
     "run_score",
+    "search_architectures",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_LAZY[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

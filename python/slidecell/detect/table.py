@@ -17,6 +17,7 @@ from slidecell.detect.columns import (
     split_names,
 )
 from slidecell.detect.files import FileKind, file_kind, read_frame
+from slidecell.detect.filling import fill_forward
 from slidecell.detect.times import Times, parse_gap, parse_times
 from slidecell.windows import entity_offsets
 
@@ -189,7 +190,7 @@ def make_table(
     times = None if times is None else times.take(order)
     offsets = _segments(codes, times, options)
     if options.missing == "ffill" and missing.any():
-        _fill_forward(features, offsets)
+        fill_forward(features, offsets)
     labels = None
     if options.label is not None:
         labels = parse_labels(frame[options.label], source=source)[order]
@@ -351,15 +352,3 @@ def _segments(codes: Ints, times: Times | None, options: TableOptions) -> Ints:
         return np.asarray(entity_offsets(codes), np.int64)
     gap = parse_gap(options.max_gap, times)
     return np.asarray(entity_offsets(codes, time=times.values, max_gap=gap), np.int64)
-
-
-def _fill_forward(features: Floats, offsets: Ints) -> None:
-    """Replace NaN by the last value above it in its segment, in place; [S, F]."""
-    rows = np.arange(len(features))
-    starts = np.zeros(len(features), np.int64)
-    starts[offsets[:-1]] = offsets[:-1]
-    np.maximum.accumulate(starts, out=starts)
-    for column in features.T:
-        # The last row with a value, or the segment's first row, which then is NaN and stays so.
-        source = np.maximum(np.maximum.accumulate(np.where(np.isnan(column), -1, rows)), starts)
-        column[:] = column[source]

@@ -1,0 +1,119 @@
+"""Bursts of variance: the spread of each feature over the last W rows."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from slidecell.detect.detectors.base import Detector
+from slidecell.detect.detectors.rows import Floats, Rows
+from slidecell.detect.detectors.scales import ScalerKind, fit_rows_scaler, scale
+from slidecell.detect.detectors.windowed import check_count, refuse_no_window, window_ends
+
+__all__ = ["RollingVarianceDetector", "rolling_variance"]
+
+# Rows at a time, so that the numbers of a pass stay in a core's cache at a few features.
+_CHUNK = 4096
+
+
+class RollingVarianceDetector(Detector):
+    """Score a row by the largest variance of a feature over the window that ends there.
+
+    The variance is the unbiased one (ddof 1). A window never crosses an entity; one with a
+    missing value scores NaN.
+
+    Parameters
+    ----------
+    window : int
+        W >= 2 rows.
+    contamination : float
+        Share of the training scores above the threshold.
+    scaler : {"minmax", "standard", "robust"}, optional
+        Of the features, fitted on the training rows: without one, the feature of the largest
+        numbers decides.
+    missing : {"skip", "ffill"}
+    entity, time : hashable, optional
+        Columns of a DataFrame: see `Detector`.
+
+    Attributes
+    ----------
+    scaler_ : dict or None
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from slidecell.detect import RollingVarianceDetector
+    >>> X = np.cos(np.arange(200) * np.pi)[:, None]
+    >>> X[150] += 5
+    >>> detector = RollingVarianceDetector(window=4, contamination=0.01).fit(X[:140])
+    >>> np.flatnonzero(detector.predict(X[140:])) + 140
+    array([150, 151, 152, 153])
+    """
+
+    feature_reduction: ClassVar[Literal["mean", "max"] | None] = "max"
+
+    scaler_: dict[str, Any] | None
+
+    def __init__(
+        self,
+        window: int = 30,
+        contamination: float = 0.05,
+        *,
+        scaler: ScalerKind | None = None,
+        missing: Literal["skip", "ffill"] = "skip",
+        entity: Hashable | None = None,
+        time: Hashable | None = None,
+    ) -> None:
+        self.window = window
+        self.contamination = contamination
+        self.scaler = scaler
+        self.missing = missing
+        self.entity = entity
+        self.time = time
+
+    def _fit(self, rows: Rows) -> None:
+        check_count("window", self.window, least=2)
+        refuse_no_window(rows, window=self.window, horizon=0)
+        self.scaler_ = fit_rows_scaler(rows, self.scaler)
+
+    def _score(self, rows: Rows) -> Floats:
+        scores: Floats = self._score_features(rows).max(axis=1)
+        return scores
+
+    def _score_features(self, rows: Rows) -> Floats:
+        refuse_no_window(rows, window=self.window, horizon=0)
+        scores = rolling_variance(scale(self.scaler_, rows.floats()), self.window)
+        scores[~window_ends(rows, window=self.window, horizon=0)] = np.nan
+        return scores
+
+
+def rolling_variance(values: Floats, window: int) -> Floats:
+    """Variance (ddof 1) of the last `window` rows at each row: [S, F] -> [S, F].
+
+    Two passes over each window, the mean and then the squares around it, always in the order of
+    the rows: a running sum would carry the rounding of all that came before.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from slidecell.detect.detectors.rolling_variance import rolling_variance
+    >>> rolling_variance(np.array([[1.0], [2.0], [6.0]]), 2)[:, 0]
+    array([nan, 0.5, 8. ])
+    """
+    result = np.full(values.shape, np.nan)
+    for first in range(window - 1, len(values), _CHUNK):
+        last = min(first + _CHUNK, len(values))
+        # Rows that are j from the beginning of their window.
+        parts = [values[first - window + 1 + j : last - window + 1 + j] for j in range(window)]
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean = np.zeros_like(parts[0])
+            for part in parts:
+                mean += part
+            mean /= window
+            squares = np.zeros_like(mean)
+            for part in parts:
+                squares += np.square(part - mean)
+        result[first:last] = squares / (window - 1)
+    return result

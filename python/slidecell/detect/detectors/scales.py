@@ -1,0 +1,52 @@
+"""Scaling of rows in float64, for detectors that no network scales for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+
+from slidecell.detect.detectors.rows import Floats, Rows
+from slidecell.scaling import fit_scaler
+
+__all__ = ["ScalerKind", "fit_rows_scaler", "scale"]
+
+ScalerKind: TypeAlias = Literal["minmax", "standard", "robust"]
+
+
+def fit_rows_scaler(rows: Rows, kind: str | None) -> dict[str, Any] | None:
+    """Fit a scaler on the complete rows; None for ``kind=None``.
+
+    Examples
+    --------
+    >>> from slidecell.detect.detectors.rows import Source, take_rows
+    >>> from slidecell.detect.detectors.scales import fit_rows_scaler
+    >>> fit_rows_scaler(take_rows([[1.0], [3.0]], None, Source()), "minmax")["scale"]
+    [2.0]
+    """
+    if kind is None:
+        return None
+    kinds = ("minmax", "standard", "robust")
+    if kind not in kinds:
+        raise ValueError(f"scaler: expected one of {', '.join(kinds)} or None, got {kind!r}")
+    if not rows.complete().any():
+        raise ValueError("X: expected at least one row without a missing value, got none")
+    return fit_scaler(rows.values, kind)
+
+
+def scale(scaler: Mapping[str, Any] | None, values: Floats) -> Floats:
+    """Scale [S, F]: (x - center) / scale; NaN stays NaN. None: as they are.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from slidecell.detect.detectors.scales import scale
+    >>> scale({"center": [1.0], "scale": [2.0]}, np.array([[5.0]])).tolist()
+    [[2.0]]
+    """
+    if scaler is None:
+        return values
+    with np.errstate(over="ignore"):
+        scaled: Floats = (values - np.asarray(scaler["center"])) / np.asarray(scaler["scale"])
+    return scaled

@@ -1,0 +1,93 @@
+"""Any outlier detector of scikit-learn, with the signs and the rows of the other detectors."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any, Literal
+
+import numpy as np
+from sklearn.base import clone
+
+from slidecell.detect.detectors.base import Detector
+from slidecell.detect.detectors.rows import Floats, Rows
+from slidecell.detect.detectors.scales import ScalerKind, fit_rows_scaler, scale
+
+__all__ = ["SklearnDetector"]
+
+
+class SklearnDetector(Detector):
+    """Score rows with an outlier detector of scikit-learn: ``-estimator.score_samples(X)``.
+
+    It is fitted on the complete training rows; a row with a missing value scores NaN.
+
+    Parameters
+    ----------
+    estimator : estimator
+        ``IsolationForest``, ``OneClassSVM``, ``LocalOutlierFactor(novelty=True)`` or another one
+        with ``score_samples``, higher = more normal. It is cloned, and stays as it is.
+    contamination : float
+        Share of the training scores above the threshold; the estimator's own has no part in it.
+    scaler : {"standard", "minmax", "robust"}, optional
+        Fitted on the training rows.
+    missing : {"skip", "ffill"}
+    entity, time : hashable, optional
+        Columns of a DataFrame: see `Detector`.
+
+    Attributes
+    ----------
+    estimator_ : estimator
+        The fitted one.
+    scaler_ : dict or None
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.ensemble import IsolationForest
+    >>> from slidecell.detect import SklearnDetector
+    >>> X = np.random.default_rng(0).normal(size=(300, 2))
+    >>> detector = SklearnDetector(IsolationForest(n_estimators=20, random_state=0)).fit(X)
+    >>> detector.predict([[0.0, 0.0], [9.0, 9.0]])
+    array([0, 1])
+    """
+
+    estimator_: Any
+    scaler_: dict[str, Any] | None
+
+    def __init__(
+        self,
+        estimator: Any,
+        contamination: float = 0.05,
+        *,
+        scaler: ScalerKind | None = None,
+        missing: Literal["skip", "ffill"] = "skip",
+        entity: Hashable | None = None,
+        time: Hashable | None = None,
+    ) -> None:
+        self.estimator = estimator
+        self.contamination = contamination
+        self.scaler = scaler
+        self.missing = missing
+        self.entity = entity
+        self.time = time
+
+    def _fit(self, rows: Rows) -> None:
+        if isinstance(self.estimator, type) or not hasattr(self.estimator, "fit"):
+            raise TypeError(f"estimator: expected a scikit-learn estimator, got {self.estimator!r}")
+        if not hasattr(self.estimator, "score_samples"):
+            hint = ": novelty=True gives it one" if hasattr(self.estimator, "novelty") else ""
+            raise TypeError(
+                f"estimator: expected one with score_samples, which {self.estimator!r} lacks{hint}"
+            )
+        complete = rows.complete()
+        if not complete.any():
+            raise ValueError("X: expected at least one row without a missing value, got none")
+        self.scaler_ = fit_rows_scaler(rows, self.scaler)
+        self.estimator_ = clone(self.estimator).fit(scale(self.scaler_, rows.floats())[complete])
+
+    def _score(self, rows: Rows) -> Floats:
+        complete = rows.complete()
+        scores = np.full(len(rows), np.nan)
+        if complete.any():
+            values = scale(self.scaler_, rows.floats())[complete]
+            scores[complete] = -self.estimator_.score_samples(values)
+        return scores

@@ -1,0 +1,59 @@
+"""Which rows windows end at, and what is said where there is none."""
+
+from __future__ import annotations
+
+import numbers
+
+import numpy as np
+import numpy.typing as npt
+
+from slidecell.detect.detectors.rows import Rows
+
+__all__ = ["check_count", "refuse_no_window", "window_ends"]
+
+
+def check_count(name: str, value: object, *, least: int) -> int:
+    """Return a parameter that must be a whole number of at least ``least``.
+
+    Examples
+    --------
+    >>> from slidecell.detect.detectors.windowed import check_count
+    >>> check_count("window", 5, least=1)
+    5
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{name}: expected a whole number, got {value!r}")
+    if value < least:
+        raise ValueError(f"{name}: expected at least {least}, got {value}")
+    return int(value)
+
+
+def window_ends(rows: Rows, *, window: int, horizon: int) -> npt.NDArray[np.bool_]:
+    """Tell the rows at which a window without a missing value ends, its target included: [S].
+
+    Examples
+    --------
+    >>> from slidecell.detect.detectors.rows import Source, take_rows
+    >>> from slidecell.detect.detectors.windowed import window_ends
+    >>> rows = take_rows([[0.0]] * 5, [0, 3, 5], Source())
+    >>> window_ends(rows, window=1, horizon=1).tolist()
+    [False, True, True, False, True]
+    """
+    length = window + horizon
+    starts = np.repeat(rows.offsets[:-1], np.diff(rows.offsets))
+    index = np.arange(len(rows))
+    ends = index - starts >= length - 1
+    # The last row with a missing value lies before the window.
+    last_bad = np.maximum.accumulate(np.where(rows.complete(), -1, index))
+    return np.asarray(ends & (last_bad <= index - length))
+
+
+def refuse_no_window(rows: Rows, *, window: int, horizon: int) -> None:
+    """Raise a ValueError if no entity is as long as a window and its target."""
+    longest = int(np.diff(rows.offsets).max(initial=0))
+    if longest < window + horizon:
+        ahead = f" + horizon {horizon}" if horizon else ""
+        raise ValueError(
+            f"X: no window: one takes {window + horizon} rows (window {window}{ahead}) and the "
+            f"longest entity has {longest}"
+        )

@@ -1,0 +1,75 @@
+"""The plainest baseline: how many standard deviations a row is away from the training mean."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from slidecell.detect.detectors.base import Detector
+from slidecell.detect.detectors.rows import Floats, Rows
+from slidecell.detect.detectors.scales import fit_rows_scaler, scale
+
+__all__ = ["ZScoreDetector"]
+
+
+class ZScoreDetector(Detector):
+    """Score a row by its largest ``|x - mean| / sd`` over the features.
+
+    Mean and standard deviation (ddof 0) are those of the complete training rows. A row with a
+    missing value scores NaN.
+
+    Parameters
+    ----------
+    contamination : float
+        Share of the training scores above the threshold.
+    missing : {"skip", "ffill"}
+    entity, time : hashable, optional
+        Columns of a DataFrame: see `Detector`.
+
+    Attributes
+    ----------
+    scaler_ : dict
+        ``center`` and ``scale`` of each feature.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from slidecell.detect import ZScoreDetector
+    >>> X = np.random.default_rng(0).normal(size=(500, 2))
+    >>> detector = ZScoreDetector(contamination=0.01).fit(X)
+    >>> detector.predict([[0.0, 0.0], [0.0, 9.0]])
+    array([0, 1])
+    """
+
+    feature_reduction: ClassVar[Literal["mean", "max"] | None] = "max"
+
+    scaler_: dict[str, Any]
+
+    def __init__(
+        self,
+        contamination: float = 0.05,
+        *,
+        missing: Literal["skip", "ffill"] = "skip",
+        entity: Hashable | None = None,
+        time: Hashable | None = None,
+    ) -> None:
+        self.contamination = contamination
+        self.missing = missing
+        self.entity = entity
+        self.time = time
+
+    def _fit(self, rows: Rows) -> None:
+        scaler = fit_rows_scaler(rows, "standard")
+        assert scaler is not None
+        self.scaler_ = scaler
+
+    def _score(self, rows: Rows) -> Floats:
+        scores: Floats = self._score_features(rows).max(axis=1)
+        return scores
+
+    def _score_features(self, rows: Rows) -> Floats:
+        scores = np.abs(scale(self.scaler_, rows.floats()))
+        scores[~rows.complete()] = np.nan
+        return scores
