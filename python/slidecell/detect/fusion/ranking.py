@@ -1,0 +1,95 @@
+"""One fused score against labels: every cut's F1, and the average precision, from one sort."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from slidecell.detect.scores import Floats
+
+__all__ = ["Cut", "Ranking"]
+
+
+class Cut(NamedTuple):
+    """A threshold and what it reaches."""
+
+    threshold: float
+    percentile: float  # of the same scores
+    f1: float
+
+
+class Ranking:
+    """Scores [n] in descending order with what lies above each cut between different ones.
+
+    Parameters
+    ----------
+    scores : ndarray of float64, [n]
+        Finite.
+    labels : ndarray of int64, [n]
+        1 = anomaly; at least one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from slidecell.detect.fusion.ranking import Ranking
+    >>> ranking = Ranking(np.array([1.0, 2.0, 6.0, 8.0]), np.array([0, 0, 1, 1]))
+    >>> ranking.average_precision(), ranking.best_cut(0.0, 100.0)
+    (1.0, Cut(threshold=4.0, percentile=50.0, f1=1.0))
+    """
+
+    def __init__(self, scores: Floats, labels: npt.NDArray[np.int64]) -> None:
+        order = np.argsort(-scores, kind="stable")
+        self._ranked = scores[order]
+        changes = np.flatnonzero(self._ranked[:-1] != self._ranked[1:])
+        last = np.append(changes, len(scores) - 1)  # of each group of equal scores
+        self._flagged = last + 1
+        self._hits = np.cumsum(labels[order])[last]
+        self._positives = int(self._hits[-1])
+
+    def average_precision(self) -> float:
+        """Sum of precision times the recall gained, from the highest score down."""
+        gained = np.diff(self._hits, prepend=0)
+        return float((gained * (self._hits / self._flagged)).sum() / self._positives)
+
+    def percentile_cut(self, percentile: float) -> Cut:
+        """Return the cut at a percentile of the scores, interpolated linearly."""
+        threshold = float(np.percentile(self._ranked, percentile))
+        flagged = self._flagged_above(threshold)
+        if flagged == 0:
+            return Cut(threshold, float(percentile), 0.0)
+        hits = self._hits[np.searchsorted(self._flagged, flagged)]
+        return Cut(threshold, float(percentile), self._f1(hits, flagged))
+
+    def best_cut(self, least: float, most: float) -> Cut:
+        """Return the cut of greatest F1 among all from percentile `least` to percentile `most`.
+
+        The threshold lies midway between the lowest flagged score and the highest one that is not.
+        Of equal F1 the highest threshold wins: the fewest alarms.
+        """
+        low, high = np.percentile(self._ranked, [least, most])
+        fewest, greatest = self._flagged_above(high), self._flagged_above(low)
+        inside = (self._flagged >= fewest) & (self._flagged <= greatest)
+        if not inside.any():  # the top score fills both percentiles
+            return self.percentile_cut(most)
+        flagged, hits = self._flagged[inside], self._hits[inside]
+        best = int((hits / (flagged + self._positives)).argmax())
+        n = int(flagged[best])
+        percentile = 100.0 * (1.0 - n / len(self._ranked))
+        return Cut(self._between(n), percentile, self._f1(hits[best], n))
+
+    def _flagged_above(self, threshold: float) -> int:
+        return int(np.searchsorted(-self._ranked, -threshold, side="left"))
+
+    def _f1(self, hits: int, flagged: int) -> float:
+        return float(2 * hits / (flagged + self._positives))
+
+    def _between(self, flagged: int) -> float:
+        """Return a threshold below the first `flagged` scores, above the next one if there is."""
+        lowest = self._ranked[flagged - 1]
+        if flagged == len(self._ranked):
+            return float(np.nextafter(lowest, -np.inf))
+        below = self._ranked[flagged]
+        midway = below + (lowest - below) / 2
+        return float(midway if midway < lowest else below)
