@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -192,6 +191,8 @@ def run_detect(
     require("pandas", "matplotlib", extra="detect")
     if options.table.label is not None:
         require("sklearn", extra="detect")
+    from slidecell.training import torch_threads
+
     clock = Clock()
     with OutputFolder(options.out) as folder:
         refuse_overwriting(options.out, options.file, options.test)
@@ -210,7 +211,7 @@ def run_detect(
         clock.lap("read")
         if announce is not None:
             announce(data)
-        with _torch_threads(_training_threads(options, table, split)):
+        with torch_threads(_training_threads(options, table, split)):
             model, history = _train(options, table, split, progress)
         clock.lap("train")
         scores = model.score(table.features, table.offsets, num_threads=options.num_threads)
@@ -321,17 +322,3 @@ def _training_threads(options: DetectOptions, table: Table, split: Split) -> int
     batch = options.batch_size or min(2048, max(32, len(split.training_window_ends()) // 50))
     work = batch * 4 * widest * (widest + max(widest, len(table.names)))
     return 1 if work < _WORTH_THREADS else None
-
-
-@contextmanager
-def _torch_threads(num_threads: int | None) -> Iterator[None]:
-    """Train on so many threads; torch's own setting comes back afterwards."""
-    import torch
-
-    before = torch.get_num_threads()
-    if num_threads is not None:
-        torch.set_num_threads(num_threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -18,9 +18,12 @@ from slidecell.training.loop import fit
 from slidecell.training.modules import Autoencoder, Forecaster
 from slidecell.training.rebuild import to_module
 from slidecell.training.seeds import seeded
+from slidecell.training.threads import torch_threads
+from slidecell.training.trainer import DivergenceError
 
 __all__ = [
     "Autoencoder",
+    "DivergenceError",
     "Forecaster",
     "History",
     "TrainingInterrupted",
@@ -28,4 +31,5 @@ __all__ = [
     "recurrent_layer",
     "seeded",
     "to_module",
+    "torch_threads",
 ]

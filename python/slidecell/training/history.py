@@ -80,3 +80,7 @@ class TrainingInterrupted(KeyboardInterrupt):
     def __init__(self, history: History) -> None:
         super().__init__(f"training interrupted after {history.epochs} epochs")
         self.history = history
+
+    def __reduce__(self) -> tuple[type[TrainingInterrupted], tuple[History]]:
+        # Exceptions are rebuilt from their text otherwise, when they come from another process.
+        return type(self), (self.history,)

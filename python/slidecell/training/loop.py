@@ -101,8 +101,8 @@ def fit(
         A KeyboardInterrupt with ``.history``. The best weights so far are in the module; if no
         epoch was completed, those at the interrupt.
     ValueError
-        On arguments that do not fit, and if the loss is not finite any more. The module then
-        holds its best weights so far.
+        On arguments that do not fit; its subclass DivergenceError if the loss is not finite any
+        more. The module then holds its best weights so far.
 
     Examples
     --------

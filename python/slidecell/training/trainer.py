@@ -19,6 +19,10 @@ from slidecell.training.progress import Reporter
 _VALIDATION_ROWS = 1 << 16
 
 
+class DivergenceError(ValueError):
+    """The loss became infinite or NaN; the module holds its best weights so far."""
+
+
 @dataclass(frozen=True)
 class Part:
     """Windows that train or validate, on the device.
@@ -150,7 +154,7 @@ def _mean_loss(losses: list[Tensor], parts: tuple[Tensor, ...], what: str) -> fl
     """Batch means -> mean over windows."""
     values = torch.stack(losses).cpu().to(torch.float64)
     if not bool(torch.isfinite(values).all()):
-        raise ValueError(
+        raise DivergenceError(
             f"{what} is not finite; scale the series (see slidecell.scaling), lower lr, or set "
             "clip_grad_norm=1.0. The module holds its best weights so far"
         )
