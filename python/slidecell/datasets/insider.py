@@ -1,4 +1,4 @@
-"""Built-in data: a generator of labelled insider-threat activity, users by days."""
+"""Labelled insider-threat activity, users by days, at any size."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slidecell._extras import require
+from slidecell.datasets.arguments import at_least
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -106,7 +107,7 @@ def insider_threat(
     require("pandas", extra="detect")
     import pandas as pd
 
-    users, days = _positive("users", users), _positive("days", days)
+    users, days = at_least("users", users), at_least("days", days)
     anomalous = max(1, users // 10) if anomalous_users is None else int(anomalous_users)
     if not 0 <= anomalous <= users:
         raise ValueError(
@@ -136,12 +137,6 @@ def insider_threat(
     )
     frame["label"] = np.concatenate(labels)
     return frame
-
-
-def _positive(name: str, value: int) -> int:
-    if int(value) != value or value < 1:
-        raise ValueError(f"{name}: expected a whole number of at least 1, got {value}")
-    return int(value)
 
 
 def _activity(rng: np.random.Generator, days: int) -> Counts:
