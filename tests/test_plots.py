@@ -40,7 +40,7 @@ def test_plots_flagged_rows_are_those_above_the_threshold():
     count = int((SCORES > 0.9).sum())
     assert f"flagged ({count})" in lines
     assert list(lines[f"flagged ({count})"].get_xdata()) == np.flatnonzero(SCORES > 0.9).tolist()
-    assert set(lines["threshold"].get_ydata()) == {0.9}
+    assert set(lines["threshold 0.9"].get_ydata()) == {0.9}
 
 
 def test_plots_labels_are_shaded_on_every_axis_only_if_given():

@@ -1,0 +1,65 @@
+"""A million rows drawn as a few thousand points that look the same."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["BINS", "runs", "thin", "thin_mask"]
+
+# Longer lines are drawn as the minimum and maximum of this many bins, about two per pixel:
+# the picture is the same and a million rows cost no more than ten thousand.
+BINS = 2500
+
+Array = npt.NDArray[Any]
+Bools = npt.NDArray[np.bool_]
+Ints = npt.NDArray[np.int64]
+
+
+def thin(x: Array, y: Array) -> tuple[Array, Array]:
+    """Keep minimum and maximum per bin of a long line [S], in order; NaN where a bin has no value.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from slidecell.plots.thin import thin
+    >>> x, y = thin(np.arange(100_000), np.sin(np.arange(100_000) / 50))
+    >>> len(x), round(float(y.max()), 3)
+    (5000, 1.0)
+    """
+    size = len(x) // BINS
+    if size < 2:
+        return x, y
+    rows = len(x) // size * size
+    bins = y[:rows].astype(np.float64).reshape(-1, size)
+    low = np.where(np.isnan(bins), np.inf, bins).argmin(axis=1)
+    high = np.where(np.isnan(bins), -np.inf, bins).argmax(axis=1)
+    pair = np.sort(np.stack([low, high], axis=1), axis=1) + size * np.arange(len(bins))[:, None]
+    picked = np.concatenate([pair.ravel(), np.arange(rows, len(x))])
+    return x[picked], y[picked]
+
+
+def thin_mask(x: Array, mask: Bools) -> tuple[Array, Bools]:
+    """Make bins of a long mask [S]: the first x of each, and whether any row in it is marked."""
+    size = len(x) // (2 * BINS)
+    if size < 2:
+        return x, mask
+    starts = np.arange(0, len(x), size)
+    return x[starts], np.logical_or.reduceat(mask, starts)
+
+
+def runs(mask: Bools) -> tuple[Ints, Ints]:
+    """Return first and last row of every unbroken run of marked rows [S].
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from slidecell.plots.thin import runs
+    >>> first, last = runs(np.array([False, True, True, False, True]))
+    >>> first.tolist(), last.tolist()
+    ([1, 4], [2, 4])
+    """
+    edges = np.diff(np.concatenate([[0], mask.astype(np.int8), [0]]))
+    return np.flatnonzero(edges == 1), np.flatnonzero(edges == -1) - 1
