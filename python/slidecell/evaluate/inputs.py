@@ -1,0 +1,160 @@
+"""Labels, scores and flags as every metric takes them: checked, entity by entity, runs of rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Bools: TypeAlias = npt.NDArray[np.bool_]
+Floats: TypeAlias = npt.NDArray[np.float64]
+Ints: TypeAlias = npt.NDArray[np.int64]
+
+__all__ = [
+    "Bools",
+    "Floats",
+    "Ints",
+    "Scored",
+    "as_flags",
+    "as_labels",
+    "as_offsets",
+    "as_scores",
+    "runs_of",
+    "scored_part",
+]
+
+
+def as_labels(labels: npt.ArrayLike, *, name: str = "labels") -> Bools:
+    """Check labels [S] of 0 and 1, or False and True: bool [S].
+
+    Examples
+    --------
+    >>> from slidecell.evaluate.inputs import as_labels
+    >>> as_labels([0, 1.0]).tolist()
+    [False, True]
+    """
+    array = _one_dimensional(labels, name)
+    wrong = (array != 0) & (array != 1)  # NaN is neither
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise ValueError(f"{name}: expected 0 or 1 (1 = anomaly), got {array[row]} in row {row}")
+    return array.astype(np.bool_)
+
+
+def as_flags(flags: npt.ArrayLike, S: int) -> Bools:
+    """Check flags [S] of 0 and 1, as many as there are labels: bool [S]."""
+    array = as_labels(flags, name="flags")
+    if len(array) != S:
+        raise ValueError(f"flags: expected [{S}] (rows of labels), got [{len(array)}]")
+    return array
+
+
+def as_scores(scores: npt.ArrayLike, S: int) -> Floats:
+    """Check scores, as many as there are labels, finite or NaN: float64 [S]."""
+    array = _one_dimensional(scores, "scores").astype(np.float64)
+    if len(array) != S:
+        raise ValueError(f"scores: expected [{S}] (rows of labels), got [{len(array)}]")
+    infinite = np.isinf(array)
+    if infinite.any():
+        row = int(infinite.argmax())
+        raise ValueError(
+            f"scores: expected finite numbers, or NaN where there is none, got {array[row]} "
+            f"in row {row}"
+        )
+    return array
+
+
+def as_offsets(offsets: npt.ArrayLike | None, S: int) -> Ints:
+    """Check offsets that rise from 0 to S, or make those of one entity: int64 [G+1]."""
+    if offsets is None:
+        return np.array([0, S], np.int64)
+    array = np.asarray(offsets)
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"offsets: expected integers, got dtype {array.dtype}")
+    if array.ndim != 1 or len(array) == 0:
+        raise ValueError(f"offsets: expected [G+1], got {list(array.shape)}")
+    bounds = array.astype(np.int64)
+    falling = (bounds[1:] < bounds[:-1]).any()
+    if bounds[0] != 0 or bounds[-1] != S or falling:
+        raise ValueError(
+            f"offsets: expected numbers that rise from 0 to {S} (rows), got "
+            f"{bounds[0]} to {bounds[-1]}" + (", falling" if falling else "")
+        )
+    return bounds
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The rows that have a score; what remains of an entity closes up.
+
+    Parameters
+    ----------
+    labels : bool array, [n]
+    scores : float64 array, [n]
+    offsets : int64 array, [G+1]
+    kept : bool array, [S]
+        Which of all rows these are.
+    """
+
+    labels: Bools
+    scores: Floats
+    offsets: Ints
+    kept: Bools
+
+    @property
+    def both_classes(self) -> bool:
+        """Whether there are anomalies and normal rows, as curves need them."""
+        return 0 < int(self.labels.sum()) < len(self.labels)
+
+
+def scored_part(
+    labels: npt.ArrayLike, scores: npt.ArrayLike, offsets: npt.ArrayLike | None = None
+) -> Scored:
+    """Check labels [S], scores [S] and offsets [G+1], and drop rows without a score (NaN).
+
+    Examples
+    --------
+    >>> from slidecell.evaluate.inputs import scored_part
+    >>> part = scored_part([0, 1, 1, 0], [float("nan"), 0.5, 0.7, 0.1], offsets=[0, 2, 4])
+    >>> part.labels.tolist(), part.offsets.tolist()
+    ([True, True, False], [0, 1, 3])
+    """
+    truth = as_labels(labels)
+    values = as_scores(scores, len(truth))
+    bounds = as_offsets(offsets, len(truth))
+    kept = ~np.isnan(values)
+    before = np.concatenate(([0], np.cumsum(kept))).astype(np.int64)
+    return Scored(truth[kept], values[kept], before[bounds], kept)
+
+
+def runs_of(rows: Bools, offsets: Ints) -> tuple[Ints, Ints]:
+    """Find runs of True rows [S] within an entity: first rows [M], rows after the last [M].
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from slidecell.evaluate.inputs import runs_of
+    >>> first, end = runs_of(np.array([1, 1, 0, 1, 1], bool), np.array([0, 4, 5]))
+    >>> first.tolist(), end.tolist()
+    ([0, 3, 4], [2, 4, 5])
+    """
+    S = len(rows)
+    edge = np.zeros(S + 1, np.bool_)  # where an entity begins, or the last one ends
+    edge[offsets] = True
+    first, end = rows.copy(), rows.copy()
+    first[1:] &= ~rows[:-1] | edge[1:S]
+    end[:-1] &= ~rows[1:] | edge[1:S]
+    return np.flatnonzero(first), np.flatnonzero(end) + 1
+
+
+def _one_dimensional(values: npt.ArrayLike, name: str) -> npt.NDArray[Any]:
+    array = np.asarray(values)
+    if array.dtype.kind not in "biuf":
+        if array.size == 0 and array.dtype.kind == "O":
+            return np.zeros(0)
+        raise TypeError(f"{name}: expected real numbers, got dtype {array.dtype}")
+    if array.ndim != 1:
+        raise ValueError(f"{name}: expected [S], got {list(array.shape)}")
+    return array
