@@ -1,18 +1,27 @@
-"""Data to try things on: generators of labelled series."""
+"""Data to try things on: generators, and loaders of published sets from a local folder."""
 
 from __future__ import annotations
 
+from slidecell.datasets.card_fraud import CARD_FEATURES, load_card_fraud
 from slidecell.datasets.ensemble import ENSEMBLE_KINDS, ensemble_series
 from slidecell.datasets.insider import INSIDER_FEATURES, insider_threat
 from slidecell.datasets.labelled import LabelledRows, LabelledSeries
+from slidecell.datasets.nab import load_nab
 from slidecell.datasets.stacked import stacked_lstm_table
+from slidecell.datasets.telemetry import load_asd, load_smap_msl, load_smd
 
 __all__ = [
+    "CARD_FEATURES",
     "ENSEMBLE_KINDS",
     "INSIDER_FEATURES",
     "LabelledRows",
     "LabelledSeries",
     "ensemble_series",
     "insider_threat",
+    "load_asd",
+    "load_card_fraud",
+    "load_nab",
+    "load_smap_msl",
+    "load_smd",
     "stacked_lstm_table",
 ]
