@@ -26,8 +26,11 @@ def double(layer: torch.nn.Module, *shape: int) -> tuple[torch.nn.Module, torch.
 @pytest.mark.parametrize("bidirectional", [False, True])
 @pytest.mark.parametrize("proj_size", [0, 3])
 @pytest.mark.parametrize("initial", [False, True])
-def test_lstm_loop_equals_torch(bidirectional: bool, proj_size: int, initial: bool) -> None:
-    ours, x = double(LSTMLayer(4, 5, bidirectional=bidirectional, proj_size=proj_size), 3, 6, 4)
+@pytest.mark.parametrize("steps", [1, 6])
+def test_lstm_loop_equals_torch(
+    bidirectional: bool, proj_size: int, initial: bool, steps: int
+) -> None:
+    ours, x = double(LSTMLayer(4, 5, bidirectional=bidirectional, proj_size=proj_size), 3, steps, 4)
     theirs = torch.nn.LSTM(
         4, 5, batch_first=True, bidirectional=bidirectional, proj_size=proj_size
     ).double()
@@ -81,6 +84,7 @@ def test_gradients_of_lstm(activation: str, gate: str) -> None:
         LSTMLayer(2, 3, activation=activation, recurrent_activation=gate, proj_size=2), 2, 3, 2
     )
     check_gradients(layer, x)
+    check_gradients(layer, x[:, :1].detach())  # a single step takes a way of its own
 
 
 @pytest.mark.parametrize("reset_after", [True, False])
