@@ -380,6 +380,10 @@ class SequenceModel:
         """
         return self._core.plan(precision, num_threads=num_threads)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle as the constructor's arguments, for copies and other processes."""
+        return type(self), (self._metadata, self._tensors)
+
     def __repr__(self) -> str:
         layers = [f"{s['cell']} {s['hidden_size']}" for s in self._metadata["encoder"]]
         if self._metadata["decoder"]:

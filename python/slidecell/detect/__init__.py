@@ -31,8 +31,11 @@ from slidecell.detect.results import Result
 from slidecell.detect.table import Table, TableOptions, read_table
 
 if TYPE_CHECKING:
+    from slidecell.detect.detectors.autoencoder import AutoencoderDetector
     from slidecell.detect.detectors.base import Detector
+    from slidecell.detect.detectors.forecast import ForecastDetector
     from slidecell.detect.detectors.pca import PCADetector
+    from slidecell.detect.detectors.random_gru import RandomGRUDetector
     from slidecell.detect.detectors.rolling_variance import RollingVarianceDetector
     from slidecell.detect.detectors.sklearn_adapter import SklearnDetector
     from slidecell.detect.detectors.zscore import ZScoreDetector
@@ -40,8 +43,11 @@ if TYPE_CHECKING:
 # What needs scikit-learn is imported when it is asked for: thresholds and smoothing, which live
 # streams use, do without.
 _LAZY = {
+    "AutoencoderDetector": "slidecell.detect.detectors",
     "Detector": "slidecell.detect.detectors",
+    "ForecastDetector": "slidecell.detect.detectors",
     "PCADetector": "slidecell.detect.detectors",
+    "RandomGRUDetector": "slidecell.detect.detectors",
     "RollingVarianceDetector": "slidecell.detect.detectors",
     "SklearnDetector": "slidecell.detect.detectors",
     "ZScoreDetector": "slidecell.detect.detectors",
@@ -51,9 +57,12 @@ __all__ = [
     "INSIDER_THREAT_ARCHITECTURES",
     "ArchitectureResult",
     "ArchitectureSearch",
+    "AutoencoderDetector",
     "DetectOptions",
     "Detector",
+    "ForecastDetector",
     "PCADetector",
+    "RandomGRUDetector",
     "Result",
     "RollingVarianceDetector",
     "ScoreOptions",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from slidecell._extras import require
+from slidecell.detect.network import NetworkTraining, train_network
 from slidecell.detect.outputs import OutputFolder
 from slidecell.detect.results import (
     Clock,
@@ -29,12 +30,6 @@ if TYPE_CHECKING:
     from slidecell.training import History
 
 __all__ = ["DetectOptions", "run_detect"]
-
-# Multiply-adds per step in time of a batch below which training stays on one thread. Two threads
-# gain nothing there (LSTM 64, batches of 512: 2.0 s and 2.3 s), and where other processes want the
-# cores they lose much, because OpenMP's threads spin while they wait (8 s; with batches of 256, a
-# demo of 124 s instead of 8 s, at load 5 on 2 cores).
-_WORTH_THREADS = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -191,8 +186,6 @@ def run_detect(
     require("pandas", "matplotlib", extra="detect")
     if options.table.label is not None:
         require("sklearn", extra="detect")
-    from slidecell.training import torch_threads
-
     clock = Clock()
     with OutputFolder(options.out) as folder:
         refuse_overwriting(options.out, options.file, options.test)
@@ -211,8 +204,7 @@ def run_detect(
         clock.lap("read")
         if announce is not None:
             announce(data)
-        with torch_threads(_training_threads(options, table, split)):
-            model, history = _train(options, table, split, progress)
+        model, history = _train(options, table, split, progress)
         clock.lap("train")
         scores = model.score(table.features, table.offsets, num_threads=options.num_threads)
         clock.lap("score")
@@ -265,32 +257,24 @@ def _train(
     progress: bool | Callable[[int, int, float, float | None], object],
 ) -> tuple[SequenceModel, History]:
     """Fit the scaler and the network on the train part, and compile."""
-    from slidecell.model import SequenceModel
-    from slidecell.scaling import apply_scaler, fit_scaler
-    from slidecell.training import fit
-
-    rows, offsets = split.take(table.features, validation=False)
-    scaler = fit_scaler(rows, options.scaler)
-    held_rows, held_offsets = split.take(table.features, validation=True)
-    held_out = len(held_rows) > 0
-    module = make_module(options, len(table.names))
-    history = fit(
-        module,
-        apply_scaler(scaler, rows),
-        offsets,
+    training = NetworkTraining(
         epochs=options.epochs,
         batch_size=options.batch_size,
         lr=options.lr,
-        validation=(apply_scaler(scaler, held_rows), held_offsets) if held_out else 0.0,
-        patience=options.patience if held_out else None,
+        patience=options.patience,
         seed=options.seed,
+        num_threads=options.num_threads,
         progress=progress,
     )
-    extra = {"detect": asdict(options.table)}
-    model = SequenceModel.from_torch(module).with_metadata(
-        scaler=scaler, features=list(table.names), extra=extra
+    model, history = train_network(
+        lambda features: make_module(options, features),
+        split.take(table.features, validation=False),
+        split.take(table.features, validation=True),
+        scaler=options.scaler,
+        options=training,
+        features=table.names,
     )
-    return model, history
+    return model.with_metadata(extra={"detect": asdict(options.table)}), history
 
 
 def make_module(options: DetectOptions, input_size: int) -> nn.Module:
@@ -312,13 +296,3 @@ def make_module(options: DetectOptions, input_size: int) -> nn.Module:
         window=options.window,
         horizon=options.horizon,
     )
-
-
-def _training_threads(options: DetectOptions, table: Table, split: Split) -> int | None:
-    """Threads to train on; None: torch's own setting."""
-    if options.num_threads is not None:
-        return options.num_threads
-    widest = max(options.sizes)
-    batch = options.batch_size or min(2048, max(32, len(split.training_window_ends()) // 50))
-    work = batch * 4 * widest * (widest + max(widest, len(table.names)))
-    return 1 if work < _WORTH_THREADS else None

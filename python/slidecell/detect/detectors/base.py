@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Hashable
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from slidecell.detect.detectors.rows import Floats, Ints, Rows, Source, take_rows
 
-__all__ = ["Detector"]
+__all__ = ["Detector", "FeatureReduction"]
+
+FeatureReduction: TypeAlias = Literal["mean", "max"] | None
 
 D = TypeVar("D", bound="Detector")
 
@@ -64,9 +66,6 @@ class Detector(BaseEstimator, ABC):  # type: ignore[misc]
     feature_names_in_ : ndarray of str, [F]
         Of a DataFrame.
     """
-
-    # How `feature_scores` become `score_samples`; None where there are none.
-    feature_reduction: ClassVar[Literal["mean", "max"] | None] = None
 
     contamination: float
     missing: Literal["skip", "ffill"]
@@ -127,6 +126,11 @@ class Detector(BaseEstimator, ABC):  # type: ignore[misc]
         """
         rows = self._known_rows(X, offsets)
         return rows.restore(self._score_features(rows.filled() if self._fills() else rows))
+
+    @property
+    def feature_reduction(self) -> FeatureReduction:
+        """How `feature_scores` become scores, "mean" or "max"; None where there are none."""
+        return None
 
     @abstractmethod
     def _fit(self, rows: Rows) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Hashable
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import numpy as np
 from sklearn.decomposition import PCA
 
-from slidecell.detect.detectors.base import Detector
+from slidecell.detect.detectors.base import Detector, FeatureReduction
 from slidecell.detect.detectors.principal import mean_squared_residual, squared_residuals
 from slidecell.detect.detectors.rows import Floats, Rows
 from slidecell.detect.detectors.scales import ScalerKind, fit_rows_scaler, scale
@@ -52,8 +52,6 @@ class PCADetector(Detector):
     array([0, 1])
     """
 
-    feature_reduction: ClassVar[Literal["mean", "max"] | None] = "mean"
-
     components_: Floats
     mean_: Floats
     scaler_: dict[str, Any] | None
@@ -74,6 +72,11 @@ class PCADetector(Detector):
         self.missing = missing
         self.entity = entity
         self.time = time
+
+    @property
+    def feature_reduction(self) -> FeatureReduction:
+        """How `feature_scores` become scores."""
+        return "mean"
 
     def _fit(self, rows: Rows) -> None:
         self._check_components()

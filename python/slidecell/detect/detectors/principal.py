@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+import numpy.typing as npt
 
 from slidecell.detect.detectors.rows import Floats
 
@@ -14,7 +15,7 @@ __all__ = ["mean_squared_residual", "squared_residuals"]
 _CHUNK = 2048
 
 
-def squared_residuals(values: Floats, mean: Floats, components: Floats) -> Floats:
+def squared_residuals(values: npt.NDArray[np.floating], mean: Floats, components: Floats) -> Floats:
     """Squares of what the components leave over: [n, D] -> [n, D].
 
     Parameters
@@ -37,7 +38,9 @@ def squared_residuals(values: Floats, mean: Floats, components: Floats) -> Float
     return result
 
 
-def mean_squared_residual(values: Floats, mean: Floats, components: Floats) -> Floats:
+def mean_squared_residual(
+    values: npt.NDArray[np.floating], mean: Floats, components: Floats
+) -> Floats:
     """Mean of `squared_residuals` over the columns: [n, D] -> [n].
 
     Examples
@@ -55,7 +58,9 @@ def mean_squared_residual(values: Floats, mean: Floats, components: Floats) -> F
     return result
 
 
-def _chunks(values: Floats, mean: Floats, components: Floats) -> Iterator[tuple[slice, Floats]]:
+def _chunks(
+    values: npt.NDArray[np.floating], mean: Floats, components: Floats
+) -> Iterator[tuple[slice, Floats]]:
     """Squared residuals of some rows at a time, [D, n].
 
     Sums run over columns in their order, one vector of rows at a time. A matrix product would be

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import numpy as np
 
-from slidecell.detect.detectors.base import Detector
+from slidecell.detect.detectors.base import Detector, FeatureReduction
+from slidecell.detect.detectors.checks import check_count
 from slidecell.detect.detectors.rows import Floats, Rows
 from slidecell.detect.detectors.scales import ScalerKind, fit_rows_scaler, scale
-from slidecell.detect.detectors.windowed import check_count, refuse_no_window, window_ends
+from slidecell.detect.detectors.windowed import refuse_no_window, window_ends
 
 __all__ = ["RollingVarianceDetector", "rolling_variance"]
 
@@ -52,8 +53,6 @@ class RollingVarianceDetector(Detector):
     array([150, 151, 152, 153])
     """
 
-    feature_reduction: ClassVar[Literal["mean", "max"] | None] = "max"
-
     scaler_: dict[str, Any] | None
 
     def __init__(
@@ -72,6 +71,11 @@ class RollingVarianceDetector(Detector):
         self.missing = missing
         self.entity = entity
         self.time = time
+
+    @property
+    def feature_reduction(self) -> FeatureReduction:
+        """How `feature_scores` become scores."""
+        return "max"
 
     def _fit(self, rows: Rows) -> None:
         check_count("window", self.window, least=2)

@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
+from slidecell.detect.detectors.checks import check_scaler
 from slidecell.detect.detectors.rows import Floats, Rows
 from slidecell.scaling import fit_scaler
 
@@ -25,11 +26,9 @@ def fit_rows_scaler(rows: Rows, kind: str | None) -> dict[str, Any] | None:
     >>> fit_rows_scaler(take_rows([[1.0], [3.0]], None, Source()), "minmax")["scale"]
     [2.0]
     """
+    check_scaler(kind)
     if kind is None:
         return None
-    kinds = ("minmax", "standard", "robust")
-    if kind not in kinds:
-        raise ValueError(f"scaler: expected one of {', '.join(kinds)} or None, got {kind!r}")
     if not rows.complete().any():
         raise ValueError("X: expected at least one row without a missing value, got none")
     return fit_scaler(rows.values, kind)

@@ -2,30 +2,12 @@
 
 from __future__ import annotations
 
-import numbers
-
 import numpy as np
 import numpy.typing as npt
 
 from slidecell.detect.detectors.rows import Rows
 
-__all__ = ["check_count", "refuse_no_window", "window_ends"]
-
-
-def check_count(name: str, value: object, *, least: int) -> int:
-    """Return a parameter that must be a whole number of at least ``least``.
-
-    Examples
-    --------
-    >>> from slidecell.detect.detectors.windowed import check_count
-    >>> check_count("window", 5, least=1)
-    5
-    """
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"{name}: expected a whole number, got {value!r}")
-    if value < least:
-        raise ValueError(f"{name}: expected at least {least}, got {value}")
-    return int(value)
+__all__ = ["refuse_no_window", "window_ends"]
 
 
 def window_ends(rows: Rows, *, window: int, horizon: int) -> npt.NDArray[np.bool_]:

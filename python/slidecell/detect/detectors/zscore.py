@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import numpy as np
 
-from slidecell.detect.detectors.base import Detector
+from slidecell.detect.detectors.base import Detector, FeatureReduction
 from slidecell.detect.detectors.rows import Floats, Rows
 from slidecell.detect.detectors.scales import fit_rows_scaler, scale
 
@@ -43,8 +43,6 @@ class ZScoreDetector(Detector):
     array([0, 1])
     """
 
-    feature_reduction: ClassVar[Literal["mean", "max"] | None] = "max"
-
     scaler_: dict[str, Any]
 
     def __init__(
@@ -59,6 +57,11 @@ class ZScoreDetector(Detector):
         self.missing = missing
         self.entity = entity
         self.time = time
+
+    @property
+    def feature_reduction(self) -> FeatureReduction:
+        """How `feature_scores` become scores."""
+        return "max"
 
     def _fit(self, rows: Rows) -> None:
         scaler = fit_rows_scaler(rows, "standard")

@@ -1,0 +1,162 @@
+"""Reconstruction errors: how much of a window is lost on its way through a bottleneck."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from slidecell.detect.detectors.checks import check_choice
+from slidecell.detect.detectors.network import NetworkDetector
+from slidecell.detect.detectors.scales import ScalerKind
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["AutoencoderDetector"]
+
+
+class AutoencoderDetector(NetworkDetector):
+    """Score rows by the error of an LSTM or GRU autoencoder that reconstructs their window.
+
+    The error stands at the window's last row; the first W - 1 rows of an entity have no score.
+    `encode` returns the bottleneck.
+
+    Parameters
+    ----------
+    window : int
+        W rows; 1 is allowed.
+    encoder_sizes, decoder_sizes : sequence of int
+        Hidden size per layer; the encoder's last one is the bottleneck.
+    activation : {"tanh", "relu", "sigmoid", "linear"}
+    cell : {"lstm", "gru"}
+    scaler : {"minmax", "standard", "robust"}, optional
+    contamination : float
+        Share of the training scores above the threshold.
+    epochs : int
+    random_state : int, RandomState or None
+        The same one: the same scores.
+    dropout : float
+        Between the layers of the encoder and between those of the decoder, in training.
+    bidirectional, recurrent_activation, reset_after, single_bias
+        Of the layers: see `NetworkDetector`.
+    reduction : {"mse", "mae", "mahalanobis"}
+    aggregate : {"window", "last", "mean"}
+        Of which errors: all of the window's, those of its last row, or those of a row in all
+        windows that cover it. The latter looks ahead: a row's score changes as rows follow it.
+    precision : {"highest", "high", "medium"}
+    batch_size, patience, lr, optimizer, loss, clip_grad_norm, validation, device
+        Of training: see `NetworkDetector`.
+    missing : {"skip", "ffill"}
+    entity, time : hashable, optional
+        Columns of a DataFrame: see `Detector`.
+    num_threads : int, optional
+    progress : bool or callable
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from slidecell.detect import AutoencoderDetector
+    >>> X = np.sin(np.arange(600) / 5)[:, None] * [1.0, -0.5]
+    >>> X[550] += 1.0
+    >>> detector = AutoencoderDetector(
+    ...     window=8, encoder_sizes=(8, 4), decoder_sizes=(4, 8), epochs=5, lr=0.02, random_state=0
+    ... )
+    >>> scores = detector.fit(X[:500]).score_samples(X)
+    >>> int(np.nanargmax(scores)) in range(550, 558), int(np.isnan(scores).sum())
+    (True, 7)
+    >>> detector.encode(X).shape
+    (593, 4)
+    """
+
+    def __init__(  # noqa: PLR0917  # the first nine may be given in their order
+        self,
+        window: int = 32,
+        encoder_sizes: Sequence[int] = (16, 8),
+        decoder_sizes: Sequence[int] = (8, 16),
+        activation: Literal["tanh", "relu", "sigmoid", "linear"] = "tanh",
+        cell: Literal["lstm", "gru"] = "lstm",
+        scaler: ScalerKind | None = "minmax",
+        contamination: float = 0.05,
+        epochs: int = 50,
+        random_state: Any = None,
+        *,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        recurrent_activation: Literal["sigmoid", "hard_sigmoid"] = "sigmoid",
+        reset_after: bool = True,
+        single_bias: bool = False,
+        reduction: Literal["mse", "mae", "mahalanobis"] = "mse",
+        aggregate: Literal["window", "last", "mean"] = "window",
+        precision: Literal["highest", "high", "medium"] = "highest",
+        batch_size: int | None = None,
+        patience: int | None = 5,
+        lr: float = 1e-3,
+        optimizer: Any = "adam",
+        loss: Any = "mse",
+        clip_grad_norm: float | None = None,
+        validation: float = 0.2,
+        missing: Literal["skip", "ffill"] = "skip",
+        entity: Hashable | None = None,
+        time: Hashable | None = None,
+        num_threads: int | None = None,
+        device: Any = None,
+        progress: bool | Callable[[int, int, float, float | None], object] = False,
+    ) -> None:
+        self.window = window
+        self.encoder_sizes = encoder_sizes
+        self.decoder_sizes = decoder_sizes
+        self.activation = activation
+        self.cell = cell
+        self.scaler = scaler
+        self.contamination = contamination
+        self.epochs = epochs
+        self.random_state = random_state
+        self.dropout = dropout
+        self.bidirectional = bidirectional
+        self.recurrent_activation = recurrent_activation
+        self.reset_after = reset_after
+        self.single_bias = single_bias
+        self.reduction = reduction
+        self.aggregate = aggregate
+        self.precision = precision
+        self.batch_size = batch_size
+        self.patience = patience
+        self.lr = lr
+        self.optimizer = optimizer
+        self.loss = loss
+        self.clip_grad_norm = clip_grad_norm
+        self.validation = validation
+        self.missing = missing
+        self.entity = entity
+        self.time = time
+        self.num_threads = num_threads
+        self.device = device
+        self.progress = progress
+
+    @property
+    def _rows_ahead(self) -> int:
+        return 0
+
+    def _check_parameters(self) -> None:
+        check_choice("aggregate", self.aggregate, ("window", "last", "mean"))
+        super()._check_parameters()
+
+    def _score_options(self) -> dict[str, Any]:
+        return {**super()._score_options(), "aggregate": self.aggregate}
+
+    def _make_module(self, features: int) -> nn.Module:
+        from slidecell.training import Autoencoder
+
+        return Autoencoder(
+            features,
+            self.encoder_sizes,
+            self.decoder_sizes,
+            cell=self.cell,
+            window=self.window,
+            dropout=self.dropout,
+            bidirectional=self.bidirectional,
+            activation=self.activation,
+            recurrent_activation=self.recurrent_activation,
+            reset_after=self.reset_after,
+            single_bias=self.single_bias,
+        )

@@ -1,0 +1,67 @@
+"""Checks of parameters, which happen in `fit`: constructors only store."""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Sequence
+from typing import Any
+
+from sklearn.utils import check_random_state
+
+__all__ = ["check_choice", "check_count", "check_scaler", "seed_of"]
+
+_SCALERS = ("minmax", "standard", "robust")
+
+
+def check_count(name: str, value: object, *, least: int) -> int:
+    """Return a parameter that must be a whole number of at least ``least``.
+
+    Examples
+    --------
+    >>> from slidecell.detect.detectors.checks import check_count
+    >>> check_count("window", 5, least=1)
+    5
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{name}: expected a whole number, got {value!r}")
+    if value < least:
+        raise ValueError(f"{name}: expected at least {least}, got {value}")
+    return int(value)
+
+
+def check_choice(name: str, value: object, choices: Sequence[object]) -> None:
+    """Refuse a parameter that is none of the choices.
+
+    Examples
+    --------
+    >>> from slidecell.detect.detectors.checks import check_choice
+    >>> check_choice("cell", "gru", ("lstm", "gru"))
+    """
+    if value not in choices:
+        listed = ", ".join(map(repr, choices))
+        raise ValueError(f"{name}: expected one of {listed}, got {value!r}")
+
+
+def check_scaler(kind: object) -> None:
+    """Refuse what is neither a kind of scaler nor None.
+
+    Examples
+    --------
+    >>> from slidecell.detect.detectors.checks import check_scaler
+    >>> check_scaler("minmax")
+    """
+    check_choice("scaler", kind, (*_SCALERS, None))
+
+
+def seed_of(random_state: Any) -> int:
+    """Return a seed: an integer itself, or one drawn from what scikit-learn takes for one.
+
+    Examples
+    --------
+    >>> from slidecell.detect.detectors.checks import seed_of
+    >>> seed_of(3)
+    3
+    """
+    if isinstance(random_state, numbers.Integral) and not isinstance(random_state, bool):
+        return check_count("random_state", random_state, least=0)
+    return int(check_random_state(random_state).randint(2**31 - 1))

@@ -1,0 +1,168 @@
+"""Forecasting errors: how far the next rows are from what the network expects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from slidecell.detect.detectors.checks import check_count
+from slidecell.detect.detectors.network import NetworkDetector
+from slidecell.detect.detectors.scales import ScalerKind
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["ForecastDetector"]
+
+
+class ForecastDetector(NetworkDetector):
+    """Score rows by the error of an LSTM's or GRU's forecast of them.
+
+    From W rows the network forecasts the next K; the error stands at the last of them. The first
+    W + K - 1 rows of an entity have no score.
+
+    Parameters
+    ----------
+    window : int
+        W rows in.
+    hidden_size : int or sequence of int
+        One size for all layers, or one per layer: ``(64, 32)``.
+    num_layers : int
+        With an integer `hidden_size`.
+    cell : {"lstm", "gru"}
+    horizon : int
+        K rows ahead, at least 1.
+    scaler : {"minmax", "standard", "robust"}, optional
+    contamination : float
+        Share of the training scores above the threshold.
+    epochs : int
+    random_state : int, RandomState or None
+        The same one: the same scores.
+    dropout, head_dropout : float
+        Between layers, and between the last h and the head; in training.
+    activation : {"tanh", "relu", "sigmoid", "linear"}
+    proj_size : int
+        LSTM: size of the projected h; 0 for none.
+    bidirectional, recurrent_activation, reset_after, single_bias
+        Of the layers: see `NetworkDetector`.
+    reduction : {"mse", "mae", "mahalanobis"}
+    precision : {"highest", "high", "medium"}
+    batch_size, patience, lr, optimizer, loss, clip_grad_norm, validation, device
+        Of training: see `NetworkDetector`.
+    missing : {"skip", "ffill"}
+    entity, time : hashable, optional
+        Columns of a DataFrame: see `Detector`.
+    num_threads : int, optional
+    progress : bool or callable
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from slidecell.detect import ForecastDetector
+    >>> X = np.sin(np.arange(600) / 5)[:, None]
+    >>> X[550] += 1.0
+    >>> detector = ForecastDetector(window=8, hidden_size=8, epochs=5, lr=0.02, random_state=0)
+    >>> scores = detector.fit(X[:500]).score_samples(X)
+    >>> bool(scores[550] > detector.threshold_), int(np.isnan(scores).sum())
+    (True, 8)
+    """
+
+    def __init__(  # noqa: PLR0917  # the first nine may be given in their order
+        self,
+        window: int = 32,
+        hidden_size: int | Sequence[int] = 64,
+        num_layers: int = 1,
+        cell: Literal["lstm", "gru"] = "lstm",
+        horizon: int = 1,
+        scaler: ScalerKind | None = "minmax",
+        contamination: float = 0.05,
+        epochs: int = 50,
+        random_state: Any = None,
+        *,
+        dropout: float = 0.0,
+        head_dropout: float = 0.0,
+        bidirectional: bool = False,
+        activation: Literal["tanh", "relu", "sigmoid", "linear"] = "tanh",
+        recurrent_activation: Literal["sigmoid", "hard_sigmoid"] = "sigmoid",
+        reset_after: bool = True,
+        proj_size: int = 0,
+        single_bias: bool = False,
+        reduction: Literal["mse", "mae", "mahalanobis"] = "mse",
+        precision: Literal["highest", "high", "medium"] = "highest",
+        batch_size: int | None = None,
+        patience: int | None = 5,
+        lr: float = 1e-3,
+        optimizer: Any = "adam",
+        loss: Any = "mse",
+        clip_grad_norm: float | None = None,
+        validation: float = 0.2,
+        missing: Literal["skip", "ffill"] = "skip",
+        entity: Hashable | None = None,
+        time: Hashable | None = None,
+        num_threads: int | None = None,
+        device: Any = None,
+        progress: bool | Callable[[int, int, float, float | None], object] = False,
+    ) -> None:
+        self.window = window
+        self.hidden_size = hidden_size
+        self.num_layers = num_layers
+        self.cell = cell
+        self.horizon = horizon
+        self.scaler = scaler
+        self.contamination = contamination
+        self.epochs = epochs
+        self.random_state = random_state
+        self.dropout = dropout
+        self.head_dropout = head_dropout
+        self.bidirectional = bidirectional
+        self.activation = activation
+        self.recurrent_activation = recurrent_activation
+        self.reset_after = reset_after
+        self.proj_size = proj_size
+        self.single_bias = single_bias
+        self.reduction = reduction
+        self.precision = precision
+        self.batch_size = batch_size
+        self.patience = patience
+        self.lr = lr
+        self.optimizer = optimizer
+        self.loss = loss
+        self.clip_grad_norm = clip_grad_norm
+        self.validation = validation
+        self.missing = missing
+        self.entity = entity
+        self.time = time
+        self.num_threads = num_threads
+        self.device = device
+        self.progress = progress
+
+    @property
+    def _rows_ahead(self) -> int:
+        return self.horizon
+
+    def _check_parameters(self) -> None:
+        check_count("horizon", self.horizon, least=1)
+        super()._check_parameters()
+
+    def _dropouts(self) -> dict[str, float]:
+        return {"dropout": self.dropout, "head_dropout": self.head_dropout}
+
+    def _make_module(self, features: int) -> nn.Module:
+        from slidecell.training import Forecaster
+
+        return Forecaster(
+            features,
+            self.hidden_size,
+            self.num_layers,
+            cell=self.cell,
+            window=self.window,
+            horizon=self.horizon,
+            dropout=self.dropout,
+            head_dropout=self.head_dropout,
+            bidirectional=self.bidirectional,
+            activation=self.activation,
+            recurrent_activation=self.recurrent_activation,
+            reset_after=self.reset_after,
+            proj_size=self.proj_size,
+            single_bias=self.single_bias,
+        )

@@ -1,0 +1,296 @@
+"""What detectors with a trained network share."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from slidecell._extras import require
+from slidecell.detect.detectors.base import Detector, FeatureReduction, constant_columns
+from slidecell.detect.detectors.checks import check_choice, check_count, check_scaler, seed_of
+from slidecell.detect.detectors.parts import held_out_rows, part_of
+from slidecell.detect.detectors.rows import Rows
+from slidecell.detect.detectors.scales import ScalerKind
+from slidecell.detect.detectors.windowed import refuse_no_window
+from slidecell.detect.network import NetworkTraining, train_network
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from slidecell.model import SequenceModel
+    from slidecell.training import History
+
+__all__ = ["NetworkDetector"]
+
+N = TypeVar("N", bound="NetworkDetector")
+
+
+class NetworkDetector(Detector):
+    """A detector that trains a recurrent network and scores with the compiled kernels.
+
+    Scaler and network are fitted on the rows that train; the others are held out to stop in
+    time: whole entities or, of one entity, the last part by time.
+
+    Parameters
+    ----------
+    window : int
+        W rows in.
+    scaler : {"minmax", "standard", "robust"}, optional
+        Of the features. None: rows are taken as they are.
+    contamination : float
+        Share of the training scores above the threshold.
+    epochs : int
+    random_state : int, RandomState or None
+        Of weights, held-out entities, order and dropout. The same one: the same scores.
+    dropout : float
+        Between layers, in training.
+    bidirectional : bool
+    recurrent_activation : {"sigmoid", "hard_sigmoid"}
+        Of the gates.
+    reset_after : bool
+        GRU: False places the reset gate before the recurrent product.
+    single_bias : bool
+        One bias per gate, as Keras has it, where torch has two.
+    reduction : {"mse", "mae", "mahalanobis"}
+        How a window's errors become its score: see `SequenceModel.score`. The statistics of
+        "mahalanobis" come from the rows held out.
+    precision : {"highest", "high", "medium"}
+        Of scoring, in torch's terms.
+    batch_size : int, optional
+        Default: a fiftieth of the training windows, within 32 and 2048.
+    patience : int, optional
+        Stop after so many epochs in a row without a lower error on the rows held out.
+    lr : float
+    optimizer : {"adam", "adamw", "sgd", "rmsprop"} or callable
+    loss : {"mse", "mae", "huber"} or callable
+    clip_grad_norm : float, optional
+        See `slidecell.training.fit` for these.
+    validation : float
+        Share of the windows to hold out; 0: none.
+    missing : {"skip", "ffill"}
+    entity, time : hashable, optional
+        Columns of a DataFrame: see `Detector`.
+    num_threads : int, optional
+        For training and scoring. Default: one in training where more do not pay.
+    device : str or torch.device, optional
+        To train on.
+    progress : bool or callable
+        True: a bar on stderr if that is a terminal.
+
+    Attributes
+    ----------
+    model_ : SequenceModel
+        The network with its scaler, compiled. ``model_.save`` writes it for the command line,
+        streams and C++.
+    history_ : History
+        Of the training.
+    """
+
+    window: int
+    scaler: ScalerKind | None
+    epochs: int
+    random_state: Any
+    dropout: float
+    bidirectional: bool
+    recurrent_activation: Literal["sigmoid", "hard_sigmoid"]
+    reset_after: bool
+    single_bias: bool
+    reduction: Literal["mse", "mae", "mahalanobis"]
+    precision: Literal["highest", "high", "medium"]
+    batch_size: int | None
+    patience: int | None
+    lr: float
+    optimizer: Any
+    loss: Any
+    clip_grad_norm: float | None
+    validation: float
+    num_threads: int | None
+    device: Any
+    progress: bool | Callable[[int, int, float, float | None], object]
+
+    model_: SequenceModel
+    _history: History | dict[str, Any]
+
+    def fit(
+        self: N,
+        X: Any,
+        y: object = None,
+        *,
+        offsets: npt.ArrayLike | None = None,
+        warm_start: bool = False,
+    ) -> N:
+        """Learn from rows [S, F] what is normal, and set the threshold.
+
+        Parameters
+        ----------
+        X : array_like, [S, F], or DataFrame
+        y : object
+            Ignored.
+        offsets : array_like of int, [G+1], optional
+            Where each entity begins. Default: one entity.
+        warm_start : bool
+            Go on from the fitted weights, also those of a loaded detector; scaler and features
+            stay, the threshold is set anew on these rows.
+
+        Returns
+        -------
+        NetworkDetector
+            Itself.
+        """
+        if not warm_start:
+            return super().fit(X, y, offsets=offsets)
+        rows = self._known_rows(X, offsets)
+        self._check_common()
+        if self._fills():
+            rows = rows.filled()
+        self._train(rows, start=self.model_)
+        self._set_threshold(rows)
+        return self
+
+    def encode(self, X: Any, *, offsets: npt.ArrayLike | None = None) -> npt.NDArray[np.float32]:
+        """Rows [S, F] -> the encoder's last h of every window [N, code_size].
+
+        Windows are in the order of entities (by key, where a column names them) and of time; one
+        with a missing value has NaN.
+        """
+        rows = self._known_rows(X, offsets)
+        rows = rows.filled() if self._fills() else rows
+        refuse_no_window(rows, window=self.model_.window, horizon=self.model_.horizon)
+        return self.model_.encode(rows.values, rows.offsets, num_threads=self.num_threads)
+
+    @property
+    def history_(self) -> History:
+        """Course and outcome of the last training."""
+        if "_history" not in self.__dict__:
+            raise AttributeError(f"{type(self).__name__} has no history_ before fit")
+        if isinstance(self._history, dict):  # loaded: torch is not needed to score
+            from slidecell.training import History
+
+            self._history = History(**self._history)
+        return self._history
+
+    @property
+    def feature_reduction(self) -> FeatureReduction:
+        """How `feature_scores` become scores."""
+        return None if self.reduction == "mahalanobis" else "mean"
+
+    @abstractmethod
+    def _make_module(self, features: int) -> nn.Module:
+        """Return the network that the parameters describe, untrained."""
+
+    @property
+    @abstractmethod
+    def _rows_ahead(self) -> int:
+        """K; 0 for an autoencoder."""
+
+    def _score_options(self) -> dict[str, Any]:
+        """Return the arguments of `SequenceModel.score`."""
+        return {
+            "reduction": self.reduction,
+            "precision": self.precision,
+            "num_threads": self.num_threads,
+        }
+
+    def _dropouts(self) -> dict[str, float]:
+        """Return what a compiled model does not know of its module."""
+        return {"dropout": self.dropout}
+
+    def _score(self, rows: Rows) -> npt.NDArray[np.float32]:
+        refuse_no_window(rows, window=self.model_.window, horizon=self.model_.horizon)
+        return self.model_.score(rows.values, rows.offsets, **self._score_options())
+
+    def _score_features(self, rows: Rows) -> npt.NDArray[np.float32]:
+        if self.feature_reduction is None:
+            raise ValueError(f"feature_scores: reduction={self.reduction!r} has none per feature")
+        refuse_no_window(rows, window=self.model_.window, horizon=self.model_.horizon)
+        return self.model_.score(
+            rows.values, rows.offsets, per_feature=True, **self._score_options()
+        )
+
+    def _fit(self, rows: Rows) -> None:
+        self._train(rows, start=None)
+
+    def _train(self, rows: Rows, start: SequenceModel | None) -> None:
+        """Train from new weights, or from those of `start`; compile."""
+        require("torch", extra="train")
+        self._check_parameters()
+        refuse_no_window(rows, window=self.window, horizon=self._rows_ahead)
+        seed = seed_of(self.random_state)
+        held = held_out_rows(
+            rows,
+            window=self.window,
+            horizon=self._rows_ahead,
+            fraction=self.validation,
+            seed=seed,
+        )
+        training, held_out = part_of(rows, ~held), part_of(rows, held)
+        if start is None:
+            self._set_constant(rows, constant_columns(Rows(*training).floats()))
+        model, history = train_network(
+            self._make_module if start is None else lambda _: self._going_on_from(start),
+            training,
+            held_out,
+            scaler=self.scaler if start is None else start.scaler,
+            options=self._training_options(seed, warm_start=start is not None),
+            features=rows.names if start is None else start.features,
+        )
+        if self.reduction == "mahalanobis":
+            model = model.fit_error(*held_out)
+        history.validation_rows = rows.restore(held).astype(np.bool_)
+        self.model_, self._history = model, history
+
+    def _set_threshold(self, rows: Rows) -> None:
+        super()._set_threshold(rows)
+        # For streams and the command line, which score by mean squared error of whole windows.
+        options = self._score_options()
+        if options["reduction"] == "mse" and options.get("aggregate", "window") == "window":
+            kind = {"kind": "percentile", "percentile": 100.0 * (1.0 - self.contamination)}
+            self.model_ = self.model_.with_metadata(
+                threshold={**kind, "value": float(self.threshold_)}
+            )
+
+    def _check_parameters(self) -> None:
+        """Check what would fail late, or without its name."""
+        check_count("window", self.window, least=1)
+        check_scaler(self.scaler)
+        check_choice("reduction", self.reduction, ("mse", "mae", "mahalanobis"))
+        check_choice("precision", self.precision, ("highest", "high", "medium"))
+        if self.reduction == "mahalanobis" and self.validation == 0:
+            raise ValueError(
+                "reduction: 'mahalanobis' takes its statistics from rows held out, got validation=0"
+            )
+
+    def _going_on_from(self, model: SequenceModel) -> nn.Module:
+        """Return the module that the fitted model is, if the parameters still describe it."""
+        from slidecell.training import to_module
+        from slidecell.training.convert import to_metadata
+
+        described, _ = to_metadata(self._make_module(model.input_size))
+        fitted = model.metadata
+        for part in ("window", "horizon", "encoder", "decoder"):
+            if described[part] != fitted[part]:
+                raise ValueError(
+                    f"warm_start: the parameters describe another network than the fitted one, "
+                    f"{part}: expected {fitted[part]}, got {described[part]}"
+                )
+        return to_module(model, **self._dropouts())
+
+    def _training_options(self, seed: int, *, warm_start: bool) -> NetworkTraining:
+        return NetworkTraining(
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            lr=self.lr,
+            optimizer=self.optimizer,
+            loss=self.loss,
+            clip_grad_norm=self.clip_grad_norm,
+            patience=self.patience,
+            seed=seed,
+            device=self.device,
+            num_threads=self.num_threads,
+            progress=self.progress,
+            warm_start=warm_start,
+        )

@@ -1,0 +1,146 @@
+"""Training of a network for jobs and detectors: scaled, on as many threads as pay, compiled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from slidecell.windows import WindowPlan
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from slidecell.model import SequenceModel
+    from slidecell.training import History
+
+__all__ = ["NetworkTraining", "Part", "train_network"]
+
+Part: TypeAlias = tuple[npt.NDArray[Any], npt.NDArray[np.int64]]  # rows [S, F], offsets [G+1]
+
+# Multiply-adds per step in time of a batch below which training stays on one thread. Two threads
+# gain nothing there (LSTM 64, batches of 512: 2.0 s and 2.3 s), and where other processes want the
+# cores they lose much, because OpenMP's threads spin while they wait (8 s; with batches of 256, a
+# demo of 124 s instead of 8 s, at load 5 on 2 cores).
+_WORTH_THREADS = 1 << 24
+
+
+@dataclass(frozen=True)
+class NetworkTraining:
+    """How a network is trained: the arguments of `slidecell.training.fit`, and its threads.
+
+    Parameters
+    ----------
+    epochs, batch_size, lr, optimizer, loss, clip_grad_norm, patience, seed, device, progress
+        As for `slidecell.training.fit`. Without a held-out part `patience` is without effect.
+    num_threads : int, optional
+        Default: one where more would not pay, else as torch is set.
+    warm_start : bool
+        Go on from the module's weights.
+    """
+
+    epochs: int = 50
+    batch_size: int | None = None
+    lr: float = 1e-3
+    optimizer: Any = "adam"
+    loss: Any = "mse"
+    clip_grad_norm: float | None = None
+    patience: int | None = None
+    seed: int = 0
+    device: Any = None
+    num_threads: int | None = None
+    progress: bool | Callable[[int, int, float, float | None], object] = False
+    warm_start: bool = False
+
+
+def train_network(
+    make: Callable[[int], nn.Module],
+    training: Part,
+    held_out: Part,
+    *,
+    scaler: Any,
+    options: NetworkTraining,
+    features: Sequence[str] | None = None,
+) -> tuple[SequenceModel, History]:
+    """Fit scaler and network on the training rows, and compile.
+
+    Parameters
+    ----------
+    make : callable
+        Gets F and returns a `Forecaster` or an `Autoencoder`.
+    training, held_out : (rows [S, F], offsets [G+1])
+        Raw rows. Those held out tell when to stop; there may be none.
+    scaler : str, mapping or None
+        A kind, fitted on the training rows; or a fitted scaler, as `slidecell.scaling` makes it.
+    options : NetworkTraining
+    features : sequence of str, optional
+        Names that the model keeps.
+
+    Returns
+    -------
+    model : SequenceModel
+        With its scaler: it takes raw rows.
+    history : History
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from slidecell.detect.network import NetworkTraining, train_network
+    >>> from slidecell.training import Forecaster
+    >>> rows = np.sin(np.arange(200) / 5)[:, None]
+    >>> model, history = train_network(
+    ...     lambda features: Forecaster(features, 4, window=8),
+    ...     (rows[:150], np.array([0, 150])),
+    ...     (rows[150:], np.array([0, 50])),
+    ...     scaler="minmax",
+    ...     options=NetworkTraining(epochs=2),
+    ... )
+    >>> history.training_windows, history.validation_windows, model.scaler["kind"]
+    (142, 42, 'minmax')
+    """
+    from slidecell.model import SequenceModel
+    from slidecell.scaling import apply_scaler, fit_scaler
+    from slidecell.training import fit, seeded, torch_threads
+
+    rows, offsets = training
+    fitted = fit_scaler(rows, scaler) if isinstance(scaler, str) else scaler
+    has_held_out = len(held_out[0]) > 0
+    with seeded(options.seed):  # drawing weights leaves torch's global generator alone
+        module = make(rows.shape[1])
+    with torch_threads(_training_threads(module, rows.shape[1], offsets, options)):
+        history = fit(
+            module,
+            apply_scaler(fitted, rows),
+            offsets,
+            epochs=options.epochs,
+            batch_size=options.batch_size,
+            lr=options.lr,
+            optimizer=options.optimizer,
+            loss=options.loss,
+            clip_grad_norm=options.clip_grad_norm,
+            validation=(apply_scaler(fitted, held_out[0]), held_out[1]) if has_held_out else 0.0,
+            patience=options.patience if has_held_out else None,
+            warm_start=options.warm_start,
+            seed=options.seed,
+            device=options.device,
+            progress=options.progress,
+        )
+    names = None if features is None else list(features)
+    model = SequenceModel.from_torch(module).with_metadata(scaler=fitted, features=names)
+    return model, history
+
+
+def _training_threads(
+    module: Any, features: int, offsets: npt.NDArray[np.int64], options: NetworkTraining
+) -> int | None:
+    """Threads to train on; None: torch's own setting."""
+    if options.num_threads is not None:
+        return options.num_threads
+    windows = len(WindowPlan(offsets, window=module.window, horizon=module.horizon))
+    batch = options.batch_size or min(2048, max(32, windows // 50))
+    widest = max(layer.hidden_size for layer in (*module.encoder, *module.decoder))
+    work = batch * 4 * widest * (widest + max(widest, features))
+    return 1 if work < _WORTH_THREADS else None
