@@ -14,7 +14,15 @@ from slidecell.detect.fusion.fused import fuse
 from slidecell.detect.fusion.ranking import Cut, Ranking
 from slidecell.detect.scores import Floats
 
-__all__ = ["METHODS", "OBJECTIVES", "PERCENTILES", "FoundWeights", "grid_weights", "search_weights"]
+__all__ = [
+    "METHODS",
+    "OBJECTIVES",
+    "PERCENTILES",
+    "FoundWeights",
+    "as_labels",
+    "grid_weights",
+    "search_weights",
+]
 
 METHODS = ("grid", "refine")
 OBJECTIVES = ("f1", "pr_auc")
@@ -253,21 +261,31 @@ def _labelled(
     columns = np.asarray(scores, np.float64)
     if columns.ndim != 2 or columns.shape[1] == 0:
         raise ValueError(f"scores: expected [S, M] with M >= 1, got {list(columns.shape)}")
-    truth = np.asarray(labels)
-    if truth.shape != columns.shape[:1]:
-        raise ValueError(
-            f"labels: expected [{len(columns)}] (rows of scores), got {list(truth.shape)}"
-        )
-    if truth.dtype.kind not in "biuf" or not np.isin(truth, (0, 1)).all():
-        raise ValueError("labels: expected 0 or 1 (1 = anomaly)")
     complete = np.isfinite(columns).all(axis=1)
-    columns, truth = columns[complete], truth[complete].astype(np.int64)
+    columns, truth = columns[complete], as_labels(labels, len(columns))[complete]
     if not 0 < truth.sum() < len(truth):
         raise ValueError(
             "labels: expected both classes among the rows that every member scored, got "
             f"{truth.sum()} anomalies of {len(truth)}"
         )
     return columns, truth, int((~complete).sum())
+
+
+def as_labels(labels: npt.ArrayLike, S: int, *, name: str = "labels") -> npt.NDArray[np.int64]:
+    """Return labels [S] as int64; a ValueError if their number or one of them does not fit.
+
+    Examples
+    --------
+    >>> from slidecell.detect.fusion.search import as_labels
+    >>> as_labels([True, False], 2)
+    array([1, 0])
+    """
+    truth = np.asarray(labels)
+    if truth.shape != (S,):
+        raise ValueError(f"{name}: expected [{S}] (rows of scores), got {list(truth.shape)}")
+    if truth.dtype.kind not in "biuf" or not np.isin(truth, (0, 1)).all():
+        raise ValueError(f"{name}: expected 0 or 1 (1 = anomaly)")
+    return truth.astype(np.int64)
 
 
 def _listed(names: tuple[str, ...]) -> str:

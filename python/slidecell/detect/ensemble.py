@@ -1,0 +1,288 @@
+"""Several detectors as one: normalised scores, weighted, with one threshold."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import clone
+from sklearn.utils.validation import check_is_fitted
+
+from slidecell.detect.attribution import member_attribution
+from slidecell.detect.detectors.base import Detector
+from slidecell.detect.detectors.rows import Floats, Rows
+from slidecell.detect.fusion.fused import as_weights, fuse
+from slidecell.detect.fusion.normalisers import Normaliser, as_normaliser
+from slidecell.detect.fusion.search import PERCENTILES, FoundWeights, as_labels, search_weights
+
+__all__ = ["Ensemble"]
+
+E = TypeVar("E", bound="Ensemble")
+
+
+class Ensemble(Detector):
+    """Weighted sum of the normalised scores of several detectors.
+
+    `fit` fits the members, then a normaliser for each on its training scores. Normalisers never
+    clip, so that a score above all training scores keeps its place; a fused score depends on the
+    rows that the members' scores depend on, never on later ones. It is NaN where a member with
+    weight above 0 has no score; members with weight 0 are not asked.
+
+    Weights are equal, given, or chosen with the threshold by `tune` on labelled rows. What is
+    reported on those rows afterwards is an optimist's figure: report on others.
+
+    Parameters
+    ----------
+    members : sequence of (str, Detector)
+        Names and detectors. They are cloned by `fit`, and stay as they are.
+    normaliser : {"minmax", "z", "robust", "rank"} or Normaliser
+        See `slidecell.detect.fusion`; a Normaliser gives its settings.
+    weights : sequence of float [M] or mapping of name to float, optional
+        At least 0; they are divided by their sum. Members that a mapping leaves out have 0.
+        Default: equal.
+    contamination : float
+        Share of the fused training scores above the threshold, until `tune` chooses one.
+    prefit : bool
+        The members are fitted: `fit` fits the normalisers alone, on the scores that the members
+        give to its rows, and the members are used as they are.
+    entity, time : hashable, optional
+        Columns of a DataFrame: see `Detector`. Members take them from here.
+
+    Attributes
+    ----------
+    members_ : dict of str to Detector
+        The fitted members.
+    normalisers_ : dict of str to Normaliser
+    weights_ : ndarray of float64, [M]
+        Sum 1.
+    member_decision_scores_ : ndarray of float64, [S, M]
+        Normalised scores of the training rows.
+    baselines_ : ndarray of float64, [M]
+        Their means over the rows that have a fused score; 0 for members with weight 0.
+    tuned_ : FoundWeights or None
+        What `tune` chose, on how many rows, by what; None: it was not called since `fit`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from slidecell.detect import RollingVarianceDetector, ZScoreDetector
+    >>> from slidecell.detect.ensemble import Ensemble
+    >>> X = np.random.default_rng(0).normal(size=(500, 2))
+    >>> X[400:430] *= 3
+    >>> X[450, 1] = 9
+    >>> members = [("level", ZScoreDetector()), ("burst", RollingVarianceDetector(window=8))]
+    >>> ensemble = Ensemble(members, contamination=0.01).fit(X[:300])
+    >>> np.flatnonzero(ensemble.predict(X[430:])) + 430
+    array([450, 451, 452, 453, 454, 455, 456, 457])
+    >>> y = np.zeros(500, int)
+    >>> y[400:430] = y[450] = 1
+    >>> found = ensemble.tune(X, y).tuned_
+    >>> found.percentile, dict(zip(ensemble.members_, found.weights))
+    (92.0, {'level': 0.75, 'burst': 0.25})
+    """
+
+    # Members treat missing values, each as it is told to.
+    missing: Literal["skip", "ffill"] = "skip"
+
+    members_: dict[str, Detector]
+    normalisers_: dict[str, Normaliser]
+    weights_: Floats
+    member_decision_scores_: Floats
+    baselines_: Floats
+    tuned_: FoundWeights | None
+
+    def __init__(
+        self,
+        members: Sequence[tuple[str, Detector]],
+        normaliser: str | Normaliser = "minmax",
+        weights: Sequence[float] | Mapping[str, float] | None = None,
+        contamination: float = 0.05,
+        *,
+        prefit: bool = False,
+        entity: Hashable | None = None,
+        time: Hashable | None = None,
+    ) -> None:
+        self.members = members
+        self.normaliser = normaliser
+        self.weights = weights
+        self.contamination = contamination
+        self.prefit = prefit
+        self.entity = entity
+        self.time = time
+
+    def tune(
+        self: E,
+        X: Any,
+        y: npt.ArrayLike,
+        *,
+        offsets: npt.ArrayLike | None = None,
+        objective: str = "f1",
+        method: str = "grid",
+        percentiles: Sequence[float] = PERCENTILES,
+        random_state: int | None = 0,
+    ) -> E:
+        """Choose weights and threshold together on labelled rows [S, F].
+
+        Members and normalisers stay as they are. The rows may be those of `fit`, or others; figures
+        on them are not figures for new rows. ``tuned_`` remembers what was chosen, and on what.
+
+        Parameters
+        ----------
+        X : array_like, [S, F], or DataFrame
+            Rows that a member cannot score take no part.
+        y : array_like, [S]
+            1 = anomaly, else 0.
+        offsets : array_like of int, [G+1], optional
+        objective : {"f1", "pr_auc"}
+        method : {"grid", "refine"}
+            Weights 0, 0.25, ..., 1 and the percentiles; or a search that begins there and tries
+            every threshold between the least and the greatest percentile: see `search_weights`.
+        percentiles : sequence of float
+            Of the fused scores of these rows.
+        random_state : int, optional
+            Of the search.
+
+        Returns
+        -------
+        Ensemble
+            Itself.
+        """
+        scores = self.member_scores(X, offsets=offsets)
+        self.tuned_ = search_weights(
+            scores,
+            as_labels(y, len(scores), name="y"),
+            objective=objective,
+            method=method,
+            percentiles=percentiles,
+            random_state=random_state,
+        )
+        self._use(np.array(self.tuned_.weights), self.tuned_.threshold)
+        return self
+
+    def member_scores(self, X: Any, *, offsets: npt.ArrayLike | None = None) -> Floats:
+        """Rows [S, F] -> the members' normalised scores [S, M], weighted or not."""
+        rows = self._known_rows(X, offsets)
+        return rows.restore(self._member_scores(rows, self.members_))
+
+    def attribution(
+        self, X: Any, rows: npt.ArrayLike | None = None, *, offsets: npt.ArrayLike | None = None
+    ) -> Floats:
+        """Return what each member adds to the fused score of chosen rows: [n, M].
+
+        As `slidecell.detect.attribution.member_attribution`; `rows` are all by default.
+        """
+        return member_attribution(self, X, rows, offsets)
+
+    def _fit(self, rows: Rows) -> None:
+        members = self._checked_members()
+        as_weights(self.weights, list(members))  # before the members take their time
+        as_normaliser(self.normaliser)
+        fitted: dict[str, Detector] = {}
+        normalisers: dict[str, Normaliser] = {}
+        columns = []
+        for name, member in members.items():
+            with _naming(name):
+                fitted[name], scores = _fit_member(member, rows, prefit=self.prefit)
+                normalisers[name] = as_normaliser(self.normaliser).fit(scores)
+            columns.append(normalisers[name].apply(scores))
+        self.members_, self.normalisers_ = fitted, normalisers
+        self.member_decision_scores_ = rows.restore(np.column_stack(columns))
+
+    def _set_threshold(self, rows: Rows) -> None:
+        del rows
+        self.tuned_ = None
+        weights = as_weights(self.weights, list(self.members_))
+        fused = fuse(self.member_decision_scores_, weights)
+        scored = np.isfinite(fused)
+        if not scored.any():
+            raise ValueError("X: no row has a score from every weighted member")
+        self.scored_share_ = float(scored.mean())
+        percentile = 100.0 * (1.0 - self.contamination)
+        self._use(weights, float(np.percentile(fused[scored], percentile)))
+
+    def _use(self, weights: Floats, threshold: float) -> None:
+        """Take weights and threshold, and judge the training rows anew."""
+        scores = self.member_decision_scores_
+        self.weights_, self.threshold_ = weights, np.float64(threshold)
+        self.decision_scores_ = fuse(scores, weights)
+        self.labels_ = (self.decision_scores_ > threshold).astype(np.int64)
+        scored = np.isfinite(self.decision_scores_)
+        self.scored_share_ = float(scored.mean())
+        self.baselines_ = np.zeros(len(weights))
+        weighted = np.flatnonzero(weights)
+        if scored.any():
+            self.baselines_[weighted] = scores[np.ix_(scored, weighted)].mean(axis=0)
+
+    def _score(self, rows: Rows) -> Floats:
+        asked = [n for n, w in zip(self.members_, self.weights_, strict=True) if w > 0.0]
+        return fuse(self._member_scores(rows, asked), self.weights_[self.weights_ > 0.0])
+
+    def _member_scores(self, rows: Rows, names: Iterator[str] | Any) -> Floats:
+        """Normalised scores [S, M'] of the members of these names, in the order of rows."""
+        columns = []
+        for name in names:
+            with _naming(name):
+                scores = self.members_[name]._score_rows(rows)
+            columns.append(self.normalisers_[name].apply(scores))
+        return np.column_stack(columns)
+
+    def _checked_members(self) -> dict[str, Detector]:
+        """Return the members by name, or refuse them."""
+        try:
+            pairs = [(name, member) for name, member in self.members]
+        except (TypeError, ValueError):
+            raise TypeError(
+                f"members: expected (name, detector) pairs, got {self.members!r}"
+            ) from None
+        if not pairs:
+            raise ValueError("members: expected at least one (name, detector), got none")
+        members: dict[str, Detector] = {}
+        for name, member in pairs:
+            if not isinstance(name, str) or not name:
+                raise TypeError(f"members: expected names, got {name!r}")
+            if name in members:
+                raise ValueError(f"members: the name {name!r} stands twice")
+            if not isinstance(member, Detector):
+                hint = ": SklearnDetector(...) makes one" if hasattr(member, "fit") else ""
+                raise TypeError(f"member {name!r}: expected a Detector, got {member!r}{hint}")
+            for role in ("entity", "time"):
+                theirs, ours = getattr(member, role), getattr(self, role)
+                if theirs not in (None, ours):
+                    raise ValueError(
+                        f"member {name!r}: {role}={theirs!r}, but the ensemble's is {ours!r}: "
+                        "columns are named in the ensemble"
+                    )
+            members[name] = member
+        return members
+
+
+def _fit_member(member: Detector, rows: Rows, *, prefit: bool) -> tuple[Detector, Floats]:
+    """Return the fitted member and its scores of rows, [S] in their order."""
+    if not prefit:
+        fitted: Detector = clone(member)
+        fitted._fit_rows(rows)
+        scores = fitted.decision_scores_  # in input order
+        return fitted, scores if rows.order is None else scores[rows.order]
+    check_is_fitted(member, "threshold_")
+    known = getattr(member, "feature_names_in_", None)
+    names = rows.names if known is None else tuple(known.tolist())
+    if member.n_features_in_ != rows.features or (rows.names and names != rows.names):
+        theirs = member.n_features_in_ if known is None else ", ".join(map(repr, names or ()))
+        ours = rows.features if rows.names is None else ", ".join(map(repr, rows.names))
+        raise ValueError(f"it was fitted with the features {theirs}, but X has {ours}")
+    return member, member._score_rows(rows).astype(np.float64)
+
+
+@contextlib.contextmanager
+def _naming(name: str) -> Iterator[None]:
+    """Let what goes wrong say in which member."""
+    try:
+        yield
+    except (TypeError, OSError, ImportError) as error:
+        kind = next(k for k in (TypeError, OSError, ImportError) if isinstance(error, k))
+        raise kind(f"member {name!r}: {error}") from error
+    except Exception as error:
+        raise ValueError(f"member {name!r}: {error}") from error
