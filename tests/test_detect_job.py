@@ -16,11 +16,11 @@ for _module in ("torch", "pyarrow", "sklearn", "matplotlib"):
 
 import slidecell as sc  # noqa: E402
 from slidecell.detect.job import DetectOptions, run_detect  # noqa: E402
-from slidecell.detect.metrics import evaluate  # noqa: E402
 from slidecell.detect.outputs import OutputFolder  # noqa: E402
 from slidecell.detect.rescore import ScoreOptions, run_score  # noqa: E402
 from slidecell.detect.split import split_table  # noqa: E402
 from slidecell.detect.table import TableOptions, make_table  # noqa: E402
+from slidecell.evaluate import evaluate  # noqa: E402
 
 FILES = {"model.safetensors", "report.json", "scores.csv", "scores.png"}
 PANEL = TableOptions(time="day", entity="user", label="label")
@@ -118,12 +118,15 @@ def test_detect_job_metrics_are_of_the_test_part_only(done):
     scores = pd.read_csv(out / "scores.csv", dtype={"score": np.float32})
     test = (scores["part"] == "test").to_numpy()
     labels = panel()["label"].to_numpy()
-    expected = evaluate(labels[test], scores["score"][test], threshold=result.threshold)
-    assert result.report["metrics"] == expected
-    assert expected["rows"] == 4 * 18
-    assert expected["positives"] == 2
-    assert expected["prevalence"] == 2 / 72
-    assert expected["roc_auc"] > 0.9
+    offsets = [0, 18, 36, 54, 72]
+    expected = evaluate(
+        labels[test], scores["score"][test], threshold=result.threshold, offsets=offsets
+    )
+    assert result.report["metrics"] == expected.to_dict()
+    assert expected.rows == 4 * 18
+    assert expected.positives == expected.events == 2
+    assert expected.prevalence == 2 / 72
+    assert expected.roc_auc > 0.9
 
 
 def test_detect_job_report_tells_options_data_training_and_machine(done):
@@ -244,7 +247,7 @@ def test_detect_job_one_series_validates_with_its_last_part(tmp_path):
 def test_detect_job_train_on_everything(tmp_path):
     result = run(tmp_path, train_until="1")
     assert "test" not in result.part
-    assert result.report["metrics"]["note"] == "no row of the test part has a score"
+    assert result.report["metrics"]["note"] == "no row has a score"
 
 
 def test_detect_job_test_file(tmp_path):
@@ -304,12 +307,6 @@ def test_detect_job_metrics_of_one_class_say_so(tmp_path):
     assert metrics["roc_auc"] is None
     assert metrics["recall"] is None
     assert "are labelled normal: ROC-AUC and PR-AUC need both" in metrics["note"]
-
-
-def test_detect_job_metrics_count_rows_without_a_score():
-    found = evaluate([1, 1, 0, 0], [np.nan, 0.9, 0.1, np.nan], threshold=0.5)
-    assert (found["rows"], found["unscored_rows"], found["unscored_positives"]) == (2, 2, 1)
-    assert (found["precision"], found["recall"], found["f1"]) == (1.0, 1.0, 1.0)
 
 
 def test_detect_job_interrupt_leaves_what_was_there(tmp_path):

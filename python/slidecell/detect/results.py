@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from slidecell.detect.environment import cpu_name, versions
-from slidecell.detect.metrics import evaluate
 from slidecell.detect.outputs import OutputFolder
 from slidecell.detect.table import Table, TableOptions
+from slidecell.evaluate import evaluate
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -106,7 +106,7 @@ def write_result(
 
     The picture shows the rows of the table from ``draw_from`` on.
     """
-    table, scores = result.table, result.scores
+    table = result.table
     name = f"scores.{table.kind}"
     frame = scores_frame(result)
     if table.kind == "csv":
@@ -119,11 +119,7 @@ def write_result(
     if save_model:
         folder.add("model.safetensors", result.model.save)
         files.insert(1, "model.safetensors")
-    metrics = None
-    test = result.part == "test"
-    if table.labels is not None and result.threshold is not None:
-        known = test & (table.labels >= 0)
-        metrics = evaluate(table.labels[known], scores[known], threshold=result.threshold)
+    metrics = _metrics(result)
     clock.lap("write")
     report = {
         **result.report,
@@ -173,6 +169,22 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return str(value) if isinstance(value, Path) else value
+
+
+def _metrics(result: Result) -> dict[str, Any] | None:
+    """Compare scores with the labels of the test part; None without labels or a threshold."""
+    labels, offsets = result.table.labels, result.table.offsets
+    if labels is None or result.threshold is None:
+        return None
+    known = (result.part == "test") & (labels >= 0)
+    before = np.concatenate(([0], np.cumsum(known)))
+    scores = result.scores[known].astype(np.float64)
+    return evaluate(
+        labels[known],
+        np.where(np.isinf(scores), np.nan, scores),
+        threshold=result.threshold,
+        offsets=before[offsets],
+    ).to_dict()
 
 
 def _flagged(result: Result) -> dict[str, dict[str, int]]:

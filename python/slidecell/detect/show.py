@@ -10,7 +10,11 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from slidecell.evaluate.table import metric_rows
+
 __all__ = ["show_comparison", "show_data", "show_report"]
+
+_SHOWN = {"ROC-AUC", "PR-AUC", "VUS-PR", "precision", "recall", "F1", "event F1"}
 
 
 def show_data(console: Console, data: Mapping[str, Any]) -> None:
@@ -41,7 +45,7 @@ def show_report(console: Console, report: Mapping[str, Any]) -> None:
     console.print(_flagged_table(report["flagged"]))
     if report["metrics"] is not None:
         console.print(_metrics_table(report["metrics"]))
-        if "note" in report["metrics"]:
+        if report["metrics"]["note"]:
             console.print(Text(f"note: {report['metrics']['note']}", style="yellow"))
     lines = []
     if report["threshold"] is not None:
@@ -117,18 +121,16 @@ def _metrics_table(metrics: Mapping[str, Any]) -> Table:
     table.add_column("", justify="right")
     table.add_column("random", justify="right")
     table.add_column("")
-    prevalence = _number(metrics["prevalence"])
     hits, misses = metrics["true_positives"], metrics["false_negatives"]
     false_alarms = metrics["false_positives"]
-    table.add_row("ROC-AUC", _number(metrics["roc_auc"]), "0.5000", "")
-    table.add_row("PR-AUC", _number(metrics["pr_auc"]), prevalence, "")
-    flagged = f"{hits:,} of {hits + false_alarms:,} flagged rows are labelled"
-    table.add_row("precision", _number(metrics["precision"]), prevalence, flagged)
-    found = f"{hits:,} of {hits + misses:,} labelled rows are flagged"
-    table.add_row("recall", _number(metrics["recall"]), "", found)
-    table.add_row("F1", _number(metrics["f1"]), "", "")
+    remarks = {
+        "VUS-PR": f"flags up to {(metrics['vus_window'] or 0) // 2} rows away count in part",
+        "precision": f"{hits:,} of {hits + false_alarms:,} flagged rows are labelled",
+        "recall": f"{hits:,} of {hits + misses:,} labelled rows are flagged",
+        "event F1": f"{metrics['events_found']:,} of {metrics['events']:,} runs of labelled rows "
+        "have a flag",
+    }
+    for name, found, random in metric_rows(metrics):
+        if name in _SHOWN:
+            table.add_row(name, found, random, remarks.get(name, ""))
     return table
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"

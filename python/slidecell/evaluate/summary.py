@@ -29,6 +29,13 @@ from slidecell.evaluate.vus import vus
 __all__ = ["Evaluation", "default_vus_window", "evaluate"]
 
 _DRAWS = 5  # of random scores: one lucky hit moves a point-adjusted F1 by tenths
+_DRAWN = (
+    "range_f1",
+    "event_f1",
+    "affiliation_f1",
+    "point_adjusted_f1_inflated",
+    "events_found_share",
+)
 
 
 @dataclass(frozen=True)
@@ -65,7 +72,8 @@ class Evaluation:
     events_found_share, delay_median, delay_mean : float
         Delays in rows, those without a score included, of the events that are found.
     random : dict
-        The same metrics of random scores with as many flags: means over five draws.
+        The same metrics of random scores with as many flags: expected values where they are known
+        (row by row, ROC-AUC, PR-AUC), else means over five draws.
     classification_report : str
         scikit-learn's.
     note : str
@@ -200,7 +208,8 @@ def evaluate(
             _judged(part, _random_flags(rng, len(flags), flagged), everything)
             for _ in range(_DRAWS)
         ]
-        random |= _means([{name: draw[name] for name in _COMPARED} for draw in draws])
+        random |= _means([{name: draw[name] for name in _DRAWN} for draw in draws])
+        random |= _expected(len(flags), counts["positives"], flagged)
     return Evaluation(
         **counts,
         **found,
@@ -210,19 +219,6 @@ def evaluate(
         random=random,
         note=_note(part, limit),
     )
-
-
-_COMPARED = (
-    "precision",
-    "recall",
-    "f1",
-    "accuracy",
-    "range_f1",
-    "event_f1",
-    "affiliation_f1",
-    "point_adjusted_f1_inflated",
-    "events_found_share",
-)
 
 
 def default_vus_window(labels: npt.ArrayLike, offsets: npt.ArrayLike | None = None) -> int | None:
@@ -336,6 +332,17 @@ def _random_flags(rng: np.random.Generator, n: int, flagged: int) -> Bools:
     flags = np.zeros(n, np.bool_)
     flags[rng.choice(n, flagged, replace=False, shuffle=False)] = True
     return flags
+
+
+def _expected(n: int, positives: int, flagged: int) -> dict[str, float | None]:
+    """Row by row: with as many flags anywhere, the expected number of hits."""
+    hits = ratio(positives * flagged, n) or 0.0
+    return {
+        "precision": ratio(hits, flagged),
+        "recall": ratio(hits, positives),
+        "f1": ratio(2 * hits, positives + flagged),
+        "accuracy": ratio(n - positives - flagged + 2 * hits, n),
+    }
 
 
 def _means(draws: list[dict[str, Any]]) -> dict[str, float | None]:

@@ -57,7 +57,7 @@ def as_table(found: Mapping[str, Any]) -> str:
     if found["events_found"] is not None:
         lines.append(_delay_line(found))
     if found["random"]:
-        lines.append("random: mean of 5 random scores with as many flags")
+        lines.append("random: random scores with as many flags")
     if found["note"]:
         lines.append(f"note: {found['note']}")
     return "\n".join(lines)
