@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 __all__ = ["plot_comparison"]
 
+# Sums beyond so many decision intervals leave the linear axis.
+_FAR = 25.0
+
 Array = npt.NDArray[Any]
 Bools = npt.NDArray[np.bool_]
 
@@ -111,11 +114,11 @@ def plot_comparison(
     for axis in axes[:3]:
         shade_labels(axis, x, truth, name="labelled anomalous")
     _draw_rows(axes[3], x, rows)
-    axes[3].set_title("Alarms (rows)", **_LEFT)
+    axes[3].set_title("Rows with an alarm", **_LEFT)
     shown_times(axes[3], x, given=times is not None)
     for axis in axes:
         axis.margins(x=0.01)
-    figure.align_ylabels(axes)
+    figure.align_ylabels(axes[:3])
     figure.suptitle(plain(title) if title else "Fixed threshold and CUSUM compared", fontsize=12)
     legend_below(figure, axes)
     return figure
@@ -144,6 +147,12 @@ def _draw_sums(axis: Axes, x: Array, up: Array, down: Array, interval: float) ->
             linewidth=1.2,
             label=f"decision interval {number(interval)}" if side > 0 else None,
         )
+    largest = float(np.nanmax(np.maximum(up, down), initial=0.0))
+    if largest > _FAR * interval:
+        # Sums that run away would flatten the interval: linear up to it, logarithmic beyond.
+        axis.set_yscale("symlog", linthresh=2 * interval)
+        ticks = [t for t in axis.get_yticks() if abs(t) >= 2 * interval or t == 0]
+        axis.set_yticks(ticks, [number(t) for t in ticks])
     axis.set_ylabel("sum", rotation=0, ha="right", va="center", fontsize=9)
     style(axis)
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["plot_confusion"]
 
 # Cells darker than this bear white letters.
-_DARK = 0.55
+_DARK = 0.68
 
 
 def plot_confusion(

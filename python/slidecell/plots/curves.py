@@ -20,7 +20,7 @@ from slidecell.plots.style import (
     style,
 )
 from slidecell.plots.text import number, plain
-from slidecell.plots.thin import thin
+from slidecell.plots.thin import thin_curve
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -58,7 +58,7 @@ def plot_pr_curve(
     >>> from slidecell.plots import plot_pr_curve
     >>> figure = plot_pr_curve([0.1, 0.6, 0.7, 0.9], [0, 0, 1, 1], 0.5)
     >>> figure.axes[0].get_title()
-    'Precision against recall: average precision 1 (chance: 0.5)'
+    'Precision against recall: average precision 1.000 (chance: 0.5)'
     """
     require("sklearn", extra="detect")
     from sklearn.metrics import average_precision_score, precision_recall_curve
@@ -70,18 +70,17 @@ def plot_pr_curve(
 
     figure, axis, classes = _start(scores, labels)
     areas = _draw_curves(axis, classes, curve, "average precision", drawstyle="steps-post")
-    first = next(iter(classes.values()))
+    first, chance = next(iter(classes.values())), 0.0
     if areas:
-        chance = first.positives / len(first.scores)
+        drawn = classes[next(iter(areas))]
+        chance = drawn.positives / len(drawn.scores)
         axis.axhline(chance, color=SOFT, linestyle=":", linewidth=1.3, label="chance")
     if threshold is not None and first.problem is None:
         precision, recall, _ = first.at(threshold)
         _mark_point(axis, recall, precision, threshold, ("recall", "precision"))
     axis.set_xlabel("recall: share of the anomalous rows that is flagged", fontsize=9)
     axis.set_ylabel("precision: share of the flagged rows that is anomalous", fontsize=9)
-    told = "Precision against recall"
-    if len(areas) == 1:
-        told += f": average precision {number(areas[0])} (chance: {number(chance)})"
+    told = _told("Precision against recall", "average precision", areas, chance)
     axis.set_title(plain(title) if title else told, fontsize=11)
     legend_below(figure, [axis])
     return figure
@@ -112,7 +111,7 @@ def plot_roc_curve(
     >>> from slidecell.plots import plot_roc_curve
     >>> figure = plot_roc_curve([0.1, 0.6, 0.7, 0.9], [0, 1, 0, 1], 0.5)
     >>> figure.axes[0].get_title()
-    'ROC: area 0.75 (chance: 0.5)'
+    'ROC: area 0.750 (chance: 0.5)'
     """
     require("sklearn", extra="detect")
     from sklearn.metrics import roc_auc_score, roc_curve
@@ -132,7 +131,7 @@ def plot_roc_curve(
         _mark_point(axis, false_alarms, recall, threshold, ("false alarms", "recall"))
     axis.set_xlabel("false alarms: share of the normal rows that is flagged", fontsize=9)
     axis.set_ylabel("recall: share of the anomalous rows that is flagged", fontsize=9)
-    told = f"ROC: area {number(areas[0])} (chance: 0.5)" if len(areas) == 1 else "ROC"
+    told = _told("ROC", "area", areas, 0.5)
     axis.set_title(plain(title) if title else told, fontsize=11)
     legend_below(figure, [axis])
     return figure
@@ -157,8 +156,8 @@ def _start(scores: Scores, labels: npt.ArrayLike) -> tuple[Figure, Axes, dict[st
 
 def _draw_curves(
     axis: Axes, classes: Mapping[str, Labelled], curve: Any, area: str, *, drawstyle: str
-) -> list[float]:
-    """Draw a curve for each score that has one, largest area first; return the areas."""
+) -> dict[str, float]:
+    """Draw a curve for each score that has one; return their areas, the largest first."""
     found = {name: curve(score) for name, score in classes.items() if score.problem is None}
     if not found:
         say(axis, next(iter(classes.values())).problem or "")
@@ -167,10 +166,20 @@ def _draw_curves(
     for name in order:
         x, y, size = found[name]
         colour, line = looks[name]
-        x, y = thin(x, y)
-        label = f"{plain(name, 24)}: {area} {number(size)}"
+        x, y = thin_curve(x, y)
+        label = f"{plain(name, 24)}: {area} {size:.3f}"
         axis.plot(x, y, color=colour, ls=line, lw=1.8, drawstyle=drawstyle, label=label)
-    return [found[name][2] for name in order]
+    return {name: found[name][2] for name in order}
+
+
+def _told(what: str, area: str, areas: Mapping[str, float], chance: float) -> str:
+    """Say what one curve reaches, or which of several reaches most."""
+    if not areas:
+        return what
+    name, best = next(iter(areas.items()))
+    if len(areas) > 1:
+        return f"{what}: the largest {area} is that of {plain(name, 24)}"
+    return f"{what}: {area} {best:.3f} (chance: {number(chance)})"
 
 
 def _mark_point(

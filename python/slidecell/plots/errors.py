@@ -13,6 +13,7 @@ from slidecell.plots.style import (
     NORMAL,
     THRESHOLD,
     legend_below,
+    log_axis,
     log_worth,
     new_figure,
     say,
@@ -98,11 +99,11 @@ def _draw(axis: Axes, found: Labelled, bins: int, *, names: bool) -> None:
             hatch="///" if name == "anomalous" else None,
             label=f"{name} ({int(mask.sum()):,})",
         )
-    axis.set_yscale("log")
+    log_axis(axis, "y")
     axis.set_ylim(bottom=0.5)
     zeros = int((found.scores <= 0.0).sum())
     if edges[0] > 0.0 and _is_log(found.scores):
-        axis.set_xscale("log")
+        log_axis(axis, "x")
         axis.set_xlabel(f"score ({zeros:,} of 0 at the left)" if zeros else "score", fontsize=9)
     else:
         axis.set_xlabel("score", fontsize=9)

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from slidecell.plots.style import FLAG, SCORE, THRESHOLD, legend_below, new_figure, say, style
+from slidecell.plots.style import (
+    FLAG,
+    SCORE,
+    THRESHOLD,
+    legend_below,
+    log_axis,
+    new_figure,
+    say,
+    style,
+)
 from slidecell.plots.text import number, plain
 
 if TYPE_CHECKING:
@@ -54,7 +63,7 @@ def plot_history(history: Any, *, title: str | None = None) -> Figure:
         axis.axvline(best, color=THRESHOLD, linestyle=":", linewidth=1.2, label="weights kept")
     drawn = [loss for losses in lines.values() for loss in losses if np.isfinite(loss)]
     if drawn and min(drawn) > 0 and max(drawn) > 10 * min(drawn):
-        axis.set_yscale("log")
+        log_axis(axis, "y")
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.set_xlabel("epoch", fontsize=9)
     axis.set_ylabel("loss", fontsize=9)

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slidecell.plots.bands import shade_runs
-from slidecell.plots.style import FLAG, SCORE, SERIES, THRESHOLD, log_worth, style
+from slidecell.plots.style import FLAG, SCORE, SERIES, THRESHOLD, log_axis, log_worth, style
 from slidecell.plots.text import number, plain
 from slidecell.plots.thin import BINS, thin
 
@@ -72,7 +72,7 @@ def draw_score(
         )
     if log_worth(finite, threshold or None):
         low = threshold or float(np.median(finite))
-        axis.set_yscale("log")
+        log_axis(axis, "y")
         axis.set_ylim(bottom=max(float(np.quantile(finite, 0.1)), low * 1e-3) * 0.5)
     _name_left(axis, name)
     style(axis)

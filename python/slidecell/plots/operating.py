@@ -15,13 +15,14 @@ from slidecell.plots.style import (
     SOFT,
     THRESHOLD,
     legend_below,
+    log_axis,
     log_worth,
     new_figure,
     say,
     style,
 )
 from slidecell.plots.text import number, plain
-from slidecell.plots.thin import thin
+from slidecell.plots.thin import thin_curve
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -70,16 +71,17 @@ def plot_precision_recall_thresholds(
         )
         precision, recall = precision[:-1], recall[:-1]  # the last has no threshold
         f1 = 2 * precision * recall / np.maximum(precision + recall, np.finfo(np.float64).tiny)
+        log = log_worth(found.scores) and bool(values[0] > 0.0)
         # Rows above t, not at it: between two scores the counts are those of the upper one.
         for name, line, colour, curve in (
             ("precision", "-", NORMAL, precision),
             ("recall", "--", ANOMALY, recall),
             ("F1", ":", SOFT, f1),
         ):
-            x, y = thin(values, curve)
+            x, y = thin_curve(values, curve, log=log)
             axis.plot(x, y, color=colour, ls=line, lw=1.8, drawstyle="steps-pre", label=name)
-        if log_worth(found.scores) and values[0] > 0.0:
-            axis.set_xscale("log")
+        if log:
+            log_axis(axis, "x")
     if threshold is not None:
         label = f"threshold {number(threshold)}"
         axis.axvline(threshold, color=THRESHOLD, linestyle="--", linewidth=1.1, label=label)

@@ -13,6 +13,7 @@ from slidecell.plots.style import (
     NORMAL,
     THRESHOLD,
     legend_below,
+    log_axis,
     log_worth,
     new_figure,
     say,
@@ -85,7 +86,7 @@ def plot_score_scatter(
         label = f"threshold {number(threshold)}"
         axis.axhline(threshold, color=THRESHOLD, linestyle="--", linewidth=1.3, label=label)
     if log_worth(found.scores) and bool(found.scores.min() >= 0.0):
-        axis.set_yscale("log")
+        log_axis(axis, "y")
     axis.set_ylabel("score", fontsize=9)
     shown_times(axis, x, given=times is not None)
     axis.margins(x=0.01)
@@ -131,7 +132,7 @@ def _normal_to_show(found: Labelled, threshold: float | None, most: int) -> tupl
     if len(kept) >= most // 2:
         kept, rest = normal[:0], normal
     elif len(kept):
-        told += ", all above the threshold among them"
+        told += ", all above the threshold"
     drawn = np.random.default_rng(0).choice(rest, most - len(kept), replace=False)
     return np.sort(np.concatenate([kept, drawn])), told
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slidecell._extras import require
+from slidecell.plots.text import number
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ANOMALY", "CYCLE", "FLAG", "HATCHES", "LABEL", "LINES", "NORMAL", "SCORE", "SECOND", "SERIES",
-    "SOFT", "THRESHOLD", "legend_below", "log_worth", "new_figure", "say", "shown_times", "style",
+    "SOFT", "THRESHOLD", "legend_below", "log_axis", "log_worth", "new_figure", "say",
+    "shown_times", "style",
 ]  # fmt: skip
 
 # Okabe and Ito (2008), "Color Universal Design": eight colours that people with any common colour
@@ -78,15 +80,37 @@ def legend_below(figure: Figure, axes: Iterable[Axes]) -> None:
     # A handle and its gaps take about six letters, a letter about 0.55 of its height.
     size = 9.0
     room = figure.get_size_inches()[0] * _POINTS_PER_INCH / (0.55 * size)
-    columns = max(1, int(room // (max(map(len, found)) + 6)))
-    figure.legend(
+    letters = [len(name) + 6 for name in found]
+    columns = len(found) if sum(letters) <= room else max(1, int(room // max(letters)))
+    legend = figure.legend(
         list(found.values()),
         list(found),
         loc="outside lower center",
-        ncols=min(columns, len(found)),
+        ncols=columns,
         fontsize=size,
         frameon=False,
     )
+    for line in legend.get_lines():  # thin lines and small points of a long series
+        line.set_linewidth(max(1.5, line.get_linewidth()))
+        line.set_markersize(max(5.0, line.get_markersize()))
+        line.set_alpha(1.0)
+
+
+def log_axis(axis: Axes, which: Literal["x", "y"]) -> None:
+    """Make an axis logarithmic, with plain numbers beside its ticks."""
+    from matplotlib.ticker import LogFormatter
+
+    class Plain(LogFormatter):
+        """0.1 instead of 1e-01, at the ticks that the base class would name."""
+
+        def __call__(self, x: float, pos: int | None = None) -> str:
+            return number(x) if super().__call__(x, pos) else ""
+
+    getattr(axis, f"set_{which}scale")("log")
+    ticks = axis.xaxis if which == "x" else axis.yaxis
+    ticks.set_major_formatter(Plain())
+    ticks.set_minor_formatter(Plain(labelOnlyBase=False, minor_thresholds=(2, 0.4)))
+    axis.tick_params(axis=which, which="minor", labelsize=7, color="#9AA3AF")
 
 
 def log_worth(values: npt.NDArray[Any], reference: float | None = None) -> bool:

@@ -8,7 +8,7 @@ __all__ = ["number", "plain"]
 
 
 def plain(text: object, most: int | None = None) -> str:
-    r"""Return a text that is drawn as it stands, cut to ``most`` letters.
+    r"""Return a text that is drawn as it stands, cut in the middle to ``most`` letters.
 
     A pair of ``$`` would otherwise be read as mathematics and may raise, a first ``_`` would hide
     a name from legends, and a letter that the font lacks would warn: it becomes ``?``.
@@ -16,15 +16,16 @@ def plain(text: object, most: int | None = None) -> str:
     Examples
     --------
     >>> from slidecell.plots.text import plain
-    >>> plain("a$b$"), plain("a very long name", 7), plain("two\nlines")
-    ('a\\$b\\$', 'a very…', 'two lines')
+    >>> plain("a$b$"), plain("a_long_name_12", 9), plain("two\nlines")
+    ('a\\$b\\$', 'a_long…12', 'two lines')
     """
     known = _letters(_font())
     letters = [
         " " if letter.isspace() else letter if ord(letter) in known else "?" for letter in str(text)
     ]
     if most is not None and len(letters) > most:
-        letters = [*letters[: most - 1], "…"]
+        tail = (most - 1) // 3
+        letters = [*letters[: most - 1 - tail], "…", *letters[len(letters) - tail :]]
     drawn = "".join(letters).replace("$", r"\$")
     return f" {drawn}" if drawn.startswith("_") else drawn
 
@@ -38,7 +39,7 @@ def number(value: float) -> str:
     >>> number(0.123456), number(12345.0), number(2e-7)
     ('0.123', '12,345', '2e-07')
     """
-    if value == round(value) and abs(value) < 1e7:
+    if abs(value) < 1e7 and value == round(value):
         return f"{int(value):,}"
     return f"{value:.3g}"
 

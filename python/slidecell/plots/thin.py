@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["BINS", "runs", "thin", "thin_mask"]
+__all__ = ["BINS", "runs", "thin", "thin_curve", "thin_mask"]
 
 # Longer lines are drawn as the minimum and maximum of this many bins, about two per pixel:
 # the picture is the same and a million rows cost no more than ten thousand.
@@ -38,6 +38,32 @@ def thin(x: Array, y: Array) -> tuple[Array, Array]:
     high = np.where(np.isnan(bins), -np.inf, bins).argmax(axis=1)
     pair = np.sort(np.stack([low, high], axis=1), axis=1) + size * np.arange(len(bins))[:, None]
     picked = np.concatenate([pair.ravel(), np.arange(rows, len(x))])
+    return x[picked], y[picked]
+
+
+def thin_curve(x: Array, y: Array, *, log: bool = False) -> tuple[Array, Array]:
+    """Keep the first and last point per bin of the axis of a curve [n] whose x does not turn.
+
+    Bins of the axis, not of the points: where few points span much of the axis all of them stay.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from slidecell.plots.thin import thin_curve
+    >>> x = np.concatenate([np.linspace(0, 1, 100_000), [2.0, 3.0, 4.0]])
+    >>> thinned, _ = thin_curve(x, x)
+    >>> len(thinned) < 2000, thinned[-3:].tolist()
+    (True, [2.0, 3.0, 4.0])
+    """
+    if len(x) <= 2 * BINS:
+        return x, y
+    place = np.log(x) if log else x
+    low, high = place.min(), place.max()
+    if not high > low:
+        return x[[0, -1]], y[[0, -1]]
+    bins = np.floor((place - low) / (high - low) * BINS)
+    change = np.flatnonzero(np.diff(bins))
+    picked = np.unique(np.concatenate([[0], change, change + 1, [len(x) - 1]]))
     return x[picked], y[picked]
 
 
