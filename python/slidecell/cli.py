@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import functools
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from slidecell import UnsupportedError, __version__
+from slidecell import __version__
 from slidecell import cli_options as o
-
-Command = TypeVar("Command", bound=Callable[..., None])
+from slidecell.cli_guard import guarded
+from slidecell.cli_retrain import retrain
 
 app = typer.Typer(
     help="Anomaly scores for time series by LSTM and GRU networks on fused kernels.",
@@ -25,24 +23,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-
-def guarded(command: Command) -> Command:
-    """Turn the errors of bad input into one line on stderr and an exit status."""
-
-    @functools.wraps(command)
-    def run(*args: Any, **kwargs: Any) -> None:
-        try:
-            command(*args, **kwargs)
-        except KeyboardInterrupt:
-            typer.echo("interrupted: nothing was written", err=True)
-            raise typer.Exit(130) from None
-        except (ValueError, TypeError, OSError, ImportError, MemoryError, UnsupportedError) as e:
-            text = " ".join(str(e).split()) or type(e).__name__
-            typer.echo(f"error: {text}", err=True)
-            raise typer.Exit(1) from None
-
-    return run  # type: ignore[return-value]
 
 
 def _print_version(wanted: bool) -> None:
@@ -182,6 +162,9 @@ def score(
     console = Console(highlight=False)
     result = run_score(options, announce=lambda data: show_data(console, data))
     show_report(console, result.report)
+
+
+app.command()(retrain)
 
 
 @app.command()

@@ -11,7 +11,8 @@ Detectors learn from rows what is normal, and score rows with the compiled kerne
 >>> bool(flags[355]), int(flags[:300].sum())
 (True, 6)
 
-`run_detect` is the command ``slidecell detect`` as a function, `run_score` is ``slidecell score``.
+`run_detect` is the command ``slidecell detect`` as a function, `run_score` is ``slidecell score``,
+`run_retrain` is ``slidecell retrain``.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from slidecell.detect.architectures import (
 from slidecell.detect.job import DetectOptions, run_detect
 from slidecell.detect.rescore import ScoreOptions, run_score
 from slidecell.detect.results import Result
+from slidecell.detect.retrain import RetrainOptions, run_retrain
 from slidecell.detect.table import Table, TableOptions, read_table
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from slidecell.detect.detectors.random_gru import RandomGRUDetector
     from slidecell.detect.detectors.rolling_variance import RollingVarianceDetector
     from slidecell.detect.detectors.sklearn_adapter import SklearnDetector
+    from slidecell.detect.detectors.storage import load_detector
     from slidecell.detect.detectors.zscore import ZScoreDetector
 
 # What needs scikit-learn is imported when it is asked for: thresholds and smoothing, which live
@@ -51,6 +54,7 @@ _LAZY = {
     "RollingVarianceDetector": "slidecell.detect.detectors",
     "SklearnDetector": "slidecell.detect.detectors",
     "ZScoreDetector": "slidecell.detect.detectors",
+    "load_detector": "slidecell.detect.detectors",
 }
 
 __all__ = [
@@ -64,14 +68,17 @@ __all__ = [
     "PCADetector",
     "RandomGRUDetector",
     "Result",
+    "RetrainOptions",
     "RollingVarianceDetector",
     "ScoreOptions",
     "SklearnDetector",
     "Table",
     "TableOptions",
     "ZScoreDetector",
+    "load_detector",
     "read_table",
     "run_detect",
+    "run_retrain",
     "run_score",
     "search_architectures",
 ]

@@ -1,0 +1,33 @@
+"""Errors of the command line: one line on stderr and an exit status."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import typer
+
+from slidecell import UnsupportedError
+
+__all__ = ["guarded"]
+
+Command = TypeVar("Command", bound=Callable[..., None])
+
+
+def guarded(command: Command) -> Command:
+    """Turn the errors of bad input into one line on stderr and an exit status."""
+
+    @functools.wraps(command)
+    def run(*args: Any, **kwargs: Any) -> None:
+        try:
+            command(*args, **kwargs)
+        except KeyboardInterrupt:
+            typer.echo("interrupted: nothing was written", err=True)
+            raise typer.Exit(130) from None
+        except (ValueError, TypeError, OSError, ImportError, MemoryError, UnsupportedError) as e:
+            text = " ".join(str(e).split()) or type(e).__name__
+            typer.echo(f"error: {text}", err=True)
+            raise typer.Exit(1) from None
+
+    return run  # type: ignore[return-value]

@@ -1,0 +1,74 @@
+"""The command ``slidecell retrain``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from slidecell import cli_options as o
+from slidecell.cli_guard import guarded
+
+__all__ = ["retrain"]
+
+
+@guarded
+def retrain(
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL", help="model.safetensors of an earlier run.")
+    ],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="CSV or Parquet with new rows.")],
+    *,
+    out: o.OutOption = Path("slidecell-retrained"),
+    time: o.TimeOption = None,
+    entity: o.EntityOption = None,
+    label: o.LabelOption = None,
+    max_gap: o.MaxGapOption = None,
+    missing: o.MissingAgainOption = None,
+    duplicates: o.DuplicatesAgainOption = None,
+    epochs: o.EpochsOption = 20,
+    patience: o.PatienceOption = 5,
+    batch_size: o.BatchSizeOption = None,
+    lr: o.LrOption = 1e-3,
+    validation: o.ValidationOption = 0.2,
+    train_until: o.TrainUntilOption = None,
+    train_on: o.TrainOnOption = o.TrainOn.all,
+    seed: o.SeedOption = 0,
+    threads: o.ThreadsOption = None,
+) -> None:
+    """Go on training a saved model on new rows, compare old and new, keep the better.
+
+    Both are measured on the held-out part of FILE: the rows after --train-until, which train
+    nothing. Writes model.safetensors, with the threshold fitted anew by the model's own rule, and
+    report.json; where the old model is better, its file is copied as it is. Scaler, features,
+    time and entity column, --max-gap, --missing and --duplicates are the model's.
+    """
+    from slidecell.detect.retrain import RetrainOptions, run_retrain
+    from slidecell.detect.show import show_data
+    from slidecell.detect.show_retrained import show_retrained
+
+    options = RetrainOptions(
+        model=model,
+        file=file,
+        out=out,
+        time=time,
+        entity=entity,
+        label=label,
+        max_gap=max_gap,
+        missing=None if missing is None else missing.value,
+        duplicates=None if duplicates is None else duplicates.value,
+        train_until=train_until,
+        train_on=train_on.value,
+        epochs=epochs,
+        patience=patience,
+        batch_size=batch_size,
+        lr=lr,
+        validation=validation,
+        seed=seed,
+        num_threads=threads,
+    )
+    console = Console(highlight=False)
+    result = run_retrain(options, announce=lambda data: show_data(console, data))
+    show_retrained(console, result.report)
