@@ -13,6 +13,7 @@ from slidecell.detect.detectors.pca import PCADetector  # noqa: E402
 from slidecell.detect.detectors.random_gru import RandomGRUDetector  # noqa: E402
 from slidecell.detect.detectors.rolling_variance import RollingVarianceDetector  # noqa: E402
 from slidecell.detect.detectors.sklearn_adapter import SklearnDetector  # noqa: E402
+from slidecell.detect.detectors.storage import load_detector  # noqa: E402
 from slidecell.detect.detectors.zscore import ZScoreDetector  # noqa: E402
 
 __all__ = [
@@ -24,4 +25,5 @@ __all__ = [
     "RollingVarianceDetector",
     "SklearnDetector",
     "ZScoreDetector",
+    "load_detector",
 ]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Hashable
-from typing import Any, Literal, TypeAlias, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +14,11 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from slidecell.detect.detectors.rows import Floats, Ints, Rows, Source, take_rows
+from slidecell.detect.detectors.saved import read_constants, read_names
+from slidecell.detect.states import whole
+
+if TYPE_CHECKING:
+    from slidecell.detect.detectors.storage import Parts
 
 __all__ = ["Detector", "FeatureReduction"]
 
@@ -127,6 +134,65 @@ class Detector(BaseEstimator, ABC):  # type: ignore[misc]
         rows = self._known_rows(X, offsets)
         return rows.restore(self._score_features(rows.filled() if self._fills() else rows))
 
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the fitted detector to a folder: whole, or not at all, and without pickle.
+
+        A detector that was saved there before is replaced.
+
+        Raises
+        ------
+        OSError
+            If the folder cannot be written, or holds something else.
+        ValueError
+            If a part of the detector cannot be saved; the text names it.
+        """
+        from slidecell.detect.detectors.storage import save_detector
+
+        save_detector(self, path)
+
+    @classmethod
+    def load(cls: type[D], path: str | os.PathLike[str]) -> D:
+        """Read a folder written by `save`.
+
+        Raises
+        ------
+        OSError
+            If it cannot be read.
+        ValueError
+            If it is damaged or of another class; the text names the place.
+        """
+        from slidecell.detect.detectors.storage import load_detector
+
+        detector = load_detector(path)
+        if not isinstance(detector, cls):
+            raise ValueError(
+                f"{os.fspath(path)}: expected a {cls.__name__}, got a {type(detector).__name__}"
+            )
+        return detector
+
+    def save_into(self, folder: Path) -> None:
+        """Write all parts to a folder that is there: what `save` does, without its safety."""
+        from slidecell.detect.detectors.storage import write_parts
+
+        write_parts(folder, self._parts())
+
+    @classmethod
+    def load_from(cls: type[D], folder: Path) -> D:
+        """Read what `save_into` wrote."""
+        from slidecell.detect.detectors.storage import check_params, read_parts
+
+        parts = read_parts(folder)
+        try:
+            if parts.kind != cls.__name__:
+                raise ValueError(f"expected a {cls.__name__}, got a {parts.kind}")
+            check_params(parts.params, cls._saved_names())
+            detector = cls._make(parts)
+            detector._check_common()
+            detector._restore(parts)
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{folder}: {error}") from error
+        return detector
+
     @property
     def feature_reduction(self) -> FeatureReduction:
         """How `feature_scores` become scores, "mean" or "max"; None where there are none."""
@@ -174,6 +240,45 @@ class Detector(BaseEstimator, ABC):  # type: ignore[misc]
             )
         return rows
 
+    @classmethod
+    def _saved_names(cls) -> set[str]:
+        """Return the names of the parameters that are saved as text."""
+        return set(cls._get_param_names())
+
+    @classmethod
+    def _make(cls: type[D], parts: Parts) -> D:
+        """Return an unfitted detector."""
+        return cls(**parts.params)
+
+    def _parts(self) -> Parts:
+        """Return all that a folder keeps; a class adds what it has beyond this."""
+        from slidecell.detect.detectors.storage import Parts
+
+        names = getattr(self, "feature_names_in_", None)
+        params = {name: getattr(self, name) for name in sorted(self._saved_names())}
+        values = {
+            "n_features_in": self.n_features_in_,
+            "feature_names_in": None if names is None else names.tolist(),
+            "constant_features": self.constant_features_,
+        }
+        arrays = {
+            "decision_scores": self.decision_scores_,
+            "threshold": np.array([self.threshold_]),
+        }
+        return Parts(type(self).__name__, params, values, arrays)
+
+    def _restore(self, parts: Parts) -> None:
+        """Take what `_parts` returned, checked; a class adds what it has beyond this."""
+        values = parts.values
+        features = whole(values, "n_features_in")
+        names = read_names(values, features)
+        self.n_features_in_ = features
+        if names is not None:
+            self.feature_names_in_ = np.array(names, dtype=object)
+        self.constant_features_ = read_constants(values, names or range(features))
+        self.threshold_ = parts.array("threshold", 1)[0]
+        self._set_scores(parts.array("decision_scores", None))
+
     def _fills(self) -> bool:
         return self.missing == "ffill"
 
@@ -208,12 +313,14 @@ class Detector(BaseEstimator, ABC):  # type: ignore[misc]
 
     def _set_threshold(self, rows: Rows) -> None:
         scores = rows.restore(self._score(rows))
-        scored = ~np.isnan(scores)
-        if not scored.any():
+        if np.isnan(scores).all():
             raise ValueError("X: no row has a score: every one has a missing value")
-        self.decision_scores_ = scores
-        self.scored_share_ = float(scored.mean())
         self.threshold_ = np.float64(np.nanpercentile(scores, 100.0 * (1.0 - self.contamination)))
+        self._set_scores(scores)
+
+    def _set_scores(self, scores: Floats) -> None:
+        self.decision_scores_ = scores
+        self.scored_share_ = float((~np.isnan(scores)).mean())
         self.labels_ = (scores > self.threshold_).astype(np.int64)
 
     def __sklearn_tags__(self) -> Any:

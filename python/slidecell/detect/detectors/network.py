@@ -14,6 +14,7 @@ from slidecell.detect.detectors.base import Detector, FeatureReduction, constant
 from slidecell.detect.detectors.checks import check_choice, check_count, check_scaler, seed_of
 from slidecell.detect.detectors.parts import held_out_rows, part_of
 from slidecell.detect.detectors.rows import Rows
+from slidecell.detect.detectors.saved import read_history
 from slidecell.detect.detectors.scales import ScalerKind
 from slidecell.detect.detectors.windowed import refuse_no_window
 from slidecell.detect.network import NetworkTraining, train_network
@@ -21,6 +22,7 @@ from slidecell.detect.network import NetworkTraining, train_network
 if TYPE_CHECKING:
     from torch import nn
 
+    from slidecell.detect.detectors.storage import Parts
     from slidecell.model import SequenceModel
     from slidecell.training import History
 
@@ -252,6 +254,24 @@ class NetworkDetector(Detector):
             self.model_ = self.model_.with_metadata(
                 threshold={**kind, "value": float(self.threshold_)}
             )
+
+    def _parts(self) -> Parts:
+        parts = super()._parts()
+        if callable(self.progress):  # what shows progress is no part of what was learnt
+            parts.params["progress"] = False
+        parts.model = self.model_
+        history = self._history
+        parts.values["history"] = history if isinstance(history, dict) else history.to_dict()
+        return parts
+
+    def _restore(self, parts: Parts) -> None:
+        super()._restore(parts)
+        self._check_parameters()
+        forecasts = self._rows_ahead > 0
+        self.model_ = parts.fitted_model(features=self.n_features_in_, forecasts=forecasts)
+        if self.reduction == "mahalanobis" and self.model_.metadata["error"] is None:
+            raise ValueError("model.safetensors: no error statistics for reduction='mahalanobis'")
+        self._history = read_history(parts.values)
 
     def _check_parameters(self) -> None:
         """Check what would fail late, or without its name."""

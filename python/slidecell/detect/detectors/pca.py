@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Hashable
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from sklearn.decomposition import PCA
@@ -12,7 +12,11 @@ from sklearn.decomposition import PCA
 from slidecell.detect.detectors.base import Detector, FeatureReduction
 from slidecell.detect.detectors.principal import mean_squared_residual, squared_residuals
 from slidecell.detect.detectors.rows import Floats, Rows
+from slidecell.detect.detectors.saved import read_scaler
 from slidecell.detect.detectors.scales import ScalerKind, fit_rows_scaler, scale
+
+if TYPE_CHECKING:
+    from slidecell.detect.detectors.storage import Parts
 
 __all__ = ["PCADetector"]
 
@@ -114,3 +118,15 @@ class PCADetector(Detector):
         errors = squared_residuals(scaled, self.mean_, self.components_)
         errors[~rows.complete()] = np.nan
         return errors
+
+    def _parts(self) -> Parts:
+        parts = super()._parts()
+        parts.values["scaler"] = self.scaler_
+        parts.arrays |= {"components": self.components_, "mean": self.mean_}
+        return parts
+
+    def _restore(self, parts: Parts) -> None:
+        super()._restore(parts)
+        self.scaler_ = read_scaler(parts.values, self.n_features_in_)
+        self.components_ = parts.array("components", None, self.n_features_in_)
+        self.mean_ = parts.array("mean", self.n_features_in_)

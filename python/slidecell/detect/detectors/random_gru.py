@@ -18,6 +18,7 @@ from slidecell.detect.detectors.windowed import refuse_no_window, window_ends
 from slidecell.windows import WindowPlan
 
 if TYPE_CHECKING:
+    from slidecell.detect.detectors.storage import Parts
     from slidecell.model import SequenceModel
 
 __all__ = ["RandomGRUDetector"]
@@ -151,6 +152,18 @@ class RandomGRUDetector(Detector):
         ends = WindowPlan(rows.offsets, window=self.model_.window, horizon=0).rows()
         scores[ends] = mean_squared_residual(codes, self.mean_, self.components_)
         return scores
+
+    def _parts(self) -> Parts:
+        parts = super()._parts()
+        parts.model = self.model_
+        parts.arrays |= {"components": self.components_, "mean": self.mean_}
+        return parts
+
+    def _restore(self, parts: Parts) -> None:
+        super()._restore(parts)
+        self.model_ = parts.fitted_model(features=self.n_features_in_, forecasts=False)
+        self.components_ = parts.array("components", None, self.model_.code_size)
+        self.mean_ = parts.array("mean", self.model_.code_size)
 
 
 def _encoder(

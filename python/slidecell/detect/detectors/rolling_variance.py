@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from slidecell.detect.detectors.base import Detector, FeatureReduction
 from slidecell.detect.detectors.checks import check_count
 from slidecell.detect.detectors.rows import Floats, Rows
+from slidecell.detect.detectors.saved import read_scaler
 from slidecell.detect.detectors.scales import ScalerKind, fit_rows_scaler, scale
 from slidecell.detect.detectors.windowed import refuse_no_window, window_ends
+
+if TYPE_CHECKING:
+    from slidecell.detect.detectors.storage import Parts
 
 __all__ = ["RollingVarianceDetector", "rolling_variance"]
 
@@ -91,6 +95,16 @@ class RollingVarianceDetector(Detector):
         scores = rolling_variance(scale(self.scaler_, rows.floats()), self.window)
         scores[~window_ends(rows, window=self.window, horizon=0)] = np.nan
         return scores
+
+    def _parts(self) -> Parts:
+        parts = super()._parts()
+        parts.values["scaler"] = self.scaler_
+        return parts
+
+    def _restore(self, parts: Parts) -> None:
+        super()._restore(parts)
+        check_count("window", self.window, least=2)
+        self.scaler_ = read_scaler(parts.values, self.n_features_in_)
 
 
 def rolling_variance(values: Floats, window: int) -> Floats:

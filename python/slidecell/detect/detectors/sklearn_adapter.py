@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 from sklearn.base import clone
 
 from slidecell.detect.detectors.base import Detector
 from slidecell.detect.detectors.rows import Floats, Rows
+from slidecell.detect.detectors.saved import read_scaler
 from slidecell.detect.detectors.scales import ScalerKind, fit_rows_scaler, scale
 
+if TYPE_CHECKING:
+    from slidecell.detect.detectors.storage import Parts
+
 __all__ = ["SklearnDetector"]
+
+S = TypeVar("S", bound="SklearnDetector")
 
 
 class SklearnDetector(Detector):
@@ -91,3 +97,26 @@ class SklearnDetector(Detector):
             values = scale(self.scaler_, rows.floats())[complete]
             scores[complete] = -self.estimator_.score_samples(values)
         return scores
+
+    @classmethod
+    def _saved_names(cls) -> set[str]:
+        return super()._saved_names() - {"estimator"}
+
+    @classmethod
+    def _make(cls: type[S], parts: Parts) -> S:
+        if parts.estimator is None:
+            raise ValueError("estimator.skops: missing")
+        return cls(clone(parts.estimator), **parts.params)
+
+    def _parts(self) -> Parts:
+        parts = super()._parts()
+        parts.values["scaler"] = self.scaler_
+        parts.estimator = self.estimator_
+        return parts
+
+    def _restore(self, parts: Parts) -> None:
+        super()._restore(parts)
+        self.scaler_ = read_scaler(parts.values, self.n_features_in_)
+        if getattr(parts.estimator, "n_features_in_", None) != self.n_features_in_:
+            raise ValueError(f"estimator.skops: expected one of {self.n_features_in_} features")
+        self.estimator_ = parts.estimator

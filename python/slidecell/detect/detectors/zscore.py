@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from slidecell.detect.detectors.base import Detector, FeatureReduction
 from slidecell.detect.detectors.rows import Floats, Rows
+from slidecell.detect.detectors.saved import read_scaler
 from slidecell.detect.detectors.scales import fit_rows_scaler, scale
+
+if TYPE_CHECKING:
+    from slidecell.detect.detectors.storage import Parts
 
 __all__ = ["ZScoreDetector"]
 
@@ -76,3 +80,15 @@ class ZScoreDetector(Detector):
         scores = np.abs(scale(self.scaler_, rows.floats()))
         scores[~rows.complete()] = np.nan
         return scores
+
+    def _parts(self) -> Parts:
+        parts = super()._parts()
+        parts.values["scaler"] = self.scaler_
+        return parts
+
+    def _restore(self, parts: Parts) -> None:
+        super()._restore(parts)
+        scaler = read_scaler(parts.values, self.n_features_in_)
+        if scaler is None:
+            raise ValueError("'scaler': missing")
+        self.scaler_ = scaler

@@ -1,0 +1,100 @@
+"""Reading of what detectors keep as JSON: what is missing or of another type is a ValueError."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from slidecell.detect.states import flag, mapping, number, numbers, whole
+
+__all__ = ["read_constants", "read_history", "read_names", "read_scaler"]
+
+_HISTORY_COUNTS = (
+    "best_epoch",
+    "training_windows",
+    "validation_windows",
+    "skipped_windows",
+    "purged_windows",
+    "batch_size",
+    "seed",
+)
+
+
+def read_names(values: Mapping[str, Any], features: int) -> list[str] | None:
+    """Return the features' names, if they have any.
+
+    Examples
+    --------
+    >>> from slidecell.detect.detectors.saved import read_names
+    >>> read_names({"feature_names_in": ["a", "b"]}, 2)
+    ['a', 'b']
+    """
+    names = values.get("feature_names_in")
+    if names is None:
+        return None
+    if (
+        not isinstance(names, list)
+        or len(names) != features
+        or not all(isinstance(name, str) for name in names)
+    ):
+        raise ValueError(f"'feature_names_in': expected {features} texts, got {names!r}")
+    return names
+
+
+def read_constants(values: Mapping[str, Any], known: Sequence[str] | range) -> list[Any]:
+    """Return which of the features do not vary.
+
+    Examples
+    --------
+    >>> from slidecell.detect.detectors.saved import read_constants
+    >>> read_constants({"constant_features": [1]}, range(3))
+    [1]
+    """
+    constant = values.get("constant_features")
+    if not isinstance(constant, list) or not all(name in known for name in constant):
+        raise ValueError(f"'constant_features': expected a list of features, got {constant!r}")
+    return constant
+
+
+def read_scaler(values: Mapping[str, Any], features: int) -> dict[str, Any] | None:
+    """Return a scaler as `slidecell.scaling.fit_scaler` makes it, or None.
+
+    Examples
+    --------
+    >>> from slidecell.detect.detectors.saved import read_scaler
+    >>> saved = {"kind": "minmax", "center": [0.0], "scale": [2.0], "constant": []}
+    >>> read_scaler({"scaler": saved}, 1) == saved
+    True
+    """
+    if values.get("scaler") is None:
+        return None
+    scaler = mapping(values["scaler"], "'scaler'")
+    center, scale = numbers(scaler, "center"), numbers(scaler, "scale")
+    if len(center) != features or len(scale) != features or not np.all(scale):
+        raise ValueError(f"'scaler': expected {features} centers and scales other than 0")
+    constant = scaler.get("constant")
+    if not isinstance(constant, list) or not all(index in range(features) for index in constant):
+        raise ValueError(f"'scaler': 'constant': expected columns, got {constant!r}")
+    return {"kind": scaler.get("kind"), "center": center, "scale": scale, "constant": constant}
+
+
+def read_history(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a `slidecell.training.History`.
+
+    Examples
+    --------
+    >>> from slidecell.detect.detectors.saved import read_history
+    >>> from slidecell.training import History
+    >>> read_history({"history": History(train_loss=[0.5]).to_dict()})["train_loss"]
+    [0.5]
+    """
+    saved = mapping(values.get("history"), "'history'")
+    return {
+        "train_loss": numbers(saved, "train_loss"),
+        "validation_loss": numbers(saved, "validation_loss"),
+        "stopped_early": flag(saved, "stopped_early"),
+        "seconds": number(saved, "seconds"),
+        **{name: whole(saved, name) for name in _HISTORY_COUNTS},
+    }

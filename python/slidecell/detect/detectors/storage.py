@@ -1,0 +1,282 @@
+"""Folders of fitted detectors: JSON, arrays, a model and an estimator, and no pickle."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.utils.validation import check_is_fitted
+
+from slidecell.detect.detectors.estimators import read_estimator, write_estimator
+
+if TYPE_CHECKING:
+    from slidecell.detect.detectors.base import Detector
+    from slidecell.model import SequenceModel
+
+__all__ = ["Parts", "load_detector", "load_folder", "read_parts", "save_detector", "write_parts"]
+
+FORMAT = 1
+_TEXT, _ARRAYS = "detector.json", "arrays.safetensors"
+_MODEL, _ESTIMATOR = "model.safetensors", "estimator.skops"
+
+# The classes that a folder may name, and their modules: nothing else is ever imported.
+_CLASSES = {
+    "AutoencoderDetector": "slidecell.detect.detectors.autoencoder",
+    "Ensemble": "slidecell.detect.ensemble",
+    "ForecastDetector": "slidecell.detect.detectors.forecast",
+    "PCADetector": "slidecell.detect.detectors.pca",
+    "RandomGRUDetector": "slidecell.detect.detectors.random_gru",
+    "RollingVarianceDetector": "slidecell.detect.detectors.rolling_variance",
+    "SklearnDetector": "slidecell.detect.detectors.sklearn_adapter",
+    "ZScoreDetector": "slidecell.detect.detectors.zscore",
+}
+
+
+@dataclass
+class Parts:
+    """What a folder holds of one detector.
+
+    Attributes
+    ----------
+    kind : str
+        Name of the class.
+    params : dict
+        The constructor's arguments, as far as JSON has them.
+    values : dict
+        What `fit` found, as far as JSON has it.
+    arrays : dict of str to ndarray
+    model : SequenceModel, optional
+    estimator : object, optional
+        Of scikit-learn.
+    """
+
+    kind: str
+    params: dict[str, Any]
+    values: dict[str, Any] = field(default_factory=dict)
+    arrays: dict[str, npt.NDArray[Any]] = field(default_factory=dict)
+    model: SequenceModel | None = None
+    estimator: Any = None
+
+    def array(self, name: str, *shape: int | None) -> npt.NDArray[np.float64]:
+        """Return an array of doubles of this shape (None: any length)."""
+        if name not in self.arrays:
+            raise ValueError(f"{_ARRAYS}: missing array {name!r}")
+        array = self.arrays[name]
+        fits = array.ndim == len(shape) and all(
+            size in (None, length) for size, length in zip(shape, array.shape, strict=False)
+        )
+        if array.dtype != np.float64 or not fits:
+            sizes = ["any" if size is None else size for size in shape]
+            raise ValueError(
+                f"{_ARRAYS}: {name!r}: expected float64 {sizes}, "
+                f"got {array.dtype} {list(array.shape)}"
+            )
+        return array
+
+    def fitted_model(self, *, features: int, forecasts: bool) -> SequenceModel:
+        """Return the model, if it is of that kind."""
+        if self.model is None:
+            raise ValueError(f"{_MODEL}: missing")
+        if self.model.input_size != features or (self.model.horizon > 0) != forecasts:
+            kind = "a forecaster" if forecasts else "an autoencoder"
+            raise ValueError(f"{_MODEL}: expected {kind} of {features} features, got {self.model}")
+        return self.model
+
+
+def save_detector(detector: Detector, path: str | os.PathLike[str]) -> None:
+    """Write a fitted detector to a folder: see `Detector.save`.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> from slidecell.detect import ZScoreDetector, load_detector
+    >>> folder = pathlib.Path(tempfile.mkdtemp()) / "detector"
+    >>> ZScoreDetector().fit([[0.0], [1.0], [2.0]]).save(folder)
+    >>> sorted(file.name for file in folder.iterdir())
+    ['arrays.safetensors', 'detector.json']
+    >>> load_detector(folder).score_samples([[1.0]])
+    array([0.])
+    """
+    check_is_fitted(detector, "threshold_")
+    target = Path(path).resolve()
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"{path}: there is no folder {target.parent}")
+    others = not target.is_dir() or (any(target.iterdir()) and not (target / _TEXT).is_file())
+    if target.exists() and others:
+        raise FileExistsError(f"{path}: expected a new folder or one of a detector")
+    mark = secrets.token_hex(4)
+    staged, old = (target.with_name(f".{target.name}-{mark}{end}") for end in ("", "-old"))
+    staged.mkdir()
+    try:
+        detector.save_into(staged)
+        if target.exists():
+            target.rename(old)
+        try:
+            staged.rename(target)
+        except BaseException:
+            if old.exists():
+                old.rename(target)
+            raise
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def load_detector(path: str | os.PathLike[str]) -> Detector:
+    """Read a folder written by `Detector.save`; it tells which class the detector is of.
+
+    Parameters
+    ----------
+    path : path
+        The folder.
+
+    Returns
+    -------
+    Detector
+
+    Raises
+    ------
+    OSError
+        If it cannot be read.
+    ValueError
+        If it is damaged; the text names the place. No code of the folder is ever run.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> from slidecell.detect import PCADetector, load_detector
+    >>> folder = pathlib.Path(tempfile.mkdtemp()) / "detector"
+    >>> PCADetector(n_components=1).fit([[0.0, 0.1], [1.0, 0.9], [2.0, 2.1]]).save(folder)
+    >>> load_detector(folder)
+    PCADetector(n_components=1)
+    """
+    folder = Path(path)
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(f"{folder}: expected a folder")
+    return load_folder(folder)
+
+
+def load_folder(folder: Path) -> Detector:
+    """Do as `load_detector`; members of an ensemble lie in folders of their own.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> from slidecell.detect import ZScoreDetector
+    >>> from slidecell.detect.detectors.storage import load_folder
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> ZScoreDetector().fit([[0.0], [1.0], [2.0]]).save_into(folder)
+    >>> load_folder(folder)
+    ZScoreDetector()
+    """
+    kind = _read_text(folder)["class"]
+    detector: type[Detector] = getattr(importlib.import_module(_CLASSES[kind]), kind)
+    return detector.load_from(folder)
+
+
+def write_parts(folder: Path, parts: Parts) -> None:
+    """Write all parts of a detector to a folder that is there."""
+    from safetensors.numpy import save_file
+
+    import slidecell
+
+    text = {
+        "format": FORMAT,
+        "class": parts.kind,
+        "slidecell": slidecell.__version__,
+        "params": {name: _plain(value, name) for name, value in parts.params.items()},
+        "fitted": parts.values,
+    }
+    arrays = {name: np.ascontiguousarray(array) for name, array in parts.arrays.items()}
+    if parts.estimator is not None:
+        write_estimator(folder / _ESTIMATOR, parts.estimator)
+    if parts.model is not None:
+        parts.model.save(folder / _MODEL)
+    save_file(arrays, folder / _ARRAYS)
+    (folder / _TEXT).write_text(json.dumps(text, indent=2, allow_nan=False) + "\n", "utf-8")
+
+
+def read_parts(folder: Path) -> Parts:
+    """Read what `write_parts` wrote; a ValueError names the file that is damaged."""
+    from slidecell.model import SequenceModel
+
+    text = _read_text(folder)
+    model, estimator = folder / _MODEL, folder / _ESTIMATOR
+    return Parts(
+        text["class"],
+        {name: _frozen(value) for name, value in text["params"].items()},
+        text["fitted"],
+        _read_arrays(folder / _ARRAYS),
+        SequenceModel.load(model) if model.exists() else None,
+        read_estimator(estimator) if estimator.exists() else None,
+    )
+
+
+def _read_text(folder: Path) -> dict[str, Any]:
+    file = folder / _TEXT
+    try:
+        text = json.loads(file.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{file}: not JSON, or damaged: {error}") from None
+    if not isinstance(text, dict) or text.get("format") != FORMAT:
+        raise ValueError(f"{file}: expected an object of format {FORMAT}")
+    for key in ("params", "fitted"):
+        if not isinstance(text.get(key), dict):
+            raise ValueError(f"{file}: {key!r}: expected an object")
+    kind = text.get("class")
+    if not isinstance(kind, str) or kind not in _CLASSES:
+        known = ", ".join(sorted(_CLASSES))
+        raise ValueError(f"{file}: 'class': expected one of {known}, got {kind!r}")
+    return text
+
+
+def _read_arrays(file: Path) -> dict[str, npt.NDArray[Any]]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        return dict(load(file.read_bytes()))
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{file}: damaged: {error}") from None
+
+
+def _plain(value: Any, name: str) -> Any:
+    """Return a parameter as JSON has it."""
+    if isinstance(value, (np.ndarray, np.generic)):
+        value = value.tolist()
+    if isinstance(value, (list, tuple)):
+        return [_plain(item, name) for item in value]
+    if value is None or isinstance(value, (str, bool, int)):
+        return value
+    if isinstance(value, float) and np.isfinite(value):
+        return value
+    raise ValueError(
+        f"{name}: {value!r} cannot be saved; set_params({name}=...) replaces it by a number or text"
+    )
+
+
+def _frozen(value: Any) -> Any:
+    """Turn lists into tuples: what constructors store should not change."""
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value
+
+
+def check_params(params: Mapping[str, Any], expected: set[str]) -> None:
+    """Refuse parameters other than those that a class has.
+
+    Examples
+    --------
+    >>> from slidecell.detect.detectors.storage import check_params
+    >>> check_params({"window": 3}, {"window"})
+    """
+    if set(params) != expected:
+        odd = ", ".join(sorted(set(params) ^ expected))
+        raise ValueError(f"{_TEXT}: 'params': expected {', '.join(sorted(expected))}; see {odd}")
