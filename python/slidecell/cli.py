@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from slidecell import __version__
+from slidecell import __version__, cli_reproduce
 from slidecell import cli_options as o
 from slidecell.cli_guard import guarded
 from slidecell.cli_retrain import retrain
@@ -75,6 +75,7 @@ def detect(
     train_on: o.TrainOnOption = o.TrainOn.all,
     seed: o.SeedOption = 0,
     threads: o.ThreadsOption = None,
+    html: o.HtmlOption = False,
 ) -> None:
     """Train a network on a file of series, score every row, flag the unlikely ones.
 
@@ -116,6 +117,7 @@ def detect(
         percentile=percentile,
         seed=seed,
         num_threads=threads,
+        html=html,
     )
     console = Console(highlight=False)
     result = run_detect(options, announce=lambda data: show_data(console, data))
@@ -138,6 +140,7 @@ def score(
     missing: o.MissingAgainOption = None,
     duplicates: o.DuplicatesAgainOption = None,
     threads: o.ThreadsOption = None,
+    html: o.HtmlOption = False,
 ) -> None:
     """Score the raw rows of a file with a saved model.
 
@@ -158,6 +161,7 @@ def score(
         missing=None if missing is None else missing.value,
         duplicates=None if duplicates is None else duplicates.value,
         num_threads=threads,
+        html=html,
     )
     console = Console(highlight=False)
     result = run_score(options, announce=lambda data: show_data(console, data))
@@ -237,6 +241,9 @@ def demo(
     result = run_detect(options, announce=lambda data: show_data(console, data))
     show_report(console, result.report)
     show_comparison(console, compare_with_torch(result, options))
+
+
+app.add_typer(cli_reproduce.app, name="reproduce")
 
 
 @app.command()

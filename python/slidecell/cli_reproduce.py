@@ -1,0 +1,111 @@
+"""The commands ``slidecell reproduce ...``: each runs one of the four source systems whole."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from slidecell import cli_options as o
+from slidecell.cli_guard import guarded
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    help="Run a published system whole: data, training, figures beside the source's own.",
+    no_args_is_help=True,
+)
+
+
+def _data(text: str) -> Any:
+    return typer.Option("--data", help=text)
+
+
+FullOption = Annotated[
+    bool, typer.Option("--full", help="The source's size. Else a few minutes on two cores.")
+]
+SeedOption = Annotated[int, typer.Option(min=0, help="Of data, splits and training.")]
+
+
+@app.command("insider-threat")
+@guarded
+def insider_threat(
+    *,
+    out: o.OutOption,
+    data: Annotated[
+        Path | None, _data("CSV or Parquet of user-days (default: generated users)")
+    ] = None,
+    full: FullOption = False,
+    seed: SeedOption = 0,
+    threads: o.ThreadsOption = None,
+) -> None:
+    """Forecast users' daily activity: five architectures, threshold, flagged user-days."""
+    _run("insider_threat", out=out, data=data, full=full, seed=seed, num_threads=threads)
+
+
+@app.command("stacked-lstm")
+@guarded
+def stacked_lstm(
+    *,
+    out: o.OutOption,
+    data: Annotated[
+        Path | None,
+        _data("CSV or Parquet of numbers, with or without a time column (default: generated)"),
+    ] = None,
+    full: FullOption = False,
+    seed: SeedOption = 0,
+    threads: o.ThreadsOption = None,
+) -> None:
+    """Forecast a numeric table by a stacked LSTM with dropout, flag rows by their error."""
+    _run("stacked_lstm", out=out, data=data, full=full, seed=seed, num_threads=threads)
+
+
+@app.command("card-fraud")
+@guarded
+def card_fraud(
+    *,
+    out: o.OutOption,
+    data: Annotated[
+        Path | None, _data("creditcard.csv or .parquet, or its folder (needed: a public data set)")
+    ] = None,
+    full: FullOption = False,
+    seed: SeedOption = 0,
+    threads: o.ThreadsOption = None,
+) -> None:
+    """Reconstruct normal card transactions by an LSTM autoencoder, flag what it cannot."""
+    _run("card_fraud", out=out, data=data, full=full, seed=seed, num_threads=threads)
+
+
+@app.command("ensemble")
+@guarded
+def ensemble(
+    *,
+    out: o.OutOption,
+    data: Annotated[
+        Path | None, _data("CSV or Parquet with a column 'label' (default: generated series)")
+    ] = None,
+    full: FullOption = False,
+    seed: SeedOption = 0,
+    threads: o.ThreadsOption = None,
+) -> None:
+    """Fuse four detectors, explain and watch their score: points, periods, variance, rows."""
+    _run("ensemble", out=out, data=data, full=full, seed=seed, num_threads=threads)
+
+
+def _run(module: str, **settings: Any) -> None:
+    """Run the system in `slidecell.reproduce` of that name, print and write what came of it."""
+    from slidecell.detect.outputs import OutputFolder
+    from slidecell.reproduce import SystemOptions, write_outcome
+    from slidecell.reproduce.show import show_outcome
+
+    threads = settings["num_threads"]
+    if threads is not None and threads < 1:
+        raise ValueError(f"--threads: expected a whole number >= 1, got {threads}")
+    options = SystemOptions(**settings)
+    with OutputFolder(options.out):  # minutes of work must not end at a folder that is read-only
+        outcome = import_module(f"slidecell.reproduce.{module}").run(options)
+        files = write_outcome(outcome, options)
+    show_outcome(Console(highlight=False), outcome, files)

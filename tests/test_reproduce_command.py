@@ -1,0 +1,123 @@
+"""The commands `slidecell reproduce ...`: options in, tables and files out."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+pytest.importorskip("matplotlib")
+pytest.importorskip("jinja2")
+typer_testing = pytest.importorskip("typer.testing")
+from matplotlib.figure import Figure  # noqa: E402
+
+from slidecell.cli import app  # noqa: E402
+from slidecell.detect.page import Table  # noqa: E402
+from slidecell.reproduce import Comparison, Outcome, SystemOptions  # noqa: E402
+
+SYSTEMS = {
+    "insider-threat": "insider_threat",
+    "stacked-lstm": "stacked_lstm",
+    "card-fraud": "card_fraud",
+    "ensemble": "ensemble",
+}
+runner = typer_testing.CliRunner()
+
+
+class FakeSystem(ModuleType):
+    """A module of slidecell.reproduce that keeps what it is asked for."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        super().__init__("fake")
+        self.asked: list[SystemOptions] = []
+        self.error = error
+
+    def run(self, options: SystemOptions) -> Outcome:
+        self.asked.append(options)
+        if self.error is not None:
+            raise self.error
+        figure = Figure(figsize=(1, 1))
+        return Outcome(
+            "fake",
+            "A system [that] is none",
+            "Nothing was run.",
+            [Comparison("ROC-AUC", "0.94", "0.95", "on another machine")],
+            [Table(["part", "rows"], [["train", "10"]], "rows")],
+            {"errors": ("Errors of nothing", figure)},
+            {"figure": 1},
+        )
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> FakeSystem:
+    system = FakeSystem()
+    for module in SYSTEMS.values():
+        monkeypatch.setitem(sys.modules, f"slidecell.reproduce.{module}", system)
+    return system
+
+
+def call(*arguments: Any) -> Any:
+    return runner.invoke(app, ["reproduce", *map(str, arguments)])
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_options_reach_the_system(name: str, tmp_path: Path, fake: FakeSystem) -> None:
+    out, data = tmp_path / "out", tmp_path / "in.csv"
+    assert call(name, "--out", out).exit_code == 0
+    found = call(name, "--out", out, "--data", data, "--full", "--seed", 7, "--threads", 2)
+    assert found.exit_code == 0, found.output
+    assert fake.asked == [
+        SystemOptions(out),
+        SystemOptions(out, data, full=True, seed=7, num_threads=2),
+    ]
+
+
+def test_tables_are_printed_and_files_written(tmp_path: Path, fake: FakeSystem) -> None:
+    out = tmp_path / "out"
+    found = call("ensemble", "--out", out)
+    for text in (
+        "A system [that] is none",
+        "Nothing was run.",
+        "beside the source's figures",
+        "ROC-AUC",
+        "on another machine",
+        "train",
+        str(out / "report.html"),
+    ):
+        assert text in found.output
+    assert sorted(path.name for path in out.iterdir()) == [
+        "errors.png",
+        "report.html",
+        "report.json",
+    ]
+
+
+def test_errors_are_one_line_and_leave_nothing(tmp_path: Path, fake: FakeSystem) -> None:
+    out = tmp_path / "out"
+    found = call("ensemble", "--out", out, "--threads", 0)
+    assert (found.exit_code, fake.asked) == (1, [])
+    assert found.stderr == "error: --threads: expected a whole number >= 1, got 0\n"
+    fake.error = ValueError("data: expected\n rows")
+    found = call("ensemble", "--out", out)
+    assert found.exit_code == 1
+    assert found.stderr == "error: data: expected rows\n"
+    assert not out.exists()
+
+
+def test_a_folder_that_cannot_be_written_is_known_before_the_work(
+    tmp_path: Path, fake: FakeSystem
+) -> None:
+    (tmp_path / "file").write_text("")
+    found = call("ensemble", "--out", tmp_path / "file" / "out")
+    assert (found.exit_code, fake.asked) == (1, [])
+    assert "cannot be written" in found.stderr
+
+
+def test_help_names_the_four_systems() -> None:
+    found = call("--help")
+    assert found.exit_code == 0
+    for name in SYSTEMS:
+        assert name in found.output
