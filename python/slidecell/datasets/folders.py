@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,6 @@ import numpy.typing as npt
 from slidecell.datasets.labelled import LabelledSeries
 
 Array = npt.NDArray[Any]
-Loader = Callable[[Path, str], LabelledSeries]
 
 _DAMAGED = (zipfile.BadZipFile, zlib.error, ValueError, EOFError, KeyError, MemoryError)
 
@@ -72,7 +71,7 @@ def read_npz(path: Path) -> dict[str, Array]:
         # Opened here: numpy leaves the file open where it turns out not to be an archive.
         with path.open("rb") as stream:
             arrays = np.load(stream, allow_pickle=False)
-            if not isinstance(arrays, Mapping):
+            if isinstance(arrays, np.ndarray):
                 raise ValueError("one array without a name")
             with arrays:
                 return {name: arrays[name] for name in arrays}

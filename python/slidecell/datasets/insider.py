@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,21 +9,12 @@ import numpy.typing as npt
 
 from slidecell._extras import require
 from slidecell.datasets.arguments import at_least
+from slidecell.datasets.people import INSIDER_FEATURES, ROLES, Incident
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["INSIDER_FEATURES", "insider_threat"]
-
-INSIDER_FEATURES = (
-    "logins",
-    "off_hour_logins",
-    "file_ops",
-    "files_copied",
-    "usb_events",
-    "http_uploads",
-    "emails_sent",
-)
+__all__ = ["insider_threat"]
 
 _FIRST_DAY = "2024-01-01"  # a Monday, so that day % 7 >= 5 is a weekend
 
@@ -32,42 +22,19 @@ Counts = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class _Role:
-    share: float  # of all users
-    weekend: float  # activity on Saturday and Sunday, relative to a working day
-    rates: tuple[float, ...]  # mean count on a working day, in the order of INSIDER_FEATURES
-
-
-_ROLES = (
-    _Role(0.45, 0.04, (3.0, 0.15, 18.0, 1.0, 0.10, 1.0, 14.0)),  # office
-    _Role(0.25, 0.15, (5.0, 0.80, 55.0, 4.0, 0.40, 3.0, 9.0)),  # engineer
-    _Role(0.15, 0.10, (4.0, 0.40, 12.0, 2.0, 0.60, 5.0, 30.0)),  # sales
-    _Role(0.10, 0.35, (9.0, 2.50, 40.0, 6.0, 1.20, 2.0, 11.0)),  # administrator
-    _Role(0.05, 0.90, (2.0, 1.50, 8.0, 0.5, 0.05, 0.5, 3.0)),  # shift worker
-)
-
-
-@dataclass(frozen=True)
-class _Incident:
-    days: tuple[int, int]  # shortest and longest duration
-    added: dict[str, tuple[float, float]]  # feature -> range of the counts added per day
-    removed: tuple[str, ...] = ()  # features that fall to nothing
-
-
 _INCIDENTS = (
     # mass copy to a removable disk
-    _Incident((1, 3), {"files_copied": (60, 250), "usb_events": (4, 12), "file_ops": (80, 300)}),
+    Incident((1, 3), {"files_copied": (60, 250), "usb_events": (4, 12), "file_ops": (80, 300)}),
     # burst of logins at night
-    _Incident((2, 6), {"off_hour_logins": (6, 16), "logins": (6, 16), "file_ops": (30, 120)}),
+    Incident((2, 6), {"off_hour_logins": (6, 16), "logins": (6, 16), "file_ops": (30, 120)}),
     # exfiltration by upload
-    _Incident((1, 4), {"http_uploads": (25, 90), "file_ops": (20, 80)}),
+    Incident((1, 4), {"http_uploads": (25, 90), "file_ops": (20, 80)}),
     # mail to outside addresses
-    _Incident((1, 3), {"emails_sent": (60, 180), "files_copied": (5, 30)}),
+    Incident((1, 3), {"emails_sent": (60, 180), "files_copied": (5, 30)}),
     # a slow drip, a little every day
-    _Incident((7, 14), {"files_copied": (12, 30), "http_uploads": (5, 14), "usb_events": (1, 3)}),
+    Incident((7, 14), {"files_copied": (12, 30), "http_uploads": (5, 14), "usb_events": (1, 3)}),
     # taken-over account: the owner's own work stops, the intruder logs in
-    _Incident((2, 5), {"logins": (15, 40), "off_hour_logins": (5, 20)}, removed=("emails_sent",)),
+    Incident((2, 5), {"logins": (15, 40), "off_hour_logins": (5, 20)}, removed=("emails_sent",)),
 )
 
 
@@ -141,7 +108,7 @@ def insider_threat(
 
 def _activity(rng: np.random.Generator, days: int) -> Counts:
     """Draw the normal counts of one user, [days, 7]."""
-    role = _ROLES[rng.choice(len(_ROLES), p=[role.share for role in _ROLES])]
+    role = ROLES[rng.choice(len(ROLES), p=[role.share for role in ROLES])]
     base = np.array(role.rates) * rng.gamma(6.0, 1.0 / 6.0, len(role.rates))
     weekend = np.arange(days) % 7 >= 5
     level = np.where(weekend, role.weekend, 1.0) * _busyness(rng, days)
@@ -183,9 +150,5 @@ def _inject(rng: np.random.Generator, activity: Counts, label: Counts) -> None:
         incident = _INCIDENTS[int(rng.integers(len(_INCIDENTS)))]
         start = int(rng.integers(2 * days // 5, days))
         stop = min(days, start + int(rng.integers(incident.days[0], incident.days[1] + 1)))
-        for name in incident.removed:
-            activity[start:stop, INSIDER_FEATURES.index(name)] = 0
-        for name, (low, high) in incident.added.items():
-            extra = rng.poisson(rng.uniform(low, high, stop - start))
-            activity[start:stop, INSIDER_FEATURES.index(name)] += extra
+        incident.inject(rng, activity[start:stop])
         label[start:stop] = 1
