@@ -13,6 +13,8 @@ from slidecell.detect.thresholds.constant import (
     PercentileThreshold,
 )
 from slidecell.detect.thresholds.cusum import CusumThreshold
+from slidecell.detect.thresholds.dynamic import DynamicThreshold
+from slidecell.detect.thresholds.dynamic_batch import DynamicAnomalies, dynamic_threshold
 from slidecell.detect.thresholds.rolling import RollingQuantileThreshold
 from slidecell.detect.thresholds.spot import SpotThreshold
 
@@ -20,11 +22,14 @@ __all__ = [
     "BestFThreshold",
     "ContaminationThreshold",
     "CusumThreshold",
+    "DynamicAnomalies",
+    "DynamicThreshold",
     "FixedThreshold",
     "PercentileThreshold",
     "RollingQuantileThreshold",
     "SpotThreshold",
     "Threshold",
+    "dynamic_threshold",
     "threshold_from_state",
 ]
 
@@ -34,6 +39,7 @@ _KINDS: dict[str, type[Threshold]] = {
         BestFThreshold,
         ContaminationThreshold,
         CusumThreshold,
+        DynamicThreshold,
         FixedThreshold,
         PercentileThreshold,
         RollingQuantileThreshold,
