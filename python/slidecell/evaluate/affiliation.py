@@ -74,7 +74,7 @@ def affiliation_f1(
 ) -> float | None:
     """Harmonic mean of `affiliation` precision and recall of labels [S] and flags [S].
 
-    A random score reaches two thirds or more. None without an anomaly, 0 without a flag near one.
+    Flags anywhere reach up to two thirds. None without an anomaly, 0 without a flag near one.
 
     Examples
     --------
