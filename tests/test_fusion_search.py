@@ -140,6 +140,15 @@ def test_ranking_cuts_are_the_best_of_all(seed: int) -> None:
         assert cut.f1 == pytest.approx(want, abs=1e-14)
 
 
+@pytest.mark.parametrize("n", [1, 2, 3, 100, 1237])
+def test_ranking_percentiles_are_numpys(n: int) -> None:
+    scores = np.random.default_rng(n).lognormal(0, 3, n)
+    ranking = Ranking(scores, np.ones(n, np.int64))
+    for percentile in (0, 0.1, 33, 50, 85, 90, 92, 95, 97, 99.99, 100):
+        got = ranking.percentile_cut(percentile).threshold
+        assert got == pytest.approx(np.percentile(scores, percentile), rel=1e-15)
+
+
 def test_ranking_where_one_score_fills_the_percentiles() -> None:
     ranking = Ranking(np.array([1.0] * 9 + [0.0]), np.array([1] * 5 + [0] * 5))
     assert ranking.best_cut(85.0, 97.0) == ranking.percentile_cut(97.0) == (1.0, 97.0, 0.0)

@@ -40,7 +40,7 @@ class Ranking:
     """
 
     def __init__(self, scores: Floats, labels: npt.NDArray[np.int64]) -> None:
-        order = np.argsort(-scores, kind="stable")
+        order = np.argsort(-scores)  # how ties are ordered makes no difference below
         self._ranked = scores[order]
         changes = np.flatnonzero(self._ranked[:-1] != self._ranked[1:])
         last = np.append(changes, len(scores) - 1)  # of each group of equal scores
@@ -55,7 +55,7 @@ class Ranking:
 
     def percentile_cut(self, percentile: float) -> Cut:
         """Return the cut at a percentile of the scores, interpolated linearly."""
-        threshold = float(np.percentile(self._ranked, percentile))
+        threshold = self._percentile(percentile)
         flagged = self._flagged_above(threshold)
         if flagged == 0:
             return Cut(threshold, float(percentile), 0.0)
@@ -68,8 +68,8 @@ class Ranking:
         The threshold lies midway between the lowest flagged score and the highest one that is not.
         Of equal F1 the highest threshold wins: the fewest alarms.
         """
-        low, high = np.percentile(self._ranked, [least, most])
-        fewest, greatest = self._flagged_above(high), self._flagged_above(low)
+        fewest = self._flagged_above(self._percentile(most))
+        greatest = self._flagged_above(self._percentile(least))
         inside = (self._flagged >= fewest) & (self._flagged <= greatest)
         if not inside.any():  # the top score fills both percentiles
             return self.percentile_cut(most)
@@ -78,6 +78,18 @@ class Ranking:
         n = int(flagged[best])
         percentile = 100.0 * (1.0 - n / len(self._ranked))
         return Cut(self._between(n), percentile, self._f1(hits[best], n))
+
+    def _percentile(self, percentile: float) -> float:
+        """Do as np.percentile, which does not know that the scores are sorted."""
+        place = (percentile / 100.0) * (len(self._ranked) - 1)
+        below = int(place)
+        low, high = (
+            self._ranked[-1 - below],
+            self._ranked[-1 - min(below + 1, len(self._ranked) - 1)],
+        )
+        part = place - below
+        # From the nearer side, as numpy interpolates.
+        return float(low + (high - low) * part if part < 0.5 else high - (high - low) * (1 - part))
 
     def _flagged_above(self, threshold: float) -> int:
         return int(np.searchsorted(-self._ranked, -threshold, side="left"))

@@ -1,0 +1,158 @@
+"""System D's tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from slidecell.detect.page import Table
+from slidecell.detect.scores import Floats
+from slidecell.evaluate import PointScores
+from slidecell.reproduce.ensemble_gru import KernelCheck
+from slidecell.reproduce.ensemble_protocol import GRID, Fitted, Ints, Part
+
+__all__ = [
+    "alerts_table",
+    "attribution_table",
+    "kernel_table",
+    "kinds_table",
+    "number",
+    "report_table",
+    "score_summary",
+    "smoothing_table",
+    "ways_table",
+]
+
+_SUMMARY = ("count", "mean", "std", "min", "25%", "50%", "75%", "max")
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Return a figure as text; a dash for None.
+
+    Examples
+    --------
+    >>> from slidecell.reproduce.ensemble_tables import number
+    >>> number(0.12345), number(None)
+    ('0.123', '-')
+    """
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def ways_table(fitted: Fitted, part: Part, caption: str) -> Table:
+    """Metrics of each detector alone, of each way to fuse them, and of random scores."""
+    columns = ["score", "PR-AUC", "VUS-PR", "ROC-AUC", "F1", "precision", "recall", "flagged"]
+    columns += ["event F1", "weights"]
+    rows = []
+    for name, found in part.evaluations.items():
+        weights = " ".join(f"{w:.2f}" for w in fitted.ways[name].weights)
+        areas = (found.pr_auc, found.vus_pr, found.roc_auc)
+        points = (found.f1, found.precision, found.recall)
+        cells = [
+            *map(number, areas + points),
+            f"{found.flagged:,}",
+            number(found.event_f1),
+            weights,
+        ]
+        rows.append([name, *cells])
+    random, flagged = part.evaluations[GRID].random, part.evaluations[GRID].flagged
+    metrics = ("pr_auc", "vus_pr", "roc_auc", "f1", "precision", "recall")
+    cells = [number(random.get(metric)) for metric in metrics]
+    rows.append(
+        [
+            "random, as many flags as the grid",
+            *cells,
+            f"{flagged:,}",
+            number(random["event_f1"]),
+            "",
+        ]
+    )
+    return Table(columns, rows, caption)
+
+
+def kinds_table(fitted: Fitted, part: Part, kind: Ints, kinds: Sequence[str]) -> Table:
+    """Share of the rows of each kind of anomaly that each way flags."""
+    present = [k for k in range(1, len(kinds)) if (kind[part.rows] == k).any()]
+    rows = []
+    for name in fitted.ways:
+        flags = part.flags[name]
+        rows.append([name, *(number(flags[kind[part.rows] == k].mean(), 2) for k in present)])
+    counts = [int((kind[part.rows] == k).sum()) for k in present]
+    columns = [f"{kinds[k]} ({n})" for k, n in zip(present, counts, strict=True)]
+    return Table(["recall of", *columns], rows, "recall by kind of anomaly (rows), second half")
+
+
+def score_summary(names: Sequence[str], scores: Floats, caption: str) -> Table:
+    """Describe normalised scores [n, M] as pandas does: count, mean, std, quartiles, extremes."""
+    rows = []
+    for m, name in enumerate(names):
+        column = scores[np.isfinite(scores[:, m]), m]
+        quartiles = np.quantile(column, [0.0, 0.25, 0.5, 0.75, 1.0])
+        figures = [column.mean(), column.std(ddof=1), *quartiles]
+        rows.append([name, f"{len(column):,}", *map(number, figures)])
+    return Table(["score", *_SUMMARY], rows, caption)
+
+
+def attribution_table(names: Sequence[str], held_out: Part, inside: Part) -> Table:
+    """Mean contribution of each detector to the highest fused scores."""
+    means = [part.contributions.mean(axis=0) for part in (held_out, inside)]
+    order = np.argsort(-means[0], kind="stable")
+    rows = [[names[m], *(number(mean[m], 4) for mean in means)] for m in order]
+    caption = f"mean attribution of the top {len(held_out.top)}"
+    return Table(["detector", "second half", "in-sample"], rows, caption)
+
+
+def alerts_table(parts: Iterable[tuple[str, Part]]) -> Table:
+    """Rows with an alarm of the fixed threshold and of CUSUM."""
+    rows = []
+    for name, part in parts:
+        rules = {
+            "fixed": part.flags[GRID],
+            "CUSUM": part.cusum,
+            "CUSUM, begun again after an alarm": part.restarting,
+        }
+        for rule, flags in rules.items():
+            rows.append([name, rule, *_points(part.points(flags))])
+    caption = "alarms of the fused score: fixed threshold and two-sided CUSUM"
+    return Table(["rows", "rule", "alarms", "precision", "recall", "F1"], rows, caption)
+
+
+def smoothing_table(part: Part) -> Table:
+    """Effect of a causal moving average, each with its own threshold from the first half."""
+    found = {1: part.points(part.flags[GRID]), **part.smoothed}
+    rows = [[str(n), *_points(points)] for n, points in found.items()]
+    caption = "causal moving average of the fused score, second half"
+    return Table(["rows averaged", "alarms", "precision", "recall", "F1"], rows, caption)
+
+
+def report_table(title: str, points: PointScores) -> Table:
+    """Precision, recall, F1 and support by class, as a classification report lists them."""
+    swapped = PointScores(
+        true_positives=points.true_negatives,
+        false_positives=points.false_negatives,
+        false_negatives=points.false_positives,
+        true_negatives=points.true_positives,
+    )
+    rows = []
+    for name, found in (("normal", swapped), ("anomaly", points)):
+        support = found.true_positives + found.false_negatives
+        figures = (found.precision, found.recall, found.f1)
+        rows.append([name, *map(number, figures), f"{support:,}"])
+    total = sum(points.confusion_matrix[0]) + sum(points.confusion_matrix[1])
+    rows.append(["accuracy", "", "", number(points.accuracy), f"{total:,}"])
+    return Table(["class", "precision", "recall", "F1", "rows"], rows, title)
+
+
+def kernel_table(kernel: KernelCheck) -> Table:
+    """Compiled codes beside those of a loop over NumPy steps."""
+    rows = [
+        ["compiled", f"{kernel.windows:,}", f"{kernel.kernel_us:.2f}"],
+        ["NumPy, step by step", f"{kernel.loop_windows:,}", f"{kernel.loop_us:,.0f}"],
+    ]
+    caption = f"codes of the random GRU; largest difference {kernel.difference:.1e}"
+    return Table(["encoder", "windows", "us a window"], rows, caption)
+
+
+def _points(points: PointScores) -> list[str]:
+    alarms = points.true_positives + points.false_positives
+    return [f"{alarms:,}", number(points.precision), number(points.recall), number(points.f1)]
