@@ -37,7 +37,7 @@ def flagged(draw):
     return rows[0], rows[1], np.concatenate(([0], cuts, [n]))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(flagged(), st.sampled_from([0.0, 0.2, 1.0]))
 def test_range_f1_is_its_definition(case, existence):
     labels, flags, offsets = case
@@ -46,7 +46,7 @@ def test_range_f1_is_its_definition(case, existence):
     assert found == (expected if expected is None else pytest.approx(expected, rel=1e-12))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(flagged())
 def test_affiliation_is_its_definition(case):
     labels, flags, offsets = case
@@ -56,7 +56,7 @@ def test_affiliation_is_its_definition(case):
         assert mine == (known if known is None else pytest.approx(known, abs=5e-3))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(flagged())
 def test_event_metrics_are_their_definitions(case):
     labels, flags, offsets = case

@@ -29,7 +29,7 @@ def labelled(draw):
     return labels, scores, np.concatenate(([0], cuts, [n]))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(labelled(), st.integers(0, 13))
 def test_vus_is_its_definition(case, window):
     labels, scores, offsets = case

@@ -52,7 +52,7 @@ def errors_and_values(seed: int) -> tuple[np.ndarray, np.ndarray, dict[str, int 
 @pytest.mark.parametrize("with_values", [False, True])
 def test_dynamic_is_its_definition(with_values):
     some = 0
-    for seed in range(50):
+    for seed in range(35):
         errors, values, settings = errors_and_values(seed)
         span = max(1, settings["window"] // 12)
         share = (span + 0.5) / settings["window"]
