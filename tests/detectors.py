@@ -52,3 +52,14 @@ def series(rows: int = 60, features: int = 3, seed: int = 0) -> np.ndarray:
     """Waves with noise, float64 [S, F]."""
     time = np.arange(rows)[:, None] / np.linspace(3, 5, features)
     return np.sin(time) + np.random.default_rng(seed).normal(0, 0.1, (rows, features))
+
+
+# A prelude for subprocesses. `sys.modules["torch"] = None` would do, but scipy looks there.
+WITHOUT_TORCH = """
+import importlib.abc, sys
+class Absent(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name.split(".")[0] == "torch":
+            raise ModuleNotFoundError("No module named 'torch'", name="torch")
+sys.meta_path.insert(0, Absent())
+"""

@@ -1,18 +1,24 @@
 """Anomaly detection: estimators for arrays and DataFrames, and whole jobs from files.
 
-Detectors learn from rows what is normal, and score rows with the compiled kernels:
+A detector learns from rows what is normal, scores rows on the compiled kernels (higher = more
+anomalous) and flags those above a threshold taken from the training scores:
 
 >>> import numpy as np
->>> from slidecell.detect import RollingVarianceDetector
->>> X = np.sin(np.arange(400) / 9)[:, None]
->>> X[350:360] *= 5
->>> detector = RollingVarianceDetector(window=8, contamination=0.02).fit(X[:300])
->>> flags = detector.predict(X)
->>> bool(flags[355]), int(flags[:300].sum())
-(True, 6)
+>>> from slidecell.detect import ForecastDetector, load_detector
+>>> X = np.sin(np.arange(600) / 5)[:, None]  # [S, F]: or a DataFrame, with entity= and time=
+>>> X[550] += 1.0
+>>> detector = ForecastDetector(window=8, hidden_size=8, epochs=5, lr=0.02, random_state=0)
+>>> flags = detector.fit(X[:500]).predict(X)
+>>> int(flags[550]), bool(detector.score_samples(X)[550] > detector.threshold_)
+(1, True)
+>>> detector.save("detector")  # a folder, without pickle
+>>> bool((load_detector("detector").predict(X) == flags).all())
+True
 
-`run_detect` is the command ``slidecell detect`` as a function, `run_score` is ``slidecell score``,
-`run_retrain` is ``slidecell retrain``.
+`AutoencoderDetector`, `RandomGRUDetector`, `ZScoreDetector`, `RollingVarianceDetector`,
+`PCADetector` and `SklearnDetector` work alike: see `Detector`.
+
+`run_detect` is the command ``slidecell detect`` as a function, `run_score` is ``slidecell score``.
 """
 
 from __future__ import annotations

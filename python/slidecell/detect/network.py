@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -110,7 +111,9 @@ def train_network(
     has_held_out = len(held_out[0]) > 0
     with seeded(options.seed):  # drawing weights leaves torch's global generator alone
         module = make(rows.shape[1])
-    with torch_threads(_training_threads(module, rows.shape[1], offsets, options)):
+    threads = _training_threads(module, rows.shape[1], offsets, options)
+    with torch_threads(threads), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "LSTM with projections", UserWarning)  # is only slower
         history = fit(
             module,
             apply_scaler(fitted, rows),

@@ -8,7 +8,7 @@ from typing import Any
 
 from sklearn.utils import check_random_state
 
-__all__ = ["check_choice", "check_count", "check_scaler", "seed_of"]
+__all__ = ["check_choice", "check_count", "check_scaler", "check_share", "seed_of"]
 
 _SCALERS = ("minmax", "standard", "robust")
 
@@ -40,6 +40,20 @@ def check_choice(name: str, value: object, choices: Sequence[object]) -> None:
     if value not in choices:
         listed = ", ".join(map(repr, choices))
         raise ValueError(f"{name}: expected one of {listed}, got {value!r}")
+
+
+def check_share(name: str, value: Any) -> None:
+    """Refuse what is no number of at least 0 and below 1.
+
+    Examples
+    --------
+    >>> from slidecell.detect.detectors.checks import check_share
+    >>> check_share("validation", 0.2)
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name}: expected a number, got {value!r}")
+    if not 0.0 <= float(value) < 1.0:
+        raise ValueError(f"{name}: expected a number >= 0 and < 1, got {value!r}")
 
 
 def check_scaler(kind: object) -> None:

@@ -85,7 +85,8 @@ def _refuse_others(data: bytes, trusted: list[str] | tuple[str, ...], where: str
 
     others = sorted(set(skops.io.get_untrusted_types(data=data)) - set(trusted))
     if others:
-        brute = "; algorithm='brute' does without" if "neighbors" in others[0] else ""
+        neighbours = any("sklearn.neighbors" in name for name in others)
+        brute = "; algorithm='brute' does without" if neighbours else ""
         raise ValueError(f"{where}: holds types that are not trusted: {', '.join(others)}{brute}")
 
 

@@ -11,7 +11,13 @@ import numpy.typing as npt
 
 from slidecell._extras import require
 from slidecell.detect.detectors.base import Detector, FeatureReduction, constant_columns
-from slidecell.detect.detectors.checks import check_choice, check_count, check_scaler, seed_of
+from slidecell.detect.detectors.checks import (
+    check_choice,
+    check_count,
+    check_scaler,
+    check_share,
+    seed_of,
+)
 from slidecell.detect.detectors.parts import held_out_rows, part_of
 from slidecell.detect.detectors.rows import Rows
 from slidecell.detect.detectors.saved import read_history
@@ -279,6 +285,7 @@ class NetworkDetector(Detector):
         check_scaler(self.scaler)
         check_choice("reduction", self.reduction, ("mse", "mae", "mahalanobis"))
         check_choice("precision", self.precision, ("highest", "high", "medium"))
+        check_share("validation", self.validation)
         if self.reduction == "mahalanobis" and self.validation == 0:
             raise ValueError(
                 "reduction: 'mahalanobis' takes its statistics from rows held out, got validation=0"

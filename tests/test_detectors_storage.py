@@ -1,0 +1,328 @@
+"""Detectors in folders: the same after loading, whole or not there, refused where damaged."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import skops.io
+from safetensors.numpy import load_file, save_file
+from sklearn.covariance import EllipticEnvelope
+from sklearn.ensemble import IsolationForest
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import SGDOneClassSVM
+from sklearn.mixture import GaussianMixture
+from sklearn.neighbors import LocalOutlierFactor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import OneClassSVM
+from tests.detectors import ALL, NETWORKS, WITHOUT_TORCH, make, series
+
+from slidecell.detect import Detector, ForecastDetector, SklearnDetector, load_detector
+from slidecell.model import SequenceModel
+
+FILES = {
+    kind: {"detector.json", "arrays.safetensors"}
+    | ({"model.safetensors"} if kind in (*NETWORKS, "random_gru") else set())
+    | ({"estimator.skops"} if kind == "sklearn" else set())
+    for kind in ALL
+}
+
+
+def same(a: Any, b: Any) -> bool:
+    return np.array_equal(a, b, equal_nan=True)
+
+
+def listed(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def rewrite(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Change the JSON text of a detector."""
+    text = json.loads((folder / "detector.json").read_text())
+    change(text)
+    (folder / "detector.json").write_text(json.dumps(text))
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """One folder for each kind; not to be changed."""
+    root = tmp_path_factory.mktemp("saved")
+    for kind in ALL:
+        make(kind).fit(series()).save(root / kind)
+    return {kind: root / kind for kind in ALL}
+
+
+@pytest.fixture
+def folder(saved: dict[str, Path], tmp_path: Path) -> Callable[[str], Path]:
+    """Make a copy of a kind's folder."""
+    return lambda kind: Path(shutil.copytree(saved[kind], tmp_path / kind))
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_loaded_is_the_same(kind: str, tmp_path: Path) -> None:
+    X = series()
+    X[:, 1] = 3.0
+    frame = pd.DataFrame(X, columns=["a", "b", "c"])
+    detector = make(kind, contamination=0.1, missing="ffill").fit(frame)
+    detector.save(tmp_path / "detector")
+    assert listed(tmp_path / "detector") == FILES[kind]
+    loaded = load_detector(tmp_path / "detector")
+    assert type(loaded) is type(detector)
+    assert repr(loaded) == repr(detector)
+    for name in ("decision_scores_", "labels_", "threshold_", "feature_names_in_"):
+        np.testing.assert_array_equal(getattr(loaded, name), getattr(detector, name), strict=True)
+    assert loaded.scored_share_ == detector.scored_share_
+    assert loaded.n_features_in_ == 3
+    assert loaded.constant_features_ == ["b"]
+    new = pd.DataFrame(series(seed=1), columns=["a", "b", "c"])[["c", "b", "a"]]
+    new.iloc[30, 1] = np.nan
+    assert same(loaded.score_samples(new), detector.score_samples(new))
+    assert same(loaded.predict(new), detector.predict(new))
+    loaded.save(tmp_path / "again")
+    again = type(detector).load(tmp_path / "again")
+    assert same(again.score_samples(new), detector.score_samples(new))
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_loaded_network_goes_on(kind: str, folder: Callable[[str], Path]) -> None:
+    detector = load_detector(folder(kind))
+    assert isinstance(detector.model_, SequenceModel)
+    assert detector.history_.epochs == 1
+    assert detector.history_.validation_rows is None
+    X = series(seed=2)
+    expected = make(kind).fit(series()).fit(X, warm_start=True)
+    assert same(detector.fit(X, warm_start=True).decision_scores_, expected.decision_scores_)
+
+
+def test_without_torch_all_load_and_score_and_most_fit(saved: dict[str, Path]) -> None:
+    code = WITHOUT_TORCH + (
+        "import numpy as np\n"
+        "from slidecell.detect import load_detector\n"
+        "from tests.detectors import ALL, NETWORKS, make, series\n"
+        "for kind in ALL:\n"
+        f"    detector = load_detector(f'{saved['zscore'].parent}/{{kind}}')\n"
+        "    scores = detector.score_samples(series())\n"
+        "    assert np.array_equal(scores, detector.decision_scores_, equal_nan=True), kind\n"
+        "    if kind not in NETWORKS: make(kind).fit(series())\n"
+        "try: make('forecast').fit(series())\n"
+        "except ImportError as error: print(error)\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "torch is not installed: pip install 'slidecell[train]'"
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        IsolationForest(n_estimators=5, max_features=2, random_state=0),
+        OneClassSVM(),
+        LocalOutlierFactor(novelty=True, algorithm="brute"),
+        EllipticEnvelope(random_state=0),
+        SGDOneClassSVM(random_state=0),
+        GaussianMixture(2, random_state=0),
+    ],
+    ids=lambda estimator: type(estimator).__name__,
+)
+def test_estimators_on_the_list_are_saved(estimator: Any, tmp_path: Path) -> None:
+    X = series()
+    detector = SklearnDetector(estimator, scaler="robust").fit(X)
+    detector.save(tmp_path / "d")
+    loaded = SklearnDetector.load(tmp_path / "d")
+    assert same(loaded.score_samples(X), detector.decision_scores_)
+    assert repr(loaded.estimator) == repr(estimator)
+    assert same(loaded.fit(X).decision_scores_, detector.decision_scores_)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "message"),
+    [
+        (LocalOutlierFactor(novelty=True), "_kd_tree.KDTree; algorithm='brute' does without"),
+        (
+            make_pipeline(StandardScaler(), IsolationForest()),
+            "estimator: expected one of .*Pipelin",
+        ),
+    ],
+)
+def test_other_estimators_are_refused(estimator: Any, message: str, tmp_path: Path) -> None:
+    detector = SklearnDetector(estimator).fit(series())
+    with pytest.raises(ValueError, match=message):
+        detector.save(tmp_path / "d")
+    assert listed(tmp_path) == set()
+
+
+def test_save_is_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    X = series()
+    first, second = make("forecast").fit(X), make("zscore").fit(X)
+    with pytest.raises(NotFittedError):
+        make("zscore").save(tmp_path / "d")
+    first.save(tmp_path / "d")
+    with monkeypatch.context() as broken:
+        broken.setattr("safetensors.numpy.save_file", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            second.save(tmp_path / "d")
+    assert listed(tmp_path) == {"d"}
+    assert same(load_detector(tmp_path / "d").decision_scores_, first.decision_scores_)
+    second.save(tmp_path / "d")  # a detector takes the place of another
+    assert listed(tmp_path) == {"d"}
+    assert listed(tmp_path / "d") == FILES["zscore"]
+    (tmp_path / "empty").mkdir()
+    second.save(tmp_path / "empty")
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "mine").write_text("mine")
+    for taken in ("file", "other"):
+        with pytest.raises(FileExistsError, match="expected a new folder or one of a detector"):
+            second.save(tmp_path / taken)
+    assert (tmp_path / "other" / "mine").read_text() == "mine"
+    with pytest.raises(FileNotFoundError, match="there is no folder"):
+        second.save(tmp_path / "none" / "d")
+
+
+def test_parameters_that_json_lacks_are_named(tmp_path: Path) -> None:
+    X = series()
+    detector = make("forecast", random_state=np.random.RandomState(0)).fit(X)
+    with pytest.raises(ValueError, match=r"random_state: .* cannot be saved; set_params"):
+        detector.save(tmp_path / "d")
+    detector.set_params(random_state=None, progress=lambda *_: None, hidden_size=np.int64(3))
+    detector.save(tmp_path / "d")
+    loaded = ForecastDetector.load(tmp_path / "d")
+    assert (loaded.progress, loaded.hidden_size, type(loaded.hidden_size)) == (False, 3, int)
+    stacked = make("forecast", hidden_size=[3, 2], entity=("a", 1)).fit(X, offsets=[0, 60])
+    stacked.save(tmp_path / "d")
+    loaded = ForecastDetector.load(tmp_path / "d")
+    assert (loaded.hidden_size, loaded.entity) == ((3, 2), ("a", 1))
+
+
+def test_load_tells_what_is_not_there(tmp_path: Path, saved: dict[str, Path]) -> None:
+    with pytest.raises(FileNotFoundError, match="nothing"):
+        load_detector(tmp_path / "nothing")
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(NotADirectoryError, match="file: expected a folder"):
+        load_detector(tmp_path / "file")
+    with pytest.raises(FileNotFoundError, match=r"detector\.json"):
+        load_detector(tmp_path)
+    with pytest.raises(ValueError, match="zscore: expected a ForecastDetector, got a ZScoreDet"):
+        ForecastDetector.load(saved["zscore"])
+    assert type(Detector.load(saved["zscore"])).__name__ == "ZScoreDetector"
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "message"),
+    [
+        ("zscore", lambda t: t.update(format=2), "expected an object of format 1"),
+        ("zscore", lambda t: t.update({"class": "os.system"}), "'class': expected one of"),
+        ("zscore", lambda t: t.update({"class": ["x"]}), "'class': expected one of"),
+        ("zscore", lambda t: t.update({"class": "PCADetector"}), "'params': expected"),
+        ("zscore", lambda t: t.pop("params"), "'params': expected an object"),
+        ("zscore", lambda t: t["params"].pop("missing"), "'params': expected .*; see missing"),
+        ("zscore", lambda t: t["params"].update(x=1), "'params': expected .*; see x"),
+        ("zscore", lambda t: t["params"].update(missing=3), "missing: expected 'skip' or"),
+        ("zscore", lambda t: t["params"].update(contamination="a"), "not supported between"),
+        ("zscore", lambda t: t["fitted"].pop("n_features_in"), "missing key 'n_features_in'"),
+        ("zscore", lambda t: t["fitted"].update(n_features_in=4), "'scaler': expected 4 centers"),
+        ("zscore", lambda t: t["fitted"].update(feature_names_in=["a"]), "expected 3 texts"),
+        ("zscore", lambda t: t["fitted"].update(constant_features=[7]), "expected a list of feat"),
+        ("zscore", lambda t: t["fitted"].update(scaler=None), "'scaler': missing"),
+        ("zscore", lambda t: t["fitted"]["scaler"].update(scale=[1, 0, 1]), "other than 0"),
+        ("zscore", lambda t: t["fitted"]["scaler"].update(center=[1, "2", 3]), "finite number"),
+        ("zscore", lambda t: t["fitted"]["scaler"].update(constant=[9]), "expected columns"),
+        ("rolling_variance", lambda t: t["params"].update(window=-3), "window: expected at least"),
+        ("pca", lambda t: t["fitted"].update(n_features_in=2, scaler=None), "'components': expec"),
+        ("forecast", lambda t: t["fitted"].pop("history"), "'history': expected an object"),
+        ("forecast", lambda t: t["params"].update(reduction="mahalanobis"), "no error statistics"),
+        ("forecast", lambda t: t["params"].update(horizon=0), "horizon: expected at least 1"),
+        ("forecast", lambda t: t["fitted"].update(n_features_in=2), "expected a forecaster of 2"),
+        ("sklearn", lambda t: t["fitted"].update(n_features_in=2), "expected one of 2 features"),
+    ],
+)
+def test_damaged_text_is_refused_with_its_place(
+    kind: str, change: Any, message: str, folder: Callable[[str], Path]
+) -> None:
+    place = folder(kind)
+    rewrite(place, change)
+    with pytest.raises(ValueError, match=message) as error:
+        load_detector(place)
+    assert str(place) in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "[" * 100_000, '{"format": NaN}', "\xff"])
+def test_what_is_no_json_is_refused(text: str, folder: Callable[[str], Path]) -> None:
+    place = folder("zscore")
+    (place / "detector.json").write_bytes(text.encode("latin1"))
+    with pytest.raises(ValueError, match=r"detector\.json: "):
+        load_detector(place)
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_missing_and_cut_files_are_refused(kind: str, folder: Callable[[str], Path]) -> None:
+    place = folder(kind)
+    for name in sorted(FILES[kind] - {"detector.json"}):
+        data = (place / name).read_bytes()
+        for cut in (0, 7, len(data) // 2, len(data) - 1):
+            (place / name).write_bytes(data[:cut])
+            with pytest.raises(ValueError, match=name):
+                load_detector(place)
+        (place / name).unlink()
+        with pytest.raises((ValueError, FileNotFoundError), match=name):
+            load_detector(place)
+        (place / name).write_bytes(data)
+    load_detector(place)
+
+
+def test_arrays_of_another_shape_or_type_are_refused(folder: Callable[[str], Path]) -> None:
+    place = folder("random_gru")
+    arrays = load_file(place / "arrays.safetensors")
+    for name, other in (
+        ("components", arrays["components"][:, 1:]),
+        ("components", arrays["components"].astype(np.float32)),
+        ("mean", arrays["mean"][None]),
+        ("threshold", np.zeros(2)),
+    ):
+        save_file({**arrays, name: np.ascontiguousarray(other)}, place / "arrays.safetensors")
+        with pytest.raises(ValueError, match=rf"arrays\.safetensors: '{name}': expected float64"):
+            load_detector(place)
+    del arrays["mean"]
+    save_file(arrays, place / "arrays.safetensors")
+    with pytest.raises(ValueError, match="missing array 'mean'"):
+        load_detector(place)
+
+
+def test_a_model_of_another_kind_is_refused(folder: Callable[[str], Path]) -> None:
+    place, other = folder("forecast"), folder("autoencoder")
+    shutil.copy(other / "model.safetensors", place)
+    with pytest.raises(ValueError, match="expected a forecaster of 3 features"):
+        load_detector(place)
+
+
+class Hostile:
+    """A type that no file of ours may hold."""
+
+
+@pytest.mark.parametrize("damage", ["type", "class", "cycle", "outside", "feature"])
+def test_hostile_estimators_are_refused(damage: str, folder: Callable[[str], Path]) -> None:
+    place = folder("sklearn")
+    estimator = load_detector(place).estimator_
+    nodes = estimator.estimators_[2].tree_
+    if damage == "type":
+        estimator.more = Hostile()
+    elif damage == "class":
+        estimator = StandardScaler().fit(series())
+    elif damage == "cycle":
+        nodes.children_left[0] = 0
+    elif damage == "outside":
+        nodes.children_right[0] = 10**6
+    else:
+        nodes.feature[0] = 50
+    skops.io.dump(estimator, place / "estimator.skops")
+    with pytest.raises(ValueError, match=r"estimator\.skops: (holds types|expected one|a tree)"):
+        load_detector(place)
