@@ -19,6 +19,8 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
+_FILE_WIDTH = 120  # of tables that do not go to a terminal
+
 
 def _data(text: str) -> Any:
     return typer.Option("--data", help=text)
@@ -108,4 +110,7 @@ def _run(module: str, **settings: Any) -> None:
     with OutputFolder(options.out):  # minutes of work must not end at a folder that is read-only
         outcome = import_module(f"slidecell.reproduce.{module}").run(options)
         files = write_outcome(outcome, options)
-    show_outcome(Console(highlight=False), outcome, files)
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = _FILE_WIDTH
+    show_outcome(console, outcome, files)
