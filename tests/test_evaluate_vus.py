@@ -1,7 +1,6 @@
-"""VUS equals its definition, keeps to entities, and is fast."""
+"""VUS equals its definition and keeps to entities."""
 
 from __future__ import annotations
-
 
 import numpy as np
 import pytest
