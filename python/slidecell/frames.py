@@ -20,7 +20,7 @@ def is_frame(series: object) -> bool:
     >>> is_frame([[1.0, 2.0]])
     False
     """
-    return hasattr(series, "columns") and hasattr(series, "to_numpy")
+    return hasattr(series, "to_numpy") and hasattr(series, "columns")
 
 
 def feature_columns(frame: Any, names: Sequence[Hashable], *, name: str = "series") -> Any:

@@ -16,9 +16,11 @@ anomalous) and flags those above a threshold taken from the training scores:
 True
 
 `AutoencoderDetector`, `RandomGRUDetector`, `ZScoreDetector`, `RollingVarianceDetector`,
-`PCADetector` and `SklearnDetector` work alike: see `Detector`.
+`PCADetector` and `SklearnDetector` work alike: see `Detector`. `Ensemble` makes one detector of
+several, and `slidecell.detect.attribution` tells what a score is made of.
 
-`run_detect` is the command ``slidecell detect`` as a function, `run_score` is ``slidecell score``.
+`run_detect` is the command ``slidecell detect`` as a function, `run_score` is ``slidecell score``,
+`run_retrain` is ``slidecell retrain``.
 """
 
 from __future__ import annotations
@@ -48,12 +50,14 @@ if TYPE_CHECKING:
     from slidecell.detect.detectors.sklearn_adapter import SklearnDetector
     from slidecell.detect.detectors.storage import load_detector
     from slidecell.detect.detectors.zscore import ZScoreDetector
+    from slidecell.detect.ensemble import Ensemble
 
 # What needs scikit-learn is imported when it is asked for: thresholds and smoothing, which live
 # streams use, do without.
 _LAZY = {
     "AutoencoderDetector": "slidecell.detect.detectors",
     "Detector": "slidecell.detect.detectors",
+    "Ensemble": "slidecell.detect.ensemble",
     "ForecastDetector": "slidecell.detect.detectors",
     "PCADetector": "slidecell.detect.detectors",
     "RandomGRUDetector": "slidecell.detect.detectors",
@@ -70,6 +74,7 @@ __all__ = [
     "AutoencoderDetector",
     "DetectOptions",
     "Detector",
+    "Ensemble",
     "ForecastDetector",
     "PCADetector",
     "RandomGRUDetector",

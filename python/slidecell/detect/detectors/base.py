@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
@@ -213,12 +214,24 @@ class Detector(BaseEstimator, ABC):  # type: ignore[misc]
 
     def _fit_rows(self, rows: Rows) -> None:
         """Do as `fit`, with rows that are in order."""
-        self._check_common()
-        if self._fills():
-            rows = rows.filled()
-        self._set_features(rows)
-        self._fit(rows)
-        self._set_threshold(rows)
+        with self._unchanged_on_error():
+            self._check_common()
+            if self._fills():
+                rows = rows.filled()
+            self._set_features(rows)
+            self._fit(rows)
+            self._set_threshold(rows)
+
+    @contextmanager
+    def _unchanged_on_error(self) -> Iterator[None]:
+        """Leave the detector as it was if a fit fails, instead of half of two fits."""
+        before = dict(self.__dict__)
+        try:
+            yield
+        except BaseException:
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            raise
 
     def _score_rows(self, rows: Rows) -> npt.NDArray[Any]:
         """Do as `score_samples`, with rows that are in order, and in their order: [S]."""

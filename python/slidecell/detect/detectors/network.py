@@ -152,11 +152,12 @@ class NetworkDetector(Detector):
         if not warm_start:
             return super().fit(X, y, offsets=offsets)
         rows = self._known_rows(X, offsets)
-        self._check_common()
-        if self._fills():
-            rows = rows.filled()
-        self._train(rows, start=self.model_)
-        self._set_threshold(rows)
+        with self._unchanged_on_error():
+            self._check_common()
+            if self._fills():
+                rows = rows.filled()
+            self._train(rows, start=self.model_)
+            self._set_threshold(rows)
         return self
 
     def encode(self, X: Any, *, offsets: npt.ArrayLike | None = None) -> npt.NDArray[np.float32]:
