@@ -11,43 +11,11 @@ pytest.importorskip("sklearn")
 
 from sklearn.base import clone
 from sklearn.ensemble import IsolationForest
+from tests.ensemble_cases import W, members, series
 
-from slidecell.detect import (
-    Detector,
-    PCADetector,
-    RollingVarianceDetector,
-    SklearnDetector,
-    ZScoreDetector,
-)
+from slidecell.detect import PCADetector, RollingVarianceDetector, ZScoreDetector
 from slidecell.detect.ensemble import Ensemble
 from slidecell.detect.fusion import MinMaxNormaliser, as_normaliser, fuse, search_weights
-
-W = 6
-
-
-def series(n: int = 300, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Rows [n, 3] and labels [n]: spikes and a burst."""
-    rng = np.random.default_rng(seed)
-    X = np.sin(np.arange(n) / 9)[:, None] + rng.normal(0, 0.1, (n, 3))
-    y = np.zeros(n, int)
-    spikes = rng.choice(np.arange(20, n), 8, replace=False)
-    X[spikes, rng.integers(0, 3, 8)] += 3.0
-    burst = slice(n // 2, n // 2 + 15)
-    X[burst, 1] += rng.normal(0, 2.0, 15)
-    y[spikes] = y[burst] = 1
-    return X, y
-
-
-def forest() -> SklearnDetector:
-    return SklearnDetector(IsolationForest(n_estimators=10, random_state=0))
-
-
-def members() -> list[tuple[str, Detector]]:
-    return [
-        ("z", ZScoreDetector()),
-        ("forest", forest()),
-        ("burst", RollingVarianceDetector(window=W)),
-    ]
 
 
 class Failing(ZScoreDetector):

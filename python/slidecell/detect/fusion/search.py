@@ -13,6 +13,7 @@ import numpy.typing as npt
 from slidecell.detect.fusion.fused import fuse
 from slidecell.detect.fusion.ranking import Cut, Ranking
 from slidecell.detect.scores import Floats
+from slidecell.detect.states import mapping, number, numbers, whole
 
 __all__ = [
     "METHODS",
@@ -71,6 +72,25 @@ class FoundWeights:
     def to_dict(self) -> dict[str, Any]:
         """Return everything, ready for JSON."""
         return {**asdict(self), "weights": list(self.weights)}
+
+    @classmethod
+    def from_dict(cls, saved: object) -> FoundWeights:
+        """Return what `to_dict` returned; a ValueError names what is missing or of another type."""
+        state = mapping(saved, "tuned")
+        for name, known in (("objective", OBJECTIVES), ("method", METHODS)):
+            if state.get(name) not in known:
+                raise ValueError(f"tuned: {name!r}: expected {_listed(known)}")
+        figures: dict[str, Any] = {
+            name: number(state, name) for name in ("threshold", "percentile", "f1", "pr_auc")
+        }
+        counts = ("rows", "positives", "unscored", "evaluations")
+        figures |= {name: whole(state, name) for name in counts}
+        return cls(
+            weights=tuple(numbers(state, "weights")),
+            objective=state["objective"],
+            method=state["method"],
+            **figures,
+        )
 
 
 class _Tried(NamedTuple):
