@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,13 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import OneClassSVM
 from tests.detectors import ALL, NETWORKS, WITHOUT_TORCH, make, series
 
-from slidecell.detect import Detector, ForecastDetector, SklearnDetector, load_detector
+from slidecell.detect import (
+    Detector,
+    ForecastDetector,
+    SklearnDetector,
+    ZScoreDetector,
+    load_detector,
+)
 from slidecell.model import SequenceModel
 
 FILES = {
@@ -226,6 +233,7 @@ def test_load_tells_what_is_not_there(tmp_path: Path, saved: dict[str, Path]) ->
         ("zscore", lambda t: t.pop("params"), "'params': expected an object"),
         ("zscore", lambda t: t["params"].pop("missing"), "'params': expected .*; see missing"),
         ("zscore", lambda t: t["params"].update(x=1), "'params': expected .*; see x"),
+        ("zscore", lambda t: t["params"].update(time={}), "'time': expected no object"),
         ("zscore", lambda t: t["params"].update(missing=3), "missing: expected 'skip' or"),
         ("zscore", lambda t: t["params"].update(contamination="a"), "not supported between"),
         ("zscore", lambda t: t["fitted"].pop("n_features_in"), "missing key 'n_features_in'"),
@@ -308,7 +316,7 @@ class Hostile:
     """A type that no file of ours may hold."""
 
 
-@pytest.mark.parametrize("damage", ["type", "class", "cycle", "outside", "feature"])
+@pytest.mark.parametrize("damage", ["type", "class", "cycle", "outside", "feature", "few"])
 def test_hostile_estimators_are_refused(damage: str, folder: Callable[[str], Path]) -> None:
     place = folder("sklearn")
     estimator = load_detector(place).estimator_
@@ -321,8 +329,26 @@ def test_hostile_estimators_are_refused(damage: str, folder: Callable[[str], Pat
         nodes.children_left[0] = 0
     elif damage == "outside":
         nodes.children_right[0] = 10**6
-    else:
+    elif damage == "feature":
         nodes.feature[0] = 50
+    else:
+        del estimator.estimators_features_[0]
     skops.io.dump(estimator, place / "estimator.skops")
-    with pytest.raises(ValueError, match=r"estimator\.skops: (holds types|expected one|a tree)"):
+    with pytest.raises(ValueError, match=r"estimator\.skops: (holds|expected one|a tree|not an)"):
         load_detector(place)
+
+
+def test_compressed_estimators_are_refused(folder: Callable[[str], Path]) -> None:
+    place = folder("sklearn")
+    estimator = load_detector(place).estimator_
+    skops.io.dump(estimator, place / "estimator.skops", compression=zipfile.ZIP_DEFLATED)
+    with pytest.raises(ValueError, match=r"estimator\.skops: expected stored parts"):
+        load_detector(place)
+
+
+def test_detectors_of_others_are_not_saved(tmp_path: Path) -> None:
+    class Own(ZScoreDetector):
+        """Not in this package."""
+
+    with pytest.raises(ValueError, match="Own: only this package's own detectors can be saved"):
+        Own().fit(series()).save(tmp_path / "d")

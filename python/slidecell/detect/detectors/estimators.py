@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -56,16 +58,17 @@ def read_estimator(file: Path) -> Any:
 
     data = file.read_bytes()
     try:
+        _refuse_compressed(data, file)
         everything = [name for names in _TRUSTED.values() for name in names]
         _refuse_others(data, everything, str(file))
         estimator = skops.io.loads(data, trusted=everything)
+        _refuse_others(data, _trusted(_name(type(estimator)), str(file)), str(file))
+        _check_trees(estimator, file)
     # skops and what it builds raise whatever a damaged file leads them to.
     except Exception as error:
         if isinstance(error, ValueError) and str(error).startswith(str(file)):
             raise
         raise ValueError(f"{file}: not an estimator, or damaged: {error}") from None
-    _refuse_others(data, _trusted(_name(type(estimator)), str(file)), str(file))
-    _check_trees(estimator, file)
     return estimator
 
 
@@ -90,14 +93,26 @@ def _refuse_others(data: bytes, trusted: list[str] | tuple[str, ...], where: str
         raise ValueError(f"{where}: holds types that are not trusted: {', '.join(others)}{brute}")
 
 
+def _refuse_compressed(data: bytes, file: Path) -> None:
+    """Let reading allocate no more than the file is long."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        if any(part.compress_type != zipfile.ZIP_STORED for part in archive.infolist()):
+            raise ValueError(f"{file}: expected stored parts, not compressed")
+
+
 def _check_trees(estimator: Any, file: Path) -> None:
     """Refuse trees whose nodes lead out of the tree or back: scoring follows them unchecked."""
-    for part in getattr(estimator, "estimators_", ()):
+    if not hasattr(estimator, "estimators_"):
+        return
+    columns = estimator.n_features_in_
+    for part, used in zip(estimator.estimators_, estimator.estimators_features_, strict=True):
         tree = part.tree_
+        # As in IsolationForest: a tree is given all columns, or those that it was grown with.
+        width = columns if estimator._max_features == columns else len(used)
         node = np.arange(tree.node_count)
         left, right, feature = tree.children_left, tree.children_right, tree.feature
         leaf = (left == -1) & (right == -1)
         inner = (left > node) & (right > node) & (left < len(node)) & (right < len(node))
-        inner &= (feature >= 0) & (feature < estimator.n_features_in_)
+        inner &= (feature >= 0) & (feature < width)
         if len(node) == 0 or not (leaf | inner).all():
             raise ValueError(f"{file}: a tree is damaged")

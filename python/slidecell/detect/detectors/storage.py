@@ -107,6 +107,9 @@ def save_detector(detector: Detector, path: str | os.PathLike[str]) -> None:
     array([0.])
     """
     check_is_fitted(detector, "threshold_")
+    kind = type(detector)
+    if _CLASSES.get(kind.__name__) != kind.__module__:
+        raise ValueError(f"{kind.__name__}: only this package's own detectors can be saved")
     target = Path(path).resolve()
     if not target.parent.is_dir():
         raise FileNotFoundError(f"{path}: there is no folder {target.parent}")
@@ -213,7 +216,10 @@ def read_parts(folder: Path) -> Parts:
     model, estimator = folder / _MODEL, folder / _ESTIMATOR
     return Parts(
         text["class"],
-        {name: _frozen(value) for name, value in text["params"].items()},
+        {
+            name: _frozen(value, f"{folder / _TEXT}: {name!r}")
+            for name, value in text["params"].items()
+        },
         text["fitted"],
         _read_arrays(folder / _ARRAYS),
         SequenceModel.load(model) if model.exists() else None,
@@ -264,9 +270,11 @@ def _plain(value: Any, name: str) -> Any:
     )
 
 
-def _frozen(value: Any) -> Any:
+def _frozen(value: Any, where: str) -> Any:
     """Turn lists into tuples: what constructors store should not change."""
-    return tuple(map(_frozen, value)) if isinstance(value, list) else value
+    if isinstance(value, dict):
+        raise ValueError(f"{where}: expected no object, got {value!r}")
+    return tuple(_frozen(item, where) for item in value) if isinstance(value, list) else value
 
 
 def check_params(params: Mapping[str, Any], expected: set[str]) -> None:
