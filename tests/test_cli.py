@@ -116,6 +116,7 @@ def test_cli_detect_flags_reach_the_job(file, tmp_path):
         "percentile": 90.0,
         "seed": 7,
         "num_threads": 1,
+        "html": False,
     }
 
 

@@ -82,6 +82,10 @@ OutOption = Annotated[
 ThreadsOption = Annotated[
     int | None, typer.Option(help="Threads (default: all cores; small networks train on one)")
 ]
+HtmlOption = Annotated[
+    bool,
+    typer.Option("--html", help="Write report.html too: one page with everything, to pass on."),
+]
 
 TimeOption = Annotated[
     str | None, _data("Time column: numbers or dates. Without it the file's order is time's.")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from slidecell._extras import require
+from slidecell.detect.command_line import command_line
 from slidecell.detect.network import NetworkTraining, train_network
 from slidecell.detect.outputs import OutputFolder
 from slidecell.detect.results import (
@@ -64,6 +65,8 @@ class DetectOptions:
         The threshold is this percentile of the scores of training windows.
     seed : int
     num_threads : int, optional
+    html : bool
+        Write ``report.html`` too: what was run, what was found, figures, in one file.
     """
 
     file: Path
@@ -86,6 +89,7 @@ class DetectOptions:
     percentile: float = 95.0
     seed: int = 0
     num_threads: int | None = None
+    html: bool = False
 
     def __post_init__(self) -> None:
         least = {"window": 1, "horizon": 0, "layers": 1, "epochs": 1, "patience": 1, "seed": 0}
@@ -161,7 +165,8 @@ def run_detect(
     -------
     Result
         In ``options.out``: ``scores.csv`` (or ``.parquet``, as the input), ``model.safetensors``,
-        ``report.json``, ``scores.png``. They appear together, or none does.
+        ``report.json``, ``scores.png``, with ``html`` ``report.html``. They appear together, or
+        none does.
 
     Examples
     --------
@@ -184,6 +189,8 @@ def run_detect(
     True
     """
     require("pandas", "matplotlib", extra="detect")
+    if options.html:
+        require("jinja2", extra="detect")
     if options.table.label is not None:
         require("sklearn", extra="detect")
     clock = Clock()
@@ -228,6 +235,7 @@ def run_detect(
             num_threads=options.num_threads,
             # Rows of a test file are entities of their own; the picture is about them.
             draw_from=test_from_row or 0,
+            page_of=command_line("detect", options) if options.html else None,
         )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from slidecell._extras import require
+from slidecell.detect.command_line import command_line
 from slidecell.detect.outputs import OutputFolder
 from slidecell.detect.results import (
     Clock,
@@ -40,6 +41,8 @@ class ScoreOptions:
     label : str, optional
         Column to measure the flags against; never taken from the model.
     num_threads : int, optional
+    html : bool
+        Write ``report.html`` too.
     """
 
     model: Path
@@ -52,6 +55,7 @@ class ScoreOptions:
     missing: str | None = None
     duplicates: str | None = None
     num_threads: int | None = None
+    html: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Return all options, ready for JSON."""
@@ -70,7 +74,7 @@ def run_score(
     -------
     Result
         In ``options.out``: ``scores.csv`` (or ``.parquet``, as the input), ``report.json``,
-        ``scores.png``.
+        ``scores.png``, with ``html`` ``report.html``.
 
     Examples
     --------
@@ -89,6 +93,8 @@ def run_score(
     True
     """
     require("pandas", "matplotlib", extra="detect")
+    if options.html:
+        require("jinja2", extra="detect")
     if options.label is not None:
         require("sklearn", extra="detect")
     from slidecell.model import SequenceModel
@@ -124,6 +130,7 @@ def run_score(
             title=options.file.name,
             save_model=False,
             num_threads=options.num_threads,
+            page_of=command_line("score", options) if options.html else None,
         )
 
 

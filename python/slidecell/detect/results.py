@@ -15,6 +15,8 @@ import numpy.typing as npt
 
 from slidecell.detect.environment import cpu_name, versions
 from slidecell.detect.outputs import OutputFolder
+from slidecell.detect.page import write_page
+from slidecell.detect.result_page import result_sections
 from slidecell.detect.table import Table, TableOptions
 from slidecell.evaluate import evaluate
 
@@ -80,7 +82,7 @@ def check_key_names(options: TableOptions) -> None:
 
 def refuse_overwriting(out: Path, *inputs: Path | None) -> None:
     """Refuse an input file that a file of the results would replace."""
-    names = ("scores.csv", "scores.parquet", "report.json", "scores.png")
+    names = ("scores.csv", "scores.parquet", "report.json", "report.html", "scores.png")
     results = {(out / name).resolve() for name in names}
     for given in inputs:
         if given is not None and given.resolve() in results:
@@ -101,10 +103,12 @@ def write_result(
     save_model: bool,
     num_threads: int | None,
     draw_from: int = 0,
+    page_of: str | None = None,
 ) -> Result:
     """Write all files of a job into ``folder`` and return the result with its full report.
 
-    The picture shows the rows of the table from ``draw_from`` on.
+    The picture shows the rows of the table from ``draw_from`` on. With ``page_of``, the command
+    that was run, there is a page too.
     """
     table = result.table
     name = f"scores.{table.kind}"
@@ -119,6 +123,8 @@ def write_result(
     if save_model:
         folder.add("model.safetensors", result.model.save)
         files.insert(1, "model.safetensors")
+    if page_of is not None:
+        files.append("report.html")
     metrics = _metrics(result)
     clock.lap("write")
     report = {
@@ -130,8 +136,13 @@ def write_result(
         "seconds": clock.seconds,
         "files": [str(folder.path / file) for file in files],
     }
+    result = replace(result, report=report)
+    if page_of is not None:
+        sections = result_sections(result, figure, command=page_of)
+        folder.add("report.html", lambda path: write_page(path, f"Anomalies in {title}", sections))
+        clock.lap("page")
     folder.add("report.json", lambda path: path.write_text(to_json(report), encoding="utf-8"))
-    return replace(result, report=report)
+    return result
 
 
 def scores_frame(result: Result) -> pd.DataFrame:

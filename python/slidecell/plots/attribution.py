@@ -241,5 +241,6 @@ def _bars(axis: Axes, values: Floats, names: list[str]) -> None:
     axis.set_yticks(place, names, fontsize=9)
     axis.set_ylim(len(values) - 0.4, -0.6)
     axis.axvline(0.0, color=SOFT, linewidth=0.8)
+    axis.locator_params(axis="x", nbins=5)
     style(axis, grid="x")
     axis.tick_params(axis="y", length=0, labelsize=9)

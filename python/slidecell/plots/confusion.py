@@ -55,7 +55,7 @@ def plot_confusion(
         counts = confusion_matrix(found.anomalous.astype(np.int64), flagged, labels=[0, 1])
     totals = counts.sum(axis=1, keepdims=True)
     shares = np.divide(counts, totals, out=np.zeros((2, 2)), where=totals > 0)
-    figure = new_figure(5.6, 4.6)
+    figure = new_figure(5.2, 4.4)
     axis = figure.subplots()
     axis.imshow(shares, cmap="Blues", vmin=0.0, vmax=1.0, aspect="auto")
     names = ("normal", "anomalous")

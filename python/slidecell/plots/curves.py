@@ -146,7 +146,7 @@ def _start(scores: Scores, labels: npt.ArrayLike) -> tuple[Figure, Axes, dict[st
         str(n): labelled(s, labels, name=f"scores[{n!r}]" if many is scores else "scores")
         for n, s in many.items()
     }
-    figure = new_figure(6.6, 6.2)
+    figure = new_figure(6.0, 5.8)
     axis = figure.subplots()
     axis.set_xlim(-0.02, 1.02)
     axis.set_ylim(-0.02, 1.04)
@@ -178,7 +178,7 @@ def _told(what: str, area: str, areas: Mapping[str, float], chance: float) -> st
         return what
     name, best = next(iter(areas.items()))
     if len(areas) > 1:
-        return f"{what}: the largest {area} is that of {plain(name, 24)}"
+        return f"{what}: {plain(name, 24)} has the largest area"
     return f"{what}: {area} {best:.3f} (chance: {number(chance)})"
 
 

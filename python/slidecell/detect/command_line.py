@@ -1,0 +1,56 @@
+"""Options of a job as the command that would run it again."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import fields
+from typing import Any
+
+from slidecell.detect.table import TableOptions
+
+__all__ = ["command_line"]
+
+_POSITIONAL = ("model", "file")
+_FLAGS = {"num_threads": "threads"}
+
+
+def command_line(command: str, options: Any) -> str:
+    """Return the command line of options: what differs from its default, quoted for a shell.
+
+    Parameters
+    ----------
+    command : str
+        ``detect`` or ``score``.
+    options : DetectOptions or ScoreOptions
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from slidecell.detect import DetectOptions, TableOptions
+    >>> from slidecell.detect.command_line import command_line
+    >>> options = DetectOptions(Path("my data.csv"), Path("out"), TableOptions(time="t"), window=7)
+    >>> command_line("detect", options)
+    "slidecell detect 'my data.csv' --out out --time t --window 7"
+    """
+    words = [str(getattr(options, name)) for name in _POSITIONAL if hasattr(options, name)]
+    return shlex.join(["slidecell", command, *words, *_flags(options)])
+
+
+def _flags(options: Any) -> list[str]:
+    found: list[str] = []
+    for field in fields(options):
+        value = getattr(options, field.name)
+        flag = f"--{_FLAGS.get(field.name, field.name).replace('_', '-')}"
+        if isinstance(value, TableOptions):
+            found += _flags(value)
+        elif field.name in _POSITIONAL or value == field.default:
+            continue
+        elif isinstance(value, tuple) and all(isinstance(item, str) for item in value):
+            found += [word for item in value for word in (flag, item)]
+        elif isinstance(value, tuple):
+            found += [flag, ",".join(map(str, value))]
+        elif value is True:
+            found.append(flag)
+        else:
+            found += [flag, f"{value:g}" if isinstance(value, float) else str(value)]
+    return found
