@@ -41,11 +41,13 @@ class Detector(BaseEstimator, ABC):  # type: ignore[misc]
     constructor's `entity` and `time`, its rows may come in any order, and answers are in that
     order.
 
-    Detectors are scikit-learn estimators (``get_params``, ``set_params``, ``clone``), but no
-    ``OutlierMixin``. Of scikit-learn's estimator checks these do not apply: rows are a series, so
-    windowed scores depend on the order of rows, on those before them, and are NaN at the
-    beginning; a piece shorter than a window is refused; columns of a DataFrame are matched by
-    name in whatever order; text, complex numbers and objects are refused with a TypeError.
+    Detectors are scikit-learn estimators (``get_params``, ``set_params``, ``clone``) but, with
+    labels 0 and 1 and scores of the other sign, no ``OutlierMixin``, so that its checks are not
+    theirs. Of scikit-learn's estimator checks these do not apply: ``check_complex_data`` and
+    ``check_dtype_object`` (both are a TypeError here, as everywhere in this package); and to
+    detectors with windows ``check_methods_sample_order_invariance`` (rows are a series, their
+    order matters) and ``check_methods_subset_invariance`` (a piece shorter than a window is
+    refused).
 
     Parameters
     ----------
