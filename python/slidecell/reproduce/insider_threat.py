@@ -59,6 +59,7 @@ class _Data:
     plain: InsiderStudy
     labelled: InsiderStudy
     source: str
+    generated: bool
     injected: bool
 
 
@@ -93,7 +94,7 @@ def run(options: SystemOptions) -> Outcome:
     Outcome
     """
     require("sklearn", "matplotlib", extra="detect")
-    from slidecell.evaluate import alarms_per, detection_delay
+    from slidecell.evaluate import alarms_per, detection_delay, label_entities
     from slidecell.reproduce.insider_figures import insider_figures
     from slidecell.reproduce.insider_users import (
         kinds_table,
@@ -117,6 +118,7 @@ def run(options: SystemOptions) -> Outcome:
     ]
     judged = {
         "alarms_per_user_month": alarms_per(flags, 30),
+        "users_with_a_flag": float(label_entities(flags.astype(np.int64), test.offsets).mean()),
         "delay": asdict(detection_delay(test.label, flags, test.offsets)),
     }
     return Outcome(
@@ -126,7 +128,7 @@ def run(options: SystemOptions) -> Outcome:
         comparisons=[
             *_cell_lines(found.cell),
             *_count_lines(data.plain),
-            *_loss_lines(found.search),
+            *_loss_lines(found.search, generated=data.generated),
             *_flag_lines(found, injected=data.injected),
             *_user_lines(rankings, judged, len(test.users)),
         ],
@@ -160,11 +162,12 @@ def _data(options: SystemOptions) -> _Data:
         plain = load_insider_study(options.data, seed=options.seed)
         source = str(options.data)
         if plain.label[plain.rows_of("test")].any():
-            return _Data(plain, plain, source, injected=False)
+            return _Data(plain, plain, source, generated=False, injected=False)
     testers = int((plain.part == "test").sum())
     injected = max(1, round(testers / _INJECTED_SHARE))
     labelled = inject_incidents(plain, injected, seed=options.seed)
-    return _Data(plain, labelled, source, injected=True)
+    generated = options.data is None
+    return _Data(plain, labelled, source, generated=generated, injected=True)
 
 
 def _score(data: _Data, options: SystemOptions) -> _Found:
@@ -274,11 +277,12 @@ def _cell_lines(cell: CellCheck) -> list[Comparison]:
     ]
 
 
-def _loss_lines(search: ArchitectureSearch) -> list[Comparison]:
+def _loss_lines(search: ArchitectureSearch, *, generated: bool) -> list[Comparison]:
     notes = {
-        "large LSTM": "the source's dropout of 0.3 acts between layers: nowhere in a single one",
-        "baseline LSTM": "other data: losses compare with each other, not with the source's",
+        "large LSTM": "the source's dropout of 0.3 acts between layers: nowhere in a single one"
     }
+    if generated:
+        notes["baseline LSTM"] = "other data: losses compare with each other, not the source's"
     lines = [
         Comparison(
             f"validation loss, {result.name}",
@@ -330,7 +334,8 @@ def _user_lines(rankings: list[Ranking], judged: dict[str, Any], users: int) -> 
             "alarms per user-month",
             "",
             f"{judged['alarms_per_user_month']:.2f}",
-            "30 days with a row; nearly every user has some, so users are ranked",
+            f"30 days with a row; {100 * judged['users_with_a_flag']:.0f} % of the users have a "
+            "flag, so users are ranked",
         ),
     ]
 
@@ -361,10 +366,11 @@ def _summary(data: _Data, found: _Found) -> str:
         "the compiled kernel."
     )
     if data.injected:
+        text += " Incidents were injected into one test user in ten."
+    if data.generated:
         text += (
-            " Incidents were injected into one test user in ten. The source was published without "
-            "its file: users, rows and windows can be counted as there, but losses and threshold "
-            "are those of other data."
+            " The source was published without its file: users, rows and windows can be counted "
+            "as there, but losses and threshold are those of other data."
         )
     return text
 
