@@ -150,7 +150,7 @@ def _highest_section(result: Result) -> Section:
         "rank": [str(rank) for rank in range(1, len(rows) + 1)],
         "entity": [table.entity_names[table.entities[row]] for row in rows],
         "time": ["" if table.times is None else table.times.text(row) for row in rows],
-        "data row": [f"{table.order[row] + 1:,}" for row in rows],
+        "row": [f"{table.order[row] + 1:,}" for row in rows],
         "score": [f"{result.scores[row]:.4g}" for row in rows],
         "rows flagged": [f"{length:,}" for length in lengths],
         "labelled": [_label(result, row) for row in rows],
@@ -159,7 +159,8 @@ def _highest_section(result: Result) -> Section:
     shown = {name: cells for name, cells in columns.items() if any(cells)}
     text = (
         f"The highest scores of {_judged_name(result)}: of each unbroken run of flagged rows the "
-        "highest, with the length of the run, and the features that most of its error comes from."
+        "highest, with the length of the run, and the features that most of its error comes from. "
+        "Rows are counted as in the file of scores."
         if lengths.any()
         else f"No row of {_judged_name(result)} is flagged. These have the highest scores."
     )

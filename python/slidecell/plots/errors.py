@@ -66,7 +66,7 @@ def plot_errors(
     if len(found.scores) == 0:
         say(axis, "no row has a score")
     else:
-        _draw(axis, found, bins, names=labels is not None)
+        _draw(axis, found, bins, threshold, names=labels is not None)
         if threshold is not None:
             axis.axvline(
                 threshold,
@@ -82,8 +82,11 @@ def plot_errors(
     return figure
 
 
-def _draw(axis: Axes, found: Labelled, bins: int, *, names: bool) -> None:
-    edges, drawn = _edges(found.scores, bins)
+def _draw(axis: Axes, found: Labelled, bins: int, threshold: float | None, *, names: bool) -> None:
+    log = _is_log(found.scores, threshold)
+    edges, drawn = np.histogram_bin_edges(found.scores, bins), found.scores
+    if log:
+        edges, drawn = _log_edges(found.scores, bins)
     classes = {"anomalous": found.anomalous, "normal": ~found.anomalous} if names else {}
     for name, mask in reversed((classes or {"rows": np.ones(len(drawn), np.bool_)}).items()):
         if not mask.any():
@@ -102,22 +105,25 @@ def _draw(axis: Axes, found: Labelled, bins: int, *, names: bool) -> None:
     log_axis(axis, "y")
     axis.set_ylim(bottom=0.5)
     zeros = int((found.scores <= 0.0).sum())
-    if edges[0] > 0.0 and _is_log(found.scores):
+    if log:
         log_axis(axis, "x")
         axis.set_xlabel(f"score ({zeros:,} of 0 at the left)" if zeros else "score", fontsize=9)
     else:
         axis.set_xlabel("score", fontsize=9)
 
 
-def _is_log(scores: Floats) -> bool:
+def _is_log(scores: Floats, threshold: float | None) -> bool:
+    """Tell whether the threshold, or what is usual, would be at the very left of a linear axis."""
     positive = scores[scores > 0.0]
-    return bool(scores.min() >= 0.0) and len(positive) > 0 and log_worth(positive)
+    if scores.min() < 0.0 or len(positive) == 0:
+        return False
+    usual = float(np.median(positive))
+    low = usual if threshold is None else np.clip(threshold, positive.min(), usual)
+    return log_worth(positive, float(low))
 
 
-def _edges(scores: Floats, bins: int) -> tuple[Floats, Floats]:
-    """Return the edges of bins, and the scores moved into their range where an axis is log."""
-    if not _is_log(scores):
-        return np.histogram_bin_edges(scores, bins), scores
+def _log_edges(scores: Floats, bins: int) -> tuple[Floats, Floats]:
+    """Return edges that grow by a factor; scores of 0 are moved to the first."""
     least = float(scores[scores > 0.0].min())
     edges = np.geomspace(least, float(scores.max()), bins + 1)
     edges[-1] = scores.max()  # rounding must not leave the largest outside
