@@ -146,7 +146,7 @@ def _start(scores: Scores, labels: npt.ArrayLike) -> tuple[Figure, Axes, dict[st
         str(n): labelled(s, labels, name=f"scores[{n!r}]" if many is scores else "scores")
         for n, s in many.items()
     }
-    figure = new_figure(6.0, 5.8)
+    figure = new_figure(6.0, 5.6 + 0.18 * len(classes))  # a line of the legend for each
     axis = figure.subplots()
     axis.set_xlim(-0.02, 1.02)
     axis.set_ylim(-0.02, 1.04)
