@@ -237,6 +237,19 @@ def test_feature_baseline_is_the_mean_training_part(name: str) -> None:
     np.testing.assert_allclose(parts, feature_attribution(detector, X, ROWS) - usual, rtol=1e-15)
 
 
+def test_feature_parts_of_an_ensemble() -> None:
+    X = series(holes=True)
+    fitted = ensemble(weights=[0.7, 0.0, 0.3]).fit(X[:150])
+    X[260:280] = X[260]  # no variance: the member's part is shared out nevertheless
+    scores = fitted.score_samples(X, offsets=OFFSETS)
+    everything = feature_attribution(fitted, X, None, OFFSETS)
+    want = scores - np.nanmean(fitted.decision_scores_)
+    np.testing.assert_allclose(everything.sum(axis=1), want, rtol=0, atol=1e-12)
+    got = feature_attribution(fitted, X, ROWS, OFFSETS)
+    np.testing.assert_array_equal(got, everything[ROWS])
+    assert everything[200].argmax() == 1
+
+
 def test_shares_of_a_maximum_are_shapley_values() -> None:
     """All orders in which features can come, and what each adds to the maximum."""
     X = series()
@@ -261,7 +274,10 @@ def test_parts_of_no_error_are_zero() -> None:
 @pytest.mark.parametrize(
     ("call", "text"),
     [
-        (lambda e, z, X: feature_attribution(e, X, [1]), "detector: Ensemble has no score per"),
+        (
+            lambda e, z, X: feature_attribution(e, X, [1]),
+            "member 'forest': detector: SklearnDetector has no score per feature",
+        ),
         (lambda e, z, X: feature_attribution(z, X, [300]), "rows: expected 0 to 299.*got 300"),
         (lambda e, z, X: feature_attribution(z, X, [-1]), "rows: expected 0 to 299.*got -1"),
         (lambda e, z, X: member_attribution(e, X, [0.5]), r"rows: expected \[n\] integers"),

@@ -73,16 +73,7 @@ def member_attribution(
     True
     """
     known = ensemble._known_rows(X, offsets)
-    chosen = _chosen(rows, known)
-    parts = np.zeros((len(chosen), len(ensemble.members_)))
-    for m, (name, member) in enumerate(ensemble.members_.items()):
-        weight = ensemble.weights_[m]
-        if weight > 0.0:
-            scores = _at(member, known, chosen, member._score)
-            normalised = ensemble.normalisers_[name].apply(scores)
-            parts[:, m] = weight * (normalised - ensemble.baselines_[m])
-    parts[np.isnan(parts).any(axis=1)] = np.nan
-    return parts
+    return _member_parts(ensemble, known, _chosen(rows, known))
 
 
 def feature_attribution(
@@ -98,12 +89,15 @@ def feature_attribution(
     Where the score is the mean of the features' errors, the part is the score times the feature's
     share of the error. Where it is their maximum, the part is the feature's Shapley value: equal
     shares of what the least error reaches, the rest to the features above it, and so on. A row's
-    parts add up to its score, with a baseline to the score less the baseline's sum.
+    parts add up to its score, with a baseline to the score less the baseline's sum. Of an ensemble
+    each member's part (see `member_attribution`) is shared out as the member's score is: they add
+    up to the fused score less the mean training score.
 
     Parameters
     ----------
     detector : Detector or SequenceModel
-        A fitted detector with `feature_scores`; or a model, whose score is its mean squared error.
+        A fitted detector with `feature_scores`; an ensemble whose weighted members all have them;
+        or a model, whose score is its mean squared error.
     X : array_like, [S, F], or DataFrame
         The series that the rows lie in.
     rows : array_like of int, [n], optional
@@ -121,7 +115,7 @@ def feature_attribution(
     Raises
     ------
     ValueError
-        If the detector has no score per feature.
+        If the detector, or a weighted member, has no score per feature.
 
     Examples
     --------
@@ -176,6 +170,19 @@ def feature_baseline(
     return np.asarray(parts[scored].mean(axis=0))
 
 
+def _member_parts(ensemble: Ensemble, known: Rows, chosen: Ints) -> Floats:
+    """Parts [n, M] of the members in the fused scores of the chosen rows."""
+    parts = np.zeros((len(chosen), len(ensemble.members_)))
+    for m, (name, member) in enumerate(ensemble.members_.items()):
+        weight = ensemble.weights_[m]
+        if weight > 0.0:
+            scores = _at(member, known, chosen, member._score)
+            normalised = ensemble.normalisers_[name].apply(scores)
+            parts[:, m] = weight * (normalised - ensemble.baselines_[m])
+    parts[np.isnan(parts).any(axis=1)] = np.nan
+    return parts
+
+
 def _feature_parts(
     detector: Detector | SequenceModel,
     X: Any,
@@ -184,17 +191,38 @@ def _feature_parts(
 ) -> Floats:
     """Parts [n, F] that add up to the scores of the chosen rows."""
     from slidecell.detect.detectors.base import Detector
+    from slidecell.detect.ensemble import Ensemble
 
     if not isinstance(detector, Detector):
         return _model_parts(detector, X, rows, offsets)
-    if detector.feature_reduction is None:
-        raise ValueError(f"detector: {type(detector).__name__} has no score per feature")
     known = detector._known_rows(X, offsets)
     chosen = _chosen(rows, known)
+    if isinstance(detector, Ensemble):
+        return _ensemble_parts(detector, known, chosen)
+    shares = _feature_shares(detector, known, chosen)
+    return np.asarray(shares * _at(detector, known, chosen, detector._score)[:, None])
+
+
+def _feature_shares(detector: Detector, known: Rows, chosen: Ints) -> Floats:
+    """Shares [n, F] of the features in the scores of the chosen rows."""
+    if detector.feature_reduction is None:
+        raise ValueError(f"detector: {type(detector).__name__} has no score per feature")
     errors = _at(detector, known, chosen, detector._score_features)
-    scores = _at(detector, known, chosen, detector._score)
-    split = _shares if detector.feature_reduction == "mean" else _shapley_of_maximum
-    return np.asarray(split(errors) * scores[:, None])
+    return _shares(errors) if detector.feature_reduction == "mean" else _shapley_of_maximum(errors)
+
+
+def _ensemble_parts(ensemble: Ensemble, known: Rows, chosen: Ints) -> Floats:
+    """Each weighted member's part, shared out among the features as its own score is."""
+    members = _member_parts(ensemble, known, chosen)
+    parts = np.zeros((len(chosen), known.features))
+    for m, (name, member) in enumerate(ensemble.members_.items()):
+        if ensemble.weights_[m] > 0.0:
+            try:
+                shares = _feature_shares(member, known, chosen)
+            except ValueError as error:
+                raise ValueError(f"member {name!r}: {error}") from None
+            parts += members[:, m, None] * shares
+    return parts
 
 
 def _model_parts(
@@ -289,9 +317,10 @@ def _chosen(rows: npt.ArrayLike | None, known: Rows) -> Ints:
 
 
 def _shares(errors: Floats) -> Floats:
-    """Shares [n, F] of errors of at least 0; all 0 where there is no error."""
+    """Shares [n, F] of errors of at least 0; equal ones where there is no error."""
     total = errors.sum(axis=1, keepdims=True)
-    return np.asarray(errors / np.where(total == 0.0, 1.0, total))
+    shares = errors / np.where(total == 0.0, 1.0, total)
+    return np.where(total == 0.0, 1.0 / errors.shape[1], shares)
 
 
 def _shapley_of_maximum(errors: Floats) -> Floats:

@@ -71,13 +71,26 @@ def _of_protocol(name: str, fitted: Fitted, part: Part) -> list[Comparison]:
         ("weights", weights, ""),
         ("threshold", f"{way.threshold:.4f}", at),
         ("F1 of the ensemble", number(found.f1), _against(fitted, part, "f1")),
-        ("PR-AUC of the ensemble", number(found.pr_auc), _against(fitted, part, "pr_auc")),
+        (
+            "PR-AUC of the ensemble",
+            number(found.pr_auc),
+            f"{_against(fitted, part, 'pr_auc')}; by the source's trapezoids {_trapezoids(part)}",
+        ),
         ("mean attribution, top 50", attribution, ""),
         ("alarms, fixed threshold", f"{int(part.flags[GRID].sum()):,}", _of(part)),
         ("alarms, CUSUM", f"{int(part.cusum.sum()):,}", _begun_again(part)),
         ("F1, CUSUM", number(cusum.f1), f"fixed threshold: {number(fixed.f1)}"),
     ]
     return [Comparison(f"{name}: {what}", _NOT_PRINTED, text, note) for what, text, note in ours]
+
+
+def _trapezoids(part: Part) -> str:
+    """Area under the precision-recall curve as the source measures it, between the points."""
+    from sklearn.metrics import auc, precision_recall_curve
+
+    scored = np.isfinite(part.fused)
+    precision, recall, _ = precision_recall_curve(part.labels[scored], part.fused[scored])
+    return number(float(auc(recall, precision)))
 
 
 def _begun_again(part: Part) -> str:
