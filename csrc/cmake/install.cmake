@@ -41,3 +41,9 @@ function(install_library library)
   configure_file(cmake/slidecell.pc.in ${generated}/slidecell.pc @ONLY)
   install(FILES ${generated}/slidecell.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 endfunction()
+
+# The CUDA sources are part of the Python package: CuPy compiles them where there is a GPU.
+if(SLIDECELL_PYTHON)
+  install(DIRECTORY ${CMAKE_CURRENT_LIST_DIR}/../cuda/ DESTINATION cuda/source
+          FILES_MATCHING PATTERN "*.cuh")
+endif()

@@ -1,0 +1,71 @@
+// Entry points as source.py writes them, for shapes of an insider-threat forecaster (W=7, 7
+// features) and their neighbours: what CI compiles, with limits on registers and spills.
+#include "kernels.cuh"
+
+namespace {
+
+using slidecell::FmaArgs;
+using slidecell::MmaArgs;
+
+constexpr int kLstmOnly = 1 << slidecell::kLstm;
+constexpr int kGruOnly = 1 << slidecell::kGruResetAfter;
+constexpr int kResetBeforeOnly = 1 << slidecell::kGruResetBefore;
+
+template <int cells, bool on_chip, bool project_on_chip, bool stacked, bool usual>
+struct Fma {
+  static constexpr bool kOnChip = on_chip, kProjectOnChip = project_on_chip;
+  static constexpr bool kUsual = usual, kStacked = stacked;
+  static constexpr int kCells = cells;
+};
+
+template <int cells, int parts, int rows, int hidden_tiles, class MathOf>
+struct Mma {
+  static constexpr bool kOnChip = true, kUsual = true;
+  static constexpr int kCells = cells, kParts = parts, kRows = rows;
+  static constexpr int kInputTiles = 1, kHiddenTiles = hidden_tiles;
+  using Math = MathOf;
+};
+
+}  // namespace
+
+#define SLIDECELL_FMA(name, ...)                         \
+  extern "C" __global__ void __launch_bounds__(256, 1)   \
+      fma_##name(const __grid_constant__ FmaArgs args) { \
+    extern __shared__ float4 shared[];                   \
+    slidecell::run_fma<Fma<__VA_ARGS__>>(args, shared);  \
+  }
+#define SLIDECELL_MMA(name, threads, ...)                  \
+  extern "C" __global__ void __launch_bounds__(threads, 1) \
+      mma_##name(const __grid_constant__ MmaArgs args) {   \
+    extern __shared__ float4 shared[];                     \
+    slidecell::run_mma<Mma<__VA_ARGS__>>(args, shared);    \
+  }
+
+SLIDECELL_FMA(lstm, kLstmOnly, true, true, false, true)
+SLIDECELL_FMA(lstm_scratch, kLstmOnly, true, false, false, true)
+SLIDECELL_FMA(lstm_stream, kLstmOnly, false, false, false, true)
+SLIDECELL_FMA(lstm_stacked, kLstmOnly, false, false, true, true)
+SLIDECELL_FMA(gru, kGruOnly, true, true, false, true)
+SLIDECELL_FMA(gru_before, kResetBeforeOnly, true, true, false, true)
+SLIDECELL_FMA(any, 7, true, true, true, false)
+SLIDECELL_MMA(lstm64_medium, 512, kLstmOnly, 1, 2, 4, slidecell::HardwareMath)
+SLIDECELL_MMA(lstm64_high, 384, kLstmOnly, 2, 2, 4, slidecell::FastMath)
+SLIDECELL_MMA(lstm128_medium, 384, kLstmOnly, 1, 2, 8, slidecell::HardwareMath)
+SLIDECELL_MMA(gru64_medium, 512, kGruOnly, 1, 2, 4, slidecell::HardwareMath)
+SLIDECELL_MMA(gru_before64_high, 384, kResetBeforeOnly, 2, 1, 4, slidecell::FastMath)
+
+extern "C" __global__ void copy_rows(const __grid_constant__ slidecell::RowsArgs args) {
+  slidecell::copy_rows(args);
+}
+extern "C" __global__ void score_distances(const __grid_constant__ slidecell::ReduceArgs args) {
+  slidecell::score_distances(args);
+}
+extern "C" __global__ void add_row_errors(const __grid_constant__ slidecell::ReduceArgs args) {
+  slidecell::add_row_errors(args);
+}
+extern "C" __global__ void average_rows(const __grid_constant__ slidecell::ReduceArgs args) {
+  slidecell::average_rows(args);
+}
+extern "C" __global__ void gather_windows(const __grid_constant__ slidecell::GatherArgs args) {
+  slidecell::gather_windows(args);
+}

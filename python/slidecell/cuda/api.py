@@ -1,0 +1,299 @@
+"""The public functions on series: scores, predictions, codes, windows, plans."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy.typing as npt
+
+from slidecell.cuda import jobs
+from slidecell.cuda.availability import require
+from slidecell.cuda.calls import check_on_cpu, cupy_runtime, engine_of
+from slidecell.cuda.device import DEVICES, Device
+from slidecell.cuda.engine import Engine, ScoreOptions, head_of
+from slidecell.cuda.network import network_of_model
+from slidecell.cuda.pipeline import CHUNK_BYTES
+from slidecell.cuda.plan import PRECISIONS, plan_network
+from slidecell.frames import match_features
+
+if TYPE_CHECKING:
+    from slidecell.model import SequenceModel
+
+
+def _model_engine(model: SequenceModel, runtime: Any) -> Engine:
+    def make() -> Engine:
+        metadata = model.metadata
+        return Engine(runtime, network_of_model(metadata, model.tensors), head_of(metadata))
+
+    return engine_of(model, runtime, make)
+
+
+def _choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"{name}: expected one of {', '.join(map(repr, choices))}, got {value!r}")
+
+
+def _check_options(model: SequenceModel, options: ScoreOptions) -> None:
+    _choice("precision", options.precision, PRECISIONS)
+    _choice("reduction", options.reduction, ("mse", "mae", "mahalanobis"))
+    _choice("aggregate", options.aggregate, ("window", "last", "mean"))
+    if options.aggregate != "window" and model.horizon > 0:
+        raise ValueError(
+            f"aggregate: expected 'window' for a forecaster (horizon={model.horizon}); 'last' and "
+            f"'mean' are an autoencoder's"
+        )
+    if options.reduction == "mahalanobis":
+        if model.metadata["error"] is None:
+            raise ValueError(
+                "reduction: 'mahalanobis' needs error statistics, but the model has none: call "
+                "fit_error on held-out normal rows first"
+            )
+        if options.per_feature:
+            raise ValueError("per_feature: expected False with reduction 'mahalanobis'")
+
+
+def score(
+    model: SequenceModel,
+    series: Any,
+    offsets: npt.ArrayLike | None = None,
+    *,
+    backend: str = "cupy",
+    precision: str = "highest",
+    reduction: str = "mse",
+    aggregate: str = "window",
+    per_feature: bool = False,
+    stride: int = 1,
+    out: Any = None,
+    chunk_bytes: int = CHUNK_BYTES,
+) -> Any:
+    """Anomaly score of every row: [S] (or [S, targets]), float32, as `SequenceModel.score` gives.
+
+    Parameters
+    ----------
+    model : SequenceModel
+        Layers without projection and in one direction; others raise UnsupportedError.
+    series : array_like or device array, [S, F]
+        Rows in time order. A contiguous device array (CuPy, torch, Numba) of any real dtype is
+        read where it lies, in the stream that its library currently works in, and the scores are
+        an array of the same library; nothing is waited for. A host array is staged through pinned
+        memory in overlapping chunks and may be larger than the device's memory; the scores are a
+        numpy array. A DataFrame's columns are matched by name.
+    offsets : array_like of int, [G+1], optional
+        On the host. Entity g owns rows ``offsets[g]:offsets[g+1]``; default: one entity.
+    backend : {"cupy", "numba", "cpu"}
+        Hand-written CUDA C++ through CuPy, plain Numba kernels, or `model.score`.
+    precision : {"highest", "high", "medium"}
+        ``"highest"`` rounds as the CPU's AVX2 kernels do. ``"high"`` and ``"medium"`` run on the
+        matrix units where `plan` says so, and as ``"highest"`` elsewhere. Numba: ``"highest"``.
+    reduction, aggregate, per_feature, stride
+        As for `SequenceModel.score`.
+    out : float32 array or device array, optional
+        Where to write to: on the host or device as ``series`` is.
+    chunk_bytes : int
+        About as much memory as a chunk's rows, and its results, take on the device.
+
+    Returns
+    -------
+    array or device array
+        Scores; ``out`` if given.
+
+    Raises
+    ------
+    UnsupportedError
+        If there is no GPU or no library for it, or if the model is beyond its kernels. Never does
+        it run on the CPU instead.
+    ValueError, TypeError, MemoryError
+        If an argument does not fit, or the device's memory is too small.
+
+    Examples
+    --------
+    >>>     >>> import slidecell as sc
+    >>> from slidecell import cuda
+    >>> from slidecell.training import Forecaster
+    >>> model = sc.SequenceModel.from_torch(Forecaster(3, 8, window=4))
+    >>> series = np.random.default_rng(0).random((20, 3))
+    >>> backend = "cupy" if cuda.is_available("cupy") else "cpu"
+    >>> cuda.score(model, series, backend=backend).shape
+    (20,)
+    """
+    options = ScoreOptions(precision, reduction, aggregate, bool(per_feature))
+    _check_options(model, options)
+    series = match_features(series, model.features)
+    if backend == "cpu":
+        check_on_cpu(series)
+        return model.score(
+            series,
+            offsets,
+            precision=precision,
+            reduction=reduction,
+            aggregate=aggregate,
+            per_feature=per_feature,
+            stride=stride,
+            out=out,
+        )
+    window = (model.window, model.horizon, stride)
+    if backend == "cupy":
+        with cupy_runtime(series, "series") as runtime:
+            engine = _model_engine(model, runtime)
+            return jobs.score(
+                engine, series, offsets, window, options=options, out=out, chunk_bytes=chunk_bytes
+            )
+    require(backend)
+    from slidecell.cuda import numba_backend
+
+    return numba_backend.score(model, series, offsets, window, options=options, out=out)
+
+
+def predict(
+    model: SequenceModel,
+    series: Any,
+    offsets: npt.ArrayLike | None = None,
+    *,
+    backend: str = "cupy",
+    chunk_bytes: int = CHUNK_BYTES,
+) -> Any:
+    """Predict every window's targets: [N, K, targets], for an autoencoder [N, W, targets].
+
+    As `SequenceModel.predict`, in raw units, for the windows and arrays that `score` takes.
+
+    Examples
+    --------
+    >>>     >>> import slidecell as sc
+    >>> from slidecell import cuda
+    >>> from slidecell.training import Forecaster
+    >>> model = sc.SequenceModel.from_torch(Forecaster(3, 8, window=4))
+    >>> cuda.predict(model, np.zeros((20, 3)), backend="cpu").shape
+    (16, 1, 3)
+    """
+    series = match_features(series, model.features)
+    window = (model.window, model.horizon)
+    if backend == "cpu":
+        check_on_cpu(series)
+        return model.predict(series, offsets)
+    if backend == "cupy":
+        with cupy_runtime(series, "series") as runtime:
+            engine = _model_engine(model, runtime)
+            return jobs.predict(engine, series, offsets, window, chunk_bytes)
+    require(backend)
+    from slidecell.cuda import numba_backend
+
+    return numba_backend.predict(model, series, offsets, window)
+
+
+def encode(
+    model: SequenceModel,
+    series: Any,
+    offsets: npt.ArrayLike | None = None,
+    *,
+    backend: str = "cupy",
+    chunk_bytes: int = CHUNK_BYTES,
+) -> Any:
+    """Return the encoder's last h of every window: [N, code_size], as `SequenceModel.encode`.
+
+    Examples
+    --------
+    >>>     >>> import slidecell as sc
+    >>> from slidecell import cuda
+    >>> from slidecell.training import Forecaster
+    >>> model = sc.SequenceModel.from_torch(Forecaster(3, 8, window=4))
+    >>> cuda.encode(model, np.zeros((20, 3)), backend="cpu").shape
+    (16, 8)
+    """
+    series = match_features(series, model.features)
+    window = (model.window, model.horizon)
+    if backend == "cpu":
+        check_on_cpu(series)
+        return model.encode(series, offsets)
+    if backend == "cupy":
+        with cupy_runtime(series, "series") as runtime:
+            engine = _model_engine(model, runtime)
+            return jobs.encode(engine, series, offsets, window, chunk_bytes)
+    require(backend)
+    from slidecell.cuda import numba_backend
+
+    return numba_backend.encode(model, series, offsets, window)
+
+
+def sliding_windows(
+    series: Any,
+    *,
+    window: int,
+    horizon: int = 1,
+    stride: int = 1,
+    offsets: npt.ArrayLike | None = None,
+    backend: str = "cupy",
+) -> Any:
+    """Copy all windows of a series, cast to float32: X [N, W, F], y [N, K, F].
+
+    As `slidecell.sliding_windows`, for the arrays that `score` takes; with ``horizon=0`` X only.
+
+    Examples
+    --------
+    >>>     >>> from slidecell import cuda
+    >>> X, y = cuda.sliding_windows(np.zeros((10, 2)), window=3, backend="cpu")
+    >>> X.shape, y.shape
+    ((7, 3, 2), (7, 1, 2))
+    """
+    if backend == "cpu":
+        from slidecell.windows import sliding_windows as on_cpu
+
+        check_on_cpu(series)
+        return on_cpu(series, window=window, horizon=horizon, stride=stride, offsets=offsets)
+    if backend == "cupy":
+        with cupy_runtime(series, "series") as runtime:
+            return jobs.gather(runtime, series, offsets, (window, horizon, stride))
+    require(backend)
+    from slidecell.cuda import numba_backend
+
+    return numba_backend.sliding_windows(series, offsets, (window, horizon, stride))
+
+
+def plan(
+    model: SequenceModel,
+    device: Device | str | None = None,
+    *,
+    precision: str = "highest",
+    stride: int = 1,
+) -> dict[str, Any]:
+    """Tell what `score` runs with ``backend="cupy"``, on this GPU or on another one.
+
+    Parameters
+    ----------
+    model : SequenceModel
+    device : Device or str, optional
+        Limits to plan for, or a key of `DEVICES` such as ``"sm_90"``. Default: CuPy's current
+        device; UnsupportedError if there is none.
+    precision, stride
+        As for `score`.
+
+    Returns
+    -------
+    dict
+        ``kernel``: "fma" (float32 on the ordinary cores) or "mma" (bf16 products on the matrix
+        units); ``precision`` that runs, never lower than asked for; ``tile``, in windows;
+        ``threads`` per block, ``blocks_per_multiprocessor``, ``grid``, ``shared_bytes`` per block;
+        ``weights``: "shared" memory or "streamed" through the caches; ``projection`` of layer 0's
+        input: "shared", "scratch" (device memory), or made "per window" on the matrix units.
+
+    Examples
+    --------
+    >>> import slidecell as sc
+    >>> from slidecell import cuda
+    >>> from slidecell.training import Forecaster
+    >>> model = sc.SequenceModel.from_torch(Forecaster(7, 64, window=7))
+    >>> found = cuda.plan(model, "sm_90", precision="medium")
+    >>> found["kernel"], found["tile"], found["weights"]
+    ('mma', 32, 'shared')
+    """
+    _choice("precision", precision, PRECISIONS)
+    if isinstance(device, str):
+        _choice("device", device, tuple(DEVICES))
+        limits = DEVICES[device]
+    elif device is None:
+        with cupy_runtime(None, "device") as runtime:
+            limits = runtime.device
+    else:
+        limits = device
+    network = network_of_model(model.metadata, model.tensors)
+    made = plan_network(network, limits, window=model.window, stride=stride, precision=precision)
+    return made.describe()

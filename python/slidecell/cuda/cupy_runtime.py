@@ -1,0 +1,198 @@
+"""A `Runtime` on CuPy: its memory pool, its compiler with the cache on disk, its streams.
+
+Not run by the tests, which have no GPU: kept so thin that little can be wrong with it.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from slidecell.cuda.arguments import Struct
+from slidecell.cuda.arrays import DeviceArray
+from slidecell.cuda.device import Device
+from slidecell.cuda.runtime import Bytes, Entry, Memory
+from slidecell.cuda.source import kernel_source
+
+# No contraction and no denormals, as platform.cuh says. CuPy adds -ftz=true and the architecture.
+OPTIONS = ("-std=c++17", "--fmad=false")
+
+_TO_DEVICE, _TO_HOST, _ON_DEVICE = 1, 2, 3  # cudaMemcpyKind
+
+
+@functools.cache
+def _device(index: int) -> Device:
+    import cupy
+
+    limits = cupy.cuda.runtime.getDeviceProperties(index)
+    name = limits["name"]
+    return Device(
+        name=name.decode() if isinstance(name, bytes) else str(name),
+        capability=limits["major"] * 10 + limits["minor"],
+        multiprocessors=limits["multiProcessorCount"],
+        shared_per_block=limits["sharedMemPerBlockOptin"],
+        shared_per_multiprocessor=limits["sharedMemPerMultiprocessor"],
+        registers=limits["regsPerBlock"],
+        threads_per_multiprocessor=limits["maxThreadsPerMultiProcessor"],
+    )
+
+
+@functools.cache
+def _kernel(entry: Entry, index: int) -> Any:
+    import cupy
+
+    with cupy.cuda.Device(index):
+        module = cupy.RawModule(code=kernel_source() + entry.text(), options=OPTIONS)
+        kernel = module.get_function(entry.name)
+        if entry.shared_bytes > 48 * 1024:
+            kernel.max_dynamic_shared_size_bytes = entry.shared_bytes
+    return kernel
+
+
+class CupyRuntime:
+    """`slidecell.cuda.runtime.Runtime` on one of CuPy's devices."""
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+        self.device = _device(index)
+
+    @property
+    def main(self) -> Any:
+        """CuPy's current stream: the caller's, see `caller_stream`."""
+        import cupy
+
+        return cupy.cuda.get_current_stream()
+
+    def memory(self, nbytes: int) -> Memory:
+        """Allocate from CuPy's pool."""
+        import cupy
+
+        try:
+            pointer = cupy.cuda.alloc(nbytes)
+        except cupy.cuda.memory.OutOfMemoryError as error:
+            raise MemoryError(
+                f"cuda: {nbytes} bytes of memory on {self.device.name} were wanted, but too few "
+                f"are free; a smaller chunk_bytes needs less"
+            ) from error
+        return Memory(pointer.ptr, nbytes, pointer)
+
+    def array(self, shape: tuple[int, ...], library: str) -> Any:
+        """Make a float32 array of CuPy, or the same memory as torch's or Numba's."""
+        import cupy
+
+        try:
+            array = cupy.empty(shape, np.float32)
+        except cupy.cuda.memory.OutOfMemoryError as error:
+            raise MemoryError(
+                f"cuda: too little memory on {self.device.name} for a result {list(shape)}"
+            ) from error
+        if library == "torch":
+            import torch
+
+            return torch.utils.dlpack.from_dlpack(array)
+        if library == "numba":
+            return importlib.import_module("numba.cuda").as_cuda_array(array)
+        return array
+
+    def adopt(self, array: DeviceArray) -> None:
+        """Check where an array lies, and wait (on the device) for the stream that makes it."""
+        import cupy
+
+        if array.ptr:
+            index = cupy.cuda.runtime.pointerGetAttributes(array.ptr).device
+            if index != self.index:
+                raise ValueError(
+                    f"{array.name}: expected an array on device {self.index}, got device {index}"
+                )
+        if array.stream is not None and array.stream != self.main.ptr:
+            made = cupy.cuda.ExternalStream(array.stream).record()
+            self.main.wait_event(made)
+
+    def copy_on_device(self, to: int, from_: int, nbytes: int) -> None:
+        """Copy in the main stream."""
+        self._copy(to, from_, nbytes, _ON_DEVICE, self.main)
+
+    def upload(self, array: npt.NDArray[Any]) -> Memory:
+        """Copy a small array; CUDA stages pageable memory, so it may be overwritten afterwards."""
+        flat = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+        memory = self.memory(max(1, flat.nbytes))
+        self._copy(memory.ptr, flat.ctypes.data, flat.nbytes, _TO_DEVICE, self.main)
+        return memory
+
+    def pinned(self, nbytes: int) -> Bytes:
+        """Allocate from CuPy's pool of pinned memory."""
+        import cupy
+
+        pointer = cupy.cuda.alloc_pinned_memory(nbytes)
+        return np.frombuffer(pointer, np.uint8, nbytes)
+
+    def new_stream(self) -> Any:
+        """Make a stream that does not wait for the default one."""
+        import cupy
+
+        return cupy.cuda.Stream(non_blocking=True)
+
+    def copy_in(self, ptr: int, host: Bytes, stream: Any) -> None:
+        """Start a copy to the device."""
+        self._copy(ptr, host.ctypes.data, host.nbytes, _TO_DEVICE, stream)
+
+    def copy_out(self, host: Bytes, ptr: int, stream: Any) -> None:
+        """Start a copy to the host."""
+        self._copy(host.ctypes.data, ptr, host.nbytes, _TO_HOST, stream)
+
+    def fill(self, ptr: int, nbytes: int, byte: int, stream: Any) -> None:
+        """Set bytes."""
+        import cupy
+
+        if nbytes:
+            cupy.cuda.runtime.memsetAsync(ptr, byte, nbytes, stream.ptr)
+
+    def record(self, stream: Any) -> Any:
+        """Event of what was started so far."""
+        return stream.record()
+
+    def wait(self, stream: Any, event: Any) -> None:
+        """Let the stream wait."""
+        stream.wait_event(event)
+
+    def synchronize(self, event: Any) -> None:
+        """Let the host wait."""
+        event.synchronize()
+
+    def launch(self, entry: Entry, grid: int, arguments: Struct) -> None:
+        """Start a kernel; compiled on first use, and once for all on this machine."""
+        _kernel(entry, self.index)(
+            (grid,), (entry.threads,), (arguments,), shared_mem=entry.shared_bytes
+        )
+
+    @staticmethod
+    def _copy(to: int, from_: int, nbytes: int, kind: int, stream: Any) -> None:
+        import cupy
+
+        if nbytes:
+            cupy.cuda.runtime.memcpyAsync(to, from_, nbytes, kind, stream.ptr)
+
+
+@contextmanager
+def caller_stream(library: str, index: int | None) -> Iterator[CupyRuntime]:
+    """Work on the device of the caller's arrays, in the stream that their library works in.
+
+    Nothing is waited for: what the caller starts next in that stream comes after.
+    """
+    import cupy
+
+    with cupy.cuda.Device(index) as device:
+        if library == "torch":
+            import torch
+
+            stream = cupy.cuda.ExternalStream(torch.cuda.current_stream(device.id).cuda_stream)
+            with stream:
+                yield CupyRuntime(device.id)
+        else:
+            yield CupyRuntime(device.id)

@@ -1,0 +1,306 @@
+"""Scores, predictions and codes of a network's windows on one device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from slidecell.cuda import arguments
+from slidecell.cuda.arguments import SINKS, Struct, struct
+from slidecell.cuda.chunks import Chunk, Vectors
+from slidecell.cuda.network import Network
+from slidecell.cuda.pipeline import CHUNK_BYTES, Rows, Source, Target, chunk_limits, most_of
+from slidecell.cuda.plan import KernelPlan, plan_network
+from slidecell.cuda.runtime import Entry, Memory, Runtime, entry_of
+
+# What makes the places of a job's results, given the most rows and windows of a chunk.
+MakeSource = Callable[[int], Source]
+MakeTarget = Callable[[int], Target]
+
+
+@dataclass(frozen=True, eq=False)
+class Head:
+    """What a model predicts, beside its network."""
+
+    targets: tuple[int, ...]  # columns
+    center: npt.NDArray[np.float64] | None  # [F] scaler, if any
+    scale: npt.NDArray[np.float64] | None
+    whiten: npt.NDArray[np.float32] | None  # [D, D] error statistics, if any
+    shift: npt.NDArray[np.float32] | None  # [D]
+
+
+def head_of(metadata: Mapping[str, Any]) -> Head:
+    """Take the head's surroundings from a model's metadata."""
+    features = metadata["encoder"][0]["input_size"]
+    scaler, error = metadata["scaler"], metadata["error"]
+    center = scale = whiten = shift = None
+    if scaler is not None:
+        center = np.asarray(scaler["center"], np.float64)
+        scale = np.asarray(scaler["scale"], np.float64)
+    if error is not None:
+        matrix = np.asarray(error["whiten"], np.float64)
+        whiten = matrix.astype(np.float32)
+        # Summed one after the other, as the CPU's model does.
+        total = np.zeros(len(matrix))
+        for column, mean in zip(matrix.T, error["mean"], strict=True):
+            total -= column * mean
+        shift = total.astype(np.float32)
+    targets = metadata["targets"]
+    chosen = range(features) if targets is None else targets
+    return Head(tuple(chosen), center, scale, whiten, shift)
+
+
+@dataclass(frozen=True)
+class ScoreOptions:
+    """As `SequenceModel.score`'s."""
+
+    precision: str = "highest"
+    reduction: str = "mse"
+    aggregate: str = "window"
+    per_feature: bool = False
+
+
+class Engine:
+    """A network's weights on a device, and the launches that compute with them."""
+
+    def __init__(self, runtime: Runtime, network: Network, head: Head | None = None) -> None:
+        self.runtime, self.network, self.head = runtime, network, head
+        self._weights: dict[str, Memory] = {}
+        self._plans: dict[tuple[int, int, str], KernelPlan] = {}
+        self._constants: dict[str, Memory] = {}
+
+    def plan(self, window: int, stride: int, precision: str) -> KernelPlan:
+        """Plan, made once."""
+        key = (window, stride, precision)
+        if key not in self._plans:
+            self._plans[key] = plan_network(
+                self.network,
+                self.runtime.device,
+                window=window,
+                stride=stride,
+                precision=precision,
+            )
+        return self._plans[key]
+
+    def constant(self, name: str, value: npt.NDArray[Any] | None) -> Memory | None:
+        """Upload an array once; None stays None."""
+        if value is None:
+            return None
+        if name not in self._constants:
+            self._constants[name] = self.runtime.upload(value)
+        return self._constants[name]
+
+    def address(self, name: str, value: npt.NDArray[Any] | None) -> int:
+        """Address of `constant`, 0 for None."""
+        memory = self.constant(name, value)
+        return 0 if memory is None else memory.ptr
+
+    def _net(self, plan: KernelPlan) -> Struct:
+        key = f"{plan.kernel} {plan.precision}"
+        if key not in self._weights:
+            self._weights[key] = self.runtime.upload(plan.packed.data())
+        net = struct(
+            arguments.NET,
+            weights=self._weights[key].ptr,
+            weights_words=plan.packed.words,
+            encoder_layers=len(self.network.encoder),
+            decoder_layers=len(self.network.decoder),
+            **plan.packed.net,
+        )
+        for n, layer in enumerate(self.network.layers):
+            entry = net["layers"][0, n]
+            entry["cell"], entry["activation"], entry["recurrent_activation"] = layer.codes
+            entry["input"], entry["hidden"] = layer.input_size, layer.hidden_size
+            for name, value in {**plan.packed.layers[n], **plan.layers[n]}.items():
+                entry[name] = value
+        return net
+
+    @staticmethod
+    def windows(runtime: Runtime, vectors: Vectors) -> Callable[[Chunk], Struct]:
+        """Struct `WINDOWS` of a chunk; the numbers of all entities are uploaded once per call."""
+        held = [
+            runtime.upload(a) for a in (vectors.offsets, vectors.first_vector, vectors.first_window)
+        ]
+
+        def of(chunk: Chunk) -> Struct:
+            offsets, first_vector, first_window = (memory.ptr for memory in held)
+            return struct(
+                arguments.WINDOWS,
+                offsets=offsets,
+                first_vector=first_vector,
+                first_window=first_window,
+                first=chunk.first,
+                last=chunk.last,
+                entities=len(vectors.offsets) - 1,
+                window=vectors.window,
+                horizon=vectors.horizon,
+                stride=vectors.stride,
+            )
+
+        return of
+
+    def launch(self, plan: KernelPlan, series: Struct, windows: Struct, sink: Struct) -> None:
+        """Start a plan's kernel on one chunk."""
+        kind = arguments.FMA if plan.kernel == "fma" else arguments.MMA
+        args = struct(
+            kind, series=series, windows=windows, net=self._net(plan), sink=sink, **plan.arguments
+        )
+        vectors = int(windows["last"][0] - windows["first"][0])
+        per_block = plan.columns // arguments.VECTOR
+        if plan.kernel == "mma":
+            per_block *= plan.threads // 32
+        grid = max(1, min(plan.grid, -(-vectors // per_block)))
+        scratch = plan.arguments.get("scratch_words", 0)
+        held = self.runtime.memory(scratch * 4 * grid) if scratch else None
+        if held is not None:
+            args["scratch"] = held.ptr
+        self.runtime.launch(entry_of(plan), grid, args)
+
+    def sink(self, name: str, **values: Any) -> Struct:
+        """Struct `SINK` of this kind."""
+        head = self.head
+        assert head is not None
+        targets = np.asarray(head.targets, np.int32)
+        return struct(
+            arguments.SINK,
+            sink=SINKS.index(name),
+            targets=len(targets),
+            target=self.address("targets", targets),
+            **values,
+        )
+
+    def scaler(self) -> tuple[Memory | None, Memory | None]:
+        """Center and scale of all features."""
+        head = self.head
+        assert head is not None
+        return self.constant("center", head.center), self.constant("scale", head.scale)
+
+    def chunks(
+        self, vectors: Vectors, window_bytes: int, chunk_bytes: int
+    ) -> tuple[list[Chunk], int]:
+        """Chunks whose rows and results fit, and the most rows of one."""
+        rows, windows = chunk_limits(vectors, self.network.input_size, window_bytes, chunk_bytes)
+        chunks = list(vectors.chunks(rows, windows))
+        return chunks, most_of(chunks, lambda chunk: chunk.rows)
+
+    def score(
+        self,
+        vectors: Vectors,
+        source: MakeSource,
+        target: MakeTarget,
+        options: ScoreOptions,
+        chunk_bytes: int = CHUNK_BYTES,
+    ) -> None:
+        """Scores [S] or [S, T] at the rows of ``target``, which is full of NaN before."""
+        from slidecell.cuda.reduction import average_rows, score_distances
+
+        if options.aggregate == "mean":
+            average_rows(self, vectors, source, target, options=options, chunk_bytes=chunk_bytes)
+        elif options.reduction == "mahalanobis":
+            score_distances(self, vectors, source, target, options=options, chunk_bytes=chunk_bytes)
+        else:
+            self._score(vectors, source, target, options, chunk_bytes)
+
+    def _score(
+        self,
+        vectors: Vectors,
+        source: MakeSource,
+        target: MakeTarget,
+        options: ScoreOptions,
+        chunk_bytes: int,
+    ) -> None:
+        head = self.head
+        assert head is not None
+        plan = self.plan(vectors.window, vectors.stride, options.precision)
+        chunks, most_rows = self.chunks(vectors, 4, chunk_bytes)
+        rows = Rows(self.runtime, source(most_rows), most_rows, self.scaler())
+        results, windows = target(most_rows), self.windows(self.runtime, vectors)
+        first_row = vectors.window - 1 if options.aggregate == "last" else 0
+        counted = (vectors.horizon or vectors.window) - first_row
+        divisor = counted if options.per_feature else counted * len(head.targets)
+        sink = self.sink(
+            "feature_score" if options.per_feature else "score",
+            absolute=options.reduction == "mae",
+            first_row=first_row,
+            factor=np.float32(1.0 / divisor),
+        )
+        values = len(head.targets) if options.per_feature else 1
+        before = vectors.window + vectors.horizon - 1  # rows of a chunk before its first score
+        for chunk in chunks:
+            series = rows.load(chunk)
+            out = results.open((chunk.first_row + before, chunk.last_row))
+            sink["out"] = np.uint64(out) - np.uint64(before * values * 4)
+            sink["first_window"] = chunk.first_window
+            self.launch(plan, series, windows(chunk), sink)
+            results.close()
+        results.finish()
+
+    def predict(
+        self,
+        vectors: Vectors,
+        source: MakeSource,
+        target: MakeTarget,
+        chunk_bytes: int = CHUNK_BYTES,
+    ) -> None:
+        """Predictions [N, K or W, T] in raw units."""
+        head = self.head
+        assert head is not None
+        targets = list(head.targets)
+        sink = self.sink("predict")
+        if head.center is not None and head.scale is not None:
+            sink["center"] = self.address("target_center", head.center[targets])
+            sink["scale"] = self.address("target_scale", head.scale[targets])
+        item = (vectors.horizon or vectors.window) * len(targets) * 4
+        self._per_window(
+            vectors, source, target, sink=sink, item_bytes=item, chunk_bytes=chunk_bytes
+        )
+
+    def encode(
+        self,
+        vectors: Vectors,
+        source: MakeSource,
+        target: MakeTarget,
+        chunk_bytes: int = CHUNK_BYTES,
+    ) -> None:
+        """Codes [N, H]."""
+        item = self.network.encoder[-1].hidden_size * 4
+        self._per_window(
+            vectors,
+            source,
+            target,
+            sink=self.sink("encode"),
+            item_bytes=item,
+            chunk_bytes=chunk_bytes,
+        )
+
+    def _per_window(
+        self,
+        vectors: Vectors,
+        source: MakeSource,
+        target: MakeTarget,
+        *,
+        sink: Struct,
+        item_bytes: int,
+        chunk_bytes: int,
+    ) -> None:
+        plan = self.plan(vectors.window, vectors.stride, "highest")
+        chunks, most_rows = self.chunks(vectors, item_bytes, chunk_bytes)
+        rows = Rows(self.runtime, source(most_rows), most_rows, self.scaler())
+        results = target(most_of(chunks, lambda chunk: chunk.windows))
+        windows = self.windows(self.runtime, vectors)
+        for chunk in chunks:
+            series = rows.load(chunk)
+            sink["out"] = results.open((chunk.first_window, chunk.last_window))
+            sink["first_window"] = chunk.first_window
+            self.launch(plan, series, windows(chunk), sink)
+            results.close()
+        results.finish()
+
+
+def elementwise(name: str, arguments_type: str) -> Entry:
+    """Entry of a kernel that any number of threads may run."""
+    return Entry(name, arguments_type, threads=256)

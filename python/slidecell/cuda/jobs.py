@@ -1,0 +1,195 @@
+"""What the public functions do on one runtime, for host and for device arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from slidecell.cuda import arguments
+from slidecell.cuda.arguments import struct
+from slidecell.cuda.arrays import DeviceArray, device_array, host_array, is_device_array
+from slidecell.cuda.chunks import Vectors
+from slidecell.cuda.engine import Engine, ScoreOptions, elementwise
+from slidecell.cuda.pipeline import (
+    CHUNK_BYTES,
+    DeviceSource,
+    DeviceTarget,
+    HostSource,
+    HostTarget,
+    Rows,
+    Source,
+    Target,
+    chunk_limits,
+    most_of,
+)
+from slidecell.cuda.runtime import Runtime
+from slidecell.windows import WindowPlan
+
+
+class Places:
+    """Where a job's rows come from and its results go: both on the host, or both on the device."""
+
+    def __init__(self, runtime: Runtime, series: Any, shape: list[int | str]) -> None:
+        self._runtime = runtime
+        self.on_device = is_device_array(series)
+        self.rows: DeviceArray | npt.NDArray[Any]
+        if self.on_device:
+            self.rows = device_array(series, "series", shape)
+            runtime.adopt(self.rows)
+        else:
+            self.rows = host_array(series, "series", shape)
+
+    def source(self, most_rows: int) -> Source:
+        """Rows by chunks."""
+        if isinstance(self.rows, DeviceArray):
+            return DeviceSource(self.rows.ptr, self.rows.shape[1], self.rows.dtype)
+        return HostSource(self._runtime, self.rows, most_rows)
+
+    def result(
+        self, shape: tuple[int, ...], out: Any = None
+    ) -> tuple[Any, Callable[[int], Target], Callable[[], Any]]:
+        """Make a result full of NaN: the array, its target, and what gives it to the caller."""
+        runtime = self._runtime
+        if isinstance(self.rows, DeviceArray):
+            library = self.rows.library
+            array = runtime.array(shape, library) if out is None else out
+            placed = device_array(array, "out", list(shape))
+            if placed.dtype != np.float32:
+                raise ValueError(f"out: expected float32, got {placed.dtype}")
+            runtime.adopt(placed)
+            runtime.fill(placed.ptr, int(np.prod(shape)) * 4, 0xFF, runtime.main)
+            item = int(np.prod(shape[1:])) * 4
+            return array, lambda _: DeviceTarget(placed.ptr, item), lambda: array
+        if out is not None:
+            if not isinstance(out, np.ndarray):
+                raise TypeError(f"out: expected a numpy array, got {type(out).__name__}")
+            if out.shape != shape or out.dtype != np.float32 or not out.flags.c_contiguous:
+                raise ValueError(
+                    f"out: expected a float32 array {list(shape)}, C-contiguous, got "
+                    f"{list(out.shape)} of dtype {out.dtype}"
+                )
+        host = np.empty(shape, np.float32) if out is None else out
+        host.fill(np.nan)
+        return host, lambda most: HostTarget(runtime, host, most), lambda: host
+
+
+def _shape(engine: Engine) -> list[int | str]:
+    return ["S", engine.network.input_size]
+
+
+def _vectors(
+    places: Places, offsets: npt.ArrayLike | None, window: int, horizon: int, stride: int = 1
+) -> Vectors:
+    rows = places.rows.shape[0]
+    if is_device_array(offsets):
+        raise TypeError("offsets: expected a host array, got a device array")
+    plan = WindowPlan(
+        [0, rows] if offsets is None else offsets, window=window, horizon=horizon, stride=stride
+    )
+    if plan.offsets[-1] != rows:
+        raise ValueError(
+            f"offsets: expected to end at {rows} (rows of series), got {plan.offsets[-1]}"
+        )
+    return Vectors.of(plan)
+
+
+def score(
+    engine: Engine,
+    series: Any,
+    offsets: npt.ArrayLike | None,
+    window: tuple[int, int, int],
+    *,
+    options: ScoreOptions,
+    out: Any = None,
+    chunk_bytes: int = CHUNK_BYTES,
+) -> Any:
+    """Scores [S] or [S, T]; window: W, K and the stride."""
+    head = engine.head
+    assert head is not None
+    places = Places(engine.runtime, series, _shape(engine))
+    vectors = _vectors(places, offsets, *window)
+    rows = places.rows.shape[0]
+    shape = (rows, len(head.targets)) if options.per_feature else (rows,)
+    _, target, give = places.result(shape, out)
+    engine.score(vectors, places.source, target, options, chunk_bytes)
+    return give()
+
+
+def predict(
+    engine: Engine,
+    series: Any,
+    offsets: npt.ArrayLike | None,
+    window: tuple[int, int],
+    chunk_bytes: int = CHUNK_BYTES,
+) -> Any:
+    """Predictions [N, K or W, T]."""
+    head = engine.head
+    assert head is not None
+    places = Places(engine.runtime, series, _shape(engine))
+    vectors = _vectors(places, offsets, *window)
+    shape = (vectors.windows, vectors.horizon or vectors.window, len(head.targets))
+    _, target, give = places.result(shape)
+    engine.predict(vectors, places.source, target, chunk_bytes)
+    return give()
+
+
+def encode(
+    engine: Engine,
+    series: Any,
+    offsets: npt.ArrayLike | None,
+    window: tuple[int, int],
+    chunk_bytes: int = CHUNK_BYTES,
+) -> Any:
+    """Codes [N, H]."""
+    places = Places(engine.runtime, series, _shape(engine))
+    vectors = _vectors(places, offsets, *window)
+    _, target, give = places.result((vectors.windows, engine.network.encoder[-1].hidden_size))
+    engine.encode(vectors, places.source, target, chunk_bytes)
+    return give()
+
+
+def gather(
+    runtime: Runtime,
+    series: Any,
+    offsets: npt.ArrayLike | None,
+    window: tuple[int, int, int],
+    chunk_bytes: int = CHUNK_BYTES,
+) -> Any:
+    """Windows X [N, W, F], with a horizon the pair of it and y [N, K, F]."""
+    places = Places(runtime, series, ["S", "F"])
+    vectors = _vectors(places, offsets, *window)
+    F, W, K = places.rows.shape[1], vectors.window, vectors.horizon
+    if F == 0:
+        raise ValueError("series: expected [S, F] with F >= 1")
+    rows_limit, windows_limit = chunk_limits(vectors, F, (W + K) * F * 4, chunk_bytes)
+    chunks = list(vectors.chunks(rows_limit, windows_limit))
+    most_rows = most_of(chunks, lambda chunk: chunk.rows)
+    most_windows = most_of(chunks, lambda chunk: chunk.windows)
+    rows = Rows(runtime, places.source(most_rows), most_rows, marks=False)
+    _, target, give_x = places.result((vectors.windows, W, F))
+    x = target(most_windows)
+    _, target, give_y = places.result((vectors.windows, K, F))
+    y = target(most_windows)
+    windows_of = Engine.windows(runtime, vectors)
+    for chunk in chunks:
+        loaded = rows.load(chunk)
+        region = (chunk.first_window, chunk.last_window)
+        args = struct(
+            arguments.GATHER,
+            series=loaded,
+            windows=windows_of(chunk),
+            first_window=chunk.first_window,
+            x=x.open(region),
+            y=y.open(region) if K else 0,
+        )
+        warps = min(chunk.last - chunk.first, 64 * runtime.device.multiprocessors)
+        runtime.launch(elementwise("gather_windows", "GatherArgs"), -(-warps // 8), args)
+        x.close()
+        if K:
+            y.close()
+    x.finish()
+    y.finish()
+    return (give_x(), give_y()) if K else give_x()

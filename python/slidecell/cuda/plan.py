@@ -1,0 +1,308 @@
+"""Which kernel runs, with which tile and on which memory: a rule of shapes and device limits.
+
+Nothing here depends on the number of rows or windows, so a score never does either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from slidecell._core import UnsupportedError
+from slidecell.cuda.arguments import CELLS, VECTOR
+from slidecell.cuda.device import Device
+from slidecell.cuda.network import Network
+from slidecell.cuda.packing import Packed, pack_fma, pack_mma, round_up, tiles_of
+
+PRECISIONS = ("highest", "high", "medium")
+
+# Of the float32 kernel: each thread has 4 units of 4 columns; 256 threads may have 255 registers.
+_THREADS = 256
+_COLUMNS = (128, 64, 32, 16, 8)
+_FEWEST_COLUMNS = 32
+_MOST_STEPS = 64  # longer chunks of projected rows gain little
+_FEWEST_STEPS = 4  # below, projecting a row once saves less than half of the work
+_SLICE = 32  # predictions held at once
+
+# Of the matrix kernel, beside operands and sums: from the compiler's reports.
+_MATRIX_REGISTERS = 96
+_MOST_REGISTERS = 255
+_LEAST_WARPS, _MOST_WARPS = 4, 16
+
+
+@dataclass(frozen=True)
+class KernelPlan:
+    """How one network runs on one device.
+
+    ``layers`` has one dict per layer with the fields of `arguments.LAYER` that tell of states, and
+    ``arguments`` those of `arguments.FMA` or `MMA` that the plan decides.
+    """
+
+    kernel: str  # "fma" or "mma"
+    precision: str  # that runs: never lower than asked for
+    asked: str
+    columns: int  # windows of a tile: of a block ("fma") or a warp ("mma")
+    threads: int
+    blocks: int  # per multiprocessor
+    grid: int
+    shared_bytes: int
+    config: dict[str, str]  # what the kernel is compiled for
+    packed: Packed
+    layers: list[dict[str, int]]
+    arguments: dict[str, int] = field(default_factory=dict)
+
+    def describe(self) -> dict[str, Any]:
+        """Tell the plan as `plan` returns it."""
+        on_chip = self.config["kOnChip"] == "true"
+        if self.kernel == "mma":
+            projection = "per window"
+        elif self.config["kProjectOnChip"] == "true":
+            projection = "shared"
+        else:
+            projection = "scratch"
+        return {
+            "kernel": self.kernel,
+            "precision": self.precision,
+            "tile": self.columns,
+            "threads": self.threads,
+            "blocks_per_multiprocessor": self.blocks,
+            "grid": self.grid,
+            "shared_bytes": self.shared_bytes,
+            "weights": "shared" if on_chip else "streamed",
+            "projection": projection,
+        }
+
+
+def _flag(value: bool) -> str:
+    return "true" if value else "false"
+
+
+def _common_config(network: Network, on_chip: bool) -> dict[str, str]:
+    cells = {1 << CELLS.index(layer.cell) for layer in network.layers}
+    return {
+        "kOnChip": _flag(on_chip),
+        "kUsual": _flag(network.usual),
+        "kCells": str(sum(cells)),
+    }
+
+
+class _Memory:
+    """Hands out shared memory in words, 16-byte aligned."""
+
+    def __init__(self, first: int) -> None:
+        self.words = first
+
+    def take(self, words: int) -> int:
+        at = self.words
+        self.words += round_up(words, 4)
+        return at
+
+
+def _fma_states(network: Network, memory: _Memory, columns: int) -> list[dict[str, int]]:
+    layers = []
+    for layer in network.layers:
+        words = round_up(layer.hidden_size, 4) * columns
+        names = ["h", "h_next", "c"] if layer.cell == "lstm" else ["h", "h_next"]
+        if layer.cell == "gru_reset_before":
+            names += ["update", "reset"]
+        layers.append({name: memory.take(words) for name in names})
+    return layers
+
+
+def _fma_plan(
+    network: Network,
+    packed: Packed,
+    device: Device,
+    stride: int,
+    choice: tuple[int, int, bool, bool],
+) -> KernelPlan | None:
+    """One candidate, or None if it does not fit."""
+    columns, steps, on_chip, project_on_chip = choice
+    memory = _Memory(packed.words if on_chip else 0)
+    states = _fma_states(network, memory, columns)
+    vectors, pitch = columns // VECTOR, min(stride, steps)
+    rows = round_up(vectors * ((VECTOR - 1) * pitch + steps), 4)
+    gate_rows = [
+        layer.gates * round_up(layer.hidden_size, 4)
+        for layer in (network.encoder[0], *network.decoder[:1])
+    ]
+    p_stride = max(gate_rows) + 4  # neighbouring rows begin 16 bytes apart in the banks
+    p_words = max(rows, columns if network.decoder else 0) * p_stride
+    slice_ = min(_SLICE, round_up(max(1, len(network.head_w)), 4))
+    arguments = {
+        "columns": columns,
+        "steps": steps,
+        "x": memory.take(network.input_size * rows),
+        "x_stride": rows,
+        "p": memory.take(p_words) if project_on_chip else 0,
+        "p_stride": p_stride,
+        "prediction": memory.take(slice_ * columns),
+        "slice": slice_,
+        "table": memory.take(round_up(3 * vectors + 1, 2) + 2 + 2 * vectors),
+        "scratch_words": 0 if project_on_chip else round_up(p_words, 32),
+    }
+    shared = memory.words * 4
+    if shared > device.shared_per_block:
+        return None
+    widest = max(round_up(layer.hidden_size, 4) for layer in network.layers)
+    threads = max(columns, min(_THREADS, columns // 4 * (widest // 4)), 32)
+    threads = round_up(threads, 32)
+    # A second block hides the barriers of the first. Stacked layers hold twice the sums and
+    # would spill at half the registers.
+    two = (
+        2 * (shared + 1024) <= device.shared_per_multiprocessor
+        and 4 * threads <= device.threads_per_multiprocessor
+        and not network.stacked
+    )
+    blocks = 2 if two else 1
+    return KernelPlan(
+        kernel="fma",
+        precision="highest",
+        asked="highest",
+        columns=columns,
+        threads=threads,
+        blocks=blocks,
+        grid=blocks * device.multiprocessors,
+        shared_bytes=shared,
+        config={
+            **_common_config(network, on_chip),
+            "kProjectOnChip": _flag(project_on_chip),
+            "kStacked": _flag(network.stacked),
+        },
+        packed=packed,
+        layers=states,
+        arguments=arguments,
+    )
+
+
+def _halves(most: int, least: int) -> list[int]:
+    """Most, most/2, ... down to the least (or to most itself, if that is less)."""
+    values = [most]
+    while values[-1] // 2 >= least:
+        values.append(values[-1] // 2)
+    return values
+
+
+def _fma_choices(network: Network, window: int) -> Iterator[tuple[int, int, bool, bool]]:
+    """Yield columns, steps, weights on chip, projected rows on chip: the best first.
+
+    Weights in shared memory matter most, since all windows need all of them at every step; then
+    a tile that gives each thread one block of units and columns; then where projected rows lie.
+    """
+    widest = max(round_up(layer.hidden_size, 4) for layer in network.layers)
+    natural = max(16, min(_COLUMNS[0], 16 * _THREADS // widest))
+    steps = min(window, _MOST_STEPS)
+    for on_chip in (True, False):
+        for columns in _COLUMNS:
+            # Streamed weights are read once per tile: twice the tile, half the traffic. Few
+            # columns leave most threads without work, which costs more than streaming.
+            if columns > (natural if on_chip else 2 * natural):
+                continue
+            if on_chip and columns < min(natural, _FEWEST_COLUMNS):
+                continue
+            for fewer in _halves(steps, _FEWEST_STEPS):
+                yield columns, fewer, on_chip, True
+            yield columns, steps, on_chip, False
+    for fewer in _halves(steps, 1):
+        yield VECTOR, fewer, False, False
+
+
+def plan_fma(
+    network: Network, device: Device, *, window: int, stride: int, asked: str = "highest"
+) -> KernelPlan:
+    """Plan the float32 kernel.
+
+    Raises UnsupportedError if the states of eight windows exceed the shared memory.
+    """
+    packed = pack_fma(network)
+    for choice in _fma_choices(network, window):
+        plan = _fma_plan(network, packed, device, stride, choice)
+        if plan is not None:
+            return _asked(plan, asked)
+    sizes = [layer.hidden_size for layer in network.layers]
+    raise UnsupportedError(
+        f"cuda: the states of {VECTOR} windows exceed the shared memory of {device.name} "
+        f"({device.arch}, {device.shared_per_block} bytes): hidden sizes {sizes}, "
+        f"{network.input_size} features; backend='cpu' has no such limit"
+    )
+
+
+def _asked(plan: KernelPlan, asked: str) -> KernelPlan:
+    return KernelPlan(**{**plan.__dict__, "asked": asked})
+
+
+def _mma_states(network: Network, parts: int, rows: int) -> tuple[list[dict[str, int]], int, int]:
+    """States in a warp's part, where its predictions lie, and how many words it has."""
+    memory = _Memory(0)
+    layers = []
+    for layer in network.layers:
+        tiles = tiles_of(layer.hidden_size)
+        operand, values = tiles * parts * rows * 128, 2 * tiles * rows * 128
+        entry = {"h": memory.take(operand), "c": memory.take(values)}
+        if layer.cell == "gru_reset_before":
+            entry |= {"update": memory.take(values), "reset": memory.take(operand)}
+        layers.append(entry)
+    prediction = memory.take(8 * 16 * rows)
+    return layers, prediction, memory.words
+
+
+def _mma_plan(
+    network: Network, packed: Packed, device: Device, asked: str, *, rows: int, on_chip: bool
+) -> KernelPlan | None:
+    parts = 2 if asked == "high" else 1
+    input_tiles = max(tiles_of(layer.input_size) for layer in network.layers)
+    hidden_tiles = max(tiles_of(layer.hidden_size) for layer in network.layers)
+    operands = (input_tiles + hidden_tiles) * parts * rows * 4
+    registers = _MATRIX_REGISTERS + operands + 16 * rows
+    if registers > _MOST_REGISTERS:
+        return None
+    states, prediction, warp_words = _mma_states(network, parts, rows)
+    first_warp = packed.words if on_chip else 0
+    room = device.shared_per_block // 4 - first_warp
+    warps = min(_MOST_WARPS, device.registers // (32 * registers), room // warp_words)
+    if warps < _LEAST_WARPS:
+        return None
+    return KernelPlan(
+        kernel="mma",
+        precision=asked,
+        asked=asked,
+        columns=16 * rows,
+        threads=32 * warps,
+        blocks=1,
+        grid=device.multiprocessors,
+        shared_bytes=(first_warp + warps * warp_words) * 4,
+        config={
+            **_common_config(network, on_chip),
+            "kParts": str(parts),
+            "kRows": str(rows),
+            "kInputTiles": str(input_tiles),
+            "kHiddenTiles": str(hidden_tiles),
+            "Math": "slidecell::HardwareMath" if parts == 1 else "slidecell::FastMath",
+        },
+        packed=packed,
+        layers=states,
+        arguments={"warp_words": warp_words, "first_warp": first_warp, "prediction": prediction},
+    )
+
+
+def plan_network(
+    network: Network, device: Device, *, window: int, stride: int = 1, precision: str = "highest"
+) -> KernelPlan:
+    """Plan the scoring of a network; the plan's ``precision`` is never lower than asked for.
+
+    ``"high"`` and ``"medium"`` run on the matrix units where there are any (from sm_80 on) and the
+    network's operands fit a warp's registers, and as ``"highest"`` elsewhere.
+    """
+    if precision not in PRECISIONS:
+        raise ValueError(
+            f"precision: expected one of {', '.join(map(repr, PRECISIONS))}, got {precision!r}"
+        )
+    if precision != "highest" and device.matrix_unit:
+        packed = pack_mma(network, 2 if precision == "high" else 1)
+        for on_chip in (True, False):
+            for rows in (2, 1):
+                plan = _mma_plan(network, packed, device, precision, rows=rows, on_chip=on_chip)
+                if plan is not None:
+                    return plan
+    return plan_fma(network, device, window=window, stride=stride, asked=precision)
