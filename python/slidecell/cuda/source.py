@@ -20,13 +20,14 @@ def source_dir() -> Path:
     """
     import slidecell
 
-    here = Path(__file__).parent
-    candidates = [Path(root) / "cuda" / "source" for root in slidecell.__path__]
-    candidates += [here / "source", *(p / "csrc" / "cuda" for p in here.parents)]
+    here = Path(__file__).resolve()
+    # In a source tree the sources themselves come before copies that an editable install made.
+    candidates = [here.parents[3] / "csrc" / "cuda", here.parent / "source"]
+    candidates += [Path(root) / "cuda" / "source" for root in slidecell.__path__]
     for folder in candidates:
         if (folder / "kernels.cuh").is_file():
             return folder
-    raise FileNotFoundError(f"slidecell was installed without its CUDA source in {here / 'source'}")
+    raise FileNotFoundError(f"slidecell was installed without its CUDA source in {here.parent}")
 
 
 def _inline(path: Path, folders: tuple[Path, ...], seen: set[Path]) -> str:

@@ -1,0 +1,206 @@
+"""The CUDA kernels as they are, compiled for the host, against the CPU's own kernels."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import slidecell as sc
+from cuda_emulated import EmulatedRuntime, can_emulate
+from models import MODELS, layer, random_model
+from score_cases import case
+from slidecell.cuda import jobs
+from slidecell.cuda.device import DEVICES, Device
+from slidecell.cuda.engine import Engine, ScoreOptions, head_of
+from slidecell.cuda.network import network_of_model
+from slidecell.cuda.pipeline import CHUNK_BYTES
+
+pytestmark = pytest.mark.skipif(not can_emulate(), reason="needs g++ and a CPU with AVX2 and FMA")
+
+# One layer or several in one direction, without projection.
+SUPPORTED = [
+    name
+    for name, model in MODELS.items()
+    if not any(
+        spec["bidirectional"] or spec["proj_size"]
+        for spec in model["encoder"] + (model.get("decoder") or [])
+    )
+]
+
+
+@pytest.fixture(autouse=True)
+def avx2() -> Iterator[None]:
+    """Compare with the CPU's AVX2 kernels, whose bits the float32 kernel gives."""
+    before = sc.active_isa()
+    sc.set_isa("avx2")
+    yield
+    sc.set_isa(before)
+
+
+def engine_for(metadata: Any, tensors: Any, device: Device | str, seed: int = 0) -> Engine:
+    runtime = EmulatedRuntime(device, seed)
+    return Engine(runtime, network_of_model(metadata, tensors), head_of(metadata))
+
+
+def emulate(
+    data: Any,
+    device: Device | str = "sm_90",
+    *,
+    seed: int = 0,
+    most_blocks: int = 2**31,
+    chunk_bytes: int = CHUNK_BYTES,
+    stride: int = 1,
+    **options: Any,
+) -> np.ndarray:
+    metadata, tensors, series, offsets = data
+    engine = engine_for(metadata, tensors, device, seed)
+    engine.runtime.most_blocks = most_blocks  # type: ignore[attr-defined]
+    window = (metadata["window"], metadata["horizon"], stride)
+    scores: np.ndarray = jobs.score(
+        engine,
+        series,
+        offsets,
+        window,
+        options=ScoreOptions(**options),
+        chunk_bytes=chunk_bytes,
+    )
+    engine.runtime.finish()  # type: ignore[attr-defined]
+    return scores
+
+
+@functools.cache
+def on_cpu(name: str, **options: Any) -> np.ndarray:
+    metadata, tensors, series, offsets = case(name)
+    return sc.SequenceModel(metadata, tensors).score(series, offsets, **options)
+
+
+@pytest.mark.parametrize("name", SUPPORTED)
+def test_cuda_kernels_float32_has_the_bits_of_avx2(name: str) -> None:
+    np.testing.assert_array_equal(emulate(case(name)), on_cpu(name))
+
+
+@pytest.mark.parametrize(
+    "name", ["lstm_horizon3", "lstm_targets", "ae_relu_stack", "ae_gru_before"]
+)
+def test_cuda_kernels_every_option_has_the_bits_of_avx2(name: str) -> None:
+    aggregates = ("window",) if case(name)[0]["horizon"] else ("window", "last", "mean")
+    for aggregate in aggregates:
+        for reduction in ("mse", "mae", "mahalanobis"):
+            for per_feature in (False, True) if reduction != "mahalanobis" else (False,):
+                options: dict[str, Any] = {
+                    "aggregate": aggregate,
+                    "reduction": reduction,
+                    "per_feature": per_feature,
+                }
+                # Chunks of a few dozen rows, with threads in another order.
+                got = emulate(case(name), chunk_bytes=4000, seed=3, **options)
+                np.testing.assert_array_equal(got, on_cpu(name, **options), str(options))
+
+
+# A small GPU, on which weights stream and projected rows lie in device memory, and one on which
+# only the latter do.
+TINY = Device("tiny", 75, 2, 6 * 1024, 12 * 1024)
+SMALL = Device("small", 80, 3, 26 * 1024, 54 * 1024)
+
+
+@pytest.mark.parametrize("name", ["lstm16", "gru_before", "gru_stack3", "mixed", "ae_lstm"])
+def test_cuda_kernels_every_path_gives_the_same_bits(name: str) -> None:
+    for device in (TINY, SMALL, DEVICES["sm_90"]):
+        for seed, most_blocks in ((0, 1), (11, 2**31)):
+            got = emulate(case(name), device, seed=seed, most_blocks=most_blocks)
+            np.testing.assert_array_equal(got, on_cpu(name))
+
+
+def test_cuda_kernels_paths_are_different_ones() -> None:
+    metadata, tensors, _, _ = case("lstm16")
+    plans = [
+        engine_for(metadata, tensors, device).plan(7, 1, "highest").describe()
+        for device in (TINY, SMALL, DEVICES["sm_90"])
+    ]
+    assert [plan["weights"] for plan in plans] == ["streamed", "shared", "shared"]
+    assert [plan["projection"] for plan in plans] == ["scratch", "scratch", "shared"]
+
+
+@pytest.mark.parametrize("stride", [2, 3, 9, 50])
+def test_cuda_kernels_stride(stride: int) -> None:
+    for name in ("lstm_horizon3", "ae_lstm"):
+        got = emulate(case(name), TINY, stride=stride, chunk_bytes=3000)
+        np.testing.assert_array_equal(got, on_cpu(name, stride=stride))
+
+
+@pytest.mark.parametrize("size", [1, 3, 8, 17, 33, 40])
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_cuda_kernels_awkward_sizes(cell: str, size: int) -> None:
+    """Hidden sizes, features and windows around four, eight and sixteen; missing rows."""
+    rng = np.random.default_rng(size)
+    features, window = (size * 5) % 19 + 1, (size * 7) % 13 + 1
+    encoder = [layer(cell, size, reset_after=size % 2 == 0)]
+    metadata, tensors = random_model(rng, encoder, features=features, window=window)
+    offsets = np.concatenate([[0], np.cumsum([window + 40, 3, window + 1, window])])
+    series = rng.random((offsets[-1], features))
+    series[[5, window + 20], 0] = np.nan, np.inf
+    want = sc.SequenceModel(metadata, tensors).score(series, offsets)
+    data = (metadata, tensors, series, offsets)
+    np.testing.assert_array_equal(emulate(data), want)
+    assert np.isnan(want).sum() > 5
+    # Two-part products err by 2^-16 of each; single ones by 2^-8.
+    for precision, bound in (("high", 1e-5), ("medium", 2e-2)):
+        got = emulate(data, precision=precision)
+        np.testing.assert_array_equal(np.isnan(got), np.isnan(want))
+        np.testing.assert_allclose(got, want, rtol=0, atol=bound)
+
+
+# Largest difference of a score from the float32 one, of scores up to 2: models of the size that
+# torch initialises, activations and products with the errors that the GPU's may have.
+HIGH_BOUND, MEDIUM_BOUND = 4e-6, 3e-3
+
+
+@pytest.mark.parametrize("precision", ["high", "medium"])
+@pytest.mark.parametrize(
+    "name", ["lstm16", "gru", "gru_before", "lstm_targets", "mixed", "ae_gru_before", "ae_lstm"]
+)
+def test_cuda_kernels_matrix_units_within_bound(name: str, precision: str) -> None:
+    want = on_cpu(name)
+    got = emulate(case(name), precision=precision)
+    bound = HIGH_BOUND if precision == "high" else MEDIUM_BOUND
+    np.testing.assert_array_equal(np.isnan(got), np.isnan(want))
+    assert np.nanmax(np.abs(got - want)) < bound
+    assert (got != want).any() or precision == "highest"
+
+
+@pytest.mark.parametrize("name", ["lstm16", "ae_gru_before"])
+def test_cuda_kernels_matrix_units_do_not_depend_on_the_launch(name: str) -> None:
+    first = emulate(case(name), precision="medium")
+    for seed, most_blocks, chunk_bytes in ((5, 1, CHUNK_BYTES), (6, 3, 4000)):
+        again = emulate(
+            case(name),
+            precision="medium",
+            seed=seed,
+            most_blocks=most_blocks,
+            chunk_bytes=chunk_bytes,
+        )
+        np.testing.assert_array_equal(again, first)
+
+
+def test_cuda_kernels_matrix_units_two_passes() -> None:
+    """The Mahalanobis distance and averaged rows, from predictions of the matrix kernel."""
+    for options in ({"reduction": "mahalanobis"}, {"aggregate": "mean"}):
+        got = emulate(case("ae_lstm"), precision="high", **options)
+        want = on_cpu("ae_lstm", **options)
+        np.testing.assert_allclose(got, want, rtol=1e-4, atol=HIGH_BOUND)
+
+
+def test_cuda_kernels_matrix_units_stream_weights() -> None:
+    """Where the weights do not fit beside the states of four warps."""
+    data = case("lstm16")
+    narrow = Device("narrow", 80, 2, 16 * 1024, 32 * 1024)
+    metadata, tensors, _, _ = data
+    plan = engine_for(metadata, tensors, narrow).plan(7, 1, "high").describe()
+    assert plan["kernel"] == "mma"
+    assert plan["weights"] == "streamed"
+    got = emulate(data, narrow, precision="high")
+    np.testing.assert_allclose(got, emulate(data, precision="high"), rtol=0, atol=1e-6)

@@ -1,0 +1,239 @@
+"""Plans, packed weights, chunks and structs of the CUDA kernels: all that the host decides."""
+
+from __future__ import annotations
+
+import ctypes
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import slidecell as sc
+from cuda_emulated import PLATFORM, can_emulate
+from models import layer, random_model
+from slidecell import cuda
+from slidecell.cuda import arguments
+from slidecell.cuda.chunks import Vectors
+from slidecell.cuda.device import DEVICES, Device
+from slidecell.cuda.network import network_of_model
+from slidecell.cuda.packing import bf16, pack_fma, pack_mma
+from slidecell.cuda.plan import PRECISIONS, KernelPlan, plan_network
+from slidecell.cuda.source import kernel_source
+
+
+def network(*sizes: int, cell: str = "lstm", features: int = 7, **options: Any) -> Any:
+    rng = np.random.default_rng(0)
+    encoder = [layer(cell, size, **options) for size in sizes]
+    return network_of_model(*random_model(rng, encoder, features=features, window=7))
+
+
+def plan(device: str, *sizes: int, precision: str = "highest", **options: Any) -> KernelPlan:
+    return plan_network(network(*sizes, **options), DEVICES[device], window=7, precision=precision)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("sizes", [(1,), (16,), (64,), (128,), (64, 32), (200, 200, 7)])
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_cuda_plan_fits_the_device(
+    device: str, precision: str, sizes: tuple[int, ...], cell: str
+) -> None:
+    limits = DEVICES[device]
+    found = plan(device, *sizes, precision=precision, cell=cell)
+    assert found.shared_bytes <= limits.shared_per_block
+    reserved = found.blocks * (found.shared_bytes + 1024)
+    assert reserved <= limits.shared_per_multiprocessor
+    assert found.threads % 32 == 0
+    assert found.threads * found.blocks <= limits.threads_per_multiprocessor
+    assert found.grid == found.blocks * limits.multiprocessors
+    assert PRECISIONS.index(found.precision) <= PRECISIONS.index(precision)
+    if found.kernel == "fma":
+        assert found.columns <= found.threads  # a thread owns each window's result
+        assert found.arguments["x_stride"] % 4 == 0
+        assert all(found.arguments[name] % 4 == 0 for name in ("x", "p", "p_stride", "prediction"))
+
+
+def test_cuda_plan_of_well_known_shapes() -> None:
+    """The forecasters of system A on an H200: what its figures rest on."""
+    by_size = {size: plan("sm_90", size).describe() for size in (16, 32, 64, 128)}
+    assert [p["weights"] for p in by_size.values()] == ["shared"] * 3 + ["streamed"]
+    assert [p["tile"] for p in by_size.values()] == [128, 128, 64, 64]
+    assert by_size[16]["projection"] == by_size[32]["projection"] == "shared"
+    medium = plan("sm_90", 64, precision="medium").describe()
+    assert (medium["kernel"], medium["tile"], medium["weights"]) == ("mma", 32, "shared")
+    assert medium["threads"] >= 256
+    assert plan("sm_90", 128, precision="high").describe()["weights"] == "streamed"
+
+
+def test_cuda_plan_without_matrix_unit_is_float32() -> None:
+    found = plan("sm_75", 64, precision="medium")
+    assert (found.kernel, found.precision, found.asked) == ("fma", "highest", "medium")
+
+
+def test_cuda_plan_beyond_registers_is_float32() -> None:
+    assert plan("sm_90", 1024, precision="medium").precision == "highest"
+
+
+def test_cuda_plan_refuses_states_beyond_shared_memory() -> None:
+    with pytest.raises(
+        sc.UnsupportedError, match=r"T4 \(sm_75, 65536 bytes\): hidden sizes \[1024"
+    ):
+        plan("sm_75", 1024)
+
+
+def test_cuda_plan_does_not_depend_on_rows() -> None:
+    """Only shapes decide: nothing else is even handed over."""
+    one, two = plan("sm_90", 64), plan("sm_90", 64)
+    assert (one.columns, one.threads, one.config) == (two.columns, two.threads, two.config)
+
+
+def test_cuda_plan_public() -> None:
+    rng = np.random.default_rng(0)
+    model = sc.SequenceModel(*random_model(rng, [layer("gru", 32)], features=7, window=7))
+    found = cuda.plan(model, "sm_80", precision="high")
+    assert found["precision"] == "high"
+    assert cuda.plan(model, Device("other", 75, 3, 48 * 1024, 64 * 1024))["grid"] >= 3
+    with pytest.raises(ValueError, match="device: expected one of 'sm_75'"):
+        cuda.plan(model, "sm_10")
+    with pytest.raises(ValueError, match="precision: expected one of 'highest'"):
+        cuda.plan(model, "sm_90", precision="low")
+
+
+# --- packed weights -------------------------------------------------------------------------------
+
+
+def test_cuda_packing_by_depth() -> None:
+    net = network(5, features=3)
+    packed = pack_fma(net)
+    data, entry = packed.data().view(np.float32), packed.layers[0]
+    w = data[entry["w_ih"] :][: 3 * 4 * 8].reshape(3, 4, 8)
+    np.testing.assert_array_equal(
+        w[:, :, :5], net.encoder[0].w_ih.reshape(4, 5, 3).transpose(2, 0, 1)
+    )
+    assert not w[:, :, 5:].any()
+    assert all(value % 4 == 0 for name, value in entry.items())
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_cuda_packing_for_the_matrix_unit(parts: int) -> None:
+    """Lane 4g+t holds inputs 2t, 2t+1, 2t+8, 2t+9 of unit g, as PTX says of operand B."""
+    net = network(19, cell="gru", features=21)
+    packed, weights = pack_mma(net, parts), net.encoder[0].w_ih  # [57, 21]
+    entry = packed.layers[0]
+    words = packed.data()[entry["w_ih"] :]
+    for gate, unit, k in ((0, 0, 0), (1, 9, 3), (2, 18, 20), (2, 7, 9)):
+        block, tile, within = unit // 8, k // 16, k % 16
+        lane = unit % 8 * 4 + within % 8 // 2
+        total = 0.0
+        for part in range(parts):
+            index = (((block * 2 + tile) * 3 + gate) * parts + part) * 64 + lane * 2 + within // 8
+            half = int(words[index]) >> 16 * (within % 2) & 0xFFFF
+            total += float(np.array([half << 16], np.uint32).view(np.float32)[0])
+        want = float(weights[gate * 19 + unit, k])
+        assert abs(total - want) <= abs(want) * 2.0 ** (-8 * parts - (parts - 1))
+
+
+def test_cuda_packing_rounds_bf16_to_even() -> None:
+    values = np.array([1.0, 1.00390625, 1.01171875, -3.0e38], np.float32)
+    assert [hex(int(v)) for v in bf16(values)] == ["0x3f80", "0x3f80", "0x3f82", "0xff62"]
+
+
+# --- chunks ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stride", [1, 3, 20])
+@pytest.mark.parametrize("rows", [1, 15, 40, 10_000])
+def test_cuda_chunks_cover_every_window_once(stride: int, rows: int) -> None:
+    rng = np.random.default_rng(stride)
+    lengths = np.concatenate([rng.integers(0, 30, 20), [200], [0, 3]])
+    windows = sc.WindowPlan.from_lengths(lengths, window=4, horizon=2, stride=stride)
+    vectors = Vectors.of(windows)
+    assert vectors.windows == len(windows)
+    starts = windows.starts()
+    vector = window = 0
+    for chunk in vectors.chunks(rows):
+        assert (chunk.first, chunk.first_window) == (vector, window)
+        vector, window = chunk.last, chunk.last_window
+        assert chunk.first_row == starts[chunk.first_window]
+        assert chunk.last_row == starts[chunk.last_window - 1] + 6
+        assert chunk.rows <= rows or chunk.last == chunk.first + 1
+    assert (vector, window) == (len(vectors), len(windows))
+
+
+def test_cuda_chunks_refuse_a_stride_beyond_32_bits() -> None:
+    vectors = Vectors.of(sc.WindowPlan([0, 2**33], window=4, horizon=1, stride=2**30))
+    with pytest.raises(ValueError, match="stride: expected 8 windows to span at most"):
+        list(vectors.chunks(1000))
+
+
+# --- structs --------------------------------------------------------------------------------------
+
+STRUCTS = {
+    "SeriesArgs": arguments.SERIES,
+    "WindowArgs": arguments.WINDOWS,
+    "LayerArgs": arguments.LAYER,
+    "NetArgs": arguments.NET,
+    "SinkArgs": arguments.SINK,
+    "FmaArgs": arguments.FMA,
+    "MmaArgs": arguments.MMA,
+    "RowsArgs": arguments.ROWS,
+    "ReduceArgs": arguments.REDUCE,
+    "GatherArgs": arguments.GATHER,
+}
+
+
+@pytest.mark.skipif(not can_emulate(), reason="needs g++")
+def test_cuda_structs_are_laid_out_as_in_cpp(tmp_path: Path) -> None:
+    lines, want = [], []
+    for name, dtype in STRUCTS.items():
+        lines.append(f"sizeof(slidecell::{name})")
+        want.append(dtype.itemsize)
+        for field in dtype.names or ():
+            lines.append(f"offsetof(slidecell::{name}, {field})")
+            want.append(dtype.fields[field][1])  # type: ignore[index]
+    code = kernel_source(PLATFORM) + (
+        f'#include <cstddef>\nextern "C" const unsigned long values[] = {{{", ".join(lines)}}};\n'
+    )
+    source, library = tmp_path / "structs.cpp", tmp_path / "structs.so"
+    source.write_text(code)
+    subprocess.run(
+        [
+            "g++",
+            "-std=c++17",
+            "-w",
+            "-mavx2",
+            "-mfma",
+            "-shared",
+            "-fPIC",
+            str(source),
+            "-o",
+            str(library),
+        ],
+        check=True,
+    )
+    got = (ctypes.c_ulong * len(want)).in_dll(ctypes.CDLL(str(library)), "values")
+    assert dict(zip(lines, got, strict=True)) == dict(zip(lines, want, strict=True))
+
+
+def test_cuda_names_are_numbered_as_in_cpp() -> None:
+    text = kernel_source()
+
+    def enumerators(name: str) -> list[str]:
+        body = re.search(rf"enum {name} {{(.*?)}}", text, re.DOTALL)
+        assert body
+        return [re.sub(r"(?<!^)(?=[A-Z])", "_", e.strip()[1:]).lower() for e in body[1].split(",")]
+
+    assert [n.replace("_after", "") for n in enumerators("Cell")] == [
+        "lstm",
+        "gru_reset",
+        "gru_reset_before",
+    ]
+    assert enumerators("Activation") == list(arguments.ACTIVATIONS)
+    assert [n.removeprefix("gate_") for n in enumerators("RecurrentActivation")] == list(
+        arguments.RECURRENT_ACTIVATIONS
+    )
+    assert enumerators("Sink") == list(arguments.SINKS)
+    assert len(enumerators("DType")) == len(arguments.DTYPES)
