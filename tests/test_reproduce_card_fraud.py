@@ -27,7 +27,7 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     rng = np.random.default_rng(0)
     y = np.zeros(4000, int)
     y[rng.choice(4000, 80, replace=False)] = 1
-    rows = rng.normal(0, 1, (4000, 29)) + y[:, None] * rng.normal(0, 8, (4000, 29))
+    rows = rng.normal(0, 1, (4000, 29)) + y[:, None] * rng.normal(0, 2.5, (4000, 29))
     frame = pd.DataFrame(rows, columns=list(CARD_FEATURES))
     frame["Time"] = np.sort(rng.integers(0, 5000, 4000))
     frame["Class"] = y
@@ -68,7 +68,7 @@ def test_everything_on_a_small_table(file: Path) -> None:
     assert list(found) == list(protocol.PROTOCOLS)
     assert [f["rows_that_choose"] for f in found.values()] == [300, 497, 497]
     assert [f["rows_reported"] for f in found.values()] == [695, 498, 498]
-    assert all(f["roc_auc"] > 0.9 for f in found.values())
+    assert all(0.6 < f["roc_auc"] < 1.0 for f in found.values())
     # The source's protocol once more, from its parts.
     data = pd.read_parquet(file / "creditcard.parquet")
     X, y = data[list(CARD_FEATURES)].to_numpy(np.float64), data["Class"].to_numpy()
@@ -84,7 +84,18 @@ def test_everything_on_a_small_table(file: Path) -> None:
     assert scaler is not None
     fitted = X[split.training[: len(split.training) - round(0.2 * len(split.training))]]
     np.testing.assert_array_equal(scaler["center"], fitted.min(axis=0))
-    layers, protocols, thresholds, codes = outcome.tables
+    # 40 % precision: the best recall of any cut between the reported scores.
+    order = np.argsort(-trained.scores[reported], kind="stable")
+    hit = np.cumsum(y[reported][order])
+    enough = hit / np.arange(1, len(hit) + 1) >= 0.4
+    assert found[protocol.PROTOCOLS[0]]["oracle_recall_at_precision_0.4"] == pytest.approx(
+        hit[enough].max() / hit[-1], abs=1e-12
+    )
+    away = (X - scaler["center"]) / scaler["scale"]
+    distances = np.square(away - away[split.training].mean(axis=0)).mean(axis=1)
+    np.testing.assert_allclose(trained.distances, distances, rtol=1e-5)
+    layers, protocols, plain, thresholds, codes = outcome.tables
+    assert plain.rows != protocols.rows
     assert [row[2] for row in layers.rows] == [
         "0",
         "2,944",

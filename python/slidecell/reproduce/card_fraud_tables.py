@@ -60,19 +60,22 @@ def layer_table(model: SequenceModel) -> Table:
     return Table(["layer", "output", "parameters"], rows, "the network")
 
 
-def protocol_table(results: Sequence[Sequence[Found]]) -> Table:
+def protocol_table(results: Sequence[Sequence[Found]], caption: str) -> Table:
     """Compare the protocols: `results` holds each seed's figures, one per protocol."""
-    columns = ["protocol", "ROC-AUC", "PR-AUC", "precision", "recall", "F1", "TN", "FP", "FN", "TP"]
+    columns = ["protocol", "ROC-AUC", "PR-AUC", "precision", "recall", "F1", "recall at 40 %"]
+    columns += ["TN", "FP", "FN", "TP"]
     rows = []
     for name, found in zip(PROTOCOLS, zip(*results, strict=True), strict=True):
         row = [name, spread([f.roc_auc for f in found]), spread([f.pr_auc for f in found])]
         for figure in ("precision", "recall", "f1"):
             row.append(spread([getattr(f.points, figure) or 0.0 for f in found]))
+        row.append(spread([f.recall_at_precision for f in found]))
         counts = np.mean([np.ravel(f.points.confusion_matrix) for f in found], axis=0)
         row += [f"{count:,.{0 if len(found) == 1 else 1}f}" for count in counts]
         rows.append(row)
-    told = f"mean of {len(results)} seeds ± standard deviation; counts are means"
-    return Table(columns, rows, told if len(results) > 1 else "one seed")
+    seeds = f"mean of {len(results)} seeds ± standard deviation" if len(results) > 1 else "one seed"
+    told = "recall at 40 %: the highest that any threshold has with that precision, an oracle's"
+    return Table(columns, rows, f"{caption}, {seeds}; {told}")
 
 
 def threshold_table(scores: Floats, y: Ints, found: Found, source: float) -> Table:
