@@ -137,7 +137,17 @@ def drop_frauds(y: Ints, seed: int) -> Ints:
 
 
 def split_at_random(y: Ints, rows: Ints) -> Split:
-    """Split rows as the source does: three quarters and a quarter, frauds shared alike."""
+    """Split rows as the source does: three quarters and a quarter, frauds shared alike.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from slidecell.reproduce.card_fraud_protocol import split_at_random
+    >>> y = np.repeat([0, 1], [32, 8])
+    >>> split = split_at_random(y, np.arange(40))
+    >>> len(split.training), int(y[split.training].sum()), int(y[split.later].sum())
+    (24, 0, 2)
+    """
     from sklearn.model_selection import train_test_split
 
     first, later = train_test_split(
@@ -147,7 +157,16 @@ def split_at_random(y: Ints, rows: Ints) -> Split:
 
 
 def split_by_time(y: Ints, rows: Ints, time: npt.NDArray[Any]) -> Split:
-    """Split rows at three quarters of their order in time; nothing learns from what comes later."""
+    """Split rows at three quarters of their order in time; nothing learns from what comes later.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from slidecell.reproduce.card_fraud_protocol import split_by_time
+    >>> split = split_by_time(np.array([0, 0, 1, 0]), np.arange(4), np.array([3.0, 0.0, 1.0, 2.0]))
+    >>> split.training.tolist(), split.later.tolist()
+    ([1, 3], [0])
+    """
     ordered = rows[np.argsort(time[rows], kind="stable")]
     cut = round((1.0 - _TEST_SHARE) * len(ordered))
     first, later = ordered[:cut], ordered[cut:]
@@ -181,7 +200,17 @@ def train(X: Floats, split: Split, *, seed: int, num_threads: int, progress: boo
 
 
 def measure(scores: Floats, y: Ints, choosing: Ints, reported: Ints) -> Found:
-    """Choose the threshold of the best F1 on some rows, and report on others."""
+    """Choose the threshold of the best F1 on some rows, and report on others.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from slidecell.reproduce.card_fraud_protocol import measure
+    >>> scores, y = np.array([0.0, 1.0, 0.2, 0.4, 0.8]), np.array([0, 1, 0, 1, 1])
+    >>> found = measure(scores, y, np.arange(2), np.arange(2, 5))
+    >>> found.threshold, found.points.precision, found.points.recall, found.roc_auc
+    (0.5, 1.0, 0.5, 1.0)
+    """
     from slidecell.detect.thresholds import BestFThreshold
     from slidecell.evaluate import point_scores, pr_auc, roc_auc
 

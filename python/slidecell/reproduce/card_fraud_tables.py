@@ -36,7 +36,17 @@ def spread(values: Sequence[float], *, digits: int = 3, unit: str = "") -> str:
 
 
 def layer_table(model: SequenceModel) -> Table:
-    """List layers, output shapes and parameters, as Keras's ``summary()`` does."""
+    """List layers, output shapes and parameters, as Keras's ``summary()`` does.
+
+    Examples
+    --------
+    >>> import slidecell as sc
+    >>> from slidecell.reproduce.card_fraud_tables import layer_table
+    >>> from slidecell.training import Autoencoder
+    >>> model = sc.SequenceModel.from_torch(Autoencoder(29, window=1, single_bias=True))
+    >>> layer_table(model).rows[-1]
+    ['all', '', '6,381']
+    """
     from slidecell.training import to_module
 
     module = to_module(model)  # with one bias per gate where the second ones are zero
