@@ -8,18 +8,18 @@ namespace {
 using slidecell::Activation;
 using slidecell::RecurrentActivation;
 
-// e^x for x <= high, where high <= 87.
+// e^x for x <= high, where high <= 87; e^-87 = 1.6e-38 for all x below -87.
 //
 // e^x = 2^n 2^f with n = round(x log2(e)) and |f| <= 1/2. Adding 1.5*2^23 leaves n in the low bits
 // of the sum. 2^f is the degree-5 polynomial of least relative error on [-1/2, 1/2] with p(0) = 1,
 // found by Lawson's iteration with the coefficients rounded to float32 one by one, lowest first:
 // relative error 9.3e-8. p(0) = 1 makes tanh(0) = 0 and sigmoid(0) = 1/2 exact.
-// A NaN in x comes through (it is the second operand of min and max).
+// A NaN in x comes through (it is the second operand of min and max). The lower limit keeps f
+// small: for x = -1e16 the product's rounding alone would make it 1e8, and its polynomial infinite.
 inline Vec exp_below(Vec x, float high) {
   constexpr float kLog2e = 1.44269504f;
   constexpr float kRound = 12582912.0f;  // 1.5 * 2^23
-  x = min(Vec(high), x);
-  if (!Vec::kScaleUnderflows) x = max(Vec(-87.0f), x);
+  x = max(Vec(-87.0f), min(Vec(high), x));
   const Vec biased = fma(x, Vec(kLog2e), Vec(kRound));
   const Vec n = biased - Vec(kRound);
   const Vec f = fma(x, Vec(kLog2e), Vec(0.0f) - n);
