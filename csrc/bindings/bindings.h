@@ -20,6 +20,7 @@ void bind_model_file(py::module_& m);
 void bind_recurrent(py::module_& m);
 void bind_model(py::module_& m);
 void bind_stream(py::module_& m);
+void bind_training(py::module_& m);
 
 std::vector<std::int64_t> shape_of(const py::array& array);
 // "[3, 4]", for error texts.

@@ -12,4 +12,5 @@ PYBIND11_MODULE(_core, m) {
   bind_recurrent(m);
   bind_model(m);
   bind_stream(m);
+  bind_training(m);
 }

@@ -8,4 +8,5 @@
 #include "slidecell/recurrent.hpp"
 #include "slidecell/series.hpp"
 #include "slidecell/stream.hpp"
+#include "slidecell/training.hpp"
 #include "slidecell/windows.hpp"

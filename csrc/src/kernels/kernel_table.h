@@ -14,6 +14,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/train_table.h"
 #include "slidecell/layer.hpp"
 
 namespace slidecell {
@@ -123,6 +124,8 @@ struct KernelTable {
   void (*gru_candidate_row)(const CellRow&);
   float (*squared_error_row)(const ErrorRow&);
   float (*absolute_error_row)(const ErrorRow&);
+
+  TrainKernels train;
 };
 
 const KernelTable& kernels_scalar();

@@ -10,8 +10,29 @@
 #include "kernels/lstm-inl.h"
 #include "kernels/project-inl.h"
 #include "kernels/row-inl.h"
+//
+#include "kernels/train-inl.h"
+//
+#include "kernels/backward-inl.h"
+#include "kernels/transpose-inl.h"
+#include "kernels/weight-gradient-inl.h"
 
 namespace {
+
+// As many sums as the steps hold in registers. With 16 registers, 12 sums leave room for 3 columns.
+template <int units, int vectors>
+constexpr slidecell::TrainKernels make_train_kernels() {
+  constexpr int sums = 4 * units * vectors;
+  static_assert(slidecell::kTrainTile % (vectors * Vec::lanes) == 0, "whole groups of columns");
+  return {sums,
+          &lstm_train_step<units, vectors>,
+          &gru_train_step<units, vectors>,
+          &lstm_backward_step<4 * units, vectors>,
+          &gru_backward_step<4 * units, vectors>,
+          &add_products < sums,
+          sums == 12 ? 3 : 4 >,
+          &transpose_columns};
+}
 
 // `units` hidden units times `vectors` groups of columns are held in registers.
 template <int units, int vectors>
@@ -33,7 +54,8 @@ constexpr slidecell::KernelTable make_kernels(const char* isa) {
           &gru_reset_row,
           &gru_candidate_row,
           &squared_error_row,
-          &absolute_error_row};
+          &absolute_error_row,
+          make_train_kernels<units, vectors>()};
 }
 
 }  // namespace

@@ -40,7 +40,6 @@ struct Vec {
     const __m256i exponent = _mm256_slli_epi32(_mm256_castps_si256(biased.v), 23);
     return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(p.v), exponent));
   }
-  static constexpr bool kScaleUnderflows = false;
 
   // The two bf16 numbers in each 32-bit lane, as float32.
   friend Vec bf16_low(Vec a) {
@@ -49,6 +48,29 @@ struct Vec {
   friend Vec bf16_high(Vec a) {
     const __m256i mask = _mm256_set1_epi32(static_cast<int>(0xffff0000u));
     return _mm256_castsi256_ps(_mm256_and_si256(_mm256_castps_si256(a.v), mask));
+  }
+
+  // Row k of the block becomes column k.
+  friend void transpose(Vec (&block)[8]) {
+    __m256 t[8];
+#pragma GCC unroll 4
+    for (int k = 0; k < 8; k += 2) {
+      t[k] = _mm256_unpacklo_ps(block[k].v, block[k + 1].v);
+      t[k + 1] = _mm256_unpackhi_ps(block[k].v, block[k + 1].v);
+    }
+    __m256 u[8];  // u[4k + c]: in each half q, column 4q + c of rows 4k to 4k + 3
+#pragma GCC unroll 2
+    for (int k = 0; k < 8; k += 4) {
+      u[k] = _mm256_shuffle_ps(t[k], t[k + 2], 0x44);
+      u[k + 1] = _mm256_shuffle_ps(t[k], t[k + 2], 0xee);
+      u[k + 2] = _mm256_shuffle_ps(t[k + 1], t[k + 3], 0x44);
+      u[k + 3] = _mm256_shuffle_ps(t[k + 1], t[k + 3], 0xee);
+    }
+#pragma GCC unroll 4
+    for (int c = 0; c < 4; ++c) {
+      block[c] = _mm256_permute2f128_ps(u[c], u[4 + c], 0x20);
+      block[4 + c] = _mm256_permute2f128_ps(u[c], u[4 + c], 0x31);
+    }
   }
 };
 

@@ -43,7 +43,6 @@ struct Vec {
   friend Vec scale_by_power_of_two(Vec p, Vec n, Vec /*biased*/) {
     return _mm512_scalef_ps(p.v, n.v);
   }
-  static constexpr bool kScaleUnderflows = true;
 
   // The two bf16 numbers in each 32-bit lane, as float32.
   friend Vec bf16_low(Vec a) {
@@ -52,6 +51,39 @@ struct Vec {
   friend Vec bf16_high(Vec a) {
     const __m512i mask = _mm512_set1_epi32(static_cast<int>(0xffff0000u));
     return _mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(a.v), mask));
+  }
+
+  // Row k of the block becomes column k.
+  friend void transpose(Vec (&block)[16]) {
+    __m512 t[16];
+#pragma GCC unroll 8
+    for (int k = 0; k < 16; k += 2) {
+      t[k] = _mm512_unpacklo_ps(block[k].v, block[k + 1].v);
+      t[k + 1] = _mm512_unpackhi_ps(block[k].v, block[k + 1].v);
+    }
+    __m512 u[16];  // u[4k + c]: in each quarter q, column 4q + c of rows 4k to 4k + 3
+#pragma GCC unroll 4
+    for (int k = 0; k < 16; k += 4) {
+      u[k] = shuffle_pairs<0x00>(t[k], t[k + 2]);
+      u[k + 1] = shuffle_pairs<0xff>(t[k], t[k + 2]);
+      u[k + 2] = shuffle_pairs<0x00>(t[k + 1], t[k + 3]);
+      u[k + 3] = shuffle_pairs<0xff>(t[k + 1], t[k + 3]);
+    }
+#pragma GCC unroll 4
+    for (int c = 0; c < 4; ++c) {
+      const __m512 low = _mm512_shuffle_f32x4(u[c], u[4 + c], 0x44);
+      const __m512 high = _mm512_shuffle_f32x4(u[c], u[4 + c], 0xee);
+      const __m512 low2 = _mm512_shuffle_f32x4(u[8 + c], u[12 + c], 0x44);
+      const __m512 high2 = _mm512_shuffle_f32x4(u[8 + c], u[12 + c], 0xee);
+      block[c] = _mm512_shuffle_f32x4(low, low2, 0x88);
+      block[4 + c] = _mm512_shuffle_f32x4(low, low2, 0xdd);
+      block[8 + c] = _mm512_shuffle_f32x4(high, high2, 0x88);
+      block[12 + c] = _mm512_shuffle_f32x4(high, high2, 0xdd);
+    }
+  }
+  template <int which>
+  static __m512 shuffle_pairs(__m512 a, __m512 b) {
+    return _mm512_castpd_ps(_mm512_shuffle_pd(_mm512_castps_pd(a), _mm512_castps_pd(b), which));
   }
 };
 

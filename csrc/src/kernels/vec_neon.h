@@ -43,7 +43,6 @@ struct Vec {
     const int32x4_t exponent = vshlq_n_s32(vreinterpretq_s32_f32(biased.v), 23);
     return vreinterpretq_f32_s32(vaddq_s32(vreinterpretq_s32_f32(p.v), exponent));
   }
-  static constexpr bool kScaleUnderflows = false;
 
   // The two bf16 numbers in each 32-bit lane, as float32.
   friend Vec bf16_low(Vec a) {
@@ -51,6 +50,16 @@ struct Vec {
   }
   friend Vec bf16_high(Vec a) {
     return vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(a.v), vdupq_n_u32(0xffff0000u)));
+  }
+
+  // Row k of the block becomes column k.
+  friend void transpose(Vec (&block)[4]) {
+    const float32x4x2_t a = vtrnq_f32(block[0].v, block[1].v);
+    const float32x4x2_t b = vtrnq_f32(block[2].v, block[3].v);
+    block[0] = vcombine_f32(vget_low_f32(a.val[0]), vget_low_f32(b.val[0]));
+    block[1] = vcombine_f32(vget_low_f32(a.val[1]), vget_low_f32(b.val[1]));
+    block[2] = vcombine_f32(vget_high_f32(a.val[0]), vget_high_f32(b.val[0]));
+    block[3] = vcombine_f32(vget_high_f32(a.val[1]), vget_high_f32(b.val[1]));
   }
 };
 

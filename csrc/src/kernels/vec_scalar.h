@@ -35,7 +35,6 @@ struct Vec {
     __builtin_memcpy(&exponent, &biased.v, sizeof exponent);
     return from_bits(bits + (exponent << 23));
   }
-  static constexpr bool kScaleUnderflows = false;
 
   // The two bf16 numbers in each 32-bit lane, as float32.
   friend Vec bf16_low(Vec a) {
@@ -53,6 +52,9 @@ struct Vec {
     __builtin_memcpy(&value, &bits, sizeof value);
     return value;
   }
+
+  // Row k of the block becomes column k.
+  friend void transpose(Vec (& /*block*/)[1]) {}
 };
 
 }  // namespace

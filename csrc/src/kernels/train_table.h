@@ -1,0 +1,84 @@
+// What training adds to a kernel table: steps that keep what the backward pass needs, the backward
+// steps, and the gradients of weights.
+//
+// Values lie in tiles of kTrainTile windows, [size][kTrainTile] floats, on every ISA: what one
+// kept, another can read. Lanes beyond a tile's last window hold anything; no other lane and no sum
+// sees them.
+//
+// Gates are kept gate by gate, [4][H][kTrainTile], in the order
+//   LSTM: i f g o. GRU: m r z n, where m = W_hn h + b_hn and n = tanh(W_in x + b_in + r m),
+// so that the rows that W_hh h enters (GRU: m r z) are the first ones and those that W_ih x enters
+// (GRU: r z n) are the last ones.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace slidecell {
+
+// Three groups of columns in 16 lanes, six in 8, twelve in 4: what the kernels hold in registers.
+constexpr std::int64_t kTrainTile = 48;
+
+// One step of a layer with tanh and sigmoid; a GRU's reset gate stands after the product.
+struct TrainStep {
+  const float* w;  // [blocks] of units hidden units: biases [4][units], then W_ih [I][rows][units],
+                   // then W_hh [H][rows][units], where rows are the gates that the product enters
+  std::int64_t hidden;   // H
+  std::int64_t input;    // I
+  std::int64_t vectors;  // groups of columns
+  const float* x;        // [I][kTrainTile]
+  const float* h;        // [H][kTrainTile]; null: zero
+  const float* c;        // LSTM: [H][kTrainTile]; null: zero
+  float* gates;          // [4H][kTrainTile] after activation; null: not kept
+  float* c_out;          // LSTM: [H][kTrainTile], may be c
+  float* h_out;          // [H][kTrainTile], not h
+};
+
+// One step back: from the gradient of h to those of the gates before activation.
+struct BackwardStep {
+  const float* w;  // W_hh transposed, as ProjectColumns::w: H rows, one column per row of d_next
+  std::int64_t hidden;
+  std::int64_t vectors;
+  const float* gates;   // [4H][kTrainTile] of this step
+  const float* h;       // [H][kTrainTile] LSTM: after this step; GRU: before it, null: zero
+  const float* c;       // [H][kTrainTile] LSTM: before this step; null: zero
+  const float* d_next;  // [4H][kTrainTile]: d_gates of the step after; null: there is none
+  const float* d_out;   // [H][kTrainTile]: what else reaches h; null: nothing
+  float* d_state;  // [H][kTrainTile] LSTM: the gradient of c after this step, replaced by that of c
+                   // before it; GRU: likewise the part of h's gradient that z passes on
+  float* d_gates;  // [4H][kTrainTile], not d_next
+};
+
+// sums[r][q] += sum over n ascending of d[r][n] z[n][q]
+struct AddProducts {
+  const float* d;  // [rows][kTrainTile]
+  std::int64_t rows;
+  const float* z;  // [columns][z_stride]
+  std::ptrdiff_t z_stride;
+  std::int64_t columns;  // n: at most kTrainTile
+  std::int64_t panels;   // groups of lanes in a row of z
+  float* sums;           // [rows][sums_stride]
+  std::ptrdiff_t sums_stride;
+  // Rows are taken product_rows at a time: d and sums have as many as its next multiple.
+};
+
+// out[c][r] = in[r][c]
+struct Transpose {
+  const float* in;  // [rows][in_stride]
+  std::int64_t rows, columns;
+  std::ptrdiff_t in_stride;
+  float* out;  // [columns][out_stride]
+  std::ptrdiff_t out_stride;
+};
+
+struct TrainKernels {
+  std::int64_t product_rows;
+  void (*lstm_step)(const TrainStep&);
+  void (*gru_step)(const TrainStep&);
+  void (*lstm_backward)(const BackwardStep&);
+  void (*gru_backward)(const BackwardStep&);
+  void (*add_products)(const AddProducts&);
+  void (*transpose)(const Transpose&);
+};
+
+}  // namespace slidecell
