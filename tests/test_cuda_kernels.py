@@ -186,6 +186,34 @@ def test_cuda_kernels_matrix_units_do_not_depend_on_the_launch(name: str) -> Non
         np.testing.assert_array_equal(again, first)
 
 
+@pytest.mark.parametrize("seed", [0, 1, 2, 3])
+def test_cuda_kernels_one_block_for_all_tiles(seed: int) -> None:
+    """Persistent blocks: what is left of a tile must not disturb the next one."""
+    metadata, tensors, series, offsets = case("gru_before")
+    engine = engine_for(metadata, tensors, TINY, seed)
+    engine.runtime.most_blocks = 1  # type: ignore[attr-defined]
+    window = (metadata["window"], metadata["horizon"])
+    model = sc.SequenceModel(metadata, tensors)
+    np.testing.assert_array_equal(
+        jobs.encode(engine, series, offsets, window), model.encode(series, offsets)
+    )
+    np.testing.assert_array_equal(
+        jobs.predict(engine, series, offsets, window), model.predict(series, offsets)
+    )
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_cuda_kernels_many_targets(seed: int) -> None:
+    """More predictions than are held at once."""
+    rng = np.random.default_rng(4)
+    data = random_model(rng, [layer("lstm", 6)], [layer("lstm", 5)], features=70, window=3)
+    series, offsets = rng.random((60, 70), dtype=np.float32), np.array([0, 40, 60])
+    model = sc.SequenceModel(*data)
+    for options in ({}, {"per_feature": True}):
+        got = emulate((*data, series, offsets), seed=seed, most_blocks=1, **options)
+        np.testing.assert_array_equal(got, model.score(series, offsets, **options))
+
+
 def test_cuda_kernels_matrix_units_two_passes() -> None:
     """The Mahalanobis distance and averaged rows, from predictions of the matrix kernel."""
     for options in ({"reduction": "mahalanobis"}, {"aggregate": "mean"}):

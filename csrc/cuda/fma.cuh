@@ -27,7 +27,7 @@ class FmaKernel {
             load_constant(reinterpret_cast<const float4*>(a_.net.weights + i));
       }
     }
-    __syncthreads();
+    // A tile's barriers come before its first product.
     const int vectors = a_.columns / kVector;
     const int64 tiles = (a_.windows.last - a_.windows.first + vectors - 1) / vectors;
     for (int64 tile = blockIdx.x; tile < tiles; tile += gridDim.x) run_tile(tile);
@@ -228,7 +228,7 @@ class FmaKernel {
         if (spec.cell == kLstm) shared_[spec.c + j * a_.columns + column] = a_.sink.c0[from];
       });
     }
-    __syncthreads();
+    // The projection's barriers come before the first step.
   }
 
   // What `forward` gives of step t of layer l: the top layer's h, zeros beyond a window's length,

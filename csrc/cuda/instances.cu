@@ -28,11 +28,11 @@ struct Mma {
 
 }  // namespace
 
-#define SLIDECELL_FMA(name, ...)                         \
-  extern "C" __global__ void __launch_bounds__(256, 1)   \
-      fma_##name(const __grid_constant__ FmaArgs args) { \
-    extern __shared__ float4 shared[];                   \
-    slidecell::run_fma<Fma<__VA_ARGS__>>(args, shared);  \
+#define SLIDECELL_FMA(name, blocks, ...)                    \
+  extern "C" __global__ void __launch_bounds__(256, blocks) \
+      fma_##name(const __grid_constant__ FmaArgs args) {    \
+    extern __shared__ float4 shared[];                      \
+    slidecell::run_fma<Fma<__VA_ARGS__>>(args, shared);     \
   }
 #define SLIDECELL_MMA(name, threads, ...)                  \
   extern "C" __global__ void __launch_bounds__(threads, 1) \
@@ -41,18 +41,20 @@ struct Mma {
     slidecell::run_mma<Mma<__VA_ARGS__>>(args, shared);    \
   }
 
-SLIDECELL_FMA(lstm, kLstmOnly, true, true, false, true)
-SLIDECELL_FMA(lstm_scratch, kLstmOnly, true, false, false, true)
-SLIDECELL_FMA(lstm_stream, kLstmOnly, false, false, false, true)
-SLIDECELL_FMA(lstm_stacked, kLstmOnly, false, false, true, true)
-SLIDECELL_FMA(gru, kGruOnly, true, true, false, true)
-SLIDECELL_FMA(gru_before, kResetBeforeOnly, true, true, false, true)
-SLIDECELL_FMA(any, 7, true, true, true, false)
-SLIDECELL_MMA(lstm64_medium, 512, kLstmOnly, 1, 2, 4, slidecell::HardwareMath)
-SLIDECELL_MMA(lstm64_high, 384, kLstmOnly, 2, 2, 4, slidecell::FastMath)
-SLIDECELL_MMA(lstm128_medium, 384, kLstmOnly, 1, 2, 8, slidecell::HardwareMath)
-SLIDECELL_MMA(gru64_medium, 512, kGruOnly, 1, 2, 4, slidecell::HardwareMath)
-SLIDECELL_MMA(gru_before64_high, 384, kResetBeforeOnly, 2, 1, 4, slidecell::FastMath)
+SLIDECELL_FMA(lstm, 1, kLstmOnly, true, true, false, true)
+SLIDECELL_FMA(lstm_two_blocks, 2, kLstmOnly, true, true, false, true)
+SLIDECELL_FMA(lstm_scratch, 1, kLstmOnly, true, false, false, true)
+SLIDECELL_FMA(lstm_stream, 2, kLstmOnly, false, false, false, true)
+SLIDECELL_FMA(lstm_stacked, 1, kLstmOnly, false, false, true, true)
+SLIDECELL_FMA(lstm_any, 1, kLstmOnly, true, true, false, false)
+SLIDECELL_FMA(gru, 1, kGruOnly, true, true, false, true)
+SLIDECELL_FMA(gru_before, 1, kResetBeforeOnly, true, true, false, true)
+SLIDECELL_MMA(lstm16_medium, 448, kLstmOnly, 1, 2, 1, slidecell::HardwareMath)
+SLIDECELL_MMA(lstm64_medium, 384, kLstmOnly, 1, 2, 4, slidecell::HardwareMath)
+SLIDECELL_MMA(lstm64_high, 256, kLstmOnly, 2, 2, 4, slidecell::FastMath)
+SLIDECELL_MMA(lstm128_medium, 192, kLstmOnly, 1, 1, 8, slidecell::HardwareMath)
+SLIDECELL_MMA(gru64_medium, 384, kGruOnly, 1, 2, 4, slidecell::HardwareMath)
+SLIDECELL_MMA(gru_before64_medium, 352, kResetBeforeOnly, 1, 2, 4, slidecell::HardwareMath)
 
 extern "C" __global__ void copy_rows(const __grid_constant__ slidecell::RowsArgs args) {
   slidecell::copy_rows(args);

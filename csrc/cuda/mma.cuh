@@ -108,7 +108,7 @@ class MmaKernel {
         const int left = a_.net.head_rows - first, end = left < 8 ? left : 8;
         for (int d = 0; d < end; ++d) sink_.take(out[d * kRows * 16 + lane_id()]);
       }
-      __syncwarp();
+      __syncwarp();  // the next outputs go to the same place
     }
   }
 

@@ -2,10 +2,10 @@
 // fibers. The kernels are compiled as they are; each CUDA thread is a fiber that runs until it
 // meets a barrier.
 //
-// What it finds: wrong indices, missing barriers (fibers run in the order asked for, so results
-// that depend on it differ between orders), barriers that not all threads reach, reads of shared
-// memory that nothing wrote (it is full of NaN) and writes beyond its end.
-// What it cannot find: anything that only a real compiler and a real memory system do.
+// What it finds: wrong indices, missing barriers (warps run in the order asked for, each as far as
+// it goes without the others, so that results which depend on it differ), barriers that not all
+// threads reach, reads of shared memory that nothing wrote (it is full of NaN) and writes beyond
+// its end. What it cannot find: anything that only a real compiler and a real memory system do.
 #pragma once
 
 #include <setjmp.h>
@@ -68,8 +68,9 @@ struct Fiber {
 
 constexpr std::size_t kStackBytes = 128 * 1024;
 
+using Fibers = std::vector<Fiber*>;
+
 inline std::vector<std::unique_ptr<Fiber>> fibers;  // kept from launch to launch
-inline std::vector<Fiber*> order;
 inline jmp_buf scheduler;
 inline Fiber* current;
 inline std::function<void()> body;
@@ -96,25 +97,36 @@ inline void resume(Fiber* fiber) {
   setcontext(&fiber->context);
 }
 
-inline bool release(State barrier, unsigned first, unsigned end) {
+// Lets those go on that wait at `barrier`, if all of them do that have not ended.
+inline bool release(State barrier, const Fibers& group) {
   bool any = false;
-  for (Fiber* fiber : order) {
-    if (fiber->thread < first || fiber->thread >= end || fiber->state == State::done) continue;
+  for (const Fiber* fiber : group) {
+    if (fiber->state == State::done) continue;
     if (fiber->state != barrier) return false;
     any = true;
   }
-  if (!any) return false;
-  for (Fiber* fiber : order) {
-    if (fiber->thread >= first && fiber->thread < end && fiber->state == barrier) {
-      fiber->state = State::ready;
-    }
+  for (Fiber* fiber : group) {
+    if (fiber->state == barrier) fiber->state = State::ready;
   }
-  return true;
+  return any;
+}
+
+// Runs a warp as far as it goes without the others; false if it goes nowhere.
+inline bool run_warp(const Fibers& warp) {
+  bool ran = false;
+  do {
+    for (Fiber* fiber : warp) {
+      if (fiber->state != State::ready) continue;
+      resume(fiber);
+      ran = true;
+    }
+  } while (release(State::at_warp_barrier, warp));
+  return ran;
 }
 
 // Runs one block; false if it cannot go on because threads wait at different barriers.
-inline bool run_block(unsigned threads) {
-  for (Fiber* fiber : order) {
+inline bool run_block(const std::vector<Fibers>& warps, const Fibers& all) {
+  for (Fiber* fiber : all) {
     getcontext(&fiber->context);
     fiber->context.uc_stack.ss_sp = fiber->stack.get();
     fiber->context.uc_stack.ss_size = kStackBytes;
@@ -124,21 +136,12 @@ inline bool run_block(unsigned threads) {
     fiber->started = false;
     fiber->turn = 0;
   }
+  const auto done = [](const Fiber* fiber) { return fiber->state == State::done; };
   for (;;) {
-    bool ran = false, alive = false;
-    for (Fiber* fiber : order) {
-      if (fiber->state == State::ready) {
-        resume(fiber);
-        ran = true;
-      }
-      alive = alive || fiber->state != State::done;
-    }
-    if (!alive) return true;
-    bool released = release(State::at_block_barrier, 0, threads);
-    for (unsigned w = 0; w < threads; w += 32) {
-      released = release(State::at_warp_barrier, w, w + 32) || released;
-    }
-    if (!ran && !released) return false;
+    bool ran = false;
+    for (const Fibers& warp : warps) ran = run_warp(warp) || ran;
+    if (std::all_of(all.begin(), all.end(), done)) return true;
+    if (!release(State::at_block_barrier, all) && !ran) return false;
   }
 }
 
@@ -156,14 +159,19 @@ inline int launch(std::function<void()> kernel, unsigned grid, unsigned block,
     fibers.back()->stack.reset(new char[kStackBytes]);
     fibers.back()->thread = static_cast<unsigned>(fibers.size() - 1);
   }
-  order.clear();
-  for (unsigned t = 0; t < block; ++t) order.push_back(fibers[t].get());
   std::vector<unsigned> blocks(grid);
   std::iota(blocks.begin(), blocks.end(), 0u);
+  std::vector<Fibers> warps((block + 31) / 32);
+  Fibers all;
+  for (unsigned t = 0; t < block; ++t) {
+    all.push_back(fibers[t].get());
+    warps[t / 32].push_back(fibers[t].get());
+  }
   if (seed != 0) {
     std::mt19937 random(seed);
-    std::shuffle(order.begin(), order.end(), random);
     std::shuffle(blocks.begin(), blocks.end(), random);
+    std::shuffle(warps.begin(), warps.end(), random);
+    for (Fibers& warp : warps) std::shuffle(warp.begin(), warp.end(), random);
   }
   gridDim.x = grid;
   blockDim.x = block;
@@ -172,7 +180,7 @@ inline int launch(std::function<void()> kernel, unsigned grid, unsigned block,
   for (const unsigned b : blocks) {
     blockIdx.x = b;
     std::memset(bytes, 0xff, kSharedBytes);  // NaN, and -1 for whoever reads an index
-    if (!run_block(block)) fault = kDeadlock;
+    if (!run_block(warps, all)) fault = kDeadlock;
     const char* const end = bytes + shared_bytes;
     if (std::any_of(end, end + 1024, [](char c) { return c != '\xff'; })) fault = kSharedOverrun;
     if (fault != kNone) break;

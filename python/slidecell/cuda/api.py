@@ -107,7 +107,8 @@ def score(
 
     Examples
     --------
-    >>>     >>> import slidecell as sc
+    >>> import numpy as np
+    >>> import slidecell as sc
     >>> from slidecell import cuda
     >>> from slidecell.training import Forecaster
     >>> model = sc.SequenceModel.from_torch(Forecaster(3, 8, window=4))
@@ -158,7 +159,8 @@ def predict(
 
     Examples
     --------
-    >>>     >>> import slidecell as sc
+    >>> import numpy as np
+    >>> import slidecell as sc
     >>> from slidecell import cuda
     >>> from slidecell.training import Forecaster
     >>> model = sc.SequenceModel.from_torch(Forecaster(3, 8, window=4))
@@ -192,7 +194,8 @@ def encode(
 
     Examples
     --------
-    >>>     >>> import slidecell as sc
+    >>> import numpy as np
+    >>> import slidecell as sc
     >>> from slidecell import cuda
     >>> from slidecell.training import Forecaster
     >>> model = sc.SequenceModel.from_torch(Forecaster(3, 8, window=4))
@@ -229,7 +232,8 @@ def sliding_windows(
 
     Examples
     --------
-    >>>     >>> from slidecell import cuda
+    >>> import numpy as np
+    >>> from slidecell import cuda
     >>> X, y = cuda.sliding_windows(np.zeros((10, 2)), window=3, backend="cpu")
     >>> X.shape, y.shape
     ((7, 3, 2), (7, 1, 2))

@@ -27,8 +27,10 @@ _THREADS = 64
 _CHUNK = 2**14  # windows
 
 
-def _blocks(items: int) -> int:
-    return -(-items // _THREADS)
+def _launch(kernel: Any, items: int, *arguments: Any) -> None:
+    """Start a kernel with a thread for each item."""
+    threads = max(1, min(_THREADS, items))
+    kernel[max(1, -(-items // threads)), threads](*arguments)
 
 
 def _empty(*shape: int) -> Any:
@@ -80,7 +82,7 @@ def _sequence(layer: Layer, x: Any, steps: int, state: Sequence[Any] | None) -> 
     out = _empty(N, steps, H)
     _, act, gates = layer.codes
     w_ih, w_hh, bias = _upload(layer.w_ih), _upload(layer.w_hh), _upload(layer.bias)
-    threads = min(256, -(-H // 32) * 32)
+    threads = min(256, H)
     if layer.cell == "lstm":
         c = _upload(zeros[0])
         if state is not None:
@@ -121,8 +123,14 @@ class _Job:
         if self.rows:
             center = np.zeros(F) if self.head.center is None else self.head.center
             scale = np.ones(F) if self.head.scale is None else self.head.scale
-            kernels.cast_rows[_blocks(self.rows), _THREADS](
-                self.input.array, _upload(center), _upload(scale), self.x, self.bad
+            _launch(
+                kernels.cast_rows,
+                self.rows,
+                self.input.array,
+                _upload(center),
+                _upload(scale),
+                self.x,
+                self.bad,
             )
 
     def chunks(self) -> list[tuple[int, int]]:
@@ -133,8 +141,16 @@ class _Job:
     def codes(self, first: int, count: int) -> Any:
         """[n,H] of windows first .. first+count-1."""
         windows = _empty(count, self.vectors.window, self.x.shape[1])
-        kernels.gather_windows[_blocks(count), _THREADS](
-            self.x, self.offsets, self.first_window, self.vectors.stride, first, windows, 0
+        _launch(
+            kernels.gather_windows,
+            count,
+            self.x,
+            self.offsets,
+            self.first_window,
+            self.vectors.stride,
+            first,
+            windows,
+            0,
         )
         return _stack(self.network.encoder, windows, self.vectors.window)[1]
 
@@ -146,13 +162,15 @@ class _Job:
             h, _ = _stack(self.network.decoder, h, self.vectors.window)
         w, b = _upload(self.network.head_w), _upload(self.network.head_b)
         out = _empty(count, h.shape[1], len(self.network.head_b))
-        kernels.linear[_blocks(out.size), _THREADS](h, w, b, out)
+        _launch(kernels.linear, out.size, h, w, b, out)
         return out.reshape(count, self.vectors.horizon or self.vectors.window, -1)
 
     def mask(self, first: int, values: Any) -> None:
         """NaN for windows with a missing row: values [n, ...]."""
         count = values.shape[0]
-        kernels.mask_windows[_blocks(count), _THREADS](
+        _launch(
+            kernels.mask_windows,
+            count,
             self.bad,
             self.offsets,
             self.first_window,
@@ -198,7 +216,9 @@ def score(
     targets = _upload(np.asarray(job.head.targets, np.int64))
     first_row = vectors.window - 1 if options.aggregate == "last" else 0
     for first, count in job.chunks():
-        kernels.score_windows[_blocks(count), _THREADS](
+        _launch(
+            kernels.score_windows,
+            count,
             job.predictions(first, count),
             job.x,
             job.bad,
@@ -253,8 +273,16 @@ def forward(network: Network, x: Any, state: Any) -> tuple[Any, tuple[Any, ...]]
     shape = [len(layers), N, layers[0].hidden_size]
     states = [_Input(part, "state", shape).array for part in parts]
     sequence = _empty(*given.shape)
-    kernels.gather_windows[_blocks(N), _THREADS](
-        given.array.reshape(N * T, -1), _upload([0, N * T]), _upload([0, N]), T, 0, sequence, 0
+    _launch(
+        kernels.gather_windows,
+        N,
+        given.array.reshape(N * T, -1),
+        _upload([0, N * T]),
+        _upload([0, N]),
+        T,
+        0,
+        sequence,
+        0,
     )
     finals = []
     for n, layer in enumerate(layers):
@@ -276,8 +304,15 @@ def sliding_windows(series: Any, offsets: Any, window: tuple[int, int, int]) -> 
     for rows, shift in ((vectors.window, 0), (vectors.horizon, vectors.window)):
         out = _empty(vectors.windows, rows, given.shape[1])
         if vectors.windows and rows:
-            kernels.gather_windows[_blocks(vectors.windows), _THREADS](
-                given.array, *held, vectors.stride, 0, out, shift
+            _launch(
+                kernels.gather_windows,
+                vectors.windows,
+                given.array,
+                *held,
+                vectors.stride,
+                0,
+                out,
+                shift,
             )
         results.append(given.give(out))
     return tuple(results) if vectors.horizon else results[0]

@@ -1,0 +1,341 @@
+"""Scores on a GPU against torch's on the same GPU: builds, checks, then times, in one run.
+
+    python -m benchmarks.bench_cuda                   # all cases; a few minutes
+    python -m benchmarks.bench_cuda --counts          # what a window takes; needs no GPU
+    python -m benchmarks.bench_cuda --only "LSTM 64" --rows 4000000 --json found.json
+
+torch runs `nn.LSTM` / `nn.GRU` (cuDNN), last step, head and squared error on windows that were
+built on the GPU beforehand and are not counted: in float32, TF32, float16 and bfloat16, at the best
+of several batches, eagerly and from a CUDA graph. Exit status 1: an answer was wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import statistics
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+WINDOW, FEATURES = 7, 7  # of the insider-threat forecaster
+BATCHES = (4096, 16384, 65536, 262144)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One forecaster over one long series."""
+
+    cell: str
+    hidden_size: int
+    window: int = WINDOW
+
+    @property
+    def name(self) -> str:
+        """What ``--only`` looks at."""
+        return f"{self.cell.upper()} {self.hidden_size}, W={self.window}"
+
+
+CASES = [
+    *(Case("lstm", size) for size in (16, 32, 64, 128)),
+    *(Case("gru", size) for size in (32, 64)),
+    Case("lstm", 64, 50),
+]
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What the score of one window takes, whoever computes it (the first step has no h)."""
+
+    fused_multiply_adds: int
+    activations: int
+    series_bytes: float  # read and written once per window
+    cudnn_bytes: float  # windows read, hidden sequence written and its last step read
+
+    @classmethod
+    def of(cls, case: Case, features: int = FEATURES) -> Counts:
+        """Count."""
+        gates = 4 if case.cell == "lstm" else 3
+        H, W = case.hidden_size, case.window
+        recurrent = (W - 1) * gates * H * H
+        head = H * features
+        per_row = gates * H * features  # the projection of a row, shared by all windows
+        activations = W * H * (5 if case.cell == "lstm" else 3)
+        return cls(
+            recurrent + per_row + head,
+            activations,
+            4.0 * (features + 1),
+            4.0 * (W * features + W * H + H),
+        )
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Rates that a GPU cannot exceed, per second."""
+
+    name: str
+    float32: float  # fused multiply-adds
+    matrix: float  # bf16 multiply-adds, dense
+    special: float  # special-function results
+    memory: float  # bytes
+
+    @classmethod
+    def of(cls, multiprocessors: int, clock_hz: float, name: str, memory: float) -> Limits:
+        """Of Hopper's multiprocessor: 128 FMA, 2048 bf16 multiply-adds, 16 special results."""
+        cycles = multiprocessors * clock_hz
+        return cls(name, 128 * cycles, 2048 * cycles, 16 * cycles, memory)
+
+
+H200 = Limits.of(132, 1.83e9, "H200, datasheet", 4.8e12)
+
+
+def bounds(case: Case, limits: Limits) -> dict[str, float]:
+    """Windows per second at which each unit alone would be busy all the time."""
+    counts = Counts.of(case)
+    # A sigmoid or tanh in float32: 12 instructions of its exponential and half a quotient of 6,
+    # with one special-function result; the hardware's tanh is one special-function result.
+    float32 = counts.fused_multiply_adds + 15 * counts.activations
+    return {
+        "float32": limits.float32 / float32,
+        "matrix": limits.matrix / counts.fused_multiply_adds,
+        "special": limits.special / counts.activations,
+        "memory": limits.memory / counts.series_bytes,
+        "memory, cuDNN": limits.memory / counts.cudnn_bytes,
+    }
+
+
+def counts_table() -> str:
+    """Bounds of all cases on an H200: analytic, nothing is measured."""
+    heads = list(bounds(CASES[0], H200))
+    lines = [f"Windows/s at which a unit of an {H200.name} is busy all the time (not measured)", ""]
+    lines.append("| case | " + " | ".join(heads) + " |")
+    lines.append("|" + " --- |" * (len(heads) + 1))
+    for case in CASES:
+        values = " | ".join(f"{value:.2e}" for value in bounds(case, H200).values())
+        lines.append(f"| {case.name} | {values} |")
+    return "\n".join(lines)
+
+
+# --- on a GPU -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Result:
+    """One contestant."""
+
+    case: str
+    contestant: str
+    setting: str
+    windows_per_second: float
+    spread: tuple[float, float]
+    max_difference: float  # from float64, of a few windows
+
+
+def timed(run: Callable[[], Any], repeats: int) -> list[float]:
+    """Seconds of each call by the GPU's clock, after two warm-ups."""
+    import torch
+
+    for _ in range(2):
+        run()
+    seconds = []
+    for _ in range(repeats):
+        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        begin.record()
+        run()
+        end.record()
+        end.synchronize()
+        seconds.append(begin.elapsed_time(end) / 1000)
+    return seconds
+
+
+def graph_of(run: Callable[[], Any]) -> Callable[[], Any]:
+    """Capture a call once and replay it."""
+    import torch
+
+    stream = torch.cuda.Stream()
+    with torch.cuda.stream(stream):
+        run()
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        run()
+    return graph.replay
+
+
+def torch_runs(module: Any, series: Any, case: Case) -> Iterator[tuple[str, Callable[[], Any]]]:
+    """Yield each of torch's ways: its setting, and a call that scores all windows."""
+    import torch
+
+    windows = series.unfold(0, case.window, 1)[:-1].transpose(1, 2).contiguous()  # [N, W, F]
+    truth = series[case.window :]
+    for name, dtype, tf32 in (
+        ("float32", torch.float32, False),
+        ("TF32", torch.float32, True),
+        ("float16", torch.float16, False),
+        ("bfloat16", torch.bfloat16, False),
+    ):
+        network = copy.deepcopy(module).to(dtype)
+        x, y = windows.to(dtype), truth.to(dtype)
+        for batch in BATCHES:
+
+            def run(network: Any = network, x: Any = x, y: Any = y, batch: int = batch) -> Any:
+                scores = []
+                for first in range(0, len(x), batch):
+                    error = network(x[first : first + batch]) - y[first : first + batch]
+                    scores.append(error.square().mean(1))
+                return torch.cat(scores)
+
+            torch.backends.cudnn.allow_tf32 = tf32
+            torch.backends.cuda.matmul.allow_tf32 = tf32
+            yield f"{name}, batch {batch}", run
+            yield f"{name}, batch {batch}, graph", graph_of(run)
+
+
+def measure(case: Case, rows: int, repeats: int) -> list[Result]:
+    """Time ours at each precision and the best of torch's settings of each type."""
+    import torch
+
+    import slidecell as sc
+    from benchmarks.networks import gru, lstm
+    from slidecell import cuda
+
+    torch.manual_seed(0)
+    module = (lstm if case.cell == "lstm" else gru)(FEATURES, case.hidden_size).eval()
+    model = sc.SequenceModel.from_torch(module, window=case.window, horizon=1)
+    host = np.random.default_rng(0).random((rows, FEATURES), dtype=np.float32)
+    truth = model.score(host[:20_000])[case.window :].astype(np.float64)
+    series = torch.as_tensor(host, device="cuda")
+    windows = rows - case.window
+    results = []
+
+    def add(contestant: str, setting: str, run: Callable[[], Any], first: int) -> None:
+        seconds = timed(run, repeats)
+        answer = run()[first : first + len(truth)].float().cpu().numpy()
+        rates = [windows / each for each in seconds]
+        results.append(
+            Result(
+                case.name,
+                contestant,
+                setting,
+                statistics.median(rates),
+                (min(rates), max(rates)),
+                float(np.abs(answer - truth).max()),
+            )
+        )
+
+    for precision in ("highest", "high", "medium"):
+        begin = perf_counter()
+        cuda.score(model, series, precision=precision)
+        torch.cuda.synchronize()
+        plan = cuda.plan(model, precision=precision)
+        setting = f"{plan['kernel']}, tile {plan['tile']}, first call {perf_counter() - begin:.2f}s"
+        add(
+            f"slidecell {precision}",
+            setting,
+            lambda precision=precision: cuda.score(model, series, precision=precision),
+            case.window,
+        )
+    with torch.inference_mode():
+        network = module.cuda()
+        for setting, run in torch_runs(network, series, case):
+            add("torch " + setting.split(",")[0], setting, run, 0)
+    best: dict[str, Result] = {}
+    for result in results:
+        known = best.get(result.contestant)
+        if known is None or result.windows_per_second > known.windows_per_second:
+            best[result.contestant] = result
+    return list(best.values())
+
+
+def conditions() -> dict[str, Any]:
+    """Tell what it ran on."""
+    import cupy
+    import torch
+
+    import slidecell as sc
+
+    limits = torch.cuda.get_device_properties(0)
+    return {
+        "gpu": limits.name,
+        "multiprocessors": limits.multi_processor_count,
+        "slidecell": sc.__version__,
+        "torch": torch.__version__,
+        "cudnn": torch.backends.cudnn.version(),
+        "cupy": cupy.__version__,
+    }
+
+
+# Largest difference of a score that counts as right; torch's half types are shown, not judged.
+RIGHT = {"slidecell highest": 1e-6, "slidecell high": 1e-5, "slidecell medium": 1e-2}
+
+
+def table(results: Sequence[Result]) -> str:
+    """Markdown."""
+    lines = ["| case | contestant | setting | windows/s | lowest - highest | max difference |"]
+    lines.append("|" + " --- |" * 6)
+    for r in results:
+        low, high = r.spread
+        lines.append(
+            f"| {r.case} | {r.contestant} | {r.setting} | {r.windows_per_second:.3g} | "
+            f"{low:.3g} - {high:.3g} | {r.max_difference:.1e} |"
+        )
+    return "\n".join(lines)
+
+
+def shares(results: Sequence[Result], limits: Limits) -> str:
+    """How much of each unit's limit our rates take."""
+    cases = {case.name: case for case in CASES}
+    lines = []
+    for r in results:
+        if not r.contestant.startswith("slidecell"):
+            continue
+        found = bounds(cases[r.case], limits)
+        unit = "float32" if r.contestant.endswith("highest") else "matrix"
+        lines.append(
+            f"{r.case}, {r.contestant}: {r.windows_per_second / found[unit]:.0%} of the {unit} "
+            f"limit, {r.windows_per_second / found['special']:.0%} of the special-function limit, "
+            f"{r.windows_per_second * Counts.of(cases[r.case]).series_bytes / 1e9:.0f} GB/s"
+        )
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--counts", action="store_true", help="print what a window takes, and stop")
+    parser.add_argument("--only", default="", help="cases whose name contains this")
+    parser.add_argument("--rows", type=int, default=8_000_000)
+    parser.add_argument("--repeats", type=int, default=9)
+    parser.add_argument("--json", help="write all figures there")
+    options = parser.parse_args(arguments)
+    print(counts_table())
+    if options.counts:
+        return 0
+    from slidecell.cuda.availability import require
+    from slidecell.cuda.cupy_runtime import CupyRuntime
+
+    require("cupy")
+    found = []
+    for case in CASES:
+        if options.only.lower() in case.name.lower():
+            rows = options.rows * WINDOW // case.window
+            found += measure(case, rows, options.repeats)
+    multiprocessors = CupyRuntime(0).device.multiprocessors
+    limits = Limits.of(multiprocessors, 1.83e9, conditions()["gpu"], 4.8e12)
+    print(f"\n{conditions()}\n\n{table(found)}\n\n{shares(found, limits)}")
+    if options.json:
+        with open(options.json, "w") as file:
+            json.dump({"conditions": conditions(), "results": [asdict(r) for r in found]}, file)
+    wrong = [r for r in found if r.max_difference > RIGHT.get(r.contestant, float("inf"))]
+    for r in wrong:
+        print(f"WRONG: {r.case}, {r.contestant}: {r.max_difference:.1e}", file=sys.stderr)
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,128 @@
+"""Run by test_cuda_numba.py in a process of its own, under Numba's CUDA simulator.
+
+Compares the Numba kernels with the float64 reference and the CPU's kernels on tiny cases: the
+simulator takes milliseconds for what a thread does.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+
+import slidecell as sc
+from models import layer, random_model
+from reference import (
+    encode_reference,
+    gru_forward,
+    lstm_forward,
+    predict_reference,
+    score_reference,
+)
+from slidecell import cuda
+
+ATOL = 1e-6
+OFFSETS = np.array([0, 2, 7, 14])
+SCALER = {"kind": "standard", "center": [0.3, 0.4], "scale": [0.7, 2.0], "constant": []}
+
+MODELS: dict[str, dict[str, Any]] = {
+    "lstm": {"encoder": [layer("lstm", 3)], "horizon": 1},
+    "gru": {"encoder": [layer("gru", 2)], "horizon": 2, "targets": [1]},
+    "gru_before": {"encoder": [layer("gru", 3, reset_after=False), layer("gru", 2)]},
+    "autoencoder": {
+        "encoder": [layer("lstm", 2, activation="relu", recurrent_activation="hard_sigmoid")],
+        "decoder": [layer("lstm", 3)],
+    },
+}
+
+
+def check_model(name: str) -> None:
+    rng = np.random.default_rng(len(name))
+    metadata, tensors = random_model(rng, features=2, window=2, scaler=SCALER, **MODELS[name])
+    model = sc.SequenceModel(metadata, tensors)
+    series = rng.random((14, 2))
+    series[12, 1] = np.nan
+    options: list[dict[str, Any]] = [{}, {"reduction": "mae", "per_feature": True, "stride": 2}]
+    if model.horizon == 0:
+        options.append({"aggregate": "last"})
+    for each in options:
+        got = cuda.score(model, series, OFFSETS, backend="numba", **each)
+        want = score_reference(metadata, tensors, series, OFFSETS, **each)
+        np.testing.assert_allclose(got, want, rtol=0, atol=ATOL)
+        assert got.dtype == np.float32
+    for function, reference in (
+        (cuda.predict, predict_reference),
+        (cuda.encode, encode_reference),
+    ):
+        got = function(model, series, OFFSETS, backend="numba")
+        want = reference(metadata, tensors, series, OFFSETS)
+        np.testing.assert_allclose(got, want, rtol=0, atol=ATOL)
+
+
+def check_cells() -> None:
+    rng = np.random.default_rng(7)
+    x = rng.random((2, 3, 2), dtype=np.float32)
+    for kind, reference, options in (
+        (sc.LSTM, lstm_forward, {}),
+        (sc.GRU, gru_forward, {}),
+        (sc.GRU, gru_forward, {"reset_after": False}),
+    ):
+        module: Any = kind(2, 3, 2, **options)
+        module.load_state_dict(
+            {k: rng.uniform(-0.5, 0.5, shape) for k, shape in module._shapes().items()}
+        )
+        h0, c0 = rng.random((2, 2, 2, 3), dtype=np.float32)
+        state, starts = ((h0, c0), {"h0": h0, "c0": c0}) if kind is sc.LSTM else (h0, {"h0": h0})
+        out, final = cuda.forward(module, x, state, backend="numba")
+        want, want_final = reference(x, module.state_dict(), **starts, **options)
+        np.testing.assert_allclose(out, want, rtol=0, atol=ATOL)
+        np.testing.assert_allclose(np.asarray(final), np.asarray(want_final), rtol=0, atol=ATOL)
+        got = cuda.step(module, x[:, 0], state, backend="numba")
+        want_step = np.asarray(module.step(x[:, 0], state))
+        np.testing.assert_allclose(np.asarray(got), want_step, rtol=0, atol=ATOL)
+
+
+def check_windows() -> None:
+    series = np.arange(28.0).reshape(14, 2)
+    for horizon, stride in ((0, 1), (2, 1), (1, 3)):
+        options = {"window": 2, "horizon": horizon, "stride": stride, "offsets": OFFSETS}
+        got = cuda.sliding_windows(series, backend="numba", **options)
+        want = sc.sliding_windows(series, **options)
+        for a, b in zip(got if horizon else (got,), want if horizon else (want,), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def check_refusals() -> None:
+    model = sc.SequenceModel(
+        *random_model(np.random.default_rng(0), [layer("lstm", 2)], [layer("lstm", 2)], error=True)
+    )
+    lstm = sc.LSTM(3, 2, bias=False)
+    lstm.load_state_dict({"weight_ih": np.ones((8, 3)), "weight_hh": np.ones((8, 2))})
+    series = np.zeros((6, 3))
+    for call in (
+        lambda: cuda.score(model, series, backend="numba", reduction="mahalanobis"),
+        lambda: cuda.score(model, series, backend="numba", aggregate="mean"),
+        lambda: cuda.score(model, series, backend="numba", out=np.zeros(6, np.float32)),
+        lambda: cuda.forward(lstm, series[None], lengths=[3], backend="numba"),
+    ):
+        try:
+            call()
+        except sc.UnsupportedError as error:
+            assert "cupy" in str(error)  # noqa: PT017 (no pytest in this process)
+        else:
+            raise AssertionError("accepted")
+    for rows in (0, 3):
+        assert cuda.score(model, series[:rows], backend="numba").shape == (rows,)
+        assert cuda.predict(model, series[:rows], backend="numba").shape == (0, 5, 3)
+
+
+if __name__ == "__main__":
+    assert cuda.is_available("numba")
+    if sys.argv[1] == "models":
+        for model_name in MODELS:
+            check_model(model_name)
+    else:
+        check_cells()
+        check_windows()
+        check_refusals()

@@ -1,0 +1,26 @@
+"""The Numba kernels on Numba's CUDA simulator, which a process chooses when it imports Numba."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("numba")
+
+CHECKS = Path(__file__).parent / "cuda_numba_checks.py"
+
+
+@pytest.mark.parametrize("part", ["models", "cells and windows"])
+def test_cuda_numba_on_the_simulator(part: str) -> None:
+    done = subprocess.run(
+        [sys.executable, str(CHECKS), part],
+        env={**os.environ, "NUMBA_ENABLE_CUDASIM": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
