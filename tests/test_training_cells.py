@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
-from slidecell.training.cells import GRULayer, LSTMLayer, recurrent_layer  # noqa: E402
+from slidecell.training import GRU, LSTM, recurrent_layer  # noqa: E402
+from slidecell.training.cells import GRULayer, LSTMLayer  # noqa: E402
 
 ACTIVATIONS = ("tanh", "relu", "sigmoid", "linear")
 GATES = ("sigmoid", "hard_sigmoid")
@@ -177,7 +178,8 @@ def test_keras_answers(case: str) -> None:
 
 def test_factory_prefers_torch() -> None:
     assert type(recurrent_layer("lstm", 2, 3, proj_size=1)) is torch.nn.LSTM
-    assert type(recurrent_layer("gru", 2, 3, bidirectional=True)) is torch.nn.GRU
+    assert type(recurrent_layer("gru", 2, 3, bidirectional=True)) is GRU
+    assert type(recurrent_layer("lstm", 2, 3)) is LSTM
     assert type(recurrent_layer("lstm", 2, 3, activation="relu")) is LSTMLayer
     assert type(recurrent_layer("lstm", 2, 3, single_bias=True)) is LSTMLayer
     assert type(recurrent_layer("gru", 2, 3, recurrent_activation="hard_sigmoid")) is GRULayer

@@ -12,8 +12,9 @@ except ModuleNotFoundError as error:
         raise
     raise ImportError("slidecell.training needs torch: pip install 'slidecell[train]'") from error
 
-from slidecell.training.cells import recurrent_layer
+from slidecell.training.factory import recurrent_layer
 from slidecell.training.history import History, TrainingInterrupted
+from slidecell.training.layers import GRU, LSTM, kernels_of
 from slidecell.training.loop import fit
 from slidecell.training.modules import Autoencoder, Forecaster
 from slidecell.training.rebuild import to_module
@@ -22,12 +23,15 @@ from slidecell.training.threads import torch_threads
 from slidecell.training.trainer import DivergenceError
 
 __all__ = [
+    "GRU",
+    "LSTM",
     "Autoencoder",
     "DivergenceError",
     "Forecaster",
     "History",
     "TrainingInterrupted",
     "fit",
+    "kernels_of",
     "recurrent_layer",
     "seeded",
     "to_module",

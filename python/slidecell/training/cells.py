@@ -16,10 +16,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from slidecell.training.fused import Cell, Weights, obstacle
+from slidecell.training.layers import Compiled
+
 Activation: TypeAlias = Literal["tanh", "relu", "sigmoid", "linear"]
 RecurrentActivation: TypeAlias = Literal["sigmoid", "hard_sigmoid"]
-Cell: TypeAlias = Literal["lstm", "gru"]
-RecurrentLayer: TypeAlias = "nn.LSTM | nn.GRU | LSTMLayer | GRULayer"
 
 
 def _linear(x: Tensor) -> Tensor:
@@ -39,7 +40,7 @@ RECURRENT_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-class _Layer(nn.Module):
+class _Layer(Compiled):
     """Parameters and the loop over directions and steps; a subclass gives one step."""
 
     gates: int
@@ -124,6 +125,23 @@ class _Layer(nn.Module):
             return state
         return x.new_zeros(len(self._suffixes), x.shape[0], size)
 
+    def _reason(self, x: Tensor, state: tuple[Tensor, ...] | None) -> str | None:
+        """Say why the compiled kernels cannot run."""
+        if self.activation != "tanh":
+            return self.activation
+        if self.recurrent_activation != "sigmoid":
+            return self.recurrent_activation
+        if self.proj_size:
+            return "a projection"
+        return obstacle(x, *(state or ()), *self.parameters())
+
+    def _compiled(
+        self, cell: Cell, x: Tensor, state: tuple[Tensor, ...] | None, outputs: bool
+    ) -> tuple[Tensor | None, tuple[Tensor, ...]]:
+        """`x` [N, T, I] -> out [N, T, D*H] or None, (h_n, c_n), on the compiled kernels."""
+        directions = [Weights(*self._weights(suffix)) for suffix in self._suffixes]
+        return self._stacked(cell, x, [directions], state, outputs=outputs)
+
     def _check(self, x: Tensor) -> None:
         if x.ndim != 3 or x.shape[1] == 0 or x.shape[2] != self.input_size:
             raise ValueError(
@@ -153,6 +171,10 @@ class LSTMLayer(_Layer):
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """Run the layer; `state` is (h0 [D, N, P or H], c0 [D, N, H]), zeros by default."""
         self._check(x)
+        if self._tell(self._reason(x, state)):
+            compiled, (h_n, c_n) = self._compiled("lstm", x, state, True)
+            assert compiled is not None
+            return compiled, (h_n, c_n)
         if self.activation == "tanh" and self.recurrent_activation == "sigmoid":
             h0, c0 = state if state is not None else (None, None)
             hx = (
@@ -172,6 +194,14 @@ class LSTMLayer(_Layer):
             )
             return out, (h_n, c_n)
         return self.loop(x, state)
+
+    def final(self, x: Tensor, state: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, Tensor]:
+        """Return the last state alone, (h_n, c_n)."""
+        self._check(x)
+        if not self._tell(self._reason(x, state)):
+            return self(x, state)[1]  # type: ignore[no-any-return]
+        h_n, c_n = self._compiled("lstm", x, state, False)[1]
+        return h_n, c_n
 
     def loop(
         self, x: Tensor, state: tuple[Tensor, Tensor] | None = None
@@ -265,6 +295,10 @@ class GRULayer(_Layer):
     def forward(self, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Run the layer; `state` is h0 [D, N, H], zeros by default."""
         self._check(x)
+        if self._tell(self._reason(x, None if state is None else (state,))):
+            compiled, (h_n,) = self._compiled("gru", x, None if state is None else (state,), True)
+            assert compiled is not None
+            return compiled, h_n
         if (
             self.reset_after
             and self.activation == "tanh"
@@ -284,6 +318,17 @@ class GRULayer(_Layer):
             )
             return out, h_n
         return self.loop(x, state)
+
+    def final(self, x: Tensor, state: Tensor | None = None) -> Tensor:
+        """Return the last h alone."""
+        self._check(x)
+        given = None if state is None else (state,)
+        if not self._tell(self._reason(x, given)):
+            return self(x, state)[1]  # type: ignore[no-any-return]
+        return self._compiled("gru", x, given, False)[1][0]
+
+    def _reason(self, x: Tensor, state: tuple[Tensor, ...] | None) -> str | None:
+        return super()._reason(x, state) if self.reset_after else "reset_after=False"
 
     def loop(self, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Run the layer step by step; `forward` does the same, faster where torch can."""
@@ -326,75 +371,3 @@ class GRULayer(_Layer):
             h = n + z * (h - n)
             steps.append(h)
         return steps
-
-
-def recurrent_layer(
-    cell: Cell,
-    input_size: int,
-    hidden_size: int,
-    *,
-    bidirectional: bool = False,
-    activation: Activation = "tanh",
-    recurrent_activation: RecurrentActivation = "sigmoid",
-    reset_after: bool = True,
-    proj_size: int = 0,
-    single_bias: bool = False,
-) -> RecurrentLayer:
-    """Return torch's own one-layer module where torch can do it, `LSTMLayer` or `GRULayer` else.
-
-    Both are batch-first with the same tensor names and outputs.
-
-    Parameters
-    ----------
-    cell : {"lstm", "gru"}
-    input_size, hidden_size : int
-    bidirectional : bool
-    activation : {"tanh", "relu", "sigmoid", "linear"}
-        Of the candidate and, in an LSTM, of the output.
-    recurrent_activation : {"sigmoid", "hard_sigmoid"}
-        Of the gates; hard_sigmoid(x) = clip(x/6 + 1/2, 0, 1).
-    reset_after : bool
-        GRU: whether the reset gate stands after the recurrent product (torch) or before it.
-    proj_size : int
-        LSTM: size of the projected h; 0 for none.
-    single_bias : bool
-        One bias per gate (``bias_ih_l0``), as Keras has it, where torch has two.
-
-    Examples
-    --------
-    >>> from slidecell.training import recurrent_layer
-    >>> type(recurrent_layer("lstm", 3, 5)).__name__
-    'LSTM'
-    >>> type(recurrent_layer("gru", 3, 5, reset_after=False)).__name__
-    'GRULayer'
-    """
-    plain = activation == "tanh" and recurrent_activation == "sigmoid" and not single_bias
-    if cell == "lstm":
-        if plain:
-            return nn.LSTM(
-                input_size,
-                hidden_size,
-                batch_first=True,
-                bidirectional=bidirectional,
-                proj_size=proj_size,
-            )
-        return LSTMLayer(
-            input_size,
-            hidden_size,
-            bidirectional=bidirectional,
-            activation=activation,
-            recurrent_activation=recurrent_activation,
-            proj_size=proj_size,
-            single_bias=single_bias,
-        )
-    if plain and reset_after:
-        return nn.GRU(input_size, hidden_size, batch_first=True, bidirectional=bidirectional)
-    return GRULayer(
-        input_size,
-        hidden_size,
-        bidirectional=bidirectional,
-        activation=activation,
-        recurrent_activation=recurrent_activation,
-        reset_after=reset_after,
-        single_bias=single_bias,
-    )

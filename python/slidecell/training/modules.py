@@ -16,10 +16,11 @@ from slidecell.training.cells import (
     ACTIVATIONS,
     RECURRENT_ACTIVATIONS,
     Activation,
-    Cell,
     RecurrentActivation,
-    recurrent_layer,
 )
+from slidecell.training.factory import recurrent_layer
+from slidecell.training.fused import Cell
+from slidecell.training.layers import Compiled
 
 
 class _SequenceNetwork(nn.Module):
@@ -90,15 +91,21 @@ class _SequenceNetwork(nn.Module):
         """Return the width of a layer's output: both directions, projected."""
         return (2 if self.bidirectional else 1) * (self.proj_size or hidden_size)
 
-    def _run(self, layers: nn.ModuleList, x: Tensor) -> tuple[Tensor, Tensor]:
-        """`x` [N, T, I] -> (out of the last layer [N, T, D*H], its last h [N, D*H])."""
-        for index, layer in enumerate(layers):
-            if index and self.dropout:
+    def _below_last(self, layers: nn.ModuleList, x: Tensor) -> Tensor:
+        """`x` [N, T, I] -> what the last layer reads [N, T, D*H]."""
+        for layer in list(layers)[:-1]:
+            x = layer(x)[0]
+            if self.dropout:
                 x = nn.functional.dropout(x, self.dropout, self.training)
-            x, state = layer(x)
-        h_n = state[0] if self.cell == "lstm" else state
+        return x
+
+    def _last_hidden(self, layers: nn.ModuleList, x: Tensor) -> Tensor:
+        """`x` [N, T, I] -> the last layer's last h [N, D*H]."""
+        x, last = self._below_last(layers, x), list(layers)[-1]
+        state = last.final(x) if isinstance(last, Compiled) else last(x)[1]  # type: ignore[operator]
+        h_n: Tensor = state[0] if self.cell == "lstm" else state
         # Both directions' final h. out[:, -1] would hold the backward direction's first step.
-        return x, torch.cat(tuple(h_n), dim=1) if self.bidirectional else h_n[0]
+        return torch.cat(tuple(h_n), dim=1) if self.bidirectional else h_n[0]
 
     def _check(self, x: Tensor) -> None:
         if x.ndim != 3 or x.shape[1] != self.window or x.shape[2] != self.input_size:
@@ -110,7 +117,7 @@ class _SequenceNetwork(nn.Module):
     def encode(self, x: Tensor) -> Tensor:
         """`x` [N, W, F] -> last h of the encoder [N, code_size], both directions concatenated."""
         self._check(x)
-        return self._run(self.encoder, x)[1]
+        return self._last_hidden(self.encoder, x)
 
     def reset_parameters(self) -> None:
         """Draw all weights anew from torch's global generator."""
@@ -292,5 +299,6 @@ class Autoencoder(_SequenceNetwork):
         """`x` [N, W, F] -> [N, W, F]."""
         code = self.encode(x)
         repeated = code.unsqueeze(1).expand(-1, self.window, -1)
-        prediction: Tensor = self.head(self._run(self.decoder, repeated)[0])
+        out = self.decoder[-1](self._below_last(self.decoder, repeated))[0]
+        prediction: Tensor = self.head(out)
         return prediction

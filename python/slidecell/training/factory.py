@@ -1,0 +1,87 @@
+"""Which class a layer of our networks is."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from torch import nn
+
+from slidecell.training.cells import Activation, GRULayer, LSTMLayer, RecurrentActivation
+from slidecell.training.fused import Cell
+from slidecell.training.layers import GRU, LSTM
+
+RecurrentLayer: TypeAlias = "nn.LSTM | nn.GRU | LSTMLayer | GRULayer"
+
+
+def recurrent_layer(
+    cell: Cell,
+    input_size: int,
+    hidden_size: int,
+    *,
+    bidirectional: bool = False,
+    activation: Activation = "tanh",
+    recurrent_activation: RecurrentActivation = "sigmoid",
+    reset_after: bool = True,
+    proj_size: int = 0,
+    single_bias: bool = False,
+) -> RecurrentLayer:
+    """Return a one-layer module, batch-first, with torch's tensor names and outputs.
+
+    That is our `LSTM` or `GRU`, which are torch's with compiled kernels, where torch can do it;
+    torch's own with a projection; `LSTMLayer` or `GRULayer` else.
+
+    Parameters
+    ----------
+    cell : {"lstm", "gru"}
+    input_size, hidden_size : int
+    bidirectional : bool
+    activation : {"tanh", "relu", "sigmoid", "linear"}
+        Of the candidate and, in an LSTM, of the output.
+    recurrent_activation : {"sigmoid", "hard_sigmoid"}
+        Of the gates; hard_sigmoid(x) = clip(x/6 + 1/2, 0, 1).
+    reset_after : bool
+        GRU: whether the reset gate stands after the recurrent product (torch) or before it.
+    proj_size : int
+        LSTM: size of the projected h; 0 for none.
+    single_bias : bool
+        One bias per gate (``bias_ih_l0``), as Keras has it, where torch has two.
+
+    Examples
+    --------
+    >>> from slidecell.training import recurrent_layer
+    >>> type(recurrent_layer("lstm", 3, 5)).__name__
+    'LSTM'
+    >>> type(recurrent_layer("gru", 3, 5, reset_after=False)).__name__
+    'GRULayer'
+    """
+    plain = activation == "tanh" and recurrent_activation == "sigmoid" and not single_bias
+    if cell == "lstm":
+        if plain:
+            kind = nn.LSTM if proj_size else LSTM
+            return kind(
+                input_size,
+                hidden_size,
+                batch_first=True,
+                bidirectional=bidirectional,
+                proj_size=proj_size,
+            )
+        return LSTMLayer(
+            input_size,
+            hidden_size,
+            bidirectional=bidirectional,
+            activation=activation,
+            recurrent_activation=recurrent_activation,
+            proj_size=proj_size,
+            single_bias=single_bias,
+        )
+    if plain and reset_after:
+        return GRU(input_size, hidden_size, batch_first=True, bidirectional=bidirectional)
+    return GRULayer(
+        input_size,
+        hidden_size,
+        bidirectional=bidirectional,
+        activation=activation,
+        recurrent_activation=recurrent_activation,
+        reset_after=reset_after,
+        single_bias=single_bias,
+    )
