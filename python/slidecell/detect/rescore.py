@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from slidecell._extras import require
 from slidecell.detect.command_line import command_line
@@ -20,6 +21,7 @@ from slidecell.detect.results import (
     summarise_parts,
     write_result,
 )
+from slidecell.detect.smoothing import smoothing_from_state
 from slidecell.detect.table import Table, TableOptions, read_table
 
 if TYPE_CHECKING:
@@ -114,8 +116,16 @@ def run_score(
         clock.lap("read")
         if announce is not None:
             announce(data)
-        scores = model.score(table.features, table.offsets, num_threads=options.num_threads)
+        scores: npt.NDArray[np.floating[Any]] = model.score(
+            table.features, table.offsets, num_threads=options.num_threads
+        )
+        smoothing = model.metadata["smoothing"]
+        if smoothing is not None:  # as live streams do, whose threshold it is
+            scores = smoothing_from_state(smoothing).apply(scores, table.offsets)
         clock.lap("score")
+        if smoothing is not None:
+            notes = [*data["notes"], f"scores are smoothed by the model's {smoothing['kind']!r}"]
+            data = data | {"notes": notes}
         if model.threshold is None:
             notes = [*data["notes"], "the model has no threshold: no row is flagged"]
             data = data | {"notes": notes}

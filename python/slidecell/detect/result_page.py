@@ -96,6 +96,8 @@ def _threshold_section(result: Result) -> Section:
     found = result.model.threshold
     if found is None:
         text = "The model has no threshold: no row is flagged."
+    elif result.threshold is None:
+        text = f"Rows are flagged by the model's rule, {found['kind']!r}."
     else:
         text = f"A row is flagged if its score is above {found['value']:.6g}"
         if found.get("percentile") is not None:

@@ -7,6 +7,7 @@ import math
 import platform
 import time
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from slidecell.detect.outputs import OutputFolder
 from slidecell.detect.page import write_page
 from slidecell.detect.result_page import result_sections
 from slidecell.detect.table import Table, TableOptions
+from slidecell.detect.thresholds import threshold_from_state
 from slidecell.evaluate import evaluate
 
 if TYPE_CHECKING:
@@ -52,23 +54,23 @@ class Result:
 
     table: Table
     part: npt.NDArray[Any]  # [S]: train, validation or test
-    scores: npt.NDArray[np.float32]  # [S]
+    scores: npt.NDArray[np.floating[Any]]  # [S]
     model: SequenceModel
     report: dict[str, Any]
 
     @property
     def threshold(self) -> float | None:
-        """Scores above it are flagged."""
+        """Scores above it are flagged; None also where the model's rule is no single value."""
         found = self.model.threshold
-        return None if found is None else float(found["value"])
+        value = None if found is None else found.get("value")
+        return None if value is None else float(value)
 
-    @property
+    @cached_property
     def flagged(self) -> npt.NDArray[np.bool_]:
-        """Rows above the threshold, [S]; never one without a score."""
-        if self.threshold is None:
+        """Rows that the model's rule flags, [S]; never one without a score."""
+        if self.model.threshold is None:
             return np.zeros(len(self.scores), np.bool_)
-        above: npt.NDArray[np.bool_] = self.scores.astype(np.float64) > self.threshold
-        return above
+        return threshold_from_state(self.model.threshold).apply(self.scores, self.table.offsets)
 
 
 def check_key_names(options: TableOptions) -> None:
@@ -183,7 +185,7 @@ def _plain(value: Any) -> Any:
 
 
 def _metrics(result: Result) -> dict[str, Any] | None:
-    """Compare scores with the labels of the test part; None without labels or a threshold."""
+    """Compare scores with the labels of the test part; None without labels or one threshold."""
     labels, offsets = result.table.labels, result.table.offsets
     if labels is None or result.threshold is None:
         return None

@@ -55,7 +55,8 @@ def show_report(console: Console, report: Mapping[str, Any]) -> None:
             if found.get("percentile") is not None
             else ""
         )
-        lines.append(f"threshold {found['value']:.6g}{origin}")
+        value = f"{found['value']:.6g}" if "value" in found else f"rule {found['kind']!r}"
+        lines.append(f"threshold {value}{origin}")
     training = report.get("training")
     if training is not None:
         best = f", weights of epoch {training['best_epoch']}" if training["best_epoch"] else ""
