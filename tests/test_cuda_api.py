@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import slidecell as sc
-from cuda_emulated import EmulatedRuntime, FakeDeviceArray, can_emulate
+from cuda_emulated import EmulatedRuntime, FakeDeviceArray, Stream, can_emulate
 from models import layer, random_model
 from score_cases import case
 from slidecell import cuda
@@ -351,6 +351,17 @@ def test_cuda_api_sliding_windows(runtime: EmulatedRuntime, horizon: int) -> Non
         want = sc.sliding_windows(SERIES, offsets=offsets, **options)
         for a, b in zip(got if horizon else (got,), want if horizon else (want,), strict=True):
             np.testing.assert_array_equal(a, b)
+
+
+@emulated
+def test_cuda_api_weights_come_from_another_stream(runtime: EmulatedRuntime) -> None:
+    """A call in one stream waits for the uploads that an earlier one left in another."""
+    model = make()
+    cuda.score(model, FakeDeviceArray(SERIES))
+    runtime.main = Stream()
+    got = cuda.score(model, FakeDeviceArray(SERIES))
+    runtime.finish()
+    np.testing.assert_array_equal(got.values, model.score(SERIES))
 
 
 @emulated

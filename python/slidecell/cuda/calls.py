@@ -36,7 +36,9 @@ def engine_of(key: Any, runtime: Any, make: Callable[[], Engine]) -> Engine:
     by_device = _ENGINES.setdefault(key, {})
     if runtime.index not in by_device:
         by_device[runtime.index] = make()
-    return by_device[runtime.index]
+    engine = by_device[runtime.index]
+    engine.begin()
+    return engine
 
 
 def check_on_cpu(series: Any, name: str = "series") -> None:

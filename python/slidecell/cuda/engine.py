@@ -72,6 +72,18 @@ class Engine:
         self._weights: dict[str, Memory] = {}
         self._plans: dict[tuple[int, int, str], KernelPlan] = {}
         self._constants: dict[str, Memory] = {}
+        self._uploaded: tuple[Any, Any] | None = None  # stream and event of the latest upload
+
+    def begin(self) -> None:
+        """Order a call after the uploads of earlier ones, which other streams may have made."""
+        runtime = self.runtime
+        if self._uploaded is not None and self._uploaded[0] != runtime.main:
+            runtime.wait(runtime.main, self._uploaded[1])
+
+    def _upload(self, array: npt.NDArray[Any]) -> Memory:
+        memory = self.runtime.upload(array)
+        self._uploaded = (self.runtime.main, self.runtime.record(self.runtime.main))
+        return memory
 
     def plan(self, window: int, stride: int, precision: str) -> KernelPlan:
         """Plan, made once."""
@@ -91,7 +103,7 @@ class Engine:
         if value is None:
             return None
         if name not in self._constants:
-            self._constants[name] = self.runtime.upload(value)
+            self._constants[name] = self._upload(value)
         return self._constants[name]
 
     def address(self, name: str, value: npt.NDArray[Any] | None) -> int:
@@ -102,7 +114,7 @@ class Engine:
     def _net(self, plan: KernelPlan) -> Struct:
         key = f"{plan.kernel} {plan.precision}"
         if key not in self._weights:
-            self._weights[key] = self.runtime.upload(plan.packed.data())
+            self._weights[key] = self._upload(plan.packed.data())
         net = struct(
             arguments.NET,
             weights=self._weights[key].ptr,

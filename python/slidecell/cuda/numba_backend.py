@@ -44,7 +44,9 @@ def _upload(array: npt.ArrayLike) -> Any:
 class _Input:
     """An array of the caller on the device, and how results go back to where it came from."""
 
-    def __init__(self, value: Any, name: str, shape: Sequence[int | str]) -> None:
+    def __init__(
+        self, value: Any, name: str, shape: Sequence[int | str], *, as_float32: bool = False
+    ) -> None:
         self.library: str | None = None
         if is_device_array(value):
             found = device_array(value, name, shape)
@@ -54,7 +56,7 @@ class _Input:
             host = host_array(value, name, shape)
             self.shape = host.shape
             # Numba knows no float16 and no bool arrays in all versions; float32 holds both.
-            narrow = host.dtype.itemsize < 4 or host.dtype.kind == "b"
+            narrow = as_float32 or host.dtype.itemsize < 4 or host.dtype.kind == "b"
             self.array = _upload(host.astype(np.float32) if narrow else host)
 
     def give(self, array: Any) -> Any:
@@ -89,10 +91,10 @@ def _sequence(layer: Layer, x: Any, steps: int, state: Sequence[Any] | None) -> 
             c.copy_to_device(state[1])
         kernels.lstm_sequence[N, threads](x, w_ih, w_hh, bias, act, gates, h, c, out)
         return out, h[steps % 2], c
-    before = layer.b_hn is None
-    reset = _empty(N, H) if before else _empty(0, 0)
+    after = layer.b_hn is not None
+    reset = _empty(1, 1) if after else _empty(N, H)
     b_hn = _upload(np.zeros(1, np.float32) if layer.b_hn is None else layer.b_hn)
-    kernels.gru_sequence[N, threads](x, w_ih, w_hh, bias, b_hn, act, gates, h, reset, out)
+    kernels.gru_sequence[N, threads](x, w_ih, w_hh, bias, b_hn, act, gates, h, after, reset, out)
     return out, h[steps % 2]
 
 
@@ -268,10 +270,12 @@ def forward(network: Network, x: Any, state: Any) -> tuple[Any, tuple[Any, ...]]
     """Run x [N,T,I], states [L,N,H] -> out [N,T,H], final states [L,N,H]."""
     given = _Input(x, "x", ["N", "T", network.input_size])
     N, T, _ = given.shape
+    if N < 1 or T < 1:
+        raise ValueError(f"x: expected [N, T, I] with N, T >= 1, got {list(given.shape)}")
     layers, lstm = network.encoder, network.encoder[0].cell == "lstm"
     parts = () if state is None else (tuple(state) if lstm else (state,))
     shape = [len(layers), N, layers[0].hidden_size]
-    states = [_Input(part, "state", shape).array for part in parts]
+    states = [_Input(part, "state", shape, as_float32=True).array for part in parts]
     sequence = _empty(*given.shape)
     _launch(
         kernels.gather_windows,

@@ -152,18 +152,19 @@ def gru_sequence(
     act: Any,
     gates: Any,
     h: Any,
+    reset_after: Any,
     reset: Any,
     out: Any,
 ) -> None:
-    """Run x [N,T or 1,I], h [2,N,H] -> out [N,T,H], with the reset gate after the product.
+    """Run x [N,T or 1,I], h [2,N,H] -> out [N,T,H].
 
-    With scratch reset [N,H] instead of [0,0] the reset gate comes before it.
+    With the reset gate before the product ``reset`` [N,H] is scratch, else it is not used.
     """
     n, T, H = cuda.blockIdx.x, out.shape[1], out.shape[2]
     for t in range(T):
         row = x[n, min(t, x.shape[1] - 1)]
         before, after = h[t % 2, n], h[(t + 1) % 2, n]
-        if reset.shape[0] > 0:
+        if not reset_after:
             # The candidate's product needs r h of all units.
             for j in range(cuda.threadIdx.x, H, cuda.blockDim.x):
                 r = gate(gates, product(w_hh, j, before) + (bias[j] + product(w_ih, j, row)))
@@ -174,7 +175,7 @@ def gru_sequence(
                 gates, product(w_hh, H + j, before) + (bias[H + j] + product(w_ih, H + j, row))
             )
             of_input = bias[2 * H + j] + product(w_ih, 2 * H + j, row)
-            if reset.shape[0] > 0:
+            if not reset_after:
                 candidate_h = candidate(act, product(w_hh, 2 * H + j, reset[n]) + of_input)
             else:
                 r = gate(gates, product(w_hh, j, before) + (bias[j] + product(w_ih, j, row)))
