@@ -162,6 +162,9 @@ def test_cuda_usable_after_errors() -> None:
         cuda.score(model, cupy.asarray(series)[::2])
     with pytest.raises(TypeError, match="real numbers"):
         cuda.score(model, cupy.asarray(series).astype(cupy.complex64))
+    pool = cupy.get_default_memory_pool()
+    pool.set_limit(size=pool.total_bytes() + 1)
     with pytest.raises(MemoryError, match="chunk_bytes"):
-        cuda.score(model, series, chunk_bytes=2**50)
+        cuda.score(model, np.zeros((10**6, model.input_size), np.float32))
+    pool.set_limit(size=0)
     np.testing.assert_array_equal(cuda.score(model, series), cuda.score(model, series))
