@@ -72,12 +72,14 @@ def labelled_sets(folder: Path) -> Iterator[tuple[str, LabelledSeries]]:
                 yield title.get(name, name.upper()), series
 
 
-def judge(job: tuple[str, LabelledSeries]) -> list[Found]:
-    """Fit, score and judge all detectors on one series, on one thread."""
+def judge(job: tuple[str, LabelledSeries]) -> list[Found] | str:
+    """Fit, score and judge all detectors on one series, on one thread; or tell why not."""
     import torch
 
     torch.set_num_threads(1)
     title, series = job
+    if (series.train == series.train[0]).all():
+        return f"{title} {series.name}: left out, no column of its training part varies"
     scores: dict[str, npt.NDArray[np.float64]] = {}
     seconds: dict[str, tuple[float, float]] = {}
     for name, make in DETECTORS.items():
@@ -111,6 +113,9 @@ def run(jobs: Sequence[tuple[str, LabelledSeries]], processes: int) -> list[Foun
     found: list[Found] = []
     with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
         for count, results in enumerate(pool.map(judge, ordered), start=1):
+            if isinstance(results, str):
+                print(results)
+                continue
             found += results
             values = ", ".join(f"{r.detector} {r.vus_pr:.3f}" for r in results)
             print(f"{count}/{len(ordered)} {results[0].set} {results[0].series}: {values}")
