@@ -49,9 +49,10 @@ def _fma(on_chip: bool, project_on_chip: bool, usual: bool) -> Entry:
     )
 
 
-def _mma(on_chip: bool, parts: int, rows: int) -> Entry:
+def _mma(on_chip: bool, parts: int, rows: int, exact: bool) -> Entry:
     math = "slidecell::HardwareMath" if parts == 1 else "slidecell::FastMath"
     names = {"kParts": str(parts), "kRows": str(rows), "kInputTiles": "1", "kHiddenTiles": "1"}
+    names["kExact"] = str(exact).lower()
     config = {"kOnChip": str(on_chip).lower(), "kUsual": "false", "kCells": "", **names}
     return Entry("run_mma", "MmaArgs", 0, config=tuple({**config, "Math": math}.items()))
 
@@ -67,9 +68,11 @@ TOGETHER = [
     _fma(True, True, False),
     _fma(True, False, True),
     _fma(False, False, False),
-    _mma(True, 1, 2),
-    _mma(True, 2, 2),
-    _mma(False, 2, 1),
+    _mma(True, 1, 2, True),
+    _mma(True, 1, 2, False),
+    _mma(True, 2, 2, True),
+    _mma(True, 2, 2, False),
+    _mma(False, 2, 1, True),
 ]
 
 
@@ -91,9 +94,11 @@ def superset(entry: Entry) -> Entry:
         config["kStacked"] = "true"
     if "kParts" in config:
         config["kUsual"] = "false"
-    for name in ("kInputTiles", "kHiddenTiles"):
-        if name in config:
-            config[name] = str(max(3, int(config[name])))
+    tiles = ("kInputTiles", "kHiddenTiles")
+    if "kExact" in config and not all(config[name] == "1" for name in tiles):
+        config["kExact"] = "false"
+    if config.get("kExact") == "false":
+        config |= {name: str(max(3, int(config[name]))) for name in tiles}
     return Entry(entry.name, entry.arguments, 1024, config=tuple(sorted(config.items())))
 
 

@@ -18,11 +18,11 @@ struct Fma {
   static constexpr int kCells = cells;
 };
 
-template <int cells, int parts, int rows, int hidden_tiles, class MathOf>
+template <int cells, int parts, int rows, int hidden_tiles, class MathOf, bool exact = true>
 struct Mma {
-  static constexpr bool kOnChip = true, kUsual = true;
+  static constexpr bool kOnChip = true, kUsual = true, kExact = exact;
   static constexpr int kCells = cells, kParts = parts, kRows = rows;
-  static constexpr int kInputTiles = 1, kHiddenTiles = hidden_tiles;
+  static constexpr int kInputTiles = exact ? 1 : hidden_tiles, kHiddenTiles = hidden_tiles;
   using Math = MathOf;
 };
 
@@ -49,12 +49,13 @@ SLIDECELL_FMA(lstm_stacked, 1, kLstmOnly, false, false, true, true)
 SLIDECELL_FMA(lstm_any, 1, kLstmOnly, true, true, false, false)
 SLIDECELL_FMA(gru, 1, kGruOnly, true, true, false, true)
 SLIDECELL_FMA(gru_before, 1, kResetBeforeOnly, true, true, false, true)
-SLIDECELL_MMA(lstm16_medium, 448, kLstmOnly, 1, 2, 1, slidecell::HardwareMath)
-SLIDECELL_MMA(lstm64_medium, 384, kLstmOnly, 1, 2, 4, slidecell::HardwareMath)
+SLIDECELL_MMA(lstm16_medium, 512, kLstmOnly, 1, 2, 1, slidecell::HardwareMath)
+SLIDECELL_MMA(lstm64_medium, 416, kLstmOnly, 1, 2, 4, slidecell::HardwareMath)
 SLIDECELL_MMA(lstm64_high, 256, kLstmOnly, 2, 2, 4, slidecell::FastMath)
 SLIDECELL_MMA(lstm128_medium, 192, kLstmOnly, 1, 1, 8, slidecell::HardwareMath)
-SLIDECELL_MMA(gru64_medium, 384, kGruOnly, 1, 2, 4, slidecell::HardwareMath)
-SLIDECELL_MMA(gru_before64_medium, 352, kResetBeforeOnly, 1, 2, 4, slidecell::HardwareMath)
+SLIDECELL_MMA(gru64_medium, 416, kGruOnly, 1, 2, 4, slidecell::HardwareMath)
+SLIDECELL_MMA(gru_before64_medium, 224, kResetBeforeOnly, 1, 2, 4, slidecell::HardwareMath)
+SLIDECELL_MMA(lstm64_32_medium, 256, kLstmOnly, 1, 2, 4, slidecell::HardwareMath, false)
 
 extern "C" __global__ void copy_rows(const __grid_constant__ slidecell::RowsArgs args) {
   slidecell::copy_rows(args);

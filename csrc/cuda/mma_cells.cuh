@@ -13,12 +13,13 @@ namespace slidecell {
 //   kParts        1: bf16 products; 2: three products of two-part numbers
 //   kRows         16 windows each, per warp
 //   kInputTiles, kHiddenTiles   the most tiles of 16 inputs and units of any layer
+//   kExact        all layers have as many
 //   Math          of the activations
 
 template <class Config>
-using InputOperand = Operand<Config::kParts, Config::kRows, Config::kInputTiles>;
+using InputOperand = Operand<Config::kParts, Config::kRows, Config::kInputTiles, Config::kExact>;
 template <class Config>
-using HiddenOperand = Operand<Config::kParts, Config::kRows, Config::kHiddenTiles>;
+using HiddenOperand = Operand<Config::kParts, Config::kRows, Config::kHiddenTiles, Config::kExact>;
 
 // A sum of products for 8 units and the warp's windows: [row][4], laid out as multiply_tiles says.
 template <int kRows>
@@ -35,13 +36,13 @@ __device__ __forceinline__ uint2 load_pair(const uint32* w) {
 
 // sum += x W for gates given by `gates` bits, gate g into sums[to[g]]. w: [tile][gate][part][lane]
 // pairs of words for 8 units.
-template <bool kOnChip, int kGates, int kParts, int kRows, int kTiles, int kSums>
-__device__ __forceinline__ void multiply(const Operand<kParts, kRows, kTiles>& x, int tiles,
+template <bool kOnChip, int kGates, int kParts, int kRows, int kTiles, bool kExact, int kSums>
+__device__ __forceinline__ void multiply(const Operand<kParts, kRows, kTiles, kExact>& x, int tiles,
                                          const uint32* w, const int (&to)[kGates],
                                          Sum<kRows> (&sums)[kSums]) {
 #pragma unroll
   for (int k = 0; k < kTiles; ++k) {
-    if (k >= tiles) break;
+    if (!kExact && k >= tiles) break;
 #pragma unroll
     for (int g = 0; g < kGates; ++g) {
       if (to[g] < 0) continue;
@@ -74,7 +75,7 @@ class MmaLayer {
         act_(layer),
         w_ih_(weights + layer.w_ih),
         w_hh_(weights + layer.w_hh),
-        bias_(reinterpret_cast<const float*>(weights) + layer.bias),
+        bias_(weights + layer.bias),
         h_(part + layer.h),
         state_(reinterpret_cast<float*>(part) + layer.c),
         update_(reinterpret_cast<float*>(part) + layer.update),
@@ -82,25 +83,32 @@ class MmaLayer {
 
   __device__ __forceinline__ const uint32* h() const { return h_; }
 
-  // h and the float32 state of the first step: zeros.
+  // The first step starts from zeros. It has code of its own, which needs no products with h.
   __device__ __forceinline__ void step(const InputOperand<Config>& x, bool has_state) {
-    HiddenOperand<Config> h;
-    if (has_state) load_operand(h_, layer_.hidden_tiles, h);
-    if ((Config::kCells & 1 << kLstm) && layer_.cell == kLstm) {
-      lstm(x, h, has_state);
-    }
-    if ((Config::kCells & 1 << kGruResetAfter) && layer_.cell == kGruResetAfter) {
-      gru(x, h, has_state);
-    }
-    if ((Config::kCells & 1 << kGruResetBefore) && layer_.cell == kGruResetBefore) {
-      gru_reset(x, h, has_state);
-      if (has_state) load_operand(reset_, layer_.hidden_tiles, h);
-      gru_candidate(x, h, has_state);
+    if (has_state) {
+      run<true>(x);
+    } else {
+      run<false>(x);
     }
   }
 
  private:
   using Sums = Sum<Config::kRows>;
+
+  template <bool has_state>
+  __device__ __forceinline__ void run(const InputOperand<Config>& x) {
+    HiddenOperand<Config> h;
+    if (has_state) load_operand(h_, layer_.hidden_tiles, h);
+    if ((Config::kCells & 1 << kLstm) && layer_.cell == kLstm) lstm<has_state>(x, h);
+    if ((Config::kCells & 1 << kGruResetAfter) && layer_.cell == kGruResetAfter) {
+      gru<has_state>(x, h);
+    }
+    if ((Config::kCells & 1 << kGruResetBefore) && layer_.cell == kGruResetBefore) {
+      gru_reset<has_state>(x, h);
+      if (has_state) load_operand(reset_, layer_.hidden_tiles, h);
+      gru_candidate<has_state>(x, h);
+    }
+  }
 
   __device__ __forceinline__ int blocks() const { return layer_.hidden_tiles * 2; }
   __device__ __forceinline__ const uint32* w_ih(int u, int gates) const {
@@ -115,11 +123,12 @@ class MmaLayer {
   __device__ __forceinline__ void start(int u, int first, Sums (&sums)[count]) const {
 #pragma unroll
     for (int i = 0; i < count; ++i) {
-      const float* b = bias_ + (first + i) * layer_.padded + u * 8 + lane_pair() * 2;
+      const uint2 b =
+          load_pair<Config::kOnChip>(bias_ + (first + i) * layer_.padded + u * 8 + lane_pair() * 2);
 #pragma unroll
       for (int m = 0; m < kRows; ++m) {
 #pragma unroll
-        for (int e = 0; e < 4; ++e) sums[i].at[m][e] = b[e % 2];
+        for (int e = 0; e < 4; ++e) sums[i].at[m][e] = from_bits(e % 2 == 0 ? b.x : b.y);
       }
     }
   }
@@ -137,8 +146,9 @@ class MmaLayer {
     *at(values, u, m) = make_float4(from[0], from[1], from[2], from[3]);
   }
 
+  template <bool has_state>
   __device__ __forceinline__ void lstm(const InputOperand<Config>& x,
-                                       const HiddenOperand<Config>& h, bool has_state) const {
+                                       const HiddenOperand<Config>& h) const {
     constexpr int kAll[4] = {0, 1, 2, 3};
     for (int u = 0; u < blocks(); ++u) {
       Sums sums[4];
@@ -161,8 +171,9 @@ class MmaLayer {
   }
 
   // Sums: r, z, W_in x + b_in, W_hn h + b_hn.
-  __device__ __forceinline__ void gru(const InputOperand<Config>& x, const HiddenOperand<Config>& h,
-                                      bool has_state) const {
+  template <bool has_state>
+  __device__ __forceinline__ void gru(const InputOperand<Config>& x,
+                                      const HiddenOperand<Config>& h) const {
     constexpr int kOfInput[3] = {0, 1, 2}, kOfHidden[3] = {0, 1, 3};
     for (int u = 0; u < blocks(); ++u) {
       Sums sums[4];
@@ -186,8 +197,9 @@ class MmaLayer {
   }
 
   // Reset before the product, first half: z before activation, and r h.
+  template <bool has_state>
   __device__ __forceinline__ void gru_reset(const InputOperand<Config>& x,
-                                            const HiddenOperand<Config>& h, bool has_state) const {
+                                            const HiddenOperand<Config>& h) const {
     constexpr int kGates[3] = {0, 1, -1};
     for (int u = 0; u < blocks(); ++u) {
       Sums sums[2];
@@ -208,9 +220,9 @@ class MmaLayer {
   }
 
   // Second half: n = act(W_in x + b + W_hn (r h)).
+  template <bool has_state>
   __device__ __forceinline__ void gru_candidate(const InputOperand<Config>& x,
-                                                const HiddenOperand<Config>& reset_h,
-                                                bool has_state) const {
+                                                const HiddenOperand<Config>& reset_h) const {
     constexpr int kGates[3] = {-1, -1, 0};
     for (int u = 0; u < blocks(); ++u) {
       Sums sums[1];
@@ -236,8 +248,7 @@ class MmaLayer {
 
   const LayerArgs& layer_;
   Nonlinear<typename Config::Math, Config::kUsual> act_;
-  const uint32 *w_ih_, *w_hh_;
-  const float* bias_;
+  const uint32 *w_ih_, *w_hh_, *bias_;
   uint32* h_;
   float* state_;
   float* update_;

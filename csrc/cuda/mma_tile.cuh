@@ -29,8 +29,9 @@ __device__ __forceinline__ Split<kParts> split(float low, float high) {
   return s;
 }
 
-// Up to kTiles tiles of 16 columns of one operand, for kRows * 16 windows.
-template <int kParts, int kRows, int kTiles>
+// Up to kTiles tiles of 16 columns of one operand, for kRows * 16 windows. kExact: never fewer, so
+// that loops over tiles have no way out, at which the compiler would copy all sums.
+template <int kParts, int kRows, int kTiles, bool kExact>
 struct Operand {
   uint32 at[kTiles][kParts][kRows][4];
 };
@@ -40,12 +41,12 @@ __device__ __forceinline__ int lane_group() { return lane_id() / 4; }  // g
 __device__ __forceinline__ int lane_pair() { return lane_id() % 4; }   // t
 
 // An operand in a warp's part of the shared memory: [tile][part][row][lane][4] words.
-template <int kParts, int kRows, int kTiles>
+template <int kParts, int kRows, int kTiles, bool kExact>
 __device__ __forceinline__ void load_operand(const uint32* from, int tiles,
-                                             Operand<kParts, kRows, kTiles>& to) {
+                                             Operand<kParts, kRows, kTiles, kExact>& to) {
 #pragma unroll
   for (int k = 0; k < kTiles; ++k) {
-    if (k >= tiles) break;
+    if (!kExact && k >= tiles) break;
 #pragma unroll
     for (int p = 0; p < kParts; ++p) {
 #pragma unroll
@@ -95,16 +96,16 @@ class MmaTile {
   }
 
   // Row t of all windows, as bf16.
-  template <int kParts, int kTiles>
+  template <int kParts, int kTiles, bool kExact>
   __device__ __forceinline__ void load_rows(int t, int tiles,
-                                            Operand<kParts, kRows, kTiles>& to) const {
+                                            Operand<kParts, kRows, kTiles, kExact>& to) const {
 #pragma unroll
     for (int m = 0; m < kRows; ++m) {
       const float* first = row_at(row_[2 * m] + t);
       const float* second = row_at(row_[2 * m + 1] + t);
 #pragma unroll
       for (int k = 0; k < kTiles; ++k) {
-        if (k >= tiles) break;
+        if (!kExact && k >= tiles) break;
 #pragma unroll
         for (int half = 0; half < 2; ++half) {
           const int column = k * 16 + half * 8 + lane_pair() * 2;

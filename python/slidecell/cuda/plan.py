@@ -25,10 +25,12 @@ _MOST_STEPS = 64  # longer chunks of projected rows gain little
 _FEWEST_STEPS = 4  # below, projecting a row once saves less than half of the work
 _SLICE = 32  # predictions held at once
 
-# Of the matrix kernel, beside operands and sums: from the compiler's reports.
-_MATRIX_REGISTERS = 96
+# Of the matrix kernel, beside operands and sums: from the compiler's reports. Where layers differ
+# in size, loops that end early cost copies of the sums.
+_MATRIX_REGISTERS, _MATRIX_REGISTERS_UNEQUAL = 76, 120
 _MOST_REGISTERS = 255
-_LEAST_WARPS, _MOST_WARPS = 4, 16
+_MOST_WARPS = 16
+_LEAST_WARPS = {1: 4, 2: 6}  # with 16 or 32 windows each: fewer hide too little latency
 
 
 @dataclass(frozen=True)
@@ -254,14 +256,17 @@ def _mma_plan(
     input_tiles = max(tiles_of(layer.input_size) for layer in network.layers)
     hidden_tiles = max(tiles_of(layer.hidden_size) for layer in network.layers)
     operands = (input_tiles + hidden_tiles) * parts * rows * 4
-    registers = _MATRIX_REGISTERS + operands + 16 * rows
+    sizes = {(tiles_of(layer.input_size), tiles_of(layer.hidden_size)) for layer in network.layers}
+    exact = sizes == {(input_tiles, hidden_tiles)}
+    registers = operands + 16 * rows
+    registers += _MATRIX_REGISTERS if exact else _MATRIX_REGISTERS_UNEQUAL
     if registers > _MOST_REGISTERS:
         return None
     states, prediction, warp_words = _mma_states(network, parts, rows)
     first_warp = packed.words if on_chip else 0
     room = device.shared_per_block // 4 - first_warp
     warps = min(_MOST_WARPS, device.registers // (32 * registers), room // warp_words)
-    if warps < _LEAST_WARPS:
+    if warps < _LEAST_WARPS[rows]:
         return None
     return KernelPlan(
         kernel="mma",
@@ -278,6 +283,7 @@ def _mma_plan(
             "kRows": str(rows),
             "kInputTiles": str(input_tiles),
             "kHiddenTiles": str(hidden_tiles),
+            "kExact": _flag(exact),
             "Math": "slidecell::HardwareMath" if parts == 1 else "slidecell::FastMath",
         },
         packed=packed,
