@@ -127,7 +127,8 @@ def plot_top_users(test: InsiderStudy, ranking: Ranking) -> Figure:
     '1 of the first 1 of 4 users have an incident'
     """
     scores = np.nan_to_num(ranking.scores, nan=-np.inf)
-    order = np.argsort(-scores, kind="stable")[:_BARS]
+    ranked = np.argsort(-scores, kind="stable")
+    order = ranked[:_BARS]
     order = order[np.isfinite(scores[order])]
     injected = label_entities(test.label, test.offsets)
     figure = new_figure(8.5, 1.4 + 0.19 * len(order))
@@ -158,7 +159,7 @@ def plot_top_users(test: InsiderStudy, ranking: Ranking) -> Figure:
     if 0 < ranking.k <= len(order):
         axis.axhline(ranking.k - 0.5, color="#111111", linestyle="--", linewidth=1.1,
                      label=f"k = {ranking.k}, the users with an incident")  # fmt: skip
-    hits = int(injected[order[: ranking.k]].sum())
+    hits = int(injected[ranked[: ranking.k]].sum())
     axis.set_title(
         f"{hits} of the first {ranking.k} of {len(test.users)} users have an incident", fontsize=11
     )
