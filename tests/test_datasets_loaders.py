@@ -126,6 +126,9 @@ def test_loaders_cut_archive(tmp_path):
 def test_loaders_absent_or_empty_folder(tmp_path, load):
     with pytest.raises(FileNotFoundError, match=r"folder: expected .* not there"):
         load(tmp_path / "nowhere")
+    (tmp_path.parent / f"{tmp_path.name}.csv").write_text("")
+    with pytest.raises(FileNotFoundError, match=r"folder: expected .*\.csv: a file"):
+        load(tmp_path.parent / f"{tmp_path.name}.csv")
     with pytest.raises(FileNotFoundError, match=r"folder: expected .* got none"):
         load(tmp_path)
 
@@ -208,7 +211,10 @@ def test_loaders_card_fraud_errors(tmp_path):
         load_card_fraud(tmp_path / "x.csv")
     file = tmp_path / "creditcard.csv"
     cards().drop(columns=["V3", "Time"]).to_csv(file, index=False)
-    with pytest.raises(ValueError, match=r"Amount, Class, but Time, V3 is missing"):
+    with pytest.raises(ValueError, match=r"Amount, Class, but Time, V3 are missing"):
+        load_card_fraud(file)
+    cards()[["Time", "Amount"]].to_csv(file, index=False)
+    with pytest.raises(ValueError, match="but V1, V2, V3, V4 and 25 more are missing"):
         load_card_fraud(file)
     cards().assign(Class=3).to_csv(file, index=False)
     with pytest.raises(ValueError, match="labels: expected 0 and 1"):

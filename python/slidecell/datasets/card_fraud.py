@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from slidecell._extras import require
-from slidecell.datasets.folders import as_labels
+from slidecell.datasets.folders import as_labels, check_columns
 from slidecell.datasets.labelled import LabelledRows
 
 __all__ = ["CARD_FEATURES", "load_card_fraud"]
@@ -56,11 +56,7 @@ def load_card_fraud(path: str | Path) -> LabelledRows:
     file = _find(Path(path))
     table = read_frame(file)
     columns = ("Time", *CARD_FEATURES, "Class")
-    if missing := [name for name in columns if name not in table.columns]:
-        raise ValueError(
-            f"{file}: expected the columns Time, V1 to V28, Amount, Class, "
-            f"but {', '.join(missing)} is missing"
-        )
+    check_columns(file, table.columns, columns, "Time, V1 to V28, Amount, Class")
     try:
         series = table[list(CARD_FEATURES)].to_numpy(np.float64)
         time = table["Time"].to_numpy(np.float64)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ import numpy.typing as npt
 from slidecell.datasets.labelled import LabelledSeries
 
 Array = npt.NDArray[Any]
+
+_NAMED = 4  # of the columns that a file lacks
 
 _DAMAGED = (zipfile.BadZipFile, zlib.error, ValueError, EOFError, KeyError, MemoryError)
 
@@ -30,8 +32,30 @@ def existing_folder(folder: str | Path, what: str) -> Path:
     """
     path = Path(folder)
     if not path.is_dir():
-        raise FileNotFoundError(f"folder: expected a folder with {what}, got {path}: not there")
+        found = "a file" if path.exists() else "not there"
+        raise FileNotFoundError(f"folder: expected a folder with {what}, got {path}: {found}")
     return path
+
+
+def check_columns(file: Path, given: Iterable[object], needed: Sequence[str], told: str) -> None:
+    """Raise ValueError that names the file and the columns that it lacks, the first ones of many.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from slidecell.datasets.folders import check_columns
+    >>> check_columns(Path("a.csv"), ["day", "load"], ["day", "heat"], "day, heat")
+    Traceback (most recent call last):
+        ...
+    ValueError: a.csv: expected the columns day, heat, but heat is missing
+    """
+    there = set(given)
+    missing = [name for name in needed if name not in there]
+    if missing:
+        more = len(missing) - _NAMED
+        listed = ", ".join(missing[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+        verb = "is" if len(missing) == 1 else "are"
+        raise ValueError(f"{file}: expected the columns {told}, but {listed} {verb} missing")
 
 
 def load_named(

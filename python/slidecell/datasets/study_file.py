@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from slidecell._extras import require
-from slidecell.datasets.folders import as_labels
+from slidecell.datasets.folders import as_labels, check_columns
 from slidecell.datasets.people import INSIDER_FEATURES
 from slidecell.datasets.study import INSIDER_KINDS, InsiderStudy, split_users
 
@@ -52,11 +52,7 @@ def load_insider_study(path: str | Path, *, seed: int = 0) -> InsiderStudy:
     file = Path(path)
     table = read_frame(file, keys=("user", "day"))
     columns = ("user", "day", *INSIDER_FEATURES)
-    if missing := [name for name in columns if name not in table.columns]:
-        raise ValueError(
-            f"{file}: expected the columns {', '.join(columns)}, "
-            f"but {', '.join(missing)} is missing"
-        )
+    check_columns(file, table.columns, columns, ", ".join(columns))
     user = table["user"].astype(str).to_numpy()
     if table["user"].isna().any() or (user == "").any():
         raise ValueError(f"{file}: expected a user in every row, got an empty one")
