@@ -9,12 +9,15 @@ pytest.importorskip("matplotlib")
 metrics = pytest.importorskip("sklearn.metrics")
 
 from slidecell.plots import (  # noqa: E402
+    plot_comparison,
     plot_confusion,
     plot_errors,
+    plot_feature_attribution,
     plot_pr_curve,
     plot_precision_recall_thresholds,
     plot_roc_curve,
     plot_score_scatter,
+    plot_scores,
 )
 
 RNG = np.random.default_rng(3)
@@ -69,8 +72,24 @@ def test_plots_errors_wide_spread_gets_a_log_axis_with_zeros_counted():
     assert figure.axes[0].get_xscale() == "log"
     assert figure.axes[0].get_xlabel() == "score (7 of 0 at the left)"
     tops = [patch.get_xy()[:, 1].max() for patch in figure.axes[0].patches]
-    assert tops == [8.0 if i == 0 else tops[i] for i in range(2)]  # 6 zeros, 2 others in a bin
+    # The first bin, a tenth of a decade, holds rows 0 to 10; of them 0, 5 and 10 are anomalous.
+    assert tops == [8.0, 3.0]
     drawn(figure)
+
+
+def test_plots_curves_mark_the_score_that_the_threshold_belongs_to():
+    scores = {"other": RNG.random(400), "own": SCORES}
+    for plot in (plot_pr_curve, plot_roc_curve):
+        (alone, both) = (
+            next(text for text in legend(figure) if text.startswith("threshold"))
+            for figure in (
+                plot(SCORES, LABELS, THRESHOLD),
+                plot(scores, LABELS, THRESHOLD, marked="own"),
+            )
+        )
+        assert both == alone
+        with pytest.raises(ValueError, match="marked: expected one of other, own, got 'mine'"):
+            plot(scores, LABELS, THRESHOLD, marked="mine")
 
 
 def test_plots_errors_of_one_class_without_labels():
@@ -78,6 +97,20 @@ def test_plots_errors_of_one_class_without_labels():
     assert legend(figure)[0] == "rows (395)"
     share = 100 * FLAGS.sum() / 395
     assert figure.axes[0].get_title() == f"{share:.3g} % of 395 rows are above the threshold"
+
+
+def test_plots_of_absurdly_large_scores_draw_without_a_warning():
+    huge = np.where(np.arange(60) % 10 == 0, 1e300, 0.5)
+    labels = (np.arange(60) % 10 == 0).astype(int)
+    figures = [
+        plot_errors(huge, labels, 1.0),
+        plot_score_scatter(huge, labels, 1.0),
+        plot_scores(huge[:, None], huge, threshold=1.0),
+        plot_comparison(huge, huge, threshold=1.0, sums=(huge, huge), interval=4.0),
+        plot_feature_attribution(np.full(2, np.finfo(float).max), ["a", "b"]),
+    ]
+    for figure in figures:
+        drawn(figure)
 
 
 def test_plots_scatter_draws_all_anomalies_and_says_its_share_of_the_normal():

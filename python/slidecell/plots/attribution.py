@@ -16,6 +16,7 @@ from slidecell.plots.style import (
     NORMAL,
     SOFT,
     THRESHOLD,
+    drawable,
     legend_below,
     new_figure,
     say,
@@ -160,7 +161,7 @@ def _check(
         raise ValueError(f"contributions: expected {shape}, got {list(table.shape)}")
     if len(names) != table.shape[1]:
         raise ValueError(f"names: expected {table.shape[1]} ({what}), got {len(names)}")
-    return table, [plain(name, 24) for name in names]
+    return drawable(table), [plain(name, 24) for name in names]
 
 
 def _largest(table: Floats) -> int:

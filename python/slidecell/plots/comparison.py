@@ -17,6 +17,7 @@ from slidecell.plots.style import (
     SCORE,
     SECOND,
     THRESHOLD,
+    drawable,
     legend_below,
     new_figure,
     shown_times,
@@ -48,6 +49,7 @@ def plot_comparison(
     interval: float,
     alarms: Mapping[str, npt.ArrayLike] | None = None,
     times: npt.ArrayLike | None = None,
+    times_name: str = "time",
     name: str = "signal",
     title: str | None = None,
 ) -> Figure:
@@ -72,6 +74,8 @@ def plot_comparison(
         above the interval (as where the sums begin again after an alarm).
     times : array_like, [S], optional
         Numbers or datetime64. Default: row numbers.
+    times_name : str
+        What the times are, unless they are dates.
     name : str
         Of the signal.
     title : str, optional
@@ -115,7 +119,7 @@ def plot_comparison(
         shade_labels(axis, x, truth, name="labelled anomalous")
     _draw_rows(axes[3], x, rows)
     axes[3].set_title("Rows with an alarm", **_LEFT)
-    shown_times(axes[3], x, given=times is not None)
+    shown_times(axes[3], x, given=times is not None, name=plain(times_name))
     for axis in axes:
         axis.margins(x=0.01)
     figure.align_ylabels(axes[:3])
@@ -136,6 +140,7 @@ def _column(name: str, values: npt.ArrayLike, S: int) -> npt.NDArray[np.float64]
 
 def _draw_sums(axis: Axes, x: Array, up: Array, down: Array, interval: float) -> None:
     """Draw the sum up above zero and the sum down below it, each with its interval."""
+    up, down = drawable(up), drawable(down)
     axis.plot(*thin(x, up), color=SCORE, linewidth=1.0, label="CUSUM up")
     axis.plot(*thin(x, -down), color=SECOND, ls="-.", linewidth=1.0, label="CUSUM down (negative)")
     sides = (1, -1) if np.nanmax(down, initial=0.0) > 0.0 else (1,)

@@ -36,6 +36,7 @@ def plot_pr_curve(
     labels: npt.ArrayLike,
     threshold: float | None = None,
     *,
+    marked: str | None = None,
     title: str | None = None,
 ) -> Figure:
     """Draw precision against recall of scores [S], the operating point, and what chance reaches.
@@ -50,7 +51,9 @@ def plot_pr_curve(
     labels : array_like of 0 and 1, [S]
         1 = anomaly.
     threshold : float, optional
-        Marks precision and recall of the rows above it, of the first score.
+        Marks precision and recall of the rows above it.
+    marked : str, optional
+        The score that the threshold belongs to. Default: the first one.
     title : str, optional
 
     Examples
@@ -70,13 +73,13 @@ def plot_pr_curve(
 
     figure, axis, classes = _start(scores, labels)
     areas = _draw_curves(axis, classes, curve, "average precision", drawstyle="steps-post")
-    first, chance = next(iter(classes.values())), 0.0
+    own, chance = _marked(classes, marked), 0.0
     if areas:
         drawn = classes[next(iter(areas))]
         chance = drawn.positives / len(drawn.scores)
         axis.axhline(chance, color=SOFT, linestyle=":", linewidth=1.3, label="chance")
-    if threshold is not None and first.problem is None:
-        precision, recall, _ = first.at(threshold)
+    if threshold is not None and own.problem is None:
+        precision, recall, _ = own.at(threshold)
         _mark_point(axis, recall, precision, threshold, ("recall", "precision"))
     axis.set_xlabel("recall: share of the anomalous rows that is flagged", fontsize=9)
     axis.set_ylabel("precision: share of the flagged rows that is anomalous", fontsize=9)
@@ -91,6 +94,7 @@ def plot_roc_curve(
     labels: npt.ArrayLike,
     threshold: float | None = None,
     *,
+    marked: str | None = None,
     title: str | None = None,
 ) -> Figure:
     """Draw the share of anomalous against that of normal rows above each threshold (ROC).
@@ -103,7 +107,9 @@ def plot_roc_curve(
     labels : array_like of 0 and 1, [S]
         1 = anomaly.
     threshold : float, optional
-        Marks the operating point of the first score.
+        Marks the operating point.
+    marked : str, optional
+        The score that the threshold belongs to. Default: the first one.
     title : str, optional
 
     Examples
@@ -123,11 +129,11 @@ def plot_roc_curve(
 
     figure, axis, classes = _start(scores, labels)
     areas = _draw_curves(axis, classes, curve, "area", drawstyle="default")
-    first = next(iter(classes.values()))
+    own = _marked(classes, marked)
     if areas:
         axis.plot([0, 1], [0, 1], color=SOFT, linestyle=":", linewidth=1.3, label="chance")
-    if threshold is not None and first.problem is None:
-        _, recall, false_alarms = first.at(threshold)
+    if threshold is not None and own.problem is None:
+        _, recall, false_alarms = own.at(threshold)
         _mark_point(axis, false_alarms, recall, threshold, ("false alarms", "recall"))
     axis.set_xlabel("false alarms: share of the normal rows that is flagged", fontsize=9)
     axis.set_ylabel("recall: share of the anomalous rows that is flagged", fontsize=9)
@@ -152,6 +158,15 @@ def _start(scores: Scores, labels: npt.ArrayLike) -> tuple[Figure, Axes, dict[st
     axis.set_ylim(-0.02, 1.04)
     style(axis)
     return figure, axis, classes
+
+
+def _marked(classes: Mapping[str, Labelled], name: str | None) -> Labelled:
+    """Return the score that the threshold belongs to."""
+    if name is None:
+        return next(iter(classes.values()))
+    if name not in classes:
+        raise ValueError(f"marked: expected one of {', '.join(classes)}, got {name!r}")
+    return classes[name]
 
 
 def _draw_curves(

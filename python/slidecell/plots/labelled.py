@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from slidecell.plots.style import drawable
+
 __all__ = ["Labelled", "labelled"]
 
 Bools = npt.NDArray[np.bool_]
@@ -74,7 +76,7 @@ def labelled(
     if score.ndim != 1:
         raise ValueError(f"{name}: expected [S], got {list(score.shape)}")
     truth = np.zeros(len(score), np.bool_) if labels is None else _as_bools(labels, len(score))
-    score = score.astype(np.float64)
+    score = drawable(score)
     rows = np.flatnonzero(np.isfinite(score))
     return Labelled(score[rows], truth[rows], rows, len(score) - len(rows))
 

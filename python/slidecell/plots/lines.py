@@ -8,7 +8,16 @@ import numpy as np
 import numpy.typing as npt
 
 from slidecell.plots.bands import shade_runs
-from slidecell.plots.style import FLAG, SCORE, SERIES, THRESHOLD, log_axis, log_worth, style
+from slidecell.plots.style import (
+    FLAG,
+    SCORE,
+    SERIES,
+    THRESHOLD,
+    drawable,
+    log_axis,
+    log_worth,
+    style,
+)
 from slidecell.plots.text import number, plain
 from slidecell.plots.thin import BINS, thin
 
@@ -30,7 +39,7 @@ def draw_measured(
     axis: Axes, x: Array, values: Array, flagged: Bools, name: str, *, mark: str | None = None
 ) -> None:
     """Draw a column [S]; ``mark`` names the flagged rows in a legend."""
-    column = np.where(np.isfinite(values), values, np.nan)
+    column = np.where(np.isfinite(values), drawable(values), np.nan)
     axis.plot(*thin(x, column), color=SERIES, linewidth=_width(x))
     if flagged.sum() <= _MARKERS:
         if flagged.any():
@@ -52,6 +61,7 @@ def draw_score(
     name: str = "score",
 ) -> None:
     """Draw scores [S], their threshold and what is above it; on a log axis if spread."""
+    scores = drawable(scores)
     finite = scores[np.isfinite(scores)]
     axis.plot(*thin(x, scores), color=SCORE, linewidth=_width(x), label=name)
     if threshold is not None:

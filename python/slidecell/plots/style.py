@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ANOMALY", "CYCLE", "FLAG", "HATCHES", "LABEL", "LINES", "NORMAL", "SCORE", "SECOND", "SERIES",
-    "SOFT", "THRESHOLD", "legend_below", "log_axis", "log_worth", "new_figure", "say",
+    "SOFT", "THRESHOLD", "drawable", "legend_below", "log_axis", "log_worth", "new_figure", "say",
     "shown_times", "style",
 ]  # fmt: skip
 
@@ -40,6 +40,9 @@ SOFT = "#6B7280"  # texts and lines of little weight
 _LOG_RATIO = 25.0
 
 _POINTS_PER_INCH = 72.0
+
+# The margins of an axis, above all of a logarithmic one, overflow float64 beyond about 1e280.
+_LARGEST = 1e200
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -113,6 +116,19 @@ def log_axis(axis: Axes, which: Literal["x", "y"]) -> None:
     axis.tick_params(axis=which, which="minor", labelsize=7, color="#9AA3AF")
 
 
+def drawable(values: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Return values as float64, those too large for an axis at what it can still show.
+
+    Examples
+    --------
+    >>> from slidecell.plots.style import drawable
+    >>> drawable([1.0, -1e300, float("nan"), float("inf")]).tolist()
+    [1.0, -1e+200, nan, inf]
+    """
+    array = np.asarray(values, np.float64)
+    return np.where(np.isfinite(array), np.clip(array, -_LARGEST, _LARGEST), array)
+
+
 def log_worth(values: npt.NDArray[Any], reference: float | None = None) -> bool:
     """Tell whether finite values rise so far above their reference that only a log axis shows both.
 
@@ -129,7 +145,7 @@ def log_worth(values: npt.NDArray[Any], reference: float | None = None) -> bool:
     return middle > 0.0 and bool(values.max() > _LOG_RATIO * middle)
 
 
-def shown_times(axis: Axes, x: npt.NDArray[Any], *, given: bool) -> None:
+def shown_times(axis: Axes, x: npt.NDArray[Any], *, given: bool, name: str = "time") -> None:
     """Name the horizontal axis, unless it shows dates, which name themselves."""
     if x.dtype.kind != "M":
-        axis.set_xlabel("time" if given else "row", fontsize=9)
+        axis.set_xlabel(name if given else "row", fontsize=9)
