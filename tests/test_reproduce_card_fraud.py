@@ -94,7 +94,17 @@ def test_everything_on_a_small_table(file: Path) -> None:
     away = (X - scaler["center"]) / scaler["scale"]
     distances = np.square(away - away[split.training].mean(axis=0)).mean(axis=1)
     np.testing.assert_allclose(trained.distances, distances, rtol=1e-5)
-    layers, protocols, plain, thresholds, codes = outcome.tables
+    protocols, thresholds, plain, layers, codes = outcome.tables
+    assert [way.value for way in outcome.thresholds] == [way["threshold"] for way in found.values()]
+    assert outcome.thresholds[0].fitted_on.startswith("300 test rows with ")
+    assert outcome.highest is not None
+    top = reported[np.argmax(trained.scores[reported])]
+    first = outcome.highest.rows[0]
+    assert first[1] == f"{top:,}"
+    assert first[3] == ("anomalous" if y[top] else "normal")
+    error = trained.detector.feature_scores(X)[top] / 29
+    largest = int(np.argmax(error))
+    assert first[5].startswith(f"{CARD_FEATURES[largest]} {error[largest]:.3g}, ")
     assert plain.rows != protocols.rows
     assert [row[2] for row in layers.rows] == [
         "0",

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import html
+import json
 import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 
 pytest.importorskip("matplotlib")
@@ -15,8 +18,9 @@ typer_testing = pytest.importorskip("typer.testing")
 from matplotlib.figure import Figure  # noqa: E402
 
 from slidecell.cli import app  # noqa: E402
+from slidecell.detect.environment import cpu_name  # noqa: E402
 from slidecell.detect.page import Table  # noqa: E402
-from slidecell.reproduce import Comparison, Outcome, SystemOptions  # noqa: E402
+from slidecell.reproduce import Comparison, Outcome, SystemOptions, UsedThreshold  # noqa: E402
 
 SYSTEMS = {
     "insider-threat": "insider_threat",
@@ -45,9 +49,16 @@ class FakeSystem(ModuleType):
             "A system [that] is none",
             "Nothing was run.",
             [Comparison("ROC-AUC", "0.94", "0.95", "on another machine")],
-            [Table(["part", "rows"], [["train", "10"]], "rows")],
+            [
+                Table(["part", "rows"], [["train", "10"]], "rows"),
+                Table(["detail", "rows"], [["hidden", "10"]], "more"),
+            ],
             {"errors": ("Errors of nothing", figure)},
-            {"figure": 1},
+            {"figure": 1, "seconds": 1.5},
+            shown=1,
+            thresholds=[UsedThreshold("error", 0.5, "percentile 95", "rows 0 to 9")],
+            highest=Table(["rank", "row"], [["1", "8"]]),
+            plan={"kernel": "float32 kernel", "isa": "plain", "threads": 1},
         )
 
 
@@ -85,14 +96,42 @@ def test_tables_are_printed_and_files_written(tmp_path: Path, fake: FakeSystem) 
         "ROC-AUC",
         "on another machine",
         "train",
-        str(out / "report.html"),
+        f"further tables, figures and settings: {out / 'report.html'}\n",
+        str(out / "errors.png"),
     ):
         assert text in found.output
+    assert "hidden" not in found.output
     assert sorted(path.name for path in out.iterdir()) == [
         "errors.png",
         "report.html",
         "report.json",
     ]
+
+
+def test_page_and_report_say_what_was_run(tmp_path: Path, fake: FakeSystem) -> None:
+    out, data = tmp_path / "out", tmp_path / "in.csv"
+    assert call("ensemble", "--out", out, "--data", data, "--full", "--seed", 7).exit_code == 0
+    command = f"slidecell reproduce fake --out {out} --data {data} --full --seed 7"
+    page = (out / "report.html").read_text(encoding="utf-8")
+    for text in (
+        command,
+        "full: --full",
+        "float32 kernel (plain), threads: 1",
+        f"numpy {np.__version__}",
+        cpu_name(),
+        "1.5 s",
+        "percentile 95",
+        "rows 0 to 9",
+        "Highest scores",
+        "hidden",
+    ):
+        assert text in html.unescape(page)
+    report = json.loads((out / "report.json").read_text())
+    assert report["command"] == command
+    assert report["thresholds"] == [
+        {"name": "error", "value": 0.5, "rule": "percentile 95", "fitted_on": "rows 0 to 9"}
+    ]
+    assert report["machine"]["plan"]["isa"] == "plain"
 
 
 def test_errors_are_one_line_and_leave_nothing(tmp_path: Path, fake: FakeSystem) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +14,16 @@ import pytest
 pytest.importorskip("sklearn")
 pytest.importorskip("matplotlib")
 pytest.importorskip("pandas")
+pytest.importorskip("rich")
+
+from rich.console import Console
 
 from slidecell.datasets import ensemble_series
 from slidecell.evaluate import pr_auc
 from slidecell.reproduce import Outcome, SystemOptions
 from slidecell.reproduce import ensemble_protocol as protocol
 from slidecell.reproduce.ensemble import run
+from slidecell.reproduce.show import show_outcome
 
 ROWS = 1400
 HALF = ROWS // 2
@@ -50,7 +56,7 @@ def test_ensemble_system_reports_both_protocols(outcome: Outcome) -> None:
     assert len(set(names)) == len(names)
     for metric in ("F1 of the ensemble", "PR-AUC of the ensemble", "alarms, CUSUM"):
         assert f"second half: {metric}" in names
-        assert f"in-sample (the source's protocol): {metric}" in names
+        assert f"in-sample: {metric}" in names
     assert all("second half" in n or "in-sample" in n for n in names if "F1" in n or "PR-AUC" in n)
     assert later["tuned"]["method"] == "grid"
     assert later["tuned"]["evaluations"] == 529
@@ -61,16 +67,58 @@ def test_ensemble_system_reports_both_protocols(outcome: Outcome) -> None:
 def test_ensemble_system_tables(outcome: Outcome) -> None:
     tables = {table.caption: table for table in outcome.tables}
     kinds = tables["recall by kind of anomaly (rows), second half"]
-    assert [column.split(" ")[0] for column in kinds.columns[1:]] == sorted(
-        {"point", "contextual", "collective", "variance"}
-        & {column.split(" ")[0] for column in kinds.columns}
-    )
+    later = frame().iloc[FIRST:]
+    counts = later["kind"][later["label"] == 1].value_counts()
+    assert len(counts) > 1
+    assert kinds.columns[1:] == [f"{kind} ({counts[kind]})" for kind in sorted(counts.index)]
     alarms = tables["alarms of the fused score: fixed threshold and two-sided CUSUM"]
     assert [row[1] for row in alarms.rows[:2]] == ["fixed", "CUSUM"]
     top = tables["mean attribution of the top 50"]
     assert len(top.rows) == 4
     table = outcome.comparison_table()
     assert {row[1] for row in table.rows} >= {"not printed", "624", "15,000 rows, 8 channels"}
+    weights = tables["weights of the detectors"]
+    names = [row[0] for row in weights.rows[::2]]
+    assert names == ["equal weights", "grid by F1", "refined by F1", "refined by PR-AUC"]
+    own = outcome.report["second_half"]["ways"][protocol.GRID]["weights"]
+    assert weights.rows[2] == ["grid by F1", "second half", *(f"{w:.2f}" for w in own)]
+
+
+def test_ensemble_system_on_a_terminal_has_one_line_for_a_row(outcome: Outcome) -> None:
+    console = Console(file=io.StringIO(), width=100)
+    show_outcome(console, replace(outcome, comparisons=[]), [Path("out/report.html")])
+    text = console.file.getvalue().splitlines()
+    shown = outcome.tables[: outcome.shown]
+    assert [table.columns[0] for table in shown] == ["score", "score", "weights", "rows"]
+    # Of each table its heads, a rule, its rows and above them a caption that fits.
+    for table in shown:
+        start = text.index(next(line for line in text if line.strip() == table.caption))
+        rows = text[start + 3 : start + 3 + len(table.rows)]
+        for line, row in zip(rows, table.rows, strict=True):
+            assert [cell.strip() for cell in line.split("│")] == row
+    assert text[-1] == "further tables, figures and settings: out/report.html"
+
+
+def test_ensemble_system_tells_thresholds_and_highest_rows(outcome: Outcome) -> None:
+    later = outcome.report["second_half"]
+    fixed, cusum, inside, _ = outcome.thresholds
+    assert fixed.value == later["ways"][protocol.GRID]["threshold"]
+    assert fixed.fitted_on == f"rows 0 to {HALF - 1:,} with their labels"
+    assert cusum.value == 4.0
+    assert inside.fitted_on == f"rows 0 to {ROWS - 1:,} with their labels"
+    assert outcome.plan is not None
+    highest = outcome.highest
+    assert highest is not None
+    assert highest.columns == ["rank", "row", "labelled", "score", "largest parts"]
+    kinds = frame()["kind"]
+    for place, row in enumerate(highest.rows):
+        there = later["top"]["rows"][place]
+        parts = later["top"]["contributions"][place]
+        largest = int(np.argmax(np.abs(parts)))
+        assert row[:3] == [str(place + 1), f"{there:,}", kinds[there]]
+        assert row[3] == f"{later['top']['scores'][place]:.4g}"
+        assert row[4].startswith(f"{later['detectors'][largest]} {parts[largest]:.3g}")
+    assert len(highest.rows) == 20
 
 
 def test_ensemble_system_contributions_add_up(outcome: Outcome) -> None:
@@ -151,7 +199,10 @@ def test_report_on_is_what_it_says(fitted: protocol.Fitted) -> None:
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        (lambda t: t.drop(columns="label"), "--label: no column 'label'"),
+        (
+            lambda t: t.drop(columns="label"),
+            r"--data: expected a column 'label' \(1 = anomaly\) in .*, got channel_0, ",
+        ),
         (lambda t: t.iloc[:300], "data: expected at least 400 rows, got 300"),
         (
             lambda t: t.assign(label=(np.arange(ROWS) < 600).astype(int)),

@@ -89,6 +89,24 @@ def test_reproduce_insider_threshold_and_share(outcome):
     assert float(text.split(" %")[0]) == pytest.approx(100 * report["flagged_share"], abs=0.006)
     assert report["threshold"] > 0
     assert report["scaler"]["kind"] == "minmax"
+    (used,) = outcome[0].thresholds
+    assert used.value == report["threshold"]
+    windows = report["data"]["train"]["windows"]
+    assert used.fitted_on == f"{windows:,} days of the training users"
+
+
+def test_reproduce_insider_highest_days(outcome):
+    study = insider_threat_study(users=10, seed=0)
+    for row in outcome[0].highest.rows:
+        place = int(row[1].replace(",", ""))
+        user = study.users[np.searchsorted(study.offsets, place, side="right") - 1]
+        assert row[2:4] == [user, str(study.day[place])[:10]]
+        assert study.part[study.users == user] == "test"
+        parts = [part.rsplit(" ", 1) for part in row[6].split(", ")]
+        assert {name for name, _ in parts} <= set(INSIDER_FEATURES)
+        assert sum(float(value) for _, value in parts) <= 1.01 * float(row[5])
+    scores = [float(row[5]) for row in outcome[0].highest.rows]
+    assert scores == sorted(scores, reverse=True)
 
 
 def test_reproduce_insider_writes_its_files(outcome):

@@ -79,6 +79,17 @@ def test_any_table(tmp_path: Path, table: Any) -> None:
         "test errors (the source's way)": int((test > np.percentile(test, 95)).sum()),
     }
     flags, whole, also = outcome.tables
+    fitted, judged = outcome.thresholds
+    assert (fitted.value, fitted.fitted_on) == (report["threshold"], "rows 0 to 165, which train")
+    assert judged.value == np.percentile(test, 95)
+    assert outcome.highest is not None
+    first = outcome.highest.rows[0]
+    top = 166 + int(np.nanargmax(test))
+    assert first[:4] == ["1", f"{top}", str(ordered["Time"].iloc[top])[:16], "anomalous"]
+    assert first[4] == f"{scores[top]:.4g}"
+    errors = detector.feature_scores(X)[top] / 2  # of two features
+    expected = sorted(zip("ab", errors, strict=True), key=lambda pair: -pair[1])
+    assert first[5] == ", ".join(f"{name} {error:.3g}" for name, error in expected)
     assert flags.rows[0][1] == f"{detector.threshold_:.6f}"
     assert flags.rows[1][1] == f"{np.percentile(test, 95):.6f}"
     assert flags.rows[0][-1] == "1 of 1"

@@ -20,7 +20,7 @@ def command_line(command: str, options: Any) -> str:
     Parameters
     ----------
     command : str
-        ``detect`` or ``score``.
+        ``detect``, ``score``, or words as ``reproduce ensemble``.
     options : DetectOptions or ScoreOptions
 
     Examples
@@ -33,7 +33,7 @@ def command_line(command: str, options: Any) -> str:
     "slidecell detect 'my data.csv' --out out --time t --window 7"
     """
     words = [str(getattr(options, name)) for name in _POSITIONAL if hasattr(options, name)]
-    return shlex.join(["slidecell", command, *words, *_flags(options)])
+    return shlex.join(["slidecell", *command.split(), *words, *_flags(options)])
 
 
 def _flags(options: Any) -> list[str]:

@@ -7,6 +7,12 @@ came of it: a table beside the source's own figures, pictures, a report and a pa
 
 from __future__ import annotations
 
-from slidecell.reproduce.outcome import Comparison, Outcome, SystemOptions, write_outcome
+from slidecell.reproduce.outcome import (
+    Comparison,
+    Outcome,
+    SystemOptions,
+    UsedThreshold,
+    write_outcome,
+)
 
-__all__ = ["Comparison", "Outcome", "SystemOptions", "write_outcome"]
+__all__ = ["Comparison", "Outcome", "SystemOptions", "UsedThreshold", "write_outcome"]

@@ -32,6 +32,8 @@ from slidecell.reproduce.card_fraud_tables import (
     protocol_table,
     spread,
     threshold_table,
+    top_table,
+    used_thresholds,
 )
 from slidecell.reproduce.outcome import Comparison, Outcome, SystemOptions
 
@@ -45,6 +47,7 @@ __all__ = ["run"]
 _SEEDS = 5
 _CHOOSING_ROWS = 3000
 _SOURCE_THRESHOLD = 0.01
+_SHOWN = 2  # tables on a terminal: protocols and thresholds
 
 
 @dataclass(frozen=True)
@@ -85,11 +88,12 @@ def run(options: SystemOptions) -> Outcome:
     seeds = [options.seed + n for n in range(_SEEDS if options.full else 1)]
     results = [_run_seed(data, seed, options) for seed in seeds]
     first = results[0]
+    model = first.trained.detector.model_
     tables = [
-        layer_table(first.trained.detector.model_),
         protocol_table([result.found for result in results], "by the network's error"),
-        protocol_table([result.plain for result in results], "by the distance from the mean"),
         threshold_table(first.trained.scores, data.label, first.found[0], _SOURCE_THRESHOLD),
+        protocol_table([result.plain for result in results], "by the distance from the mean"),
+        layer_table(model),
         bottleneck_table(first.trained, data, first.found[0].reported),
     ]
     report = {
@@ -115,6 +119,10 @@ def run(options: SystemOptions) -> Outcome:
         tables=tables,
         figures=_figures(data.label, first),
         report=report,
+        shown=_SHOWN,
+        thresholds=used_thresholds(first.found, data.label, seeds[0]),
+        highest=top_table(first.trained, data, first.found[0].reported),
+        plan=model.plan(num_threads=options.num_threads or 1),
     )
 
 

@@ -10,12 +10,22 @@ import numpy as np
 from slidecell.detect.page import Table
 from slidecell.detect.scores import Floats
 from slidecell.reproduce.card_fraud_protocol import PROTOCOLS, Found, Ints, Trained
+from slidecell.reproduce.highest import highest_rows, highest_table, label_texts
+from slidecell.reproduce.outcome import UsedThreshold
 
 if TYPE_CHECKING:
     from slidecell.datasets import LabelledRows
     from slidecell.model import SequenceModel
 
-__all__ = ["bottleneck_table", "layer_table", "protocol_table", "spread", "threshold_table"]
+__all__ = [
+    "bottleneck_table",
+    "layer_table",
+    "protocol_table",
+    "spread",
+    "threshold_table",
+    "top_table",
+    "used_thresholds",
+]
 
 _SHOWN = 3  # rows of each class whose code is shown
 
@@ -130,3 +140,34 @@ def bottleneck_table(trained: Trained, data: LabelledRows, rows: Ints) -> Table:
         for row, code in zip(shown.tolist(), codes, strict=True)
     ]
     return Table(columns, cells, "the bottleneck of a few rows")
+
+
+def used_thresholds(found: Sequence[Found], y: Ints, seed: int) -> list[UsedThreshold]:
+    """List the threshold of each protocol, of one seed."""
+    return [
+        UsedThreshold(
+            f"error, seed {seed}: {name}",
+            way.threshold,
+            "best F1",
+            f"{len(way.choosing):,} test rows with {int(y[way.choosing].sum())} frauds, which are "
+            "not reported on",
+        )
+        for name, way in zip(PROTOCOLS, found, strict=True)
+    ]
+
+
+def top_table(trained: Trained, data: LabelledRows, rows: Ints) -> Table:
+    """List the reported rows with the largest errors, and the features that they come from."""
+    from slidecell.detect.attribution import feature_attribution
+
+    top = rows[highest_rows(trained.scores[rows])]
+    known = {} if data.time is None else {"time": [f"{moment:,.0f} s" for moment in data.time[top]]}
+    known["labelled"] = label_texts(data.label[top])
+    return highest_table(
+        top,
+        trained.scores[top],
+        feature_attribution(trained.detector, data.series, top),
+        data.columns,
+        columns=known,
+        caption="rows reported on, counted from 0 in the file; each feature's part in the error",
+    )

@@ -18,7 +18,12 @@ import numpy as np
 from slidecell._extras import require
 from slidecell.detect.page import Table
 from slidecell.detect.scores import Floats
-from slidecell.reproduce.ensemble_beside import beside_the_source, part_report, summary
+from slidecell.reproduce.ensemble_beside import (
+    beside_the_source,
+    part_report,
+    summary,
+    used_thresholds,
+)
 from slidecell.reproduce.ensemble_further import gru_seeds, other_series, with_forecaster
 from slidecell.reproduce.ensemble_gru import check_kernel
 from slidecell.reproduce.ensemble_protocol import (
@@ -38,7 +43,9 @@ from slidecell.reproduce.ensemble_tables import (
     report_table,
     score_summary,
     smoothing_table,
+    top_table,
     ways_table,
+    weights_table,
 )
 from slidecell.reproduce.outcome import Outcome, SystemOptions
 
@@ -51,6 +58,7 @@ __all__ = ["run"]
 
 _SEED = 123  # of the source's series, for seed 0
 _LEAST_ROWS = 8 * WINDOW
+_SHOWN = 4  # tables on a terminal: both protocols, weights, alarms
 
 
 @dataclass(frozen=True)
@@ -61,6 +69,7 @@ class _Data:
     kind: Ints | None  # [S]
     kinds: tuple[str, ...]
     source: str
+    times: list[str] | None = None  # [S]
 
 
 def run(options: SystemOptions) -> Outcome:
@@ -88,7 +97,8 @@ def run(options: SystemOptions) -> Outcome:
     part = report_on(fitted, data.X, data.y, later)
     everything = fit_system(data.X, data.y, **settings)
     inside = report_on(everything, data.X, data.y, slice(WINDOW, len(data.X)))
-    kernel = check_kernel(cast("RandomGRUDetector", fitted.ensemble.members_["random GRU"]), data.X)
+    gru = cast("RandomGRUDetector", fitted.ensemble.members_["random GRU"])
+    kernel = check_kernel(gru, data.X)
     tables = _tables(data, fitted, part, everything, inside)
     halves = (data.X, data.y, half)
     tables += [kernel_table(kernel), gru_seeds(*halves, **settings)]
@@ -118,6 +128,10 @@ def run(options: SystemOptions) -> Outcome:
         tables=tables,
         figures=_figures(data, fitted, part),
         report=report,
+        shown=_SHOWN,
+        thresholds=used_thresholds(len(data.X), half, fitted, everything),
+        highest=top_table(fitted.names, part, kind=data.kind, kinds=data.kinds, times=data.times),
+        plan=gru.model_.plan(num_threads=options.num_threads),
     )
 
 
@@ -134,9 +148,15 @@ def _read(path: Path) -> _Data:
     from slidecell.detect.table import TableOptions, make_table
 
     frame = read_frame(path, keys=["time"])
+    if "label" not in frame.columns:
+        raise ValueError(
+            f"--data: expected a column 'label' (1 = anomaly) in {path}, "
+            f"got {', '.join(map(str, frame.columns))}"
+        )
     options = TableOptions(
         time="time" if "time" in frame.columns else None,
         label="label",
+        duplicates="keep",
         exclude=("kind",) if "kind" in frame.columns else (),
     )
     table = make_table(frame, options, source=str(path))
@@ -146,7 +166,9 @@ def _read(path: Path) -> _Data:
         texts = frame["kind"].astype(str).to_numpy()[table.order].tolist()
         kinds = ("none", *sorted({t for t, label in zip(texts, labels, strict=True) if label}))
         kind = np.array([kinds.index(t) if t in kinds else 0 for t in texts], np.int64)
-    return _Data(table.features, labels, table.names, kind, kinds, str(path))
+    given = table.times
+    times = None if given is None else [given.text(row) for row in range(len(labels))]
+    return _Data(table.features, labels, table.names, kind, kinds, str(path), times)
 
 
 def _half(data: _Data) -> int:
@@ -167,16 +189,16 @@ def _tables(
     data: _Data, fitted: Fitted, part: Part, everything: Fitted, inside: Part
 ) -> list[Table]:
     names = fitted.names
-    tables = [ways_table(fitted, part, "second half: fitted on the first, W rows before")]
-    if data.kind is not None:
-        tables.append(kinds_table(fitted, part, data.kind, data.kinds))
+    by_kind = [] if data.kind is None else [kinds_table(fitted, part, data.kind, data.kinds)]
     return [
-        *tables,
-        ways_table(everything, inside, "in-sample (the source's protocol): fitted on these rows"),
+        ways_table(fitted, part, "second half: fitted on the first, W rows before"),
+        ways_table(everything, inside, "in-sample (the source's protocol)"),
+        weights_table(fitted, everything),
         alerts_table([("second half", part), ("in-sample", inside)]),
+        *by_kind,
         smoothing_table(part),
         attribution_table(names, part, inside),
-        score_summary(names, part.scores, "normalised scores, second half; the first is 0 to 1"),
+        score_summary(names, part.scores, _SPANS),
         score_summary(names, inside.scores, "normalised scores, in-sample"),
         report_table("fixed threshold, second half", part.points(part.flags[GRID])),
         report_table("CUSUM, second half", part.points(part.cusum)),
@@ -185,12 +207,16 @@ def _tables(
     ]
 
 
+# The normalisers are fitted on the first half.
+_SPANS = "normalised scores, second half; on the first half each detector's run from 0 to 1"
+
+
 def _figures(data: _Data, fitted: Fitted, part: Part) -> dict[str, tuple[str, Figure]]:
     from slidecell.detect.fusion import fuse
     from slidecell.plots import plot_comparison, plot_member_attribution, plot_pr_curve
 
     way = fitted.ways[GRID]
-    shown = [GRID, *fitted.names]
+    shown = [*fitted.names, GRID]  # detectors first: they keep their colours in all figures
     curves = {name: fuse(part.scores, fitted.ways[name].weights) for name in shown}
     up, down = part.sums
     comparison = plot_comparison(
@@ -202,12 +228,13 @@ def _figures(data: _Data, fitted: Fitted, part: Part) -> dict[str, tuple[str, Fi
         interval=fitted.cusum.h,
         alarms={"CUSUM": part.cusum},
         times=part.rows,
+        times_name="row",
         name=data.columns[0],
     )
     return {
         "precision-recall": (
             "Second half: the ensemble and each detector alone, with the threshold of the first.",
-            plot_pr_curve(curves, part.labels, way.threshold),
+            plot_pr_curve(curves, part.labels, way.threshold, marked=GRID),
         ),
         "attribution": (
             f"Second half: what each detector adds to the {len(part.top)} highest fused scores.",

@@ -10,13 +10,13 @@ from slidecell.detect.scores import Floats
 from slidecell.reproduce.ensemble_gru import KernelCheck
 from slidecell.reproduce.ensemble_protocol import GRID, WINDOW, Fitted, Ints, Part
 from slidecell.reproduce.ensemble_tables import number
-from slidecell.reproduce.outcome import Comparison
+from slidecell.reproduce.outcome import Comparison, UsedThreshold
 
-__all__ = ["beside_the_source", "part_report", "summary"]
+__all__ = ["beside_the_source", "part_report", "summary", "used_thresholds"]
 
 # The source's notebook was published without its outputs.
 _NOT_PRINTED = "not printed"
-_PROTOCOLS = ("second half", "in-sample (the source's protocol)")
+_PROTOCOLS = ("second half", "in-sample")  # the latter is the source's
 
 
 def beside_the_source(
@@ -31,7 +31,7 @@ def beside_the_source(
     S, F = X.shape
     tuned = in_sample[0].ensemble.tuned_
     assert tuned is not None
-    speed = f"{kernel.kernel_us:.1f} us a window, the loop {kernel.loop_us:,.0f}"
+    latency = f"{kernel.kernel_us:.1f} us a window, the loop {kernel.loop_us:,.0f}"
     return [
         Comparison("data", "15,000 rows, 8 channels", f"{S:,} rows, {F} channels"),
         Comparison("labelled rows", _NOT_PRINTED, f"{100 * y.mean():.2f} %"),
@@ -51,7 +51,7 @@ def beside_the_source(
             "GRU cell",
             "NumPy, step by step",
             f"compiled, within {kernel.difference:.0e}",
-            speed,
+            latency,
         ),
         *_of_protocol(_PROTOCOLS[0], *held_out),
         *_of_protocol(_PROTOCOLS[1], *in_sample),
@@ -139,6 +139,31 @@ def summary(source: str, rows: int, half: int, fitted: Fitted, part: Part) -> st
         "protocol, which reports on the rows that it fits and tunes on: they promise nothing for "
         "new rows."
     )
+
+
+def used_thresholds(S: int, half: int, fitted: Fitted, everything: Fitted) -> list[UsedThreshold]:
+    """List the thresholds of both protocols: of the fused score, and of its cumulative sums."""
+    found = []
+    for protocol, system, last in zip(_PROTOCOLS, (fitted, everything), (half, S), strict=True):
+        tuned, rule = system.ensemble.tuned_, system.cusum.state()
+        assert tuned is not None
+        rows = f"rows 0 to {last - 1:,}"
+        found += [
+            UsedThreshold(
+                f"fused score, {protocol}",
+                system.ways[GRID].threshold,
+                f"best F1 among percentiles: {tuned.percentile:.0f}",
+                f"{rows} with their labels",
+            ),
+            UsedThreshold(
+                f"its CUSUM, {protocol}",
+                system.cusum.h,
+                f"two-sided, k = {rule['k']:g}, in standard deviations "
+                f"({rule['sd']:.4g}) from the mean ({rule['mean']:.4g})",
+                f"k and h given; standard deviation of {rows}, mean of their first scores",
+            ),
+        ]
+    return found
 
 
 def part_report(fitted: Fitted, part: Part) -> dict[str, Any]:

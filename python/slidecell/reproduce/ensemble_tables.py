@@ -11,6 +11,7 @@ from slidecell.detect.scores import Floats
 from slidecell.evaluate import PointScores
 from slidecell.reproduce.ensemble_gru import KernelCheck
 from slidecell.reproduce.ensemble_protocol import GRID, Fitted, Ints, Part
+from slidecell.reproduce.highest import highest_rows, highest_table, label_texts
 
 __all__ = [
     "alerts_table",
@@ -21,7 +22,9 @@ __all__ = [
     "report_table",
     "score_summary",
     "smoothing_table",
+    "top_table",
     "ways_table",
+    "weights_table",
 ]
 
 _SUMMARY = ("count", "mean", "std", "min", "25%", "50%", "75%", "max")
@@ -42,32 +45,59 @@ def number(value: float | None, digits: int = 3) -> str:
 def ways_table(fitted: Fitted, part: Part, caption: str) -> Table:
     """Metrics of each detector alone, of each way to fuse them, and of random scores."""
     columns = ["score", "PR-AUC", "VUS-PR", "ROC-AUC", "F1", "precision", "recall", "flagged"]
-    columns += ["event F1", "weights"]
+    columns += ["event F1"]
     rows = []
     for name, found in part.evaluations.items():
-        weights = " ".join(f"{w:.2f}" for w in fitted.ways[name].weights)
         areas = (found.pr_auc, found.vus_pr, found.roc_auc)
         points = (found.f1, found.precision, found.recall)
-        cells = [
-            *map(number, areas + points),
-            f"{found.flagged:,}",
-            number(found.event_f1),
-            weights,
-        ]
-        rows.append([name, *cells])
+        cells = [*map(number, areas + points), f"{found.flagged:,}", number(found.event_f1)]
+        rows.append([_short(name), *cells])
     random, flagged = part.evaluations[GRID].random, part.evaluations[GRID].flagged
     metrics = ("pr_auc", "vus_pr", "roc_auc", "f1", "precision", "recall")
     cells = [number(random.get(metric)) for metric in metrics]
-    rows.append(
-        [
-            "random, as many flags as the grid",
-            *cells,
-            f"{flagged:,}",
-            number(random["event_f1"]),
-            "",
-        ]
+    rows.append(["random", *cells, f"{flagged:,}", number(random["event_f1"])])
+    return Table(columns, rows, f"{caption}; random: as many flags as the grid's")
+
+
+def weights_table(held_out: Fitted, inside: Fitted) -> Table:
+    """Weight of each detector in each way to fuse them, in both protocols."""
+    names = held_out.names
+    rows = []
+    for name, way in held_out.ways.items():
+        if name in names:
+            continue  # a detector alone
+        for protocol, weights in (
+            ("second half", way.weights),
+            ("in-sample", inside.ways[name].weights),
+        ):
+            rows.append([_short(name), protocol, *(f"{w:.2f}" for w in weights)])
+    return Table(["weights", "rows", *names], rows, "weights of the detectors")
+
+
+def top_table(
+    names: Sequence[str],
+    part: Part,
+    *,
+    kind: Ints | None,
+    kinds: Sequence[str],
+    times: Sequence[str] | None,
+) -> Table:
+    """List the rows with the highest fused scores, and what the detectors add to them."""
+    top = highest_rows(part.fused)
+    rows = part.rows[top]
+    known = {} if times is None else {"time": [times[row] for row in rows]}
+    known["labelled"] = (
+        label_texts(part.labels[top]) if kind is None else [kinds[k] for k in kind[rows]]
     )
-    return Table(columns, rows, caption)
+    return highest_table(
+        rows,
+        part.fused[top],
+        part.contributions[: len(top)],
+        names,
+        columns=known,
+        caption="second half, rows counted from 0; parts add up to the score less its mean over "
+        "the rows that fitted",
+    )
 
 
 def kinds_table(fitted: Fitted, part: Part, kind: Ints, kinds: Sequence[str]) -> Table:
@@ -76,7 +106,9 @@ def kinds_table(fitted: Fitted, part: Part, kind: Ints, kinds: Sequence[str]) ->
     rows = []
     for name in fitted.ways:
         flags = part.flags[name]
-        rows.append([name, *(number(flags[kind[part.rows] == k].mean(), 2) for k in present)])
+        rows.append(
+            [_short(name), *(number(flags[kind[part.rows] == k].mean(), 2) for k in present)]
+        )
     counts = [int((kind[part.rows] == k).sum()) for k in present]
     columns = [f"{kinds[k]} ({n})" for k, n in zip(present, counts, strict=True)]
     return Table(["recall of", *columns], rows, "recall by kind of anomaly (rows), second half")
@@ -178,6 +210,11 @@ def kernel_table(kernel: KernelCheck) -> Table:
     ]
     caption = f"codes of the random GRU; largest difference {kernel.difference:.1e}"
     return Table(["encoder", "windows", "us a window"], rows, caption)
+
+
+def _short(name: str) -> str:
+    """Leave out what the rows beside it say as well: a terminal has a hundred columns."""
+    return name.removeprefix("ensemble, ")
 
 
 def _points(points: PointScores) -> list[str]:

@@ -25,7 +25,7 @@ from slidecell.datasets import (
     load_insider_study,
 )
 from slidecell.detect.page import Table
-from slidecell.reproduce.outcome import Comparison, Outcome, SystemOptions
+from slidecell.reproduce.outcome import Comparison, Outcome, SystemOptions, UsedThreshold
 
 if TYPE_CHECKING:
     from slidecell.detect import ArchitectureSearch
@@ -41,6 +41,7 @@ PERCENTILE = 95.0
 
 _QUICK_USERS, _FULL_USERS = 400, 4000
 _INJECTED_SHARE = 10  # one test user in so many
+_SHOWN = 2  # tables on a terminal: users ranked, kinds of incidents
 
 # Of the source: final validation loss by architecture.
 _SOURCE_LOSSES = {
@@ -100,6 +101,7 @@ def run(options: SystemOptions) -> Outcome:
         kinds_table,
         rank_users,
         rankings_table,
+        top_days_table,
         top_users_table,
     )
 
@@ -111,9 +113,9 @@ def run(options: SystemOptions) -> Outcome:
     flags = found.labelled > found.threshold
     first = rankings[-1]
     tables = [
-        _architectures_table(found.search),
         rankings_table(rankings, len(test.users)),
         kinds_table(test, flags, first),
+        _architectures_table(found.search),
         top_users_table(test, found.labelled, found.per_feature, found.threshold, first),
     ]
     judged = {
@@ -149,7 +151,16 @@ def run(options: SystemOptions) -> Outcome:
             "tables": [asdict(table) for table in tables],
             "seconds": time.perf_counter() - began,
         },
+        shown=_SHOWN,
+        thresholds=[_threshold(found)],
+        highest=top_days_table(found.search.model, data.labelled, found.labelled),
+        plan=found.search.model.plan(num_threads=options.num_threads),
     )
+
+
+def _threshold(found: _Found) -> UsedThreshold:
+    rows = f"{int(np.isfinite(found.train).sum()):,} days of the training users"
+    return UsedThreshold("error", found.threshold, f"percentile {PERCENTILE:g} of the errors", rows)
 
 
 def _data(options: SystemOptions) -> _Data:

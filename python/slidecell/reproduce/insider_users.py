@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +18,19 @@ from slidecell.evaluate import (
     recall_at_k,
     roc_auc,
 )
+from slidecell.reproduce.highest import highest_rows, highest_table
 
-__all__ = ["Ranking", "kinds_table", "rank_users", "rankings_table", "top_users_table"]
+if TYPE_CHECKING:
+    from slidecell.model import SequenceModel
+
+__all__ = [
+    "Ranking",
+    "kinds_table",
+    "rank_users",
+    "rankings_table",
+    "top_days_table",
+    "top_users_table",
+]
 
 Floats = npt.NDArray[np.float64]
 
@@ -175,6 +187,30 @@ def top_users_table(
         ["place", "user", "incident", "days flagged", "worst day", "x threshold", "most of it"],
         rows,
         f"test users that come first by {ranking.name}",
+    )
+
+
+def top_days_table(
+    model: SequenceModel, study: InsiderStudy, scores: npt.NDArray[np.float32]
+) -> Table:
+    """List the test users' days with the highest scores [rows of the test part]."""
+    from slidecell.detect.attribution import feature_attribution
+
+    test = study.select("test")
+    top = highest_rows(scores)
+    users = test.users[np.searchsorted(test.offsets, top, side="right") - 1]
+    return highest_table(
+        np.flatnonzero(study.rows_of("test"))[top],
+        scores[top],
+        feature_attribution(model, test.counts, top, test.offsets),
+        INSIDER_FEATURES,
+        columns={
+            "user": [str(user) for user in users],
+            "day": [str(day)[:10] for day in test.day[top]],
+            "incident": [INSIDER_KINDS[kind] for kind in test.kind[top]],
+        },
+        caption="days of test users, rows counted from 0 in order of user and day; each feature's "
+        "part in the error",
     )
 
 

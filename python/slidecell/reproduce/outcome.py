@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from slidecell.detect.page import Table
 
-__all__ = ["Comparison", "Outcome", "SystemOptions", "write_outcome"]
+__all__ = ["Comparison", "Outcome", "SystemOptions", "UsedThreshold", "write_outcome"]
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,27 @@ class Comparison:
 
 
 @dataclass(frozen=True)
+class UsedThreshold:
+    """A threshold that rows were flagged by.
+
+    Parameters
+    ----------
+    name : str
+        Which score or protocol it belongs to.
+    value : float
+    rule : str
+        How it came about.
+    fitted_on : str
+        Which rows decided it.
+    """
+
+    name: str
+    value: float
+    rule: str
+    fitted_on: str
+
+
+@dataclass(frozen=True)
 class Outcome:
     """Everything that a system has to tell.
 
@@ -80,6 +101,13 @@ class Outcome:
     comparisons : list of Comparison
     tables : list of slidecell.detect.page.Table
         Further tables, in the order in which they are shown.
+    shown : int
+        How many of them, from the first one, a terminal shows; the page has them all.
+    thresholds : list of UsedThreshold
+    highest : slidecell.detect.page.Table, optional
+        Rows with the highest scores and what these are made of.
+    plan : dict, optional
+        Of `slidecell.SequenceModel.plan`: which kernel scored.
     figures : dict of str to (caption, Figure)
         By file name without suffix, in the order in which they are shown.
     report : dict
@@ -93,6 +121,10 @@ class Outcome:
     tables: list[Table] = field(default_factory=list)
     figures: dict[str, tuple[str, Figure]] = field(default_factory=dict)
     report: dict[str, Any] = field(default_factory=dict)
+    shown: int = 0
+    thresholds: list[UsedThreshold] = field(default_factory=list)
+    highest: Table | None = None
+    plan: Mapping[str, Any] | None = None
 
     def comparison_table(self) -> Table:
         """Return the comparisons as a table; its last column only where there are notes."""
@@ -113,21 +145,16 @@ def write_outcome(outcome: Outcome, options: SystemOptions) -> list[Path]:
     list of Path
         The files, in the folder ``options.out``.
     """
-    from slidecell.detect.page import Section, write_page
+    from slidecell.detect.page import write_page
+    from slidecell.reproduce.sections import outcome_sections
 
-    figures = list(outcome.figures.values())
-    sections = [
-        Section("Beside the source", outcome.summary, [outcome.comparison_table()]),
-        Section("Details", None, outcome.tables),
-        Section("Figures", None, [], figures),
-    ]
-    sections = [s for s in sections if s.text or s.tables or s.figures]
+    names = [*(f"{name}.png" for name in outcome.figures), "report.json", "report.html"]
+    sections = outcome_sections(outcome, options, names)
     with OutputFolder(options.out) as folder:
         for name, (_, figure) in outcome.figures.items():
             folder.add(f"{name}.png", _saver(figure))
         folder.add("report.json", lambda path: path.write_text(_as_json(outcome, options)))
         folder.add("report.html", lambda path: write_page(path, outcome.title, sections))
-    names = [*(f"{name}.png" for name in outcome.figures), "report.json", "report.html"]
     return [options.out / name for name in names]
 
 
@@ -136,6 +163,8 @@ def _saver(figure: Figure) -> Any:
 
 
 def _as_json(outcome: Outcome, options: SystemOptions) -> str:
+    from slidecell.reproduce.sections import system_command
+
     settings: Mapping[str, Any] = {
         **asdict(options),
         "out": str(options.out),
@@ -144,9 +173,12 @@ def _as_json(outcome: Outcome, options: SystemOptions) -> str:
     report = {
         "system": outcome.name,
         "title": outcome.title,
+        "command": system_command(outcome.name, options),
         "options": settings,
         "comparisons": [asdict(c) for c in outcome.comparisons],
+        "thresholds": [asdict(threshold) for threshold in outcome.thresholds],
+        "highest": None if outcome.highest is None else asdict(outcome.highest),
         **outcome.report,
-        "machine": {"cpu": cpu_name(), "versions": versions()},
+        "machine": {"cpu": cpu_name(), "versions": versions(), "plan": outcome.plan},
     }
     return json.dumps(report, indent=2, allow_nan=False) + "\n"

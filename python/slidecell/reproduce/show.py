@@ -16,9 +16,11 @@ if TYPE_CHECKING:
 
 __all__ = ["show_outcome"]
 
+_PAGE = "report.html"
+
 
 def show_outcome(console: Console, outcome: Outcome, files: Sequence[Path] = ()) -> None:
-    r"""Print title, summary, the figures beside the source's, further tables, and the files.
+    r"""Print title, summary, the figures beside the source's, the tables to show, and the files.
 
     Examples
     --------
@@ -37,10 +39,11 @@ def show_outcome(console: Console, outcome: Outcome, files: Sequence[Path] = ())
     console.print(Text(outcome.title, style="bold"))
     if outcome.summary:
         console.print(Text(outcome.summary), soft_wrap=not console.is_terminal)
-    for table in (outcome.comparison_table(), *outcome.tables):
+    for table in (outcome.comparison_table(), *outcome.tables[: outcome.shown]):
         console.print(_as_rich(table))
-    for path in files:
-        console.print(Text(str(path), style="cyan"), soft_wrap=True)
+    for path in sorted(files, key=lambda path: path.name != _PAGE):
+        told = "further tables, figures and settings: " if path.name == _PAGE else ""
+        console.print(Text.assemble(told, (str(path), "cyan")), soft_wrap=True)
 
 
 def _as_rich(table: page.Table) -> Table:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from slidecell.detect.filling import fill_forward
 from slidecell.detect.scores import Floats
 
 if TYPE_CHECKING:
@@ -66,8 +67,10 @@ def with_holes(detector: ForecastDetector, X: Floats, cut: int) -> Iterator[tupl
     rng = np.random.default_rng(0)
     rows = rng.choice(np.arange(cut, len(X)), min(_HOLES, len(X) - cut), replace=False)
     holed[rows, rng.integers(0, X.shape[1], len(rows))] = np.nan
-    for missing in ("skip", "ffill"):
-        found = copy.copy(detector).set_params(missing=missing).score_samples(holed)[cut:]
+    filled = holed.copy()
+    fill_forward(filled, np.array([0, len(X)]))
+    for missing, given in (("skip", holed), ("ffill", filled)):
+        found = detector.score_samples(given)[cut:]
         scored = np.isfinite(found)
         same = found[scored] == whole[cut:][scored]
         flagged = found > detector.threshold_

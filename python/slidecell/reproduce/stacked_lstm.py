@@ -19,7 +19,8 @@ import numpy.typing as npt
 from slidecell._extras import require
 from slidecell.detect.page import Table
 from slidecell.detect.scores import Floats
-from slidecell.reproduce.outcome import Comparison, Outcome, SystemOptions
+from slidecell.reproduce.highest import highest_rows, highest_table, label_texts
+from slidecell.reproduce.outcome import Comparison, Outcome, SystemOptions, UsedThreshold
 from slidecell.reproduce.stacked_further import (
     as_autoencoder,
     live,
@@ -43,6 +44,7 @@ PERCENTILE = 95.0
 _TEST_SHARE = 0.2  # of the windows: the source's 22 batches of training say 1,000 rows and this
 _TIME_NAMES = ("time", "timestamp", "date", "datetime")
 _LEAST_ROWS = 6 * WINDOW
+_SHOWN = 1  # tables on a terminal: the test part
 # Of the source's last epochs, whose rows are missing: the figures are of another table.
 _SOURCE_LOSS = "0.0096 (epoch 19)"
 _SOURCE_VALIDATION = "0.00003 to 0.0033 (epochs 9 to 19)"
@@ -57,6 +59,7 @@ class _Data:
     times: npt.NDArray[Any] | None  # [S]
     y: Ints | None  # [S]
     source: str
+    moments: list[str] | None = None  # [S]: times as text
     notes: tuple[str, ...] = ()
 
 
@@ -124,6 +127,10 @@ def run(options: SystemOptions) -> Outcome:
             "tables": [asdict(table) for table in tables],
             "seconds": time.perf_counter() - began,
         },
+        shown=_SHOWN,
+        thresholds=_thresholds(judged, cut, S),
+        highest=_highest_table(detector, data, scores, cut),
+        plan=detector.model_.plan(num_threads=options.num_threads or 1),
     )
 
 
@@ -138,6 +145,7 @@ def _generated(seed: int) -> _Data:
         frame["time"].to_numpy(),
         label,
         f"1,000 generated hours of five sensors, seed {seed}",
+        frame["time"].astype(str).tolist(),
     )
 
 
@@ -156,11 +164,14 @@ def _read(path: Path) -> _Data:
     options = TableOptions(time=moment, label=label, exclude=text, duplicates="keep")
     table = make_table(frame, options, source=str(path))
     left_out = (f"columns without numbers left out: {', '.join(text)}",) if text else ()
-    times = None if table.times is None else table.times.values
-    if table.times is not None and table.times.kind == "date" and times is not None:
+    given = table.times
+    times = None if given is None else given.values
+    if given is not None and given.kind == "date" and times is not None:
         times = times.astype("datetime64[ns]")
+    moments = None if given is None else [given.text(row) for row in range(len(given.values))]
     labels = None if table.labels is None else table.labels.astype(np.int64)
-    return _Data(table.features, table.names, times, labels, str(path), (*table.notes, *left_out))
+    notes = (*table.notes, *left_out)
+    return _Data(table.features, table.names, times, labels, str(path), moments, notes)
 
 
 def _detector(options: SystemOptions) -> ForecastDetector:
@@ -215,6 +226,35 @@ def _flag_table(
         row += [_figure(value) for value in (measured.precision, measured.recall, measured.f1)]
         row.append(f"{measured.events_found} of {measured.events}")
     return Table(columns, rows, caption)
+
+
+def _thresholds(judged: dict[str, _Judged], cut: int, S: int) -> list[UsedThreshold]:
+    rule = f"percentile {PERCENTILE:g} of the errors"
+    ours, theirs = (found.threshold for found in judged.values())
+    return [
+        UsedThreshold("error, ours", ours, rule, f"rows 0 to {cut - 1:,}, which train"),
+        UsedThreshold(
+            "error, the source's way", theirs, rule, f"rows {cut:,} to {S - 1:,}: judged"
+        ),
+    ]
+
+
+def _highest_table(detector: ForecastDetector, data: _Data, scores: Floats, cut: int) -> Table:
+    """List the test rows with the largest errors, and the features that they come from."""
+    from slidecell.detect.attribution import feature_attribution
+
+    rows = cut + highest_rows(scores[cut:])
+    known = {} if data.moments is None else {"time": [data.moments[row] for row in rows]}
+    if data.y is not None:
+        known["labelled"] = label_texts(data.y[rows])
+    return highest_table(
+        rows,
+        scores[rows],
+        feature_attribution(detector, data.X, rows),
+        data.names,
+        columns=known,
+        caption="test part, rows counted from 0 in order of time; each feature's part in the error",
+    )
 
 
 def _further_table(detector: ForecastDetector, data: _Data, cut: int) -> Table:
