@@ -35,3 +35,13 @@ def poisoned() -> Callable[..., npt.NDArray[np.float32]]:
         return np.full(shape, POISON, np.float32)
 
     return make
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Networks as small as the tests' only lose by threads, most of all on a busy machine."""
+    torch = pytest.importorskip("torch")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -1,4 +1,4 @@
-"""The main job end to end on small data: parts, threshold, metrics, files, interrupts."""
+"""The main job end to end on small data: parts, threshold, metrics, files."""
 
 from __future__ import annotations
 
@@ -15,51 +15,13 @@ for _module in ("torch", "pyarrow", "sklearn", "matplotlib"):
     pytest.importorskip(_module)
 
 import slidecell as sc  # noqa: E402
-from slidecell.detect.job import DetectOptions, run_detect  # noqa: E402
-from slidecell.detect.outputs import OutputFolder  # noqa: E402
-from slidecell.detect.rescore import ScoreOptions, run_score  # noqa: E402
+from detect_cases import PANEL, panel, run  # noqa: E402
+from slidecell.detect.job import DetectOptions  # noqa: E402
 from slidecell.detect.split import split_table  # noqa: E402
 from slidecell.detect.table import TableOptions, make_table  # noqa: E402
 from slidecell.evaluate import evaluate  # noqa: E402
 
 FILES = {"model.safetensors", "report.json", "scores.csv", "scores.png"}
-PANEL = TableOptions(time="day", entity="user", label="label")
-
-
-def panel(users=4, days=60) -> pd.DataFrame:
-    """Users of a weekly rhythm with a labelled spike in the last days of two of them."""
-    rng = np.random.default_rng(1)
-    frames = []
-    for user in range(users):
-        day = np.arange(days)
-        frame = pd.DataFrame(
-            {
-                "user": f"u{user}",
-                "day": pd.Timestamp("2024-01-01") + pd.to_timedelta(day, unit="D"),
-                "load": np.sin(day / 7 * 2 * np.pi) + rng.normal(0, 0.1, days),
-                "mail": rng.poisson(5, days),
-                "label": 0,
-            }
-        )
-        if user % 2:
-            frame.loc[days - 5, ["load", "label"]] = [8.0, 1]
-        frames.append(frame)
-    return pd.concat(frames, ignore_index=True)
-
-
-def options(file, out, **changes):
-    small = {"table": PANEL, "window": 5, "hidden_size": (8,), "epochs": 1, "num_threads": 1}
-    return DetectOptions(file=file, out=out, **(small | changes))
-
-
-def run(tmp_path, frame=None, name="in.csv", **changes):
-    file = tmp_path / name
-    frame = panel() if frame is None else frame
-    if name.endswith(".csv"):
-        frame.to_csv(file, index=False)
-    else:
-        frame.to_parquet(file, index=False)
-    return run_detect(options(file, tmp_path / "out", **changes), progress=False)
 
 
 @pytest.fixture(scope="module")
@@ -309,132 +271,11 @@ def test_detect_job_metrics_of_one_class_say_so(tmp_path):
     assert "are labelled normal: ROC-AUC and PR-AUC need both" in metrics["note"]
 
 
-def test_detect_job_interrupt_leaves_what_was_there(tmp_path):
-    out = tmp_path / "out"
-    run(tmp_path)
-    before = {path.name: path.read_bytes() for path in out.iterdir()}
-
-    def interrupt(epoch, epochs, loss, validation):
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        run_detect(options(tmp_path / "in.csv", out, epochs=3, seed=5), progress=interrupt)
-    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
-    with pytest.raises(KeyboardInterrupt):
-        run_detect(options(tmp_path / "in.csv", tmp_path / "a" / "b"), progress=interrupt)
-    assert not (tmp_path / "a").exists()
-
-
-def test_detect_job_failure_while_writing_leaves_nothing(tmp_path, monkeypatch):
-    def fail(*_args, **_kwargs):
-        raise OSError("disk full")
-
-    monkeypatch.setattr("slidecell.detect.results.evaluate", fail)
-    with pytest.raises(OSError, match="disk full"):
-        run(tmp_path)
-    assert not (tmp_path / "out").exists()
-
-
-def test_detect_job_output_folder_is_checked_before_the_file_is_read(tmp_path):
-    blocked = tmp_path / "blocked"
-    blocked.write_text("a file")
-    for out in (blocked, blocked / "below"):
-        with pytest.raises(OSError, match=r"output folder .*blocked.* cannot be written"):
-            run_detect(options(tmp_path / "missing.csv", out), progress=False)
-    assert blocked.read_text() == "a file"
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_detect_job_read_only_output_folder(tmp_path):
-    folder = tmp_path / "locked"
-    folder.mkdir()
-    folder.chmod(0o500)
-    with pytest.raises(OSError, match=r"output folder .*locked cannot be written: Permission"):
-        run_detect(options(tmp_path / "missing.csv", folder), progress=False)
-
-
-def test_detect_job_output_folder_files_get_usual_rights(tmp_path):
-    umask = os.umask(0o022)
-    try:
-        with OutputFolder(tmp_path / "new") as folder:
-            folder.add("a.txt", lambda path: path.write_text("a"))
-    finally:
-        os.umask(umask)
-    assert (tmp_path / "new" / "a.txt").stat().st_mode & 0o777 == 0o644
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"window": 0}, "--window: expected a whole number >= 1, got 0"),
-        ({"horizon": -1}, "--horizon: expected a whole number >= 0, got -1"),
-        ({"epochs": 0}, "--epochs: expected a whole number >= 1, got 0"),
-        ({"num_threads": 0}, "--threads: expected a whole number >= 1, got 0"),
-        ({"batch_size": 0}, "--batch-size: expected a whole number >= 1, got 0"),
-        ({"hidden_size": (8, 0)}, "--hidden-size: expected sizes >= 1"),
-        ({"hidden_size": (8, 4), "layers": 3}, "--layers: expected 2, the number of hidden sizes"),
-        ({"percentile": 100.0}, "--percentile: expected between 0 and 100, got 100"),
-        ({"lr": 0.0}, "--lr: expected a number above 0, got 0"),
-        ({"validation": 1.0}, "--validation: expected 0 up to below 1, got 1"),
-        ({"cell": "rnn"}, "--cell: expected lstm, gru, got 'rnn'"),
-        ({"scaler": "log"}, "--scaler: expected minmax, standard, robust, got 'log'"),
-        ({"train_on": "good"}, "--train-on: expected all, normal, got 'good'"),
-        ({"train_on": "normal", "table": TableOptions()}, "--train-on normal: needs --label"),
-        ({"test": "t.csv", "train_until": "0.5"}, "--test: .* leave --train-until out"),
-    ],
-)
-def test_detect_job_bad_options(changes, message):
-    with pytest.raises(ValueError, match=message):
-        options("f.csv", "out", **changes)
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"window": 60}, "no window to train on: one takes 61 rows .* has 42; give more rows"),
-        ({"train_until": "2031-01-01"}, "no row at or after 2031-01-01; times run from 2024-01-01"),
-        ({"train_until": "2001-01-01"}, "no row before 2001-01-01"),
-        ({"train_until": "soon"}, "--train-until: expected a date like 2024-01-31, got 'soon'"),
-        (
-            {"train_until": "0.5", "table": TableOptions(time="score")},
-            "column 'score' has the name",
-        ),
-    ],
-)
-def test_detect_job_bad_input_leaves_no_folder(tmp_path, changes, message):
-    with pytest.raises(ValueError, match=message):
-        run(tmp_path, **changes)
-    assert not (tmp_path / "out").exists()
-
-
-def test_detect_job_never_replaces_its_input(tmp_path):
-    (tmp_path / "out").mkdir()
-    panel().to_csv(tmp_path / "out" / "scores.csv", index=False)
-    before = (tmp_path / "out" / "scores.csv").read_bytes()
-    with pytest.raises(ValueError, match=r"--out: its scores\.csv would replace the input"):
-        run_detect(options(tmp_path / "out" / "scores.csv", tmp_path / "out"), progress=False)
-    assert (tmp_path / "out" / "scores.csv").read_bytes() == before
-
-
 def test_detect_job_numbers_as_times(tmp_path):
     frame = panel().assign(day=np.tile(np.arange(60) * 10, 4))
     result = run(tmp_path, frame, train_until="300", validation=0.0)
     assert (result.part.reshape(4, 60)[:, :30] == "train").all()
     assert (result.part.reshape(4, 60)[:, 30:] == "test").all()
-
-
-def test_detect_job_one_row_and_time_without_a_column(tmp_path):
-    with pytest.raises(ValueError, match=r"in\.csv: no window to train on: one takes 6 rows"):
-        run(tmp_path, pd.DataFrame({"x": [1.0]}), table=TableOptions())
-    with pytest.raises(ValueError, match=r"--train-until: .*a time needs --time.*got '2024-02-01'"):
-        run(tmp_path, pd.DataFrame({"x": [1.0]}), table=TableOptions(), train_until="2024-02-01")
-
-
-def test_detect_job_missing_cells_everywhere(tmp_path):
-    frame = panel()
-    frame.loc[::4, "load"] = np.nan
-    with pytest.raises(ValueError, match=r"no window to train on: .*windows touch missing cells"):
-        run(tmp_path, frame)
 
 
 def test_detect_job_split_never_straddles():
@@ -453,73 +294,3 @@ def test_detect_job_constant_column_is_reported(tmp_path):
     result = run(tmp_path, panel().assign(idle=3.0))
     assert result.report["data"]["constant_features"] == ["idle"]
     assert np.isfinite(result.scores[5])
-
-
-def test_detect_job_score_with_the_saved_model(done, tmp_path):
-    result, out = done
-    file = tmp_path / "new.csv"
-    frame = panel().rename(columns={"label": "truth"})
-    frame[["truth", "mail", "user", "load", "day"]].to_csv(file, index=False)
-    scored = run_score(ScoreOptions(out / "model.safetensors", file, tmp_path / "s", label="truth"))
-    assert set(os.listdir(tmp_path / "s")) == {"scores.csv", "report.json", "scores.png"}
-    assert np.array_equal(scored.scores, result.scores, equal_nan=True)
-    assert scored.threshold == result.threshold
-    assert set(scored.part) == {"test"}
-    assert scored.report["metrics"]["rows"] == 4 * 55
-    table = pd.read_csv(tmp_path / "s" / "scores.csv")
-    assert list(table.columns) == ["user", "day", "score", "flagged", "part"]
-
-
-def test_detect_job_score_overrides_columns(done, tmp_path):
-    _, out = done
-    model = out / "model.safetensors"
-    frame = panel(users=1).rename(columns={"day": "when"}).drop(columns=["user", "label"])
-    frame.to_csv(tmp_path / "new.csv", index=False)
-    with pytest.raises(ValueError, match=r"--time: no column 'day' in .*new\.csv"):
-        run_score(ScoreOptions(model, tmp_path / "new.csv", tmp_path / "s"))
-    scored = run_score(
-        ScoreOptions(model, tmp_path / "new.csv", tmp_path / "s", time="when", entity="")
-    )
-    assert pd.read_csv(tmp_path / "s" / "scores.csv").columns[0] == "when"
-    assert np.isfinite(scored.scores[5:]).all()
-
-
-def test_detect_job_score_names_a_missing_feature(done, tmp_path):
-    _, out = done
-    panel().drop(columns="mail").to_csv(tmp_path / "new.csv", index=False)
-    with pytest.raises(ValueError, match=r"--features: no column 'mail' in .*new\.csv"):
-        run_score(ScoreOptions(out / "model.safetensors", tmp_path / "new.csv", tmp_path / "s"))
-    assert not (tmp_path / "s").exists()
-
-
-def test_detect_job_score_too_short_a_file_says_so(done, tmp_path):
-    _, out = done
-    panel(users=1, days=5).to_csv(tmp_path / "new.csv", index=False)
-    scored = run_score(
-        ScoreOptions(out / "model.safetensors", tmp_path / "new.csv", tmp_path / "s")
-    )
-    assert np.isnan(scored.scores).all()
-    assert "no row has a score: a window takes 6 rows" in scored.report["data"]["notes"][-1]
-
-
-def test_detect_job_score_without_threshold_or_names(done, tmp_path):
-    result, _ = done
-    result.model.with_metadata(threshold=None, features=None).save(tmp_path / "m.safetensors")
-    frame = panel().drop(columns="label")
-    frame.to_csv(tmp_path / "new.csv", index=False)
-    scored = run_score(
-        ScoreOptions(tmp_path / "m.safetensors", tmp_path / "new.csv", tmp_path / "s")
-    )
-    assert np.array_equal(scored.scores, result.scores, equal_nan=True)
-    assert not scored.flagged.any()
-    assert "the model has no threshold" in scored.report["data"]["notes"][-1]
-    frame.assign(more=1.0).to_csv(tmp_path / "new.csv", index=False)
-    with pytest.raises(ValueError, match=r"expected 2 feature columns .*got 3: load, mail, more"):
-        run_score(ScoreOptions(tmp_path / "m.safetensors", tmp_path / "new.csv", tmp_path / "s"))
-
-
-def test_detect_job_score_damaged_model(tmp_path):
-    (tmp_path / "m.safetensors").write_bytes(b"\xff" * 40)
-    panel().to_csv(tmp_path / "new.csv", index=False)
-    with pytest.raises(ValueError, match=r"m\.safetensors"):
-        run_score(ScoreOptions(tmp_path / "m.safetensors", tmp_path / "new.csv", tmp_path / "s"))
