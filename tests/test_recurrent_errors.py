@@ -26,7 +26,7 @@ def loaded(kind: str = "LSTM", *args: Any, **options: Any) -> Any:
     [
         ({"input_size": 0}, ValueError, "input_size: expected an integer >= 1, got 0"),
         ({"hidden_size": -1}, ValueError, "hidden_size: expected an integer >= 1, got -1"),
-        ({"hidden_size": 2.5}, TypeError, "hidden_size: expected an integer, got float"),
+        ({"hidden_size": 2.5}, TypeError, "hidden_size: expected an integer, got 2.5"),
         ({"num_layers": 0}, ValueError, "num_layers: expected an integer >= 1, got 0"),
         ({"proj_size": 5}, ValueError, "proj_size: expected less than hidden_size=5, got 5"),
         ({"proj_size": -1}, ValueError, "proj_size: expected an integer >= 0, got -1"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -10,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slidecell import _core
+from slidecell._arguments import whole_number
 
 if TYPE_CHECKING:
     from torch import nn
@@ -20,16 +20,6 @@ _Self = TypeVar("_Self", bound="Recurrent")
 
 ACTIVATIONS = ("tanh", "relu", "sigmoid", "linear")
 RECURRENT_ACTIVATIONS = ("sigmoid", "hard_sigmoid")
-
-
-def _size(name: str, value: int, least: int) -> int:
-    try:
-        size = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name}: expected an integer, got {type(value).__name__}") from None
-    if size < least:
-        raise ValueError(f"{name}: expected an integer >= {least}, got {size}")
-    return size
 
 
 def _choice(name: str, value: str, choices: tuple[str, ...]) -> str:
@@ -70,12 +60,12 @@ class Recurrent:
         recurrent_activation: str = "sigmoid",
         reset_after: bool = True,
     ) -> None:
-        self.input_size = _size("input_size", input_size, 1)
-        self.hidden_size = _size("hidden_size", hidden_size, 1)
-        self.num_layers = _size("num_layers", num_layers, 1)
+        self.input_size = whole_number("input_size", input_size, least=1)
+        self.hidden_size = whole_number("hidden_size", hidden_size, least=1)
+        self.num_layers = whole_number("num_layers", num_layers, least=1)
         self.bias = bool(bias)
         self.bidirectional = bool(bidirectional)
-        self.proj_size = _size("proj_size", proj_size, 0)
+        self.proj_size = whole_number("proj_size", proj_size, least=0)
         if self.proj_size >= self.hidden_size:
             raise ValueError(
                 f"proj_size: expected less than hidden_size={hidden_size}, got {proj_size}"

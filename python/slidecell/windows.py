@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-import operator
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from slidecell import _core
+from slidecell._arguments import whole_number
 from slidecell.entities import entity_offsets
 
 __all__ = ["WindowPlan", "entity_offsets", "sliding_windows"]
@@ -20,10 +20,7 @@ Output: TypeAlias = Floats | tuple[Floats, Floats]
 
 
 def _int64(name: str, value: int) -> int:
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name}: expected an integer, got {type(value).__name__}") from None
+    number = whole_number(name, value)
     if not -(2**63) <= number < 2**63:
         raise ValueError(f"{name}: expected a 64-bit integer, got {number}")
     return number

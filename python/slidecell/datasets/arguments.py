@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from slidecell._arguments import whole_number
+
 
 def at_least(name: str, value: int, least: int = 1) -> int:
-    """Return a whole number of at least `least`, or raise ValueError.
+    """Return a whole number of at least `least`, or raise ValueError; TypeError on no number.
 
     Examples
     --------
@@ -12,6 +14,6 @@ def at_least(name: str, value: int, least: int = 1) -> int:
     >>> at_least("users", 3)
     3
     """
-    if int(value) != value or value < least:
+    if isinstance(value, float) or whole_number(name, value) < least:
         raise ValueError(f"{name}: expected a whole number of at least {least}, got {value}")
     return int(value)

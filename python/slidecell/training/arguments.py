@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Iterable, Sequence
 from typing import Any
+
+from slidecell._arguments import whole_number
 
 
 def as_int(name: str, value: Any, *, least: int) -> int:
     """Return `value` as int; ValueError below `least`, TypeError unless it is an integer."""
-    if isinstance(value, bool):
-        raise TypeError(f"{name}: expected an integer, got {value!r}")
-    try:
-        result = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name}: expected an integer, got {value!r}") from None
-    if result < least:
-        raise ValueError(f"{name}: expected an integer >= {least}, got {result}")
-    return result
+    return whole_number(name, value, least=least)
 
 
 def as_fraction(name: str, value: Any) -> float:
