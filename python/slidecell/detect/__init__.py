@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from slidecell.detect.detectors.storage import load_detector
     from slidecell.detect.detectors.zscore import ZScoreDetector
     from slidecell.detect.ensemble import Ensemble
+    from slidecell.detect.ordering import time_order
 
 # What needs scikit-learn is imported when it is asked for: thresholds and smoothing, which live
 # streams use, do without.
@@ -65,6 +66,7 @@ _LAZY = {
     "SklearnDetector": "slidecell.detect.detectors",
     "ZScoreDetector": "slidecell.detect.detectors",
     "load_detector": "slidecell.detect.detectors",
+    "time_order": "slidecell.detect.ordering",
 }
 
 __all__ = [
@@ -92,6 +94,7 @@ __all__ = [
     "run_retrain",
     "run_score",
     "search_architectures",
+    "time_order",
 ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -12,6 +13,8 @@ Bools: TypeAlias = npt.NDArray[np.bool_]
 Floats: TypeAlias = npt.NDArray[np.float64]
 Ints: TypeAlias = npt.NDArray[np.int64]
 
+_GREATEST = np.finfo(np.float64).max / 2  # the difference of two scores must not overflow
+
 __all__ = [
     "Bools",
     "Floats",
@@ -19,15 +22,19 @@ __all__ = [
     "Scored",
     "as_flags",
     "as_labels",
+    "as_number",
     "as_offsets",
     "as_scores",
+    "one_dimensional",
     "runs_of",
     "scored_part",
 ]
 
 
-def as_labels(labels: npt.ArrayLike, *, name: str = "labels") -> Bools:
-    """Check labels [S] of 0 and 1, or False and True: bool [S].
+def as_labels(
+    labels: npt.ArrayLike, S: int | None = None, *, name: str = "labels", rows: str = "scores"
+) -> Bools:
+    """Check labels [S] of 0 and 1, or False and True, as many as there are ``rows``: bool [S].
 
     Examples
     --------
@@ -35,7 +42,8 @@ def as_labels(labels: npt.ArrayLike, *, name: str = "labels") -> Bools:
     >>> as_labels([0, 1.0]).tolist()
     [False, True]
     """
-    array = _one_dimensional(labels, name)
+    array = one_dimensional(labels, name)
+    _need_rows(array, S, name, rows)
     wrong = (array != 0) & (array != 1)  # NaN is neither
     if wrong.any():
         row = int(wrong.argmax())
@@ -45,25 +53,24 @@ def as_labels(labels: npt.ArrayLike, *, name: str = "labels") -> Bools:
 
 def as_flags(flags: npt.ArrayLike, S: int) -> Bools:
     """Check flags [S] of 0 and 1, as many as there are labels: bool [S]."""
-    array = as_labels(flags, name="flags")
-    if len(array) != S:
-        raise ValueError(f"flags: expected [{S}] (rows of labels), got [{len(array)}]")
-    return array
+    return as_labels(flags, S, name="flags", rows="labels")
 
 
 def as_scores(scores: npt.ArrayLike, S: int) -> Floats:
-    """Check scores, as many as there are labels, finite or NaN: float64 [S]."""
-    array = _one_dimensional(scores, "scores").astype(np.float64)
-    if len(array) != S:
-        raise ValueError(f"scores: expected [{S}] (rows of labels), got [{len(array)}]")
-    infinite = np.isinf(array)
-    if infinite.any():
-        row = int(infinite.argmax())
-        raise ValueError(
-            f"scores: expected finite numbers, or NaN where there is none, got {array[row]} "
-            f"in row {row}"
-        )
-    return array
+    """Check scores, as many as there are labels: float64 [S], finite or NaN.
+
+    An infinite score, which a detector gives where an error overflows, becomes half the greatest
+    float64 (or minus that): it stays the highest, and can be subtracted.
+
+    Examples
+    --------
+    >>> from slidecell.evaluate.inputs import as_scores
+    >>> as_scores([float("inf"), 0.5, float("nan")], 3).tolist()
+    [8.988465674311579e+307, 0.5, nan]
+    """
+    array = one_dimensional(scores, "scores").astype(np.float64)
+    _need_rows(array, S, "scores", "labels")
+    return np.clip(array, -_GREATEST, _GREATEST)
 
 
 def as_offsets(offsets: npt.ArrayLike | None, S: int) -> Ints:
@@ -83,6 +90,21 @@ def as_offsets(offsets: npt.ArrayLike | None, S: int) -> Ints:
             f"{bounds[0]} to {bounds[-1]}" + (", falling" if falling else "")
         )
     return bounds
+
+
+def as_number(name: str, value: Any) -> float:
+    """Return a parameter that must be a number, NaN and infinity included.
+
+    Examples
+    --------
+    >>> from slidecell.evaluate.inputs import as_number
+    >>> as_number("threshold", 2)
+    2.0
+    """
+    if not isinstance(value, (bool, str)):
+        with contextlib.suppress(TypeError, ValueError):
+            return float(value)
+    raise TypeError(f"{name}: expected a number, got {value!r}")
 
 
 @dataclass(frozen=True)
@@ -149,7 +171,15 @@ def runs_of(rows: Bools, offsets: Ints) -> tuple[Ints, Ints]:
     return np.flatnonzero(first), np.flatnonzero(end) + 1
 
 
-def _one_dimensional(values: npt.ArrayLike, name: str) -> npt.NDArray[Any]:
+def one_dimensional(values: npt.ArrayLike, name: str) -> npt.NDArray[Any]:
+    """Check that real numbers [S] are given: an array of their dtype.
+
+    Examples
+    --------
+    >>> from slidecell.evaluate.inputs import one_dimensional
+    >>> one_dimensional([1, 2], "scores").tolist()
+    [1, 2]
+    """
     array = np.asarray(values)
     if array.dtype.kind not in "biuf":
         if array.size == 0 and array.dtype.kind == "O":
@@ -158,3 +188,8 @@ def _one_dimensional(values: npt.ArrayLike, name: str) -> npt.NDArray[Any]:
     if array.ndim != 1:
         raise ValueError(f"{name}: expected [S], got {list(array.shape)}")
     return array
+
+
+def _need_rows(array: npt.NDArray[Any], S: int | None, name: str, rows: str) -> None:
+    if S is not None and len(array) != S:
+        raise ValueError(f"{name}: expected [{S}] (rows of {rows}), got [{len(array)}]")

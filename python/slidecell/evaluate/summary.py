@@ -16,7 +16,9 @@ from slidecell.evaluate.inputs import (
     Bools,
     Ints,
     Scored,
+    as_flags,
     as_labels,
+    as_number,
     as_offsets,
     runs_of,
     scored_part,
@@ -56,8 +58,9 @@ class Evaluation:
     threshold : float
     threshold_origin : str
         "given", or "oracle": of the best F1 on these very labels, which nobody has in use.
+        "flags": flags were given instead.
     flagged : int
-        Rows above the threshold.
+        Scored rows above the threshold, or flagged as given.
     roc_auc, pr_auc, vus_roc, vus_pr : float
         Whatever the threshold.
     vus_window : int
@@ -141,6 +144,7 @@ def evaluate(
     scores: npt.ArrayLike,
     *,
     threshold: float | None = None,
+    flags: npt.ArrayLike | None = None,
     offsets: npt.ArrayLike | None = None,
     vus_window: int | None = None,
     random_state: int = 0,
@@ -148,8 +152,12 @@ def evaluate(
     """Measure scores [S] against labels [S] (1 = anomaly) in every way of this package.
 
     Rows without a score (NaN) are left out and counted; what remains of an entity closes up. Only
-    delays are in rows of the input. No buffer, event or zone crosses an entity. An infinite score,
-    or a label that is neither 0 nor 1, is an error.
+    delays are in rows of the input. No buffer, event or zone crosses an entity. An infinite score
+    ranks above (or below) all finite ones.
+
+    Rows are in order of time within an entity, as thresholds and smoothing need them too. Scores of
+    a DataFrame in another order, which detectors answer in the order of its rows, are brought into
+    it by `slidecell.detect.time_order`.
 
     Parameters
     ----------
@@ -159,6 +167,9 @@ def evaluate(
     threshold : float, optional
         A row is flagged if its score is above it. Default: that of the best F1 on these labels,
         named "oracle".
+    flags : array_like, [S], optional
+        Rows that are flagged by a rule without a threshold. Only ROC, PR and VUS then depend on
+        the scores.
     offsets : array_like of int, [G+1], optional
         Entity g owns rows ``offsets[g]:offsets[g+1]``. Default: one entity.
     vus_window : int, optional
@@ -185,9 +196,26 @@ def evaluate(
     (0.889, 0.072)
     >>> print(str(evaluate(labels, scores)).splitlines()[1])
     threshold 0.899495 (oracle: the best F1 on these labels): 17 rows flagged
+
+    Two entities in a DataFrame whose rows are in no order:
+
+    >>> import pandas as pd
+    >>> from slidecell.detect import time_order
+    >>> frame = pd.DataFrame({"user": ["b", "a", "b", "a"], "day": [2, 2, 1, 1]})
+    >>> frame["label"], scores = [1, 0, 1, 0], np.array([0.9, 0.2, 0.4, 0.1])
+    >>> order, offsets = time_order(frame, entity="user", time="day")
+    >>> found = evaluate(frame["label"].to_numpy()[order], scores[order], offsets=offsets)
+    >>> found.entities, found.events, found.f1
+    (2, 1, 1.0)
     """
     part = scored_part(labels, scores, offsets)
-    limit, origin = _threshold(part, threshold)
+    if flags is None:
+        limit, origin = _threshold(part, threshold)
+        raised = None if limit is None else part.scores > limit
+    else:
+        if threshold is not None:
+            raise ValueError(f"flags: expected none beside threshold={threshold!r}")
+        limit, origin, raised = None, "flags", as_flags(flags, len(part.kept))[part.kept]
     everything = _all_rows(as_labels(labels), part.kept, offsets)
     window = default_vus_window(part.labels, part.offsets) if vus_window is None else vus_window
     counts = _counts(part, everything)
@@ -199,17 +227,16 @@ def evaluate(
     if part.both_classes:
         draws = [_volumes(_with_random_scores(part, rng), window) for _ in range(_DRAWS)]
         random = _means(draws) | {"roc_auc": 0.5, "pr_auc": counts["prevalence"]}
-    if limit is not None:
-        flags = part.scores > limit
-        found |= _judged(part, flags, everything)
-        found["classification_report"] = _report(part, flags)
-        flagged = int(flags.sum())
+    if raised is not None:
+        found |= _judged(part, raised, everything)
+        found["classification_report"] = _report(part, raised)
+        flagged = int(raised.sum())
         draws = [
-            _judged(part, _random_flags(rng, len(flags), flagged), everything)
+            _judged(part, _random_flags(rng, len(raised), flagged), everything)
             for _ in range(_DRAWS)
         ]
         random |= _means([{name: draw[name] for name in _DRAWN} for draw in draws])
-        random |= _expected(len(flags), counts["positives"], flagged)
+        random |= _expected(len(raised), counts["positives"], flagged)
     return Evaluation(
         **counts,
         **found,
@@ -217,7 +244,7 @@ def evaluate(
         threshold_origin=origin,
         vus_window=window,
         random=random,
-        note=_note(part, limit),
+        note=_note(part, judged=raised is not None),
     )
 
 
@@ -240,9 +267,10 @@ def default_vus_window(labels: npt.ArrayLike, offsets: npt.ArrayLike | None = No
 
 def _threshold(part: Scored, threshold: float | None) -> tuple[float | None, str]:
     if threshold is not None:
-        if not np.isfinite(threshold):
+        limit = as_number("threshold", threshold)
+        if not np.isfinite(limit):
             raise ValueError(f"threshold: expected a finite number, got {threshold!r}")
-        return float(threshold), "given"
+        return limit, "given"
     if not part.both_classes:
         return None, "oracle"
     # The detection layer stands above this package.
@@ -358,13 +386,13 @@ def _report(part: Scored, flags: Bools) -> str | None:
     return classification_report(part.labels, flags) if len(flags) else None
 
 
-def _note(part: Scored, limit: float | None) -> str | None:
+def _note(part: Scored, *, judged: bool) -> str | None:
     if len(part.labels) == 0:
         return "no row has a score"
     if part.both_classes:
         return None
     only = "anomalous" if part.labels[0] else "normal"
     needs = "ROC-AUC and PR-AUC need both"
-    if limit is None:
+    if not judged:
         needs = "a threshold chosen on them, ROC-AUC and PR-AUC need both"
     return f"all {len(part.labels)} scored rows are labelled {only}: {needs}"

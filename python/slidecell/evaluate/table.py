@@ -78,6 +78,8 @@ def _rows_line(found: Mapping[str, Any]) -> str:
 
 
 def _threshold_line(found: Mapping[str, Any]) -> str:
+    if found["threshold_origin"] == "flags":
+        return f"flags as given: {_count(found['flagged'], 'row')} flagged"
     if found["threshold"] is None:
         return "no threshold"
     origin = (
