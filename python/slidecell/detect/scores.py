@@ -8,6 +8,8 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from slidecell.evaluate.inputs import as_offsets, one_dimensional
+
 Floats: TypeAlias = npt.NDArray[np.float64]
 
 __all__ = ["Floats", "as_scores", "entity_slices", "training_part"]
@@ -15,12 +17,7 @@ __all__ = ["Floats", "as_scores", "entity_slices", "training_part"]
 
 def as_scores(scores: npt.ArrayLike, *, name: str = "scores") -> Floats:
     """Return scores [S] as float64; NaN and infinity are allowed."""
-    array = np.asarray(scores)
-    if array.dtype.kind not in "biuf":
-        raise TypeError(f"{name}: expected real numbers, got dtype {array.dtype}")
-    if array.ndim != 1:
-        raise ValueError(f"{name}: expected [S], got {list(array.shape)}")
-    return array.astype(np.float64)
+    return one_dimensional(scores, name).astype(np.float64)
 
 
 def entity_slices(offsets: npt.ArrayLike | None, S: int) -> list[slice]:
@@ -32,19 +29,7 @@ def entity_slices(offsets: npt.ArrayLike | None, S: int) -> list[slice]:
     >>> entity_slices([0, 2, 5], 5)
     [slice(0, 2, None), slice(2, 5, None)]
     """
-    if offsets is None:
-        return [slice(0, S)]
-    ends = np.asarray(offsets)
-    if ends.dtype.kind not in "iu":
-        raise TypeError(f"offsets: expected integers, got dtype {ends.dtype}")
-    if ends.ndim != 1 or len(ends) == 0:
-        raise ValueError(f"offsets: expected [G+1], got {list(ends.shape)}")
-    if ends[0] != 0 or ends[-1] != S or (ends[1:] < ends[:-1]).any():
-        raise ValueError(
-            f"offsets: expected numbers that rise from 0 to {S} (rows of scores), got "
-            f"{ends[0]} to {ends[-1]}" + (", falling" if (ends[1:] < ends[:-1]).any() else "")
-        )
-    return [slice(first, end) for first, end in pairwise(ends.tolist())]
+    return [slice(first, end) for first, end in pairwise(as_offsets(offsets, S).tolist())]
 
 
 def training_part(training_scores: npt.ArrayLike, *, least: int = 1) -> Floats:

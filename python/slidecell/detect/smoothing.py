@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from slidecell.detect.scores import Floats, as_scores, entity_slices
 from slidecell.detect.states import mapping, number, numbers, whole
+from slidecell.evaluate.inputs import as_number
 
 __all__ = ["EWMA", "MovingAverage", "Smoothing", "smoothing_from_state"]
 
@@ -179,9 +180,9 @@ class EWMA(Smoothing):
     kind = "ewma"
 
     def __init__(self, alpha: float) -> None:
-        if not 0.0 < alpha <= 1.0:
+        self.alpha = as_number("alpha", alpha)
+        if not 0.0 < self.alpha <= 1.0:
             raise ValueError(f"alpha: expected 0 < alpha <= 1, got {alpha!r}")
-        self.alpha = float(alpha)
         self.reset()
 
     def reset(self) -> None:

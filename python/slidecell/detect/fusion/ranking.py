@@ -1,4 +1,4 @@
-"""One fused score against labels: every cut's F1, and the average precision, from one sort."""
+"""Scores against labels: every cut's F-beta, and the average precision, from one sort."""
 
 from __future__ import annotations
 
@@ -61,6 +61,14 @@ class Ranking:
             return Cut(threshold, float(percentile), 0.0)
         hits = self._hits[np.searchsorted(self._flagged, flagged)]
         return Cut(threshold, float(percentile), self._f1(hits, flagged))
+
+    def best_threshold(self, beta: float = 1.0) -> float:
+        """Return the threshold of greatest F-beta; it lies as those of `best_cut` do.
+
+        F-beta = (1 + beta^2) TP / (beta^2 (TP + FN) + TP + FP).
+        """
+        f = self._hits / (beta * beta * self._positives + self._flagged)
+        return self._between(int(self._flagged[f.argmax()]))
 
     def best_cut(self, least: float, most: float) -> Cut:
         """Return the cut of greatest F1 among all from percentile `least` to percentile `most`.

@@ -14,6 +14,7 @@ from slidecell.detect.fusion.fused import fuse
 from slidecell.detect.fusion.ranking import Cut, Ranking
 from slidecell.detect.scores import Floats
 from slidecell.detect.states import mapping, number, numbers, whole
+from slidecell.evaluate.inputs import as_labels as check_labels
 
 __all__ = [
     "METHODS",
@@ -300,12 +301,7 @@ def as_labels(labels: npt.ArrayLike, S: int, *, name: str = "labels") -> npt.NDA
     >>> as_labels([True, False], 2)
     array([1, 0])
     """
-    truth = np.asarray(labels)
-    if truth.shape != (S,):
-        raise ValueError(f"{name}: expected [{S}] (rows of scores), got {list(truth.shape)}")
-    if truth.dtype.kind not in "biuf" or not np.isin(truth, (0, 1)).all():
-        raise ValueError(f"{name}: expected 0 or 1 (1 = anomaly)")
-    return truth.astype(np.int64)
+    return check_labels(labels, S, name=name).astype(np.int64)
 
 
 def _listed(names: tuple[str, ...]) -> str:

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from slidecell.detect.fusion.ranking import Ranking
 from slidecell.detect.scores import Floats, as_scores, training_part
 from slidecell.detect.states import number
 from slidecell.detect.thresholds.base import Bools, Threshold
+from slidecell.evaluate.inputs import as_labels, as_number
 
 __all__ = ["BestFThreshold", "ContaminationThreshold", "FixedThreshold", "PercentileThreshold"]
 
@@ -63,9 +65,9 @@ class FixedThreshold(_Constant):
     kind = "fixed"
 
     def __init__(self, value: float) -> None:
-        if not np.isfinite(value):
+        self._value = as_number("value", value)
+        if not np.isfinite(self._value):
             raise ValueError(f"value: expected a finite number, got {value!r}")
-        self._value = float(value)
 
     def _settings(self) -> dict[str, Any]:
         return {"value": self._value}
@@ -89,9 +91,9 @@ class PercentileThreshold(_Constant):
     kind = "percentile"
 
     def __init__(self, percentile: float = 95.0) -> None:
-        if not 0.0 <= percentile <= 100.0:
+        self.percentile = as_number("percentile", percentile)
+        if not 0.0 <= self.percentile <= 100.0:
             raise ValueError(f"percentile: expected 0 to 100, got {percentile!r}")
-        self.percentile = float(percentile)
 
     def fit(self, training_scores: npt.ArrayLike) -> PercentileThreshold:
         """Take the percentile of the finite training scores [S]."""
@@ -121,11 +123,11 @@ class ContaminationThreshold(_Constant):
     kind = "contamination"
 
     def __init__(self, contamination: float = 0.05) -> None:
-        if not 0.0 < contamination < 1.0:
+        self.contamination = as_number("contamination", contamination)
+        if not 0.0 < self.contamination < 1.0:
             raise ValueError(
                 f"contamination: expected a share between 0 and 1, got {contamination!r}"
             )
-        self.contamination = float(contamination)
 
     def fit(self, training_scores: npt.ArrayLike) -> ContaminationThreshold:
         """Take the percentile 100 (1 - contamination) of the finite training scores [S]."""
@@ -160,9 +162,9 @@ class BestFThreshold(_Constant):
     kind = "best_f"
 
     def __init__(self, beta: float = 1.0) -> None:
-        if not 0.0 < beta < np.inf:
+        self.beta = as_number("beta", beta)
+        if not 0.0 < self.beta < np.inf:
             raise ValueError(f"beta: expected a number above 0, got {beta!r}")
-        self.beta = float(beta)
 
     def fit(
         self, training_scores: npt.ArrayLike, labels: npt.ArrayLike | None = None
@@ -177,40 +179,16 @@ class BestFThreshold(_Constant):
         if labels is None:
             raise ValueError("labels: expected one per score (1 = anomaly), got none")
         scores = as_scores(training_scores, name="training_scores")
-        truth = np.asarray(labels)
-        if truth.shape != scores.shape:
-            raise ValueError(
-                f"labels: expected {list(scores.shape)} (as training_scores), "
-                f"got {list(truth.shape)}"
-            )
-        if not np.isin(truth, (0, 1)).all():
-            raise ValueError("labels: expected 0 or 1 (1 = anomaly)")
+        truth = as_labels(labels, len(scores)).astype(np.int64)
         finite = np.isfinite(scores)
-        scores, truth = scores[finite], truth[finite].astype(np.int64)
+        scores, truth = scores[finite], truth[finite]
         if not 0 < truth.sum() < len(truth):
             raise ValueError(
                 f"labels: expected both classes among finite scores, got {truth.sum()} anomalies "
                 f"of {len(truth)}"
             )
-        self._value = _best_cut(scores, truth, self.beta)
+        self._value = Ranking(scores, truth).best_threshold(self.beta)
         return self
 
     def _settings(self) -> dict[str, Any]:
         return {"beta": self.beta}
-
-
-def _best_cut(scores: Floats, truth: npt.NDArray[np.int64], beta: float) -> float:
-    """Best threshold for finite scores [n] with labels [n] of both classes."""
-    order = np.argsort(-scores, kind="stable")
-    ranked = scores[order]
-    last = np.append(np.flatnonzero(np.diff(ranked)), len(ranked) - 1)  # of each group of ties
-    hits = np.cumsum(truth[order])[last]
-    # F-beta = (1 + beta^2) TP / (beta^2 (TP + FN) + TP + FP)
-    f = hits / (beta * beta * truth.sum() + last + 1)
-    best = int(f.argmax())
-    lowest_flagged = ranked[last[best]]
-    if best + 1 == len(last):
-        return float(np.nextafter(lowest_flagged, -np.inf))
-    below = ranked[last[best + 1]]
-    midway = below + (lowest_flagged - below) / 2
-    return float(midway if midway < lowest_flagged else below)

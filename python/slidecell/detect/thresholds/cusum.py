@@ -12,6 +12,7 @@ import numpy.typing as npt
 from slidecell.detect.scores import training_part
 from slidecell.detect.states import mapping, number, whole
 from slidecell.detect.thresholds.base import Threshold
+from slidecell.evaluate.inputs import as_number
 
 __all__ = ["CusumThreshold"]
 
@@ -63,16 +64,18 @@ class CusumThreshold(Threshold):
         decay: float | None = None,
         restart: bool = False,
     ) -> None:
-        if not (0.0 <= k < math.inf and 0.0 < h < math.inf):
+        self.k, self.h = as_number("k", k), as_number("h", h)
+        if not (0.0 <= self.k < math.inf and 0.0 < self.h < math.inf):
             raise ValueError(f"k, h: expected k >= 0 and h > 0, got {k!r} and {h!r}")
-        if first is not None and (isinstance(first, bool) or first < 2):
-            raise ValueError(f"first: expected at least 2 scores, got {first!r}")
-        if decay is not None and not 0.0 < decay < 1.0:
+        if first is not None and (
+            isinstance(first, bool) or not isinstance(first, (int, np.integer)) or first < 2
+        ):
+            raise ValueError(f"first: expected at least 2 scores (whole), got {first!r}")
+        self.decay = None if decay is None else as_number("decay", decay)
+        if self.decay is not None and not 0.0 < self.decay < 1.0:
             raise ValueError(f"decay: expected 0 < decay < 1, got {decay!r}")
-        self.k, self.h = float(k), float(h)
         self.two_sided, self.restart = bool(two_sided), bool(restart)
         self.first = None if first is None else int(first)
-        self.decay = None if decay is None else float(decay)
         self._fitted: tuple[float, float] | None = None  # mean, sd
         self.reset()
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from slidecell.detect.scores import Floats, as_scores, entity_slices
 from slidecell.detect.thresholds.base import Bools
 from slidecell.detect.thresholds.dynamic_parts import Average, best_epsilon, near
+from slidecell.evaluate.inputs import runs_of
 
 __all__ = ["DynamicAnomalies", "dynamic_threshold"]
 
@@ -276,7 +277,6 @@ def _pruned(errors: Floats, anomalous: Bools, highest_normal: float, separation:
 
 def _runs(rows: Bools) -> list[tuple[int, int]]:
     """First and last places of the runs of at least two, [n] -> pairs."""
-    edges = np.diff(np.concatenate(([0], rows.astype(np.int8), [0])))
-    first, last = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1) - 1
-    long = last > first
-    return list(zip(first[long].tolist(), last[long].tolist(), strict=True))
+    first, end = runs_of(rows, np.array([0, len(rows)]))
+    long = end - first > 1
+    return list(zip(first[long].tolist(), (end[long] - 1).tolist(), strict=True))

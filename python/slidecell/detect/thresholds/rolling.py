@@ -12,6 +12,7 @@ import numpy as np
 from slidecell.detect.scores import Floats
 from slidecell.detect.states import numbers
 from slidecell.detect.thresholds.base import Bools, Threshold
+from slidecell.evaluate.inputs import as_number
 
 __all__ = ["RollingQuantileThreshold"]
 
@@ -49,14 +50,16 @@ class RollingQuantileThreshold(Threshold):
     def __init__(
         self, quantile: float = 0.99, window: int = 1000, *, min_scores: int | None = None
     ) -> None:
-        if not 0.0 <= quantile <= 1.0:
+        self.quantile = as_number("quantile", quantile)
+        if not 0.0 <= self.quantile <= 1.0:
             raise ValueError(f"quantile: expected 0 to 1, got {quantile!r}")
         if isinstance(window, bool) or not isinstance(window, (int, np.integer)) or window < 1:
             raise ValueError(f"window: expected a whole number >= 1, got {window!r}")
         least = window if min_scores is None else min_scores
-        if not 1 <= least <= window:
+        whole = isinstance(least, (int, np.integer)) and not isinstance(least, bool)
+        if not whole or not 1 <= least <= window:
             raise ValueError(f"min_scores: expected 1 to {window} (window), got {min_scores!r}")
-        self.quantile, self.window, self.min_scores = float(quantile), int(window), int(least)
+        self.window, self.min_scores = int(window), int(least)
         self.reset()
 
     def reset(self) -> None:

@@ -14,6 +14,7 @@ from slidecell.detect.scores import Floats, training_part
 from slidecell.detect.states import mapping, number, numbers, whole
 from slidecell.detect.thresholds.base import Threshold
 from slidecell.detect.thresholds.spot_tail import Tail, new_spot
+from slidecell.evaluate.inputs import as_number
 
 __all__ = ["SpotThreshold"]
 
@@ -69,16 +70,16 @@ class SpotThreshold(Threshold):
     def __init__(
         self, q: float = 1e-4, *, level: float = 0.98, max_excess: int = 200, depth: int = 0
     ) -> None:
-        if not 0.0 < level < 1.0:
+        self.q, self.level = as_number("q", q), as_number("level", level)
+        if not 0.0 < self.level < 1.0:
             raise ValueError(f"level: expected 0 < level < 1, got {level!r}")
-        if not 0.0 < q < 1.0 - level:
+        if not 0.0 < self.q < 1.0 - self.level:
             raise ValueError(f"q: expected 0 < q < {1.0 - level:.6g} (1 - level), got {q!r}")
         for name, value, least in (("max_excess", max_excess, 2), ("depth", depth, 0)):
             if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
                 raise ValueError(f"{name}: expected a whole number, got {value!r}")
             if value < least:
                 raise ValueError(f"{name}: expected at least {least}, got {value!r}")
-        self.q, self.level = float(q), float(level)
         self.max_excess, self.depth = int(max_excess), int(depth)
         self._fitted: dict[str, Any] | None = None
         self._excess_threshold = math.nan
