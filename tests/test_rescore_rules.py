@@ -71,7 +71,7 @@ def test_rescore_names_a_rule_without_a_value(model, tmp_path, capsys):
         )
     )
     assert result.threshold is None
-    assert result.report["metrics"] is None
+    assert result.report["metrics"]["threshold"] is None
     from rich.console import Console
 
     show_report(Console(), result.report)

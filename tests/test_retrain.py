@@ -80,9 +80,9 @@ def test_new_rows_of_another_kind_make_the_new_model_better(
     assert result.kept == "new"
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "model.safetensors",
-        "report.json",
+        "retrain.json",
     ]
-    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    report = json.loads((tmp_path / "out" / "retrain.json").read_text())
     assert report == json.loads(json.dumps(result.report))
     written = sc.SequenceModel.load(tmp_path / "out" / "model.safetensors")
     for part in ("scaler", "features", "window", "horizon", "encoder", "extra", "smoothing"):
@@ -103,14 +103,13 @@ def test_new_rows_of_another_kind_make_the_new_model_better(
         assert (report[name]["flagged"], report[name]["scored"]) == (flagged.sum(), 120)
         assert report[name]["metrics"] is None
     assert report["new"]["loss"] < 0.5 * report["old"]["loss"]
-    # The rule is the model's; one of the two entities trained, the other one validated.
+    # The rule is the model's. The end of the first entity validated: a fifth of all windows.
     assert written.threshold is not None
-    candidates = [
-        np.percentile(written.score(rows[a : a + 90])[WINDOW:].astype(np.float64), 90.0)
-        for a in (0, 150)
-    ]
+    cut = 90 - WINDOW - round(0.2 * 2 * (90 - WINDOW))
+    scores = [written.score(part)[WINDOW:] for part in (rows[:cut], rows[150:240])]
     assert written.threshold["percentile"] == 90.0
-    assert written.threshold["value"] in candidates
+    expected = np.percentile(np.concatenate(scores).astype(np.float64), 90.0)
+    assert written.threshold["value"] == pytest.approx(expected, rel=1e-6)
 
 
 def test_old_model_that_is_better_is_kept_byte_for_byte(
@@ -126,10 +125,12 @@ def test_old_model_that_is_better_is_kept_byte_for_byte(
     assert result.report["new"]["loss"] > result.report["old"]["loss"]
     assert (tmp_path / "out" / "model.safetensors").read_bytes() == before
     assert result.model.threshold == trained.threshold
-    # In place: the model's own folder.
+    # In place: the model's own folder, whose report is of the scores that stay there.
+    (tmp_path / "report.json").write_text("of the scores")
     run(model, file, tmp_path, train_until="0.6")
     assert model.read_bytes() == before
-    assert (tmp_path / "report.json").exists()
+    assert (tmp_path / "retrain.json").exists()
+    assert (tmp_path / "report.json").read_text() == "of the scores"
 
 
 def test_no_epoch_is_better(tmp_path: Path, trained: sc.SequenceModel) -> None:
@@ -228,7 +229,7 @@ def test_failure_while_training_leaves_the_old_files(
     model, file = write(tmp_path, trained, waves(60))
     out = tmp_path / "out"
     out.mkdir()
-    (out / "report.json").write_text("earlier")
+    (out / "retrain.json").write_text("earlier")
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
@@ -236,8 +237,8 @@ def test_failure_while_training_leaves_the_old_files(
     options = RetrainOptions(model, file, out, epochs=1)
     with pytest.raises(KeyboardInterrupt):
         run_retrain(options, progress=interrupt)
-    assert [path.name for path in out.iterdir()] == ["report.json"]
-    assert (out / "report.json").read_text() == "earlier"
+    assert [path.name for path in out.iterdir()] == ["retrain.json"]
+    assert (out / "retrain.json").read_text() == "earlier"
 
 
 def test_command(tmp_path: Path, trained: sc.SequenceModel) -> None:

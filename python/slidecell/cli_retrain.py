@@ -42,7 +42,7 @@ def retrain(
 
     Both are measured on the held-out part of FILE: the rows after --train-until, which train
     nothing. Writes model.safetensors, with the threshold fitted anew by the model's own rule, and
-    report.json; where the old model is better, its file is copied as it is. Scaler, features,
+    retrain.json; where the old model is better, its file is copied as it is. Scaler, features,
     time and entity column, --max-gap, --missing and --duplicates are the model's.
     """
     from slidecell.detect.retrain import RetrainOptions, run_retrain

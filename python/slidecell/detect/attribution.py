@@ -200,7 +200,7 @@ def _feature_parts(
     if isinstance(detector, Ensemble):
         return _ensemble_parts(detector, known, chosen)
     shares = _feature_shares(detector, known, chosen)
-    return np.asarray(shares * _at(detector, known, chosen, detector._score)[:, None])
+    return _shared_out(_at(detector, known, chosen, detector._score), shares)
 
 
 def _feature_shares(detector: Detector, known: Rows, chosen: Ints) -> Floats:
@@ -221,7 +221,7 @@ def _ensemble_parts(ensemble: Ensemble, known: Rows, chosen: Ints) -> Floats:
                 shares = _feature_shares(member, known, chosen)
             except ValueError as error:
                 raise ValueError(f"member {name!r}: {error}") from None
-            parts += members[:, m, None] * shares
+            parts += _shared_out(members[:, m], shares)
     return parts
 
 
@@ -241,9 +241,9 @@ def _model_parts(
     errors = _at_ends(known, chosen, needed, partial(score, per_feature=True))
     scores = _at_ends(known, chosen, needed, partial(score, per_feature=False))
     targets = model.metadata["targets"]
-    parts = np.zeros((len(chosen), model.input_size))
-    parts[:, slice(None) if targets is None else targets] = _shares(errors)
-    return np.asarray(parts * scores[:, None])
+    shares = np.zeros((len(chosen), model.input_size))
+    shares[:, slice(None) if targets is None else targets] = _shares(errors)
+    return _shared_out(scores, shares)
 
 
 def _at(
@@ -316,8 +316,21 @@ def _chosen(rows: npt.ArrayLike | None, known: Rows) -> Ints:
     return places[chosen.astype(np.int64)]
 
 
+def _shared_out(scores: Floats, shares: Floats) -> Floats:
+    """Parts [n, F] of scores [n]; without a share of an infinite one a feature has 0."""
+    given = (shares != 0.0) | ~np.isinf(scores[:, None])
+    return np.multiply(scores[:, None], shares, out=np.zeros_like(shares), where=given)
+
+
+def _finite(errors: Floats) -> Floats:
+    """Errors [n, F] with 1 for infinite ones, which leave nothing to the others: 0."""
+    infinite = np.isinf(errors)
+    return np.where(infinite.any(axis=1, keepdims=True), infinite, errors)
+
+
 def _shares(errors: Floats) -> Floats:
     """Shares [n, F] of errors of at least 0; equal ones where there is no error."""
+    errors = _finite(errors)
     total = errors.sum(axis=1, keepdims=True)
     shares = errors / np.where(total == 0.0, 1.0, total)
     return np.where(total == 0.0, 1.0 / errors.shape[1], shares)
@@ -335,6 +348,7 @@ def _shapley_of_maximum(errors: Floats) -> Floats:
        case", Management Science 20(3).
     """
     F = errors.shape[1]
+    errors = _finite(errors)
     order = np.argsort(errors, axis=1, kind="stable")
     rising = np.take_along_axis(errors, order, axis=1)
     steps = np.diff(rising, axis=1, prepend=0.0) / np.arange(F, 0, -1)

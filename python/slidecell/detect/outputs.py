@@ -52,6 +52,8 @@ class OutputFolder:
 
     def add(self, name: str, write: Callable[[Path], object]) -> None:
         """Write a file under a temporary name in the same folder (same suffix)."""
+        if (self.path / name).is_dir():  # what cannot be replaced would be found out too late
+            raise OSError(f"output file {self.path / name} cannot be written: there is a folder")
         temporary = self._staged[name] = temporary_beside(self.path / name)
         write(temporary)
 

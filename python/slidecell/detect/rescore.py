@@ -129,7 +129,7 @@ def run_score(
         if model.threshold is None:
             notes = [*data["notes"], "the model has no threshold: no row is flagged"]
             data = data | {"notes": notes}
-        elif not np.isfinite(scores).any():
+        elif np.isnan(scores).all():
             notes = [*data["notes"], _why_no_score(table, model)]
             data = data | {"notes": notes}
         report = {"command": "score", "options": options.to_dict(), "data": data}

@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from slidecell.detect.attribution import feature_attribution
 from slidecell.detect.page import Section, Table
+from slidecell.evaluate.inputs import as_scores, runs_of
 from slidecell.evaluate.table import as_table, metric_rows
-from slidecell.plots.thin import runs
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -123,15 +123,16 @@ def _labels_section(result: Result, metrics: Mapping[str, Any]) -> Section:
 
     assert result.table.labels is not None  # or there would be no metrics
     known = (result.part == "test") & (result.table.labels >= 0)
-    labels, scores = result.table.labels[known], result.scores[known].astype(np.float64)
-    flags = np.where(np.isfinite(scores), scores > (result.threshold or 0.0), np.nan)
+    labels = result.table.labels[known]
+    scores = as_scores(result.scores[known], len(labels))  # an infinite one counts as the highest
+    flags = np.where(np.isnan(scores), np.nan, result.flagged[known])
     rows = [list(row) for row in metric_rows(metrics)]
     lines = as_table(metrics).splitlines()
     text = "\n".join([f"Test part: {lines[0]}", *lines[3 + len(rows) :]])
     figures = [
         ("", plot_pr_curve(scores, labels, result.threshold)),
         ("", plot_confusion(flags, labels)),
-        ("", plot_errors(scores, labels, result.threshold)),
+        ("", plot_errors(result.scores[known], labels, result.threshold)),
     ]
     return Section(
         "Against the labels", text, [Table(["metric", "found", "random"], rows)], figures
@@ -146,8 +147,7 @@ def _highest_section(result: Result) -> Section:
         return Section("Highest scores", "No row has a score.")
     table = result.table
     parts = feature_attribution(result.model, table.features, rows, table.offsets)
-    totals = parts.sum(axis=1, keepdims=True)
-    shares = np.divide(parts, totals, out=np.zeros_like(parts), where=totals > 0.0)
+    shares = _shares(parts)
     columns: dict[str, list[str]] = {
         "rank": [str(rank) for rank in range(1, len(rows) + 1)],
         "entity": [table.entity_names[table.entities[row]] for row in rows],
@@ -189,10 +189,20 @@ def _training_section(training: Mapping[str, Any] | None) -> Section | None:
     return Section("Training", text, [], [("", plot_history(training))])
 
 
+def _shares(parts: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Parts [n, F] as shares of their sums; infinite ones share them equally."""
+    infinite = np.isinf(parts)
+    parts = np.where(infinite.any(axis=1, keepdims=True), infinite, parts)
+    totals = parts.sum(axis=1, keepdims=True)
+    shares = np.zeros(parts.shape)
+    np.divide(parts, totals, out=shares, where=totals > 0.0)
+    return shares
+
+
 def _judged_rows(result: Result) -> npt.NDArray[np.bool_]:
     """Rows of the test part; all rows where none of it has a score."""
     test: npt.NDArray[np.bool_] = result.part == "test"
-    return test if np.isfinite(result.scores[test]).any() else np.ones(len(test), np.bool_)
+    return np.ones(len(test), np.bool_) if np.isnan(result.scores[test]).all() else test
 
 
 def _judged_name(result: Result) -> str:
@@ -204,15 +214,11 @@ def _highest(result: Result) -> tuple[Ints, Ints]:
 
     Where none is flagged, the highest rows are returned, each for itself.
     """
-    chosen = _judged_rows(result) & np.isfinite(result.scores)
-    flagged = result.flagged & chosen
-    tops, lengths = [], []
-    for begin, end in zip(result.table.offsets[:-1], result.table.offsets[1:], strict=True):
-        for first, last in zip(*runs(flagged[begin:end]), strict=True):
-            run = slice(begin + first, begin + last + 1)
-            tops.append(run.start + int(result.scores[run].argmax()))
-            lengths.append(last - first + 1)
-    rows, length = np.array(tops, np.int64), np.array(lengths, np.int64)
+    chosen = _judged_rows(result) & ~np.isnan(result.scores)
+    first, end = runs_of(result.flagged & chosen, result.table.offsets)
+    length = end - first
+    tops = [b + int(result.scores[b:e].argmax()) for b, e in zip(first, end, strict=True)]
+    rows = np.array(tops, np.int64)
     order = np.argsort(-result.scores[rows], kind="stable")[:_TOP]
     if len(rows):
         return rows[order], length[order]

@@ -6,6 +6,7 @@ import json
 import math
 import platform
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -84,7 +85,10 @@ def check_key_names(options: TableOptions) -> None:
 
 def refuse_overwriting(out: Path, *inputs: Path | None) -> None:
     """Refuse an input file that a file of the results would replace."""
-    names = ("scores.csv", "scores.parquet", "report.json", "report.html", "scores.png")
+    names = (
+        *("scores.csv", "scores.parquet", "scores.png"),
+        *("report.json", "report.html", "retrain.json"),
+    )
     results = {(out / name).resolve() for name in names}
     for given in inputs:
         if given is not None and given.resolve() in results:
@@ -184,26 +188,41 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-def _metrics(result: Result) -> dict[str, Any] | None:
-    """Compare scores with the labels of the test part; None without labels or one threshold."""
-    labels, offsets = result.table.labels, result.table.offsets
-    if labels is None or result.threshold is None:
-        return None
-    known = (result.part == "test") & (labels >= 0)
-    before = np.concatenate(([0], np.cumsum(known)))
-    scores = result.scores[known].astype(np.float64)
+def judge(
+    table: Table,
+    scores: npt.NDArray[np.floating[Any]],  # [S]
+    part: npt.NDArray[np.bool_],  # [S]
+    rule: Mapping[str, Any] | None,
+    flags: npt.NDArray[np.bool_] | None,  # [S]
+) -> dict[str, Any]:
+    """Compare the scores of a part with its labels: at the rule's value, or else by its flags.
+
+    Without a rule the threshold is the oracle's.
+    """
+    assert table.labels is not None  # or there is nothing to compare with
+    known = part & (table.labels >= 0)
+    limit = None if rule is None else rule.get("value")
     return evaluate(
-        labels[known],
-        np.where(np.isinf(scores), np.nan, scores),
-        threshold=result.threshold,
-        offsets=before[offsets],
+        table.labels[known],
+        scores[known],
+        threshold=limit,
+        flags=None if flags is None or limit is not None else flags[known],
+        offsets=np.concatenate(([0], np.cumsum(known)))[table.offsets],
     ).to_dict()
+
+
+def _metrics(result: Result) -> dict[str, Any] | None:
+    """Compare scores with the labels of the test part; None without labels or a rule."""
+    if result.table.labels is None or result.model.threshold is None:
+        return None
+    test = result.part == "test"
+    return judge(result.table, result.scores, test, result.model.threshold, result.flagged)
 
 
 def _flagged(result: Result) -> dict[str, dict[str, int]]:
     """Rows, scored rows and flagged rows per part."""
     counts = {}
-    scored, flagged = np.isfinite(result.scores), result.flagged
+    scored, flagged = ~np.isnan(result.scores), result.flagged
     for name in PARTS:
         here = result.part == name
         counts[name] = {

@@ -15,6 +15,7 @@ from slidecell.detect.outputs import OutputFolder
 from slidecell.detect.rescore import ScoreOptions, table_options
 from slidecell.detect.results import (
     Clock,
+    judge,
     machine,
     refuse_overwriting,
     summarise_parts,
@@ -25,7 +26,6 @@ from slidecell.detect.smoothing import smoothing_from_state
 from slidecell.detect.split import Split, split_table
 from slidecell.detect.table import Table, read_table
 from slidecell.detect.thresholds import BestFThreshold, threshold_from_state
-from slidecell.evaluate import evaluate
 
 if TYPE_CHECKING:
     from slidecell.model import SequenceModel
@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
 __all__ = ["RetrainOptions", "Retrained", "run_retrain"]
 
-_FILES = ("model.safetensors", "report.json")
+# A folder of `detect` keeps its report, which is of the scores beside it.
+_FILES = ("model.safetensors", "retrain.json")
 
 
 @dataclass(frozen=True)
@@ -130,8 +131,8 @@ def run_retrain(
     Returns
     -------
     Retrained
-        In ``options.out``: ``model.safetensors`` and ``report.json``, both or none. The folder
-        may be the model's own.
+        In ``options.out``: ``model.safetensors`` and ``retrain.json``, both or none. The folder
+        may be the model's own: its scores and its report remain those of the old model.
 
     Examples
     --------
@@ -304,24 +305,20 @@ def _measure(
     test = split.part == "test"
     scores = _scores(model, table, num_threads)
     errors = _held_out_errors(model, table, split, num_threads)
-    scored = test & np.isfinite(scores)
+    scored = test & ~np.isnan(scores)
     found: dict[str, Any] = {
         "loss": float(np.nanmean(errors)),
         "windows": int(np.isfinite(errors).sum()),
         "scored": int(scored.sum()),
-        "mean_score": float(scores[scored].mean()),
+        "mean_score": float(scores[test & np.isfinite(scores)].mean()),
         "threshold": model.threshold,
         "flagged": None,
         "metrics": None,
     }
-    limit = None
+    flags = None
     if model.threshold is not None:
-        rule = threshold_from_state(model.threshold)
-        found["flagged"] = int((rule.apply(scores, table.offsets) & test).sum())
-        limit = model.threshold.get("value")
+        flags = threshold_from_state(model.threshold).apply(scores, table.offsets)
+        found["flagged"] = int((flags & test).sum())
     if table.labels is not None:
-        offsets = np.concatenate(([0], np.cumsum(test)))[table.offsets]
-        finite = np.where(np.isinf(scores[test]), np.nan, scores[test])
-        judged = evaluate(table.labels[test], finite, threshold=limit, offsets=offsets)
-        found["metrics"] = judged.to_dict()
+        found["metrics"] = judge(table, scores, test, model.threshold, flags)
     return found

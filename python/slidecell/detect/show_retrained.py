@@ -27,12 +27,14 @@ def show_retrained(console: Console, report: Mapping[str, Any]) -> None:
             table.add_row("threshold", *map(_number, limits))
         table.add_row("flagged", _share(old), _share(new))
     if old["metrics"] is not None:
+        oracle = ", oracle threshold" * (old["metrics"]["threshold_origin"] == "oracle")
         for name, title in (
             ("roc_auc", "ROC-AUC"),
             ("pr_auc", "PR-AUC"),
-            ("precision", "precision"),
-            ("recall", "recall"),
-            ("f1", "F1"),
+            ("precision", f"precision{oracle}"),
+            ("recall", f"recall{oracle}"),
+            ("f1", f"F1{oracle}"),
+            ("event_f1", f"event F1{oracle}"),
         ):
             table.add_row(title, _number(old["metrics"][name]), _number(new["metrics"][name]))
     console.print(table)
