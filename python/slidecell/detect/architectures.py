@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any
@@ -52,14 +53,14 @@ class ArchitectureResult:
     parameters : int
         Weights and biases.
     train_loss, validation_loss : float
-        Of the epoch with the lowest validation loss; NaN where training diverged.
+        Of the epoch with the lowest validation loss; NaN where training failed.
     epochs, best_epoch : int
         Epochs run, and the one whose weights count.
     training_windows, validation_windows : int
     seconds : float
         Wall-clock time of its training.
     history : History or None
-        Its course; None where training diverged.
+        Its course; None where training failed.
     failure : str
         Why it has no loss; empty otherwise.
     """
@@ -159,7 +160,8 @@ def search_architectures(
     """`series` [S, F], offsets [G+1] -> every configuration trained, the best one as a model.
 
     All see the same training windows and the same validation windows; the lowest validation loss
-    wins. A configuration whose loss becomes infinite or NaN stays in the table and never wins.
+    wins. A configuration whose loss becomes infinite or NaN, or whose training takes more memory
+    than there is, stays in the table with its `failure` and never wins.
 
     Parameters
     ----------
@@ -264,7 +266,7 @@ def _check_configs(
                 raise ValueError(f"configs[{name!r}]: {taken} is the same for all of them")
         arguments = {**config, "input_size": columns, "window": window, "horizon": horizon}
         try:
-            _build(arguments)
+            _describe(name, arguments)
         except (TypeError, ValueError) as error:
             raise type(error)(f"configs[{name!r}]: {error}") from error
         networks[str(name)] = arguments
@@ -279,6 +281,17 @@ def _build(arguments: Mapping[str, Any]) -> Forecaster | Autoencoder:
         if arguments["horizon"] == 0:
             return Autoencoder(**{k: v for k, v in arguments.items() if k != "horizon"})
         return Forecaster(**arguments)
+
+
+def _describe(name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the table says of a configuration, trained or not."""
+    import torch
+
+    own = ("input_size", "window", "horizon")
+    config = {key: value for key, value in arguments.items() if key not in own}
+    with torch.device("meta"):  # in no memory
+        parameters = sum(parameter.numel() for parameter in _build(arguments).parameters())
+    return {"name": name, "config": config, "parameters": parameters}
 
 
 def _in_turn(
@@ -304,8 +317,12 @@ def _in_processes(
     )
     try:
         futures = {n: pool.submit(_train_received, n, a) for n, a in networks.items()}
-        for future in futures.values():
-            yield future.result()
+        for name, future in futures.items():
+            try:
+                yield future.result()
+            except BrokenProcessPool:  # those that ended before keep their results
+                failure = "a training process ended without an answer, perhaps for want of memory"
+                yield ArchitectureResult(**_describe(name, networks[name]), failure=failure), None
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -326,18 +343,13 @@ def _train_received(
 def _train(
     name: str, arguments: dict[str, Any], task: _Task, *, progress: bool
 ) -> tuple[ArchitectureResult, _Parts | None]:
-    """Train one configuration: its row, and its model's parts unless it diverged."""
+    """Train one configuration: its row, and its model's parts unless that failed."""
     from slidecell.training import DivergenceError, fit, torch_threads
     from slidecell.training.convert import to_metadata
 
-    module = _build(arguments)
-    own = ("input_size", "window", "horizon")
-    known: dict[str, Any] = {
-        "name": name,
-        "config": {k: v for k, v in arguments.items() if k not in own},
-        "parameters": sum(p.numel() for p in module.parameters()),
-    }
+    known = _describe(name, arguments)
     try:
+        module = _build(arguments)
         with torch_threads(task.num_threads):
             history = fit(
                 module,
@@ -349,6 +361,9 @@ def _train(
             )
     except DivergenceError as error:
         return ArchitectureResult(**known, failure=str(error)), None
+    except (MemoryError, RuntimeError) as error:  # torch's, for want of memory, has C++ calls below
+        failure = f"{type(error).__name__}: {error}".splitlines()[0].removesuffix(": ")
+        return ArchitectureResult(**known, failure=failure), None
     best = history.best_epoch - 1
     result = ArchitectureResult(
         **known,
