@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from sklearn.base import clone
-from sklearn.utils.validation import check_is_fitted
 
 from slidecell.detect.attribution import member_attribution
 from slidecell.detect.detectors.base import Detector
@@ -22,6 +20,7 @@ from slidecell.detect.fusion.normalisers import (
     normaliser_from_state,
 )
 from slidecell.detect.fusion.search import PERCENTILES, FoundWeights, as_labels, search_weights
+from slidecell.detect.members import checked_members, fit_member, member_folder, naming
 from slidecell.detect.states import mapping, numbers
 
 if TYPE_CHECKING:
@@ -46,7 +45,8 @@ class Ensemble(Detector):
     Parameters
     ----------
     members : sequence of (str, Detector)
-        Names and detectors. They are cloned by `fit`, and stay as they are.
+        Names and detectors. They are cloned by `fit`, and stay as they are. Their parameters are
+        parameters of the ensemble too: ``set_params(level__contamination=0.1)``.
     normaliser : {"minmax", "z", "robust", "rank"} or Normaliser
         See `slidecell.detect.fusion`; a Normaliser gives its settings.
     weights : sequence of float [M] or mapping of name to float, optional
@@ -56,7 +56,7 @@ class Ensemble(Detector):
         Share of the fused training scores above the threshold, until `tune` chooses one.
     prefit : bool
         The members are fitted: `fit` fits the normalisers alone, on the scores that the members
-        give to its rows, and the members are used as they are.
+        give to its rows, and the members are used as they are. ``clone`` keeps them, fitted.
     entity, time : hashable, optional
         Columns of a DataFrame: see `Detector`. Members take them from here.
 
@@ -121,6 +121,48 @@ class Ensemble(Detector):
         self.prefit = prefit
         self.entity = entity
         self.time = time
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the parameters; `deep`: the members by name, and theirs as ``name__parameter``.
+
+        A parameter of the ensemble goes before a member of its name.
+        """
+        own: dict[str, Any] = super().get_params(deep=False)
+        if not deep:
+            return own
+        found: dict[str, Any] = {}
+        for name, member in self._pairs():
+            found[name] = member
+            if isinstance(member, Detector):
+                found |= {f"{name}__{key}": value for key, value in member.get_params().items()}
+        return found | own
+
+    def set_params(self: E, **params: Any) -> E:
+        """Set parameters by the names of `get_params`; a member's own name replaces the member."""
+        own = super().get_params(deep=False)
+        if "members" in params:
+            self.members = params.pop("members")
+        names = {name for name, _ in self._pairs() if name in params and name not in own}
+        if names:
+            new = {name: params.pop(name) for name in names}
+            self.members = [(name, new.get(name, member)) for name, member in self._pairs()]
+        super().set_params(**params)
+        return self
+
+    def __sklearn_clone__(self: E) -> E:
+        """Clone; members that are used as they are stay fitted."""
+        params = {name: clone(v, safe=False) for name, v in self.get_params(deep=False).items()}
+        if self.prefit:
+            params["members"] = self.members
+        return type(self)(**params)
+
+    def _pairs(self) -> list[tuple[str, Any]]:
+        """Return the members that have a name: what else was given, `fit` refuses."""
+        given: Any = self.members
+        if not isinstance(given, (list, tuple)):
+            return []
+        pairs = [pair for pair in given if isinstance(pair, tuple) and len(pair) == 2]
+        return [(name, member) for name, member in pairs if isinstance(name, str)]
 
     def tune(
         self: E,
@@ -189,9 +231,9 @@ class Ensemble(Detector):
         """Write all parts to a folder that is there, each member to one of its own."""
         super().save_into(folder)
         for index, (name, member) in enumerate(self.members_.items()):
-            with _naming(name):
-                _member_folder(folder, index).mkdir()
-                member.save_into(_member_folder(folder, index))
+            with naming(name):
+                member_folder(folder, index).mkdir()
+                member.save_into(member_folder(folder, index))
 
     @classmethod
     def load_from(cls: type[E], folder: Path) -> E:
@@ -201,7 +243,7 @@ class Ensemble(Detector):
         ensemble = super().load_from(folder)
         try:
             members = {
-                name: load_folder(_member_folder(folder, index))
+                name: load_folder(member_folder(folder, index))
                 for index, name in enumerate(ensemble.normalisers_)
             }
         except RecursionError:  # a folder that holds itself, by a link
@@ -272,15 +314,15 @@ class Ensemble(Detector):
         self._use(weights, float(self.threshold_))
 
     def _fit(self, rows: Rows) -> None:
-        members = self._checked_members()
+        members = checked_members(self.members, entity=self.entity, time=self.time)
         as_weights(self.weights, list(members))  # before the members take their time
         as_normaliser(self.normaliser)
         fitted: dict[str, Detector] = {}
         normalisers: dict[str, Normaliser] = {}
         columns = []
         for name, member in members.items():
-            with _naming(name):
-                fitted[name], scores = _fit_member(member, rows, prefit=self.prefit)
+            with naming(name):
+                fitted[name], scores = fit_member(member, rows, prefit=self.prefit)
                 normalisers[name] = as_normaliser(self.normaliser).fit(scores)
             columns.append(normalisers[name].apply(scores))
         self.members_, self.normalisers_ = fitted, normalisers
@@ -316,70 +358,7 @@ class Ensemble(Detector):
         """Normalised scores [S, M'] of the members of these names, in the order of rows."""
         columns = []
         for name in names:
-            with _naming(name):
+            with naming(name):
                 scores = self.members_[name]._score_rows(rows)
             columns.append(self.normalisers_[name].apply(scores))
         return np.column_stack(columns)
-
-    def _checked_members(self) -> dict[str, Detector]:
-        """Return the members by name, or refuse them."""
-        try:
-            pairs = [(name, member) for name, member in self.members]
-        except (TypeError, ValueError):
-            raise TypeError(
-                f"members: expected (name, detector) pairs, got {self.members!r}"
-            ) from None
-        if not pairs:
-            raise ValueError("members: expected at least one (name, detector), got none")
-        members: dict[str, Detector] = {}
-        for name, member in pairs:
-            if not isinstance(name, str) or not name:
-                raise TypeError(f"members: expected names, got {name!r}")
-            if name in members:
-                raise ValueError(f"members: the name {name!r} stands twice")
-            if not isinstance(member, Detector):
-                hint = ": SklearnDetector(...) makes one" if hasattr(member, "fit") else ""
-                raise TypeError(f"member {name!r}: expected a Detector, got {member!r}{hint}")
-            for role in ("entity", "time"):
-                theirs, ours = getattr(member, role), getattr(self, role)
-                if theirs not in (None, ours):
-                    raise ValueError(
-                        f"member {name!r}: {role}={theirs!r}, but the ensemble's is {ours!r}: "
-                        "columns are named in the ensemble"
-                    )
-            members[name] = member
-        return members
-
-
-def _member_folder(folder: Path, index: int) -> Path:
-    """Numbered: a name may be one that no file can have."""
-    return folder / f"member-{index}"
-
-
-def _fit_member(member: Detector, rows: Rows, *, prefit: bool) -> tuple[Detector, Floats]:
-    """Return the fitted member and its scores of rows, [S] in their order."""
-    if not prefit:
-        fitted: Detector = clone(member)
-        fitted._fit_rows(rows)
-        scores = fitted.decision_scores_  # in input order
-        return fitted, scores if rows.order is None else scores[rows.order]
-    check_is_fitted(member, "threshold_")
-    known = getattr(member, "feature_names_in_", None)
-    names = rows.names if known is None else tuple(known.tolist())
-    if member.n_features_in_ != rows.features or (rows.names and names != rows.names):
-        theirs = member.n_features_in_ if known is None else ", ".join(map(repr, names or ()))
-        ours = rows.features if rows.names is None else ", ".join(map(repr, rows.names))
-        raise ValueError(f"it was fitted with the features {theirs}, but X has {ours}")
-    return member, member._score_rows(rows).astype(np.float64)
-
-
-@contextlib.contextmanager
-def _naming(name: str) -> Iterator[None]:
-    """Let what goes wrong say in which member."""
-    try:
-        yield
-    except (TypeError, OSError, ImportError) as error:
-        kind = next(k for k in (TypeError, OSError, ImportError) if isinstance(error, k))
-        raise kind(f"member {name!r}: {error}") from error
-    except Exception as error:
-        raise ValueError(f"member {name!r}: {error}") from error

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import numpy.typing as npt
 
@@ -71,7 +73,7 @@ def as_weights(weights: object, names: list[str]) -> Floats:
     M = len(names)
     if weights is None:
         return np.full(M, 1.0 / M)
-    if isinstance(weights, dict):
+    if isinstance(weights, Mapping):
         unknown = [name for name in weights if name not in names]
         if unknown:
             raise ValueError(
