@@ -247,7 +247,7 @@ def test_warm_start_refuses_what_it_cannot_go_on_from(kind: str) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"window": 0}, "window: expected at least 1, got 0"),
+        ({"window": 0}, "window: expected an integer >= 1, got 0"),
         ({"scaler": "max"}, "scaler: expected one of 'minmax', 'standard', 'robust', None"),
         ({"reduction": "rmse"}, "reduction: expected one of 'mse', 'mae', 'mahalanobis'"),
         ({"precision": "low"}, "precision: expected one of"),
@@ -264,7 +264,7 @@ def test_bad_parameters_are_named_at_fit(kind: str, options: dict[str, Any], mes
 
 
 def test_bad_parameters_of_one_kind_are_named() -> None:
-    with pytest.raises(ValueError, match="horizon: expected at least 1, got 0"):
+    with pytest.raises(ValueError, match="horizon: expected an integer >= 1, got 0"):
         make("forecast", horizon=0).fit(series())
     with pytest.raises(ValueError, match="aggregate: expected one of 'window', 'last', 'mean'"):
         make("autoencoder", aggregate="first").fit(series())

@@ -54,9 +54,9 @@ def test_rolling_variance_scales_if_asked() -> None:
     np.testing.assert_allclose(detector.decision_scores_, expected, rtol=1e-9)
     with pytest.raises(ValueError, match=r"scaler: expected one of 'minmax', .*, got 'max'"):
         RollingVarianceDetector(10, scaler="max").fit(X)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="window: expected at least 2, got 1"):
+    with pytest.raises(ValueError, match="window: expected an integer >= 2, got 1"):
         RollingVarianceDetector(1).fit(X)
-    with pytest.raises(TypeError, match=r"window: expected a whole number, got 2\.5"):
+    with pytest.raises(TypeError, match=r"window: expected an integer, got 2\.5"):
         RollingVarianceDetector(2.5).fit(X)  # type: ignore[arg-type]
 
 
@@ -185,5 +185,5 @@ def test_random_gru_refuses_what_leaves_nothing_over() -> None:
         RandomGRUDetector(window=5, hidden_size=4, n_components=4).fit(X)
     with pytest.raises(ValueError, match="X: expected at least 5 windows without a missing value"):
         RandomGRUDetector(window=97).fit(X)
-    with pytest.raises(ValueError, match="random_state: expected at least 0, got -1"):
+    with pytest.raises(ValueError, match="random_state: expected an integer >= 0, got -1"):
         RandomGRUDetector(window=5, random_state=-1).fit(X)

@@ -106,6 +106,7 @@ def train_network(
     from slidecell.scaling import apply_scaler, fit_scaler
     from slidecell.training import fit, seeded, torch_threads
 
+    _check_device(options.device)
     rows, offsets = training
     fitted = fit_scaler(rows, scaler) if isinstance(scaler, str) else scaler
     has_held_out = len(held_out[0]) > 0
@@ -134,6 +135,17 @@ def train_network(
     names = None if features is None else list(features)
     model = SequenceModel.from_torch(module).with_metadata(scaler=fitted, features=names)
     return model, history
+
+
+def _check_device(device: Any) -> None:
+    """Refuse what torch knows no device by; torch's own errors do not name the argument."""
+    import torch
+
+    try:
+        torch.device("cpu" if device is None else device)
+    except (RuntimeError, TypeError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"device: expected a device of torch, got {device!r}") from error
 
 
 def _training_threads(

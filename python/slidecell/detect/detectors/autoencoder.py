@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from slidecell.detect.detectors.checks import check_choice
 from slidecell.detect.detectors.network import NetworkDetector
@@ -25,8 +25,10 @@ class AutoencoderDetector(NetworkDetector):
     ----------
     window : int
         W rows; 1 is allowed.
-    encoder_sizes, decoder_sizes : sequence of int
-        Hidden size per layer; the encoder's last one is the bottleneck.
+    encoder_sizes : sequence of int
+        Hidden size per layer; the last one is the bottleneck.
+    decoder_sizes : sequence of int, optional
+        None: those of the encoder, mirrored.
     activation : {"tanh", "relu", "sigmoid", "linear"}
     cell : {"lstm", "gru"}
     scaler : {"minmax", "standard", "robust"}, optional
@@ -68,11 +70,13 @@ class AutoencoderDetector(NetworkDetector):
     (593, 4)
     """
 
+    _scoring_parameters: ClassVar[tuple[str, ...]] = ("missing", "reduction", "aggregate")
+
     def __init__(  # noqa: PLR0917  # the first nine may be given in their order
         self,
         window: int = 32,
         encoder_sizes: Sequence[int] = (16, 8),
-        decoder_sizes: Sequence[int] = (8, 16),
+        decoder_sizes: Sequence[int] | None = (8, 16),
         activation: Literal["tanh", "relu", "sigmoid", "linear"] = "tanh",
         cell: Literal["lstm", "gru"] = "lstm",
         scaler: ScalerKind | None = "minmax",
@@ -142,15 +146,17 @@ class AutoencoderDetector(NetworkDetector):
         super()._check_parameters()
 
     def _score_options(self) -> dict[str, Any]:
-        return {**super()._score_options(), "aggregate": self.aggregate}
+        return {**super()._score_options(), "aggregate": self._at_fit("aggregate")}
 
     def _make_module(self, features: int) -> nn.Module:
         from slidecell.training import Autoencoder
+        from slidecell.training.arguments import as_sizes
 
+        encoder_sizes = as_sizes("encoder_sizes", self.encoder_sizes)
         return Autoencoder(
             features,
-            self.encoder_sizes,
-            self.decoder_sizes,
+            encoder_sizes,
+            encoder_sizes[::-1] if self.decoder_sizes is None else self.decoder_sizes,
             cell=self.cell,
             window=self.window,
             dropout=self.dropout,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import numbers
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -76,6 +77,11 @@ class Detector(BaseEstimator, ABC):  # type: ignore[misc]
     feature_names_in_ : ndarray of str, [F]
         Of a DataFrame.
     """
+
+    # Parameters that scoring reads. What counts are their values at `fit`: with others, scores
+    # and threshold would no longer belong together.
+    _scoring_parameters: ClassVar[tuple[str, ...]] = ("missing",)
+    _fitted_parameters: dict[str, Any]
 
     contamination: float
     missing: Literal["skip", "ffill"]
@@ -146,8 +152,9 @@ class Detector(BaseEstimator, ABC):  # type: ignore[misc]
         ------
         OSError
             If the folder cannot be written, or holds something else.
-        ValueError
-            If a part of the detector cannot be saved; the text names it.
+        ValueError, TypeError
+            If a part of the detector cannot be saved, or a parameter was set after `fit` that
+            scores depend on; the text names it.
         """
         from slidecell.detect.detectors.storage import save_detector
 
@@ -177,6 +184,13 @@ class Detector(BaseEstimator, ABC):  # type: ignore[misc]
         """Write all parts to a folder that is there: what `save` does, without its safety."""
         from slidecell.detect.detectors.storage import write_parts
 
+        self._check_parameters()
+        for name, fitted in self._fitted_parameters.items():
+            if getattr(self, name) != fitted:
+                raise ValueError(
+                    f"{name}: fitted with {fitted!r}, and set to {getattr(self, name)!r} since: "
+                    "fit again, or set it back"
+                )
         write_parts(folder, self._parts())
 
     @classmethod
@@ -190,7 +204,8 @@ class Detector(BaseEstimator, ABC):  # type: ignore[misc]
                 raise ValueError(f"expected a {cls.__name__}, got a {parts.kind}")
             check_params(parts.params, cls._saved_names())
             detector = cls._make(parts)
-            detector._check_common()
+            detector._check_parameters()
+            detector._remember_parameters()
             detector._restore(parts)
         except (ValueError, TypeError) as error:
             raise ValueError(f"{folder}: {error}") from error
@@ -217,7 +232,8 @@ class Detector(BaseEstimator, ABC):  # type: ignore[misc]
     def _fit_rows(self, rows: Rows) -> None:
         """Do as `fit`, with rows that are in order."""
         with self._unchanged_on_error():
-            self._check_common()
+            self._check_parameters()
+            self._remember_parameters()
             if self._fills():
                 rows = rows.filled()
             self._set_features(rows)
@@ -295,9 +311,22 @@ class Detector(BaseEstimator, ABC):  # type: ignore[misc]
         self._set_scores(parts.array("decision_scores", None))
 
     def _fills(self) -> bool:
-        return self.missing == "ffill"
+        return bool(self._at_fit("missing") == "ffill")
 
-    def _check_common(self) -> None:
+    def _remember_parameters(self) -> None:
+        """Keep the parameters that scores depend on, for `set_params` must not change scores."""
+        self._fitted_parameters = {name: getattr(self, name) for name in self._scoring_parameters}
+
+    def _at_fit(self, name: str) -> Any:
+        """Return a parameter as it was at `fit`; before that, as it is."""
+        return self.__dict__.get("_fitted_parameters", {}).get(name, getattr(self, name))
+
+    def _check_parameters(self) -> None:
+        """Check what would fail late, or without its name; a class adds its own."""
+        if not isinstance(self.contamination, numbers.Real):
+            raise TypeError(
+                f"contamination: expected a share between 0 and 1, got {self.contamination!r}"
+            )
         if not 0.0 < self.contamination < 1.0:
             raise ValueError(
                 f"contamination: expected a share between 0 and 1, got {self.contamination!r}"

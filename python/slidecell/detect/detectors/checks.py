@@ -6,27 +6,14 @@ import numbers
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from sklearn.utils import check_random_state
 
-__all__ = ["check_choice", "check_count", "check_scaler", "check_share", "seed_of"]
+from slidecell._arguments import whole_number
+
+__all__ = ["check_choice", "check_scaler", "check_share", "seed_of"]
 
 _SCALERS = ("minmax", "standard", "robust")
-
-
-def check_count(name: str, value: object, *, least: int) -> int:
-    """Return a parameter that must be a whole number of at least ``least``.
-
-    Examples
-    --------
-    >>> from slidecell.detect.detectors.checks import check_count
-    >>> check_count("window", 5, least=1)
-    5
-    """
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"{name}: expected a whole number, got {value!r}")
-    if value < least:
-        raise ValueError(f"{name}: expected at least {least}, got {value}")
-    return int(value)
 
 
 def check_choice(name: str, value: object, choices: Sequence[object]) -> None:
@@ -77,5 +64,10 @@ def seed_of(random_state: Any) -> int:
     3
     """
     if isinstance(random_state, numbers.Integral) and not isinstance(random_state, bool):
-        return check_count("random_state", random_state, least=0)
-    return int(check_random_state(random_state).randint(2**31 - 1))
+        return whole_number("random_state", random_state, least=0)
+    if random_state is None or isinstance(random_state, np.random.RandomState):
+        return int(check_random_state(random_state).randint(2**31 - 1))
+    raise TypeError(
+        "random_state: expected None, an integer or a numpy.random.RandomState, "
+        f"got {random_state!r}"
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from slidecell.detect.detectors.checks import check_count
+from slidecell._arguments import whole_number
 from slidecell.detect.detectors.network import NetworkDetector
 from slidecell.detect.detectors.scales import ScalerKind
 
@@ -141,7 +141,7 @@ class ForecastDetector(NetworkDetector):
         return self.horizon
 
     def _check_parameters(self) -> None:
-        check_count("horizon", self.horizon, least=1)
+        whole_number("horizon", self.horizon, least=1)
         super()._check_parameters()
 
     def _dropouts(self) -> dict[str, float]:

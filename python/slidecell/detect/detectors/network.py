@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from slidecell._arguments import whole_number
 from slidecell._extras import require
 from slidecell.detect.detectors.base import Detector, FeatureReduction, constant_columns
 from slidecell.detect.detectors.checks import (
     check_choice,
-    check_count,
     check_scaler,
     check_share,
     seed_of,
@@ -22,8 +22,9 @@ from slidecell.detect.detectors.parts import held_out_rows, part_of
 from slidecell.detect.detectors.rows import Rows
 from slidecell.detect.detectors.saved import read_history
 from slidecell.detect.detectors.scales import ScalerKind
-from slidecell.detect.detectors.windowed import refuse_no_window
+from slidecell.detect.detectors.windowed import refuse_no_window, window_ends
 from slidecell.detect.network import NetworkTraining, train_network
+from slidecell.error_statistics import least_errors
 
 if TYPE_CHECKING:
     from torch import nn
@@ -93,10 +94,12 @@ class NetworkDetector(Detector):
     ----------
     model_ : SequenceModel
         The network with its scaler, compiled. ``model_.save`` writes it for the command line,
-        streams and C++.
+        streams and C++; it knows `missing` and, where they are texts, `entity` and `time`.
     history_ : History
         Of the training.
     """
+
+    _scoring_parameters: ClassVar[tuple[str, ...]] = ("missing", "reduction")
 
     window: int
     scaler: ScalerKind | None
@@ -153,7 +156,8 @@ class NetworkDetector(Detector):
             return super().fit(X, y, offsets=offsets)
         rows = self._known_rows(X, offsets)
         with self._unchanged_on_error():
-            self._check_common()
+            self._check_parameters()
+            self._remember_parameters()
             if self._fills():
                 rows = rows.filled()
             self._train(rows, start=self.model_)
@@ -185,7 +189,7 @@ class NetworkDetector(Detector):
     @property
     def feature_reduction(self) -> FeatureReduction:
         """How `feature_scores` become scores."""
-        return None if self.reduction == "mahalanobis" else "mean"
+        return None if self._at_fit("reduction") == "mahalanobis" else "mean"
 
     @abstractmethod
     def _make_module(self, features: int) -> nn.Module:
@@ -199,7 +203,7 @@ class NetworkDetector(Detector):
     def _score_options(self) -> dict[str, Any]:
         """Return the arguments of `SequenceModel.score`."""
         return {
-            "reduction": self.reduction,
+            "reduction": self._at_fit("reduction"),
             "precision": self.precision,
             "num_threads": self.num_threads,
         }
@@ -214,7 +218,7 @@ class NetworkDetector(Detector):
 
     def _score_features(self, rows: Rows) -> npt.NDArray[np.float32]:
         if self.feature_reduction is None:
-            raise ValueError(f"feature_scores: reduction={self.reduction!r} has none per feature")
+            raise ValueError("feature_scores: reduction='mahalanobis' has none per feature")
         refuse_no_window(rows, window=self.model_.window, horizon=self.model_.horizon)
         return self.model_.score(
             rows.values, rows.offsets, per_feature=True, **self._score_options()
@@ -226,7 +230,6 @@ class NetworkDetector(Detector):
     def _train(self, rows: Rows, start: SequenceModel | None) -> None:
         """Train from new weights, or from those of `start`; compile."""
         require("torch", extra="train")
-        self._check_parameters()
         refuse_no_window(rows, window=self.window, horizon=self._rows_ahead)
         seed = seed_of(self.random_state)
         held = held_out_rows(
@@ -237,6 +240,8 @@ class NetworkDetector(Detector):
             seed=seed,
         )
         training, held_out = part_of(rows, ~held), part_of(rows, held)
+        if self.reduction == "mahalanobis":
+            self._check_enough(Rows(*held_out))
         if start is None:
             self._set_constant(rows, constant_columns(Rows(*training).floats()))
         model, history = train_network(
@@ -250,7 +255,27 @@ class NetworkDetector(Detector):
         if self.reduction == "mahalanobis":
             model = model.fit_error(*held_out)
         history.validation_rows = rows.restore(held).astype(np.bool_)
+        # For the command line, which reads a file as these rows were read. Rows of equal times
+        # are all kept, as here.
+        columns = {"entity": self.entity, "time": self.time}
+        source = {role: name for role, name in columns.items() if isinstance(name, str)}
+        model = model.with_metadata(
+            extra={"detect": {"missing": self.missing, "duplicates": "keep", **source}}
+        )
         self.model_, self._history = model, history
+
+    def _check_enough(self, held_out: Rows) -> None:
+        """Refuse rows held out that are too few for error statistics, before the training."""
+        windows = int(window_ends(held_out, window=self.window, horizon=self._rows_ahead).sum())
+        ahead = self._rows_ahead
+        errors = windows if ahead else windows * self.window
+        least = least_errors(held_out.features * max(ahead, 1))
+        if errors < least:
+            raise ValueError(
+                f"X: expected at least {least} errors in the rows held out, for the statistics of "
+                f"reduction='mahalanobis', got {errors} of {windows} windows: give more rows or a "
+                "larger validation"
+            )
 
     def _set_threshold(self, rows: Rows) -> None:
         super()._set_threshold(rows)
@@ -273,7 +298,6 @@ class NetworkDetector(Detector):
 
     def _restore(self, parts: Parts) -> None:
         super()._restore(parts)
-        self._check_parameters()
         forecasts = self._rows_ahead > 0
         self.model_ = parts.fitted_model(features=self.n_features_in_, forecasts=forecasts)
         if self.reduction == "mahalanobis" and self.model_.metadata["error"] is None:
@@ -281,8 +305,10 @@ class NetworkDetector(Detector):
         self._history = read_history(parts.values)
 
     def _check_parameters(self) -> None:
-        """Check what would fail late, or without its name."""
-        check_count("window", self.window, least=1)
+        super()._check_parameters()
+        whole_number("window", self.window, least=1)
+        if self.num_threads is not None:
+            whole_number("num_threads", self.num_threads, least=1)
         check_scaler(self.scaler)
         check_choice("reduction", self.reduction, ("mse", "mae", "mahalanobis"))
         check_choice("precision", self.precision, ("highest", "high", "medium"))

@@ -83,7 +83,6 @@ class PCADetector(Detector):
         return "mean"
 
     def _fit(self, rows: Rows) -> None:
-        self._check_components()
         self.scaler_ = fit_rows_scaler(rows, self.scaler)
         values = scale(self.scaler_, rows.floats())[rows.complete()]
         if len(values) < 2:
@@ -99,7 +98,8 @@ class PCADetector(Detector):
         self.components_ = np.array(pca.components_[:kept], np.float64)
         self.mean_ = np.array(pca.mean_, np.float64)
 
-    def _check_components(self) -> None:
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
         n = self.n_components
         if isinstance(n, bool) or not isinstance(n, numbers.Real):
             raise TypeError(f"n_components: expected a number, got {n!r}")

@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.decomposition import PCA
 
+from slidecell._arguments import whole_number
 from slidecell.detect.detectors.base import Detector
-from slidecell.detect.detectors.checks import check_count, seed_of
+from slidecell.detect.detectors.checks import seed_of
 from slidecell.detect.detectors.principal import mean_squared_residual
 from slidecell.detect.detectors.rows import Floats, Rows
 from slidecell.detect.detectors.scales import ScalerKind, fit_rows_scaler
@@ -112,15 +113,18 @@ class RandomGRUDetector(Detector):
         rows = self._known_rows(X, offsets)
         return self._encode(rows.filled() if self._fills() else rows)
 
-    def _fit(self, rows: Rows) -> None:
-        check_count("window", self.window, least=1)
-        check_count("hidden_size", self.hidden_size, least=2)
-        check_count("n_components", self.n_components, least=1)
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
+        whole_number("window", self.window, least=1)
+        whole_number("hidden_size", self.hidden_size, least=2)
+        whole_number("n_components", self.n_components, least=1)
         if self.n_components >= self.hidden_size:
             raise ValueError(
                 f"n_components: expected less than hidden_size={self.hidden_size}, because all "
                 f"components leave nothing over, got {self.n_components}"
             )
+
+    def _fit(self, rows: Rows) -> None:
         refuse_no_window(rows, window=self.window, horizon=0)
         ends = window_ends(rows, window=self.window, horizon=0)
         if int(ends.sum()) < self.n_components + 1:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
+from slidecell._arguments import whole_number
 from slidecell.detect.detectors.base import Detector, FeatureReduction
-from slidecell.detect.detectors.checks import check_count
 from slidecell.detect.detectors.rows import Floats, Rows
 from slidecell.detect.detectors.saved import read_scaler
 from slidecell.detect.detectors.scales import ScalerKind, fit_rows_scaler, scale
@@ -57,6 +57,8 @@ class RollingVarianceDetector(Detector):
     array([150, 151, 152, 153])
     """
 
+    _scoring_parameters: ClassVar[tuple[str, ...]] = ("missing", "window")
+
     scaler_: dict[str, Any] | None
 
     def __init__(
@@ -81,8 +83,11 @@ class RollingVarianceDetector(Detector):
         """How `feature_scores` become scores."""
         return "max"
 
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
+        whole_number("window", self.window, least=2)
+
     def _fit(self, rows: Rows) -> None:
-        check_count("window", self.window, least=2)
         refuse_no_window(rows, window=self.window, horizon=0)
         self.scaler_ = fit_rows_scaler(rows, self.scaler)
 
@@ -91,9 +96,10 @@ class RollingVarianceDetector(Detector):
         return scores
 
     def _score_features(self, rows: Rows) -> Floats:
-        refuse_no_window(rows, window=self.window, horizon=0)
-        scores = rolling_variance(scale(self.scaler_, rows.floats()), self.window)
-        scores[~window_ends(rows, window=self.window, horizon=0)] = np.nan
+        window = self._at_fit("window")
+        refuse_no_window(rows, window=window, horizon=0)
+        scores = rolling_variance(scale(self.scaler_, rows.floats()), window)
+        scores[~window_ends(rows, window=window, horizon=0)] = np.nan
         return scores
 
     def _parts(self) -> Parts:
@@ -103,7 +109,6 @@ class RollingVarianceDetector(Detector):
 
     def _restore(self, parts: Parts) -> None:
         super()._restore(parts)
-        check_count("window", self.window, least=2)
         self.scaler_ = read_scaler(parts.values, self.n_features_in_)
 
 

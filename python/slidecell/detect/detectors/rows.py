@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from slidecell.detect.filling import fill_forward
 from slidecell.frames import feature_columns, is_frame
+from slidecell.scaling import unmasked
 from slidecell.windows import WindowPlan
 
 if TYPE_CHECKING:
@@ -128,6 +129,7 @@ def take_rows(X: Any, offsets: npt.ArrayLike | None, source: Source) -> Rows:
     [5.0, 4.0, 3.0]
     """
     if not is_frame(X):
+        _refuse_unread_frame(X)
         if source.entity is not None and offsets is None:
             raise ValueError(
                 f"entity: {source.entity!r} is a column of a DataFrame, got an array: "
@@ -138,6 +140,8 @@ def take_rows(X: Any, offsets: npt.ArrayLike | None, source: Source) -> Rows:
     for role, column in (("entity", source.entity), ("time", source.time)):
         if column is not None and column not in list(X.columns):
             raise ValueError(f"{role}: X has no column {column!r}")
+        if column is not None and (times := list(X.columns).count(column)) > 1:
+            raise ValueError(f"{role}: column {column!r} occurs {times} times in X")
     roles = {source.entity, source.time} - {None}
     columns = source.features or tuple(c for c in X.columns if c not in roles)
     values = feature_columns(X, columns, name="X")
@@ -156,10 +160,18 @@ def take_rows(X: Any, offsets: npt.ArrayLike | None, source: Source) -> Rows:
     return Rows(values[order], _runs(codes[order]), order, names)
 
 
+def _refuse_unread_frame(X: Any) -> None:
+    """Refuse polars' LazyFrame, which numpy would take for a single object."""
+    if type(X).__name__ == "LazyFrame":
+        raise TypeError(
+            "X: expected an array [S, F] or a DataFrame, got a LazyFrame: X.collect() makes one"
+        )
+
+
 def _array(X: Any) -> npt.NDArray[Any]:
     if hasattr(X, "toarray"):
         raise TypeError("X: expected a dense array [S, F], got a sparse one: X.toarray() makes one")
-    array: npt.NDArray[Any] = np.asarray(X)
+    array = unmasked(X)
     if array.dtype.kind not in "biuf":
         raise TypeError(f"X: expected real numbers, got dtype {array.dtype}")
     if array.ndim == 1:
@@ -230,7 +242,10 @@ def _order(X: Any, codes: Ints, time: Hashable | None) -> Ints:
         return np.argsort(codes, kind="stable").astype(np.int64)
     from slidecell.detect.times import parse_times
 
-    times = parse_times(_series(X, time), source="X").values
+    column = _series(X, time)
+    if column.dtype.kind == "m" and not column.isna().any():
+        column = column.astype(np.int64)  # durations sort as the numbers that they are
+    times = parse_times(column, source="X").values
     return np.lexsort((times, codes)).astype(np.int64)
 
 
