@@ -114,6 +114,40 @@ def test_a_long_entity_is_not_held_out_beside_short_ones(seed: int) -> None:
     assert result.training.min() == 0
 
 
+@pytest.mark.parametrize(
+    ("offsets", "fraction"),
+    [([0, 10, 10, 300], 0.2), ([0, 100, 200], 0.2), ([0, 30, 2030], 0.5), ([0, 30, 230], 0.99)],
+)
+def test_the_end_of_the_longest_where_whole_entities_miss_the_share(
+    offsets: list[int], fraction: float
+) -> None:
+    result = split(offsets, fraction=fraction)
+    sizes = np.diff(offsets)
+    first = offsets[int(np.argmax(sizes))]
+    last = first + int(sizes.max())
+    total = int(np.maximum(sizes - LENGTH + 1, 0).sum())
+    assert len(result.validation) == min(round(fraction * total), sizes.max() - LENGTH + 1)
+    cut = int(result.validation.min())
+    assert np.flatnonzero(result.validation_rows).tolist() == list(range(cut, last))
+    assert cut >= first
+    assert not (covered(result.training, offsets[-1]) & result.validation_rows).any()
+    assert len(result.training) + len(result.validation) + result.purged == total
+
+
+def test_the_last_segments_of_the_longest_entity() -> None:
+    """Its windows are cut by time across segments, among those of another entity."""
+    result = split([0, 100, 110, 150], keys=["a", "b", "a"])
+    total = 96 + 6 + 36
+    assert np.array_equal(result.validation, np.arange(146 - round(0.2 * total), 146))
+    assert np.array_equal(result.validation_rows, np.arange(150) >= result.validation[0])
+    assert set(range(100, 106)) <= set(result.training)
+
+
+def test_whole_entities_stay_where_purging_would_cost_more() -> None:
+    result = split([0, 9, 18])  # a cut would leave 5 windows of one and none of the other
+    assert (len(result.training), len(result.validation), result.purged) == (5, 5, 0)
+
+
 @pytest.mark.parametrize("fraction", [0.01, 0.99])
 def test_both_sides_get_an_entity(fraction: float) -> None:
     result = split([0, 50, 100, 150], fraction=fraction)

@@ -45,6 +45,21 @@ def ledoit_wolf(errors: Doubles) -> Doubles:
     return shrunk
 
 
+def least_errors(size: int) -> int:
+    """Errors [n, D] below which their covariance means nothing: n for D.
+
+    With fewer than D + 2 it is singular, and with two or three the estimated shrinkage is about 0:
+    the distance of what was not among them grows without bound.
+
+    Examples
+    --------
+    >>> from slidecell.error_statistics import least_errors
+    >>> least_errors(3), least_errors(50)
+    (10, 52)
+    """
+    return max(10, size + 2)
+
+
 def fit_error_statistics(
     model: SequenceModel, series: npt.ArrayLike, offsets: npt.ArrayLike | None
 ) -> dict[str, Any]:
@@ -69,8 +84,11 @@ def fit_error_statistics(
     errors = predicted - truth[:, targets][first[:, None] + steps].astype(np.float64)
     errors = errors.reshape(len(errors), -1) if model.horizon else errors.reshape(-1, len(targets))
     errors = errors[np.isfinite(errors).all(axis=1)]
-    if len(errors) < 2:
-        raise ValueError(f"series: expected at least 2 complete windows, got {len(errors)}")
+    if len(errors) < (least := least_errors(errors.shape[1])):
+        raise ValueError(
+            f"series: expected at least {least} errors of complete windows to estimate the "
+            f"covariance of {errors.shape[1]} numbers, got {len(errors)}"
+        )
     mean = errors.mean(axis=0)
     covariance = ledoit_wolf(errors - mean)
     # A feature that is predicted without any error must not make the distance infinite.

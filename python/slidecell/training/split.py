@@ -87,6 +87,10 @@ def split_windows(
 ) -> Split:
     """Hold out about `fraction` of the windows: whole keys, or with one key the last rows.
 
+    Where whole keys miss the share by far, by more than a factor of two, the last rows of the
+    longest key are held out instead: early stopping on the four windows of a short entity would
+    be chance, and half of two entities is too much to lose.
+
     Parameters
     ----------
     windows : Windows
@@ -118,6 +122,13 @@ def split_windows(
         return _split_by_time(windows.starts, rows, length, fraction)
     held = _held_keys(np.bincount(window_keys), fraction, seed)
     validates = held[window_keys]
+    if not fraction / 2 <= validates.mean() <= fraction * 2:
+        by_time = _split_longest(
+            windows.starts, window_keys, segment_keys, bounds, length=length, fraction=fraction
+        )
+        # Purging may cost more than a whole entity does.
+        if validates.mean() < fraction or len(by_time.training) > (~validates).sum():
+            return by_time
     held_segments = np.zeros(len(segment_keys), dtype=np.bool_)
     known = segment_keys < len(held)
     held_segments[known] = held[segment_keys[known]]
@@ -160,6 +171,27 @@ def _held_keys(counts: IntArray, fraction: float, seed: int) -> BoolArray:
     elif held[order].all():
         held[order[np.argmax(counts[order])]] = False
     return held
+
+
+def _split_longest(
+    starts: IntArray,
+    window_keys: IntArray,
+    segment_keys: IntArray,
+    bounds: IntArray,
+    *,
+    length: int,
+    fraction: float,
+) -> Split:
+    """Cut the key of most windows so that its last ones are `fraction` of all; the others train."""
+    longest = int(np.argmax(np.bincount(window_keys)))
+    own = window_keys == longest
+    held = min(max(1, round(fraction * len(starts))), int(own.sum()))
+    cut = int(starts[own][-held])
+    training = starts[~own | (starts + length <= cut)]
+    validation = starts[own & (starts >= cut)]
+    held_rows = np.repeat(segment_keys == longest, np.diff(bounds))
+    held_rows[:cut] = False
+    return Split(training, validation, len(starts) - len(training) - len(validation), held_rows)
 
 
 def _split_by_time(starts: IntArray, rows: int, length: int, fraction: float) -> Split:
