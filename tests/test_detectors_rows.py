@@ -119,7 +119,7 @@ def test_what_is_no_array_is_refused() -> None:
         take_rows(np.zeros((3, 0)), None, Source())
     with pytest.raises(ValueError, match=r"X: expected \[S, F\] with F >= 1, got 0 feature"):
         take_rows(pd.DataFrame({"user": [1, 2]}), None, Source(entity="user"))
-    with pytest.raises(TypeError, match="X: expected an array .* got a LazyFrame"):
+    with pytest.raises(TypeError, match=r"X: expected an array .* got a LazyFrame"):
         take_rows(pl.LazyFrame({"x": [1.0]}), None, Source())
 
 
