@@ -146,23 +146,36 @@ class BackwardTile {
       std::copy_n(x + n * call_.input.x.row, I_, rows_.data() + n * row.size + row.hidden);
     }
     AddProducts a{};
+    needed_next(tile, t, a);
     a.d = d_gates_.data();
     a.z_stride = a.sums_stride = row.size;
     a.columns = tile.count;
     // All gates: a GRU's m and the one next to x give the gradient of its second candidate bias.
     a.rows = 4 * H_;
     a.z = rows_.data() + row.hidden;
-    a.panels = (row.size - row.hidden) / kernels_.lanes;
+    a.width = I_ + 1;
     a.sums = sums + row.hidden;
-    kernels_.train.add_products(a);
+    a.ahead = kernels_.train.add_products(a);
     if (const float* h = h_before(tile, t)) {
       to_rows(kernels_, h, H_, tile.count, rows_.data(), row.size);
       a.rows = recurrent_gates(call_.spec.cell).count * H_;
       a.z = rows_.data();
-      a.panels = row.hidden / kernels_.lanes;
+      a.width = H_;
       a.sums = sums;
       kernels_.train.add_products(a);
     }
+  }
+
+  // What the next step reads first: the gates of step t - 1, and the states before it, which lie
+  // in front of them; or those of the next tile's last step. From main memory they would cost a
+  // tenth of the pass.
+  void needed_next(const TrainTile& tile, std::int64_t t, AddProducts& a) const {
+    const std::int64_t size = SavedStep<float>::rows(call_.spec) * kTrainTile;
+    const std::int64_t gates = 4 * H_ * kTrainTile, T = call_.input.T;
+    const std::int64_t next = t > 0 ? tile.index * T + t - 1 : (tile.index + 2) * T - 1;
+    if (next >= train_tiles(call_.input.N) * T) return;
+    a.ahead = call_.saved + next * size - std::min(next, std::int64_t{1}) * (size - gates);
+    a.ahead_end = call_.saved + next * size + (t > 0 ? gates : size);
   }
 
   void input_gradient(const TrainTile& tile, std::int64_t t) {

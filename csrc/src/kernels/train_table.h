@@ -49,17 +49,21 @@ struct BackwardStep {
   float* d_gates;  // [4H][kTrainTile], not d_next
 };
 
-// sums[r][q] += sum over n ascending of d[r][n] z[n][q]
+// sums[r][q] += sum over n ascending of d[r][n] z[n][q] for q below `width`. Rows are taken
+// product_rows at a time: d and sums have as many as its next multiple; rows of z and sums as many
+// numbers as the next multiple of lanes.
 struct AddProducts {
   const float* d;  // [rows][kTrainTile]
   std::int64_t rows;
   const float* z;  // [columns][z_stride]
   std::ptrdiff_t z_stride;
   std::int64_t columns;  // n: at most kTrainTile
-  std::int64_t panels;   // groups of lanes in a row of z
-  float* sums;           // [rows][sums_stride]
+  std::int64_t width;
+  float* sums;  // [rows][sums_stride]
   std::ptrdiff_t sums_stride;
-  // Rows are taken product_rows at a time: d and sums have as many as its next multiple.
+  // What is needed soon, from here to there: fetched meanwhile, one line of the cache per n.
+  const float* ahead;
+  const float* ahead_end;
 };
 
 // out[c][r] = in[r][c]
@@ -77,7 +81,7 @@ struct TrainKernels {
   void (*gru_step)(const TrainStep&);
   void (*lstm_backward)(const BackwardStep&);
   void (*gru_backward)(const BackwardStep&);
-  void (*add_products)(const AddProducts&);
+  const float* (*add_products)(const AddProducts&);  // returns what is left of `ahead`
   void (*transpose)(const Transpose&);
 };
 

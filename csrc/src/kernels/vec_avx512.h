@@ -87,4 +87,19 @@ struct Vec {
   }
 };
 
+// For few numbers: a CPU that splits a zmm register in two does the half in half the time.
+struct HalfVec {
+  static constexpr int lanes = 8;
+  __m256 v;
+
+  HalfVec() = default;
+  HalfVec(__m256 x) : v(x) {}
+  HalfVec(float x) : v(_mm256_set1_ps(x)) {}
+
+  static HalfVec load(const float* p) { return _mm256_loadu_ps(p); }
+  void store(float* p) const { _mm256_storeu_ps(p, v); }
+  friend HalfVec operator+(HalfVec a, HalfVec b) { return _mm256_add_ps(a.v, b.v); }
+  friend HalfVec fma(HalfVec a, HalfVec b, HalfVec c) { return _mm256_fmadd_ps(a.v, b.v, c.v); }
+};
+
 }  // namespace
