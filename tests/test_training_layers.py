@@ -93,19 +93,27 @@ def test_dropout_between_layers_is_torchs(cell: str, bidirectional: bool) -> Non
 
 
 @CELLS
-def test_final_is_the_state_alone(cell: str) -> None:
+def test_last_hidden_is_a_part_of_the_state(cell: str) -> None:
     for options in ({}, {"bidirectional": True, "num_layers": 2}):
         ours, _ = pair(cell, 3, 5, batch_first=True, **options)
         x = torch.rand(4, 6, 3)
-        hx = state_of(cell, 4 if options else 1, 4, 5)
         for layer in (ours, copy.deepcopy(ours).double()):
-            like = next(layer.parameters())
-            given = hx.to(like) if cell == "gru" else tuple(part.to(like) for part in hx)
-            expected = layer(x.to(like), given)[1]
-            found = layer.final(x.to(like), given)
-            for a, b in zip(flat((x, expected)), flat((x, found)), strict=True):
-                assert torch.equal(a, b)
+            given = x.to(next(layer.parameters()))
+            state = layer(given)[1]
+            h_n = state[0] if cell == "lstm" else state
+            assert torch.equal(layer.last_hidden(given), h_n[-2:])
         assert ours.ran.startswith("compiled")
+        check_gradients_of_last_hidden(ours, x)
+
+
+def check_gradients_of_last_hidden(layer: Any, x: torch.Tensor) -> None:
+    gradients = []
+    for hidden in (layer.last_hidden(x), layer(x)[1]):
+        layer.zero_grad()
+        h_n = hidden[0] if isinstance(hidden, tuple) else hidden
+        h_n[-2:].square().sum().backward()
+        gradients.append([parameter.grad.clone() for parameter in layer.parameters()])
+    assert all(torch.equal(a, b) for a, b in zip(*gradients, strict=True))
 
 
 @CELLS
@@ -294,7 +302,6 @@ def test_reasons_of_layers_that_torch_lacks() -> None:
         assert layer.ran is None
         out, state = layer(x)
         assert layer.ran == f"torch: {reason}"
-        final = layer.final(x)
-        for a, b in zip(flat((out, state)), flat((out, final)), strict=True):
-            assert torch.equal(a, b)
+        assert torch.equal(layer.last_hidden(x), flat((out, state))[1])
+        assert layer.ran == f"torch: {reason}"
     assert kernels_of(torch.nn.Sequential(torch.nn.GRU(2, 3))) == {"0": "torch"}

@@ -43,6 +43,7 @@ RECURRENT_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 class _Layer(Compiled):
     """Parameters and the loop over directions and steps; a subclass gives one step."""
 
+    cell: Cell
     gates: int
 
     def __init__(
@@ -136,11 +137,20 @@ class _Layer(Compiled):
         return obstacle(x, *(state or ()), *self.parameters())
 
     def _compiled(
-        self, cell: Cell, x: Tensor, state: tuple[Tensor, ...] | None, outputs: bool
+        self, x: Tensor, state: tuple[Tensor, ...] | None, outputs: bool
     ) -> tuple[Tensor | None, tuple[Tensor, ...]]:
         """`x` [N, T, I] -> out [N, T, D*H] or None, (h_n, c_n), on the compiled kernels."""
         directions = [Weights(*self._weights(suffix)) for suffix in self._suffixes]
-        return self._stacked(cell, x, [directions], state, outputs=outputs)
+        return self._stacked(self.cell, x, [directions], state, outputs=outputs)
+
+    def last_hidden(self, x: Tensor) -> Tensor:
+        """`x` [N, T, I] -> the last h [D, N, P or H] alone, for less."""
+        self._check(x)
+        if self._tell(self._reason(x, None)):
+            return self._compiled(x, None, False)[1][0]
+        state = self(x)[1]
+        h_n: Tensor = state[0] if self.cell == "lstm" else state
+        return h_n
 
     def _check(self, x: Tensor) -> None:
         if x.ndim != 3 or x.shape[1] == 0 or x.shape[2] != self.input_size:
@@ -164,6 +174,7 @@ class LSTMLayer(_Layer):
     ((2, 7, 5), (1, 2, 5))
     """
 
+    cell = "lstm"
     gates = 4
 
     def forward(
@@ -172,7 +183,7 @@ class LSTMLayer(_Layer):
         """Run the layer; `state` is (h0 [D, N, P or H], c0 [D, N, H]), zeros by default."""
         self._check(x)
         if self._tell(self._reason(x, state)):
-            compiled, (h_n, c_n) = self._compiled("lstm", x, state, True)
+            compiled, (h_n, c_n) = self._compiled(x, state, True)
             assert compiled is not None
             return compiled, (h_n, c_n)
         if self.activation == "tanh" and self.recurrent_activation == "sigmoid":
@@ -194,14 +205,6 @@ class LSTMLayer(_Layer):
             )
             return out, (h_n, c_n)
         return self.loop(x, state)
-
-    def final(self, x: Tensor, state: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, Tensor]:
-        """Return the last state alone, (h_n, c_n)."""
-        self._check(x)
-        if not self._tell(self._reason(x, state)):
-            return self(x, state)[1]  # type: ignore[no-any-return]
-        h_n, c_n = self._compiled("lstm", x, state, False)[1]
-        return h_n, c_n
 
     def loop(
         self, x: Tensor, state: tuple[Tensor, Tensor] | None = None
@@ -269,6 +272,7 @@ class GRULayer(_Layer):
     ((2, 7, 5), (1, 2, 5))
     """
 
+    cell = "gru"
     gates = 3
 
     def __init__(
@@ -295,8 +299,9 @@ class GRULayer(_Layer):
     def forward(self, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Run the layer; `state` is h0 [D, N, H], zeros by default."""
         self._check(x)
-        if self._tell(self._reason(x, None if state is None else (state,))):
-            compiled, (h_n,) = self._compiled("gru", x, None if state is None else (state,), True)
+        given = None if state is None else (state,)
+        if self._tell(self._reason(x, given)):
+            compiled, (h_n,) = self._compiled(x, given, True)
             assert compiled is not None
             return compiled, h_n
         if (
@@ -318,14 +323,6 @@ class GRULayer(_Layer):
             )
             return out, h_n
         return self.loop(x, state)
-
-    def final(self, x: Tensor, state: Tensor | None = None) -> Tensor:
-        """Return the last h alone."""
-        self._check(x)
-        given = None if state is None else (state,)
-        if not self._tell(self._reason(x, given)):
-            return self(x, state)[1]  # type: ignore[no-any-return]
-        return self._compiled("gru", x, given, False)[1][0]
 
     def _reason(self, x: Tensor, state: tuple[Tensor, ...] | None) -> str | None:
         return super()._reason(x, state) if self.reset_after else "reset_after=False"

@@ -122,7 +122,7 @@ def run(
     h0, c0 : Tensor, [N, H], optional
         Zeros by default; c0 for an LSTM alone.
     outputs : bool
-        False: the hidden states of all steps are not wanted, and their gradient costs nothing.
+        False: h_n is wanted alone; the others are None and cost nothing.
     reverse : bool
         From the last step to the first.
     memory : Memory, optional
@@ -131,7 +131,7 @@ def run(
     Returns
     -------
     tuple
-        out [N, T, H] or None, h_n [N, H], c_n [N, H] or None for a GRU.
+        out [N, T, H], h_n [N, H], c_n [N, H] (None for a GRU).
 
     Examples
     --------
@@ -171,7 +171,7 @@ class _Call(NamedTuple):
         assert w_hh is not None
         out = _empty_sequence(x, w_hh.shape[1]) if self.outputs else None
         h_n = x.new_empty(x.shape[0], w_hh.shape[1])
-        c_n = torch.empty_like(h_n) if self.cell == "lstm" else None
+        c_n = torch.empty_like(h_n) if self.cell == "lstm" and self.outputs else None
         _core.training_forward(
             self.cell,
             self.steps(x),

@@ -37,6 +37,10 @@ class Compiled(nn.Module):
             self._memory.clear()
         return super().train(mode)
 
+    def last_hidden(self, x: Tensor) -> Tensor:
+        """`x` as ``forward`` takes it -> the last layer's last h [D, N, H] alone, for less."""
+        raise NotImplementedError
+
     def _tell(self, reason: str | None) -> bool:
         """Note what a call runs on; True if it is compiled."""
         self.ran = f"torch: {reason}" if reason else f"compiled: {_core.active_isa()}"
@@ -52,7 +56,10 @@ class Compiled(nn.Module):
         outputs: bool,
         dropout: float = 0.0,
     ) -> tuple[Tensor | None, tuple[Tensor, ...]]:
-        """`x` [N, T, I] through layers of directions -> out [N, T, D*H] or None, (h_n, c_n)."""
+        """`x` [N, T, I] through layers of directions -> out [N, T, D*H], (h_n, c_n) [L*D, N, H].
+
+        Without `outputs`: None, (h_n [D, N, H] of the last layer,).
+        """
         states: list[tuple[Tensor, Tensor | None]] = []
         for index, layer in enumerate(weights):
             last = index + 1 == len(weights)
@@ -73,12 +80,21 @@ class Compiled(nn.Module):
             out = _joined([out for out in outs if out is not None])
             if out is not None and not last:
                 x = _dropped(out, dropout) if dropout and self.training else out
-        parts = zip(*states, strict=True)
-        return out, tuple(torch.stack(part) for part in parts if part[0] is not None)
+        if not outputs:
+            states = states[-len(weights[-1]) :]
+        parts = (
+            [part for part in parts if part is not None] for parts in zip(*states, strict=True)
+        )
+        return out, tuple(_stack(part) for part in parts if part)
 
 
 def _is_state(state: Any) -> bool:
     return isinstance(state, (tuple, list)) and all(isinstance(part, Tensor) for part in state)
+
+
+def _stack(parts: list[Tensor]) -> Tensor:
+    """[N, H] of each -> [parts, N, H], without a copy of a single one."""
+    return parts[0].unsqueeze(0) if len(parts) == 1 else torch.stack(parts)
 
 
 def _joined(outs: list[Tensor]) -> Tensor | None:
@@ -101,6 +117,15 @@ class _TorchLayers(Compiled, nn.RNNBase):
 
     cell: Cell
     batch_first: bool
+
+    def last_hidden(self, x: Tensor) -> Tensor:
+        """`x` as ``forward`` takes it -> the last layer's last h [D, N, H] alone, for less."""
+        directions = 2 if self.bidirectional else 1
+        if self._tell(self._reason(x, None)):
+            return self._run(x, None, None, False)[1][0]
+        state = super().forward(x)[1]
+        h_n: Tensor = state[0] if self.cell == "lstm" else state
+        return h_n[-directions:]
 
     def _reason(self, x: Any, state: tuple[Any, ...] | None) -> str | None:
         """Say why torch's kernels must run; None if the compiled ones can."""
@@ -181,16 +206,6 @@ class LSTM(_TorchLayers, nn.LSTM):
         assert out is not None
         return out, (h_n, c_n)
 
-    def final(
-        self, input: Tensor, hx: tuple[Tensor, Tensor] | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """Return (h_n, c_n) alone: what ``forward`` returns second, without the steps' cost."""
-        if not self._tell(self._reason(input, hx)):
-            state: tuple[Tensor, Tensor] = super().forward(input, hx)[1]
-            return state
-        h_n, c_n = self._run(input, hx, hx, False)[1]
-        return h_n, c_n
-
 
 class GRU(_TorchLayers, nn.GRU):
     """``torch.nn.GRU`` with compiled kernels for both passes: see `LSTM`.
@@ -218,14 +233,6 @@ class GRU(_TorchLayers, nn.GRU):
         out, (h_n,) = self._run(input, hx, state, True)
         assert out is not None
         return out, h_n
-
-    def final(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
-        """Return h_n alone: what ``forward`` returns second, without the steps' cost."""
-        state = None if hx is None else (hx,)
-        if not self._tell(self._reason(input, state)):
-            h_n: Tensor = super().forward(input, hx)[1]
-            return h_n
-        return self._run(input, hx, state, False)[1][0]
 
 
 def kernels_of(module: nn.Module) -> dict[str, str | None]:

@@ -102,8 +102,8 @@ class _SequenceNetwork(nn.Module):
     def _last_hidden(self, layers: nn.ModuleList, x: Tensor) -> Tensor:
         """`x` [N, T, I] -> the last layer's last h [N, D*H]."""
         x, last = self._below_last(layers, x), list(layers)[-1]
-        state = last.final(x) if isinstance(last, Compiled) else last(x)[1]  # type: ignore[operator]
-        h_n: Tensor = state[0] if self.cell == "lstm" else state
+        # A layer of torch's own is an LSTM with a projection.
+        h_n: Tensor = last.last_hidden(x) if isinstance(last, Compiled) else last(x)[1][0]
         # Both directions' final h. out[:, -1] would hold the backward direction's first step.
         return torch.cat(tuple(h_n), dim=1) if self.bidirectional else h_n[0]
 
