@@ -10,7 +10,16 @@ import numpy as np
 import torch
 from torch import nn
 
-from benchmarks.jobs import Floats, GatherJob, Ints, Job, ScoreJob, StepJob, WindowsJob
+from benchmarks.jobs import (
+    Floats,
+    GatherJob,
+    Ints,
+    Job,
+    ScoreJob,
+    StepJob,
+    TrainJob,
+    WindowsJob,
+)
 from benchmarks.networks import gru, lstm
 from slidecell.training import Autoencoder
 
@@ -113,6 +122,24 @@ class GatherCase:
         return GatherJob(self.name, series, offsets, 7, 1, self.batch)
 
 
+@dataclass(frozen=True)
+class TrainCase:
+    """A step of training on one batch."""
+
+    name: str
+    network: Callable[[], nn.Module]
+    batch: int = 2048
+    window: int = 7
+    kind: ClassVar[str] = TrainJob.kind
+
+    def job(self, max_rows: int) -> TrainJob:
+        """Make a batch of at most `max_rows` windows, and torch's own initial weights."""
+        torch.manual_seed(0)
+        module = self.network()
+        rows = torch.rand(min(self.batch, max_rows), self.window + 1, FEATURES)
+        return TrainJob(self.name, module, rows[:, :-1].contiguous(), rows[:, -1].contiguous())
+
+
 # Windows of seven days of seven features, one day ahead: the five networks of the insider-threat
 # forecaster, whose 4,000 users give 1.4 million rows. Wider networks get fewer users.
 CASES: list[Case] = [
@@ -140,4 +167,10 @@ CASES: list[Case] = [
     WindowsCase("windows into out=, one long series", 1, 140_000, kind="windows into out"),
     WindowsCase("windows into out=, 400 users", 400, USER_ROWS, kind="windows into out"),
     GatherCase("gather random windows", 400, 2048),
+    TrainCase("train LSTM 16", lambda: lstm(FEATURES, 16)),
+    TrainCase("train LSTM 64", lambda: lstm(FEATURES, 64)),
+    TrainCase("train GRU 64", lambda: gru(FEATURES, 64)),
+    TrainCase("train LSTM 64 x 2 layers", lambda: lstm(FEATURES, 64, 2)),
+    TrainCase("train LSTM 128", lambda: lstm(FEATURES, 128)),
+    TrainCase("train LSTM 64, W=50", lambda: lstm(FEATURES, 64), window=50),
 ]

@@ -6,6 +6,7 @@ A job knows nothing of who does it (that is `peers`), nor of clocks (that is `me
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar, Protocol
@@ -248,3 +249,66 @@ class GatherJob(_SeriesJob):
     def truth(self) -> tuple[Floats, Floats]:
         """Windows and targets of the last batch."""
         return self.gathered(self.starts[self.batches[-1]])
+
+
+@dataclass(frozen=True)
+class TrainJob:
+    """One step of training on one batch, from zero_grad to the optimizer's update.
+
+    The answer is the step's gradients, each in units of its largest number, which only the first
+    call of a way computes at the job's own weights.
+    """
+
+    case: str
+    module: nn.Module  # x [N, W, F] -> [N, F]
+    x: Tensor  # [N, W, F]
+    y: Tensor  # [N, F]
+    kind: ClassVar[str] = "train"
+    unit: ClassVar[str] = "windows/s"
+    rtol: ClassVar[float] = 0.0
+    atol: ClassVar[float] = 1e-4  # torch's own error is 7e-5 with W=50
+    threaded: ClassVar[bool] = True
+
+    @property
+    def shape(self) -> str:
+        """Sizes, for the report."""
+        N, W, F = self.x.shape
+        return f"N={N:,} W={W} F={F}"
+
+    @property
+    def work(self) -> int:
+        """Windows per step."""
+        return len(self.x)
+
+    def first(self, rows: int) -> TrainJob:
+        """Return the same for at most `rows` windows."""
+        return replace(self, x=self.x[:rows], y=self.y[:rows])
+
+    @cached_property
+    def gradients(self) -> list[Tensor]:
+        """Gradients of the first step in float64."""
+        module = copy.deepcopy(self.module).double()
+        squared_errors(module(self.x.double()), self.y.double()).mean().backward()
+        return [parameter.grad for parameter in module.parameters()]
+
+    def scaled(self, gradients: Iterable[Tensor]) -> npt.NDArray[np.float64]:
+        """Gradients -> one array [n], each in units of the largest number that it should have."""
+        pairs = zip(gradients, self.gradients, strict=True)
+        parts = [(mine.double() / right.abs().max()).flatten() for mine, right in pairs]
+        return torch.cat(parts).numpy()
+
+    @property
+    def truth(self) -> npt.NDArray[np.float64]:
+        """Gradients of the first step, scaled."""
+        return self.scaled(self.gradients)
+
+
+@dataclass(frozen=True)
+class Gradients:
+    """An answer to a `TrainJob`, made an array where it is looked at and not while it is timed."""
+
+    job: TrainJob
+    parameters: list[nn.Parameter]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[np.float64]:
+        return self.job.scaled(parameter.grad for parameter in self.parameters)

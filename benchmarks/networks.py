@@ -31,6 +31,16 @@ class LastStep(nn.Module):
         return network
 
 
+class LastHidden(LastStep):
+    """The same of the layer's last h, whose gradient is not a sequence of zeros but one."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Predict the row after each window."""
+        state = self.recurrent(x)[1]
+        prediction: Tensor = self.head((state[0] if isinstance(state, tuple) else state)[-1])
+        return prediction
+
+
 def lstm(input_size: int, hidden_size: int, num_layers: int = 1) -> LastStep:
     """Make a forecaster with `nn.LSTM`."""
     return LastStep(nn.LSTM(input_size, hidden_size, num_layers, batch_first=True))

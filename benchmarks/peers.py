@@ -8,6 +8,7 @@ counted: each says in its docstring what that is.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from functools import cache, partial
 from itertools import pairwise
@@ -22,14 +23,17 @@ import slidecell as sc
 from benchmarks.jobs import (
     Floats,
     GatherJob,
+    Gradients,
     Ints,
     ScoreJob,
     StepJob,
+    TrainJob,
     WindowsJob,
     squared_errors,
     window_starts,
 )
-from benchmarks.networks import LastStep
+from benchmarks.networks import LastHidden, LastStep
+from slidecell import training
 
 Run = Callable[[], Any]
 Ways = dict[str, Run]
@@ -282,6 +286,61 @@ def loop_gather(job: GatherJob, threads: int) -> Ways:
     return {"": run}
 
 
+# train: the gradients of a TrainJob's first step, scaled
+
+
+def slidecell_train(job: TrainJob, threads: int) -> Ways:
+    """`Forecaster`. Prepared: the module and the optimizer."""
+    layer = job.module.recurrent
+    module = training.Forecaster(
+        layer.input_size,
+        layer.hidden_size,
+        layer.num_layers,
+        cell="lstm" if isinstance(layer, nn.LSTM) else "gru",
+        window=job.x.shape[1],
+    )
+    with torch.no_grad():
+        for mine, right in zip(module.parameters(), job.module.parameters(), strict=True):
+            mine.copy_(right)
+    return {"": step_of(job, module, job.x, threads)}
+
+
+def slidecell_layer_train(job: TrainJob, threads: int) -> Ways:
+    """Run the user's own module with `training.LSTM` or `training.GRU` in it. Prepared: that."""
+    module, layer = copy.deepcopy(job.module), job.module.recurrent
+    kind = training.LSTM if isinstance(layer, nn.LSTM) else training.GRU
+    module.recurrent = kind(layer.input_size, layer.hidden_size, layer.num_layers, batch_first=True)
+    module.recurrent.load_state_dict(layer.state_dict())
+    return {"": step_of(job, module, job.x, threads)}
+
+
+def torch_train(job: TrainJob, threads: int) -> Ways:
+    """Run the module with torch's layer, read either way. Prepared: x in its layout."""
+    hidden = LastHidden(copy.deepcopy(job.module.recurrent))
+    hidden.load_state_dict(job.module.state_dict())
+    time_major = job.x.transpose(0, 1).contiguous()
+    return {
+        "out[:, -1]": step_of(job, copy.deepcopy(job.module), job.x, threads),
+        "out[-1], time-major": step_of(job, job.module.time_major(), time_major, threads),
+        "h_n": step_of(job, hidden, job.x, threads),
+    }
+
+
+def step_of(job: TrainJob, module: nn.Module, x: Tensor, threads: int) -> Run:
+    """Return one step of training `module` with Adam."""
+    optimizer = torch.optim.Adam(module.parameters(), fused=True)
+
+    def run() -> Gradients:
+        torch.set_num_threads(threads)
+        optimizer.zero_grad()
+        nn.functional.mse_loss(module(x), job.y).backward()
+        optimizer.step()
+        return answer
+
+    answer = Gradients(job, list(module.parameters()))
+    return run
+
+
 OURS = "slidecell"
 
 # By kind of job; ours is the first of each, and every other one's ratio is to it.
@@ -299,5 +358,10 @@ PEERS: dict[str, dict[str, Peer]] = {
         "numpy": numpy_gather,
         "torch": torch_gather,
         "Python loop": loop_gather,
+    },
+    "train": {
+        OURS: slidecell_train,
+        "slidecell's layer": slidecell_layer_train,
+        "torch": torch_train,
     },
 }

@@ -82,8 +82,9 @@ def test_command_writes_table_and_json(tmp_path: Path, capsys) -> None:
     for r in found["results"]:
         assert r["right"]
         assert len(r["seconds"]) == 2
-        assert 0 < r["max_error"] < 1e-6
-        assert (r["max_difference"] == 0) == (r["contestant"] == peers.OURS)
+        assert 0 < r["max_error"] < (1e-5 if r["kind"] == "train" else 1e-6)
+        ours = r["contestant"].startswith(peers.OURS)  # two modules on the same kernels
+        assert (r["max_difference"] == 0) == ours
     assert list(tmp_path.iterdir()) == [file]
 
 
