@@ -138,3 +138,14 @@ def test_score_layouts_and_dtypes(isa: str, rng: np.random.Generator) -> None:
     np.testing.assert_array_equal(
         model.score(one_row, offsets), model.score(one_row.copy(), offsets)
     )
+
+
+def test_score_masked_cells_are_missing() -> None:
+    metadata, tensors, series, offsets = case("lstm16")
+    model = sc.SequenceModel(metadata, tensors)
+    mask = np.zeros(series.shape, bool)
+    mask[40, 1] = True
+    holes = np.where(mask, np.nan, series)
+    masked = np.ma.masked_array(series, mask)
+    np.testing.assert_array_equal(model.score(masked, offsets), model.score(holes, offsets))
+    np.testing.assert_array_equal(model.encode(masked, offsets), model.encode(holes, offsets))

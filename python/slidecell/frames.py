@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from slidecell.scaling import unmasked
+
 __all__ = ["feature_columns", "is_frame", "match_features"]
 
 
@@ -70,6 +72,8 @@ def feature_columns(frame: Any, names: Sequence[Hashable], *, name: str = "serie
 def match_features(series: Any, features: list[str] | None) -> npt.ArrayLike:
     """Rows of a DataFrame in the model's column order; anything else as it is.
 
+    What a masked array masks becomes NaN.
+
     Parameters
     ----------
     series : array_like, [S, F], or DataFrame (pandas, polars)
@@ -94,6 +98,8 @@ def match_features(series: Any, features: list[str] | None) -> npt.ArrayLike:
     >>> match_features([[1.0, 2.0]], ["a", "b"])
     [[1.0, 2.0]]
     """
+    if isinstance(series, np.ma.MaskedArray):
+        return unmasked(series)
     if not is_frame(series):
         return series  # type: ignore[no-any-return]
     names = list(series.columns) if features is None else features
