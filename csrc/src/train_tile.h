@@ -10,6 +10,14 @@
 
 namespace slidecell {
 
+// Windows per tile: fewer than it holds where a small batch would otherwise keep one thread busy.
+// It depends on N alone, so that results do.
+inline std::int64_t train_tile_windows(std::int64_t N) {
+  constexpr std::int64_t kTiles = 4, kStep = 16;
+  return std::clamp(round_up(ceil_div(N, kTiles), kStep), kStep, kTrainTile);
+}
+inline std::int64_t train_tiles(std::int64_t N) { return ceil_div(N, train_tile_windows(N)); }
+
 // Windows first .. first+count-1.
 struct TrainTile {
   std::int64_t index, first, count;
@@ -17,12 +25,10 @@ struct TrainTile {
 
   TrainTile(const KernelTable& kernels, std::int64_t N, std::int64_t i)
       : index(i),
-        first(i * kTrainTile),
-        count(std::min(kTrainTile, N - first)),
+        first(i * train_tile_windows(N)),
+        count(std::min(train_tile_windows(N), N - first)),
         vectors(ceil_div(count, kernels.lanes)) {}
 };
-
-inline std::int64_t train_tiles(std::int64_t N) { return ceil_div(N, kTrainTile); }
 
 // One step of one tile, in `saved` [tiles][T][rows][kTrainTile]: gates [4H], h [H], LSTM: c [H].
 template <class T>
