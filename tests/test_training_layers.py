@@ -11,6 +11,7 @@ import pytest
 import slidecell as sc
 
 torch = pytest.importorskip("torch")
+from torch._subclasses import FakeTensorMode  # noqa: E402
 from torch.nn.utils.rnn import pack_sequence  # noqa: E402
 
 from slidecell.training import (  # noqa: E402
@@ -154,6 +155,9 @@ def test_what_the_kernels_do_not_take_runs_on_torchs(cell: str) -> None:
     assert ours.ran == "torch: tracing"
     torch.testing.assert_close(traced(x)[0], ours(x)[0], rtol=0, atol=1e-6)
     assert ours.ran.startswith("compiled")
+    with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+        assert ours(mode.from_tensor(x))[0].shape == (4, 6, 5)
+    assert ours.ran == "torch: FakeTensor"
     ours(x[:0])
     assert ours.ran == "torch: an empty tensor"
     ours.double()(x.double())

@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from slidecell import _core
 
@@ -94,6 +94,8 @@ def _autocast() -> bool:
 
 def _refused(tensor: Tensor) -> str | None:
     """Say what of `tensor` the compiled kernels do not take."""
+    if type(tensor) not in (Tensor, nn.Parameter):  # a fake tensor, for instance, has no memory
+        return type(tensor).__name__
     if tensor.device.type != "cpu":
         return tensor.device.type
     if tensor.dtype != torch.float32:
