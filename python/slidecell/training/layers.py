@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ from slidecell.training.fused import Cell, Memory, Weights, obstacle, run
 __all__ = ["GRU", "LSTM", "Compiled", "kernels_of"]
 
 
-class Compiled(nn.Module):
+class Compiled(nn.Module, ABC):
     """What layers with compiled kernels share.
 
     Attributes
@@ -37,9 +38,9 @@ class Compiled(nn.Module):
             self._memory.clear()
         return super().train(mode)
 
+    @abstractmethod
     def last_hidden(self, x: Tensor) -> Tensor:
         """`x` as ``forward`` takes it -> the last layer's last h [D, N, H] alone, for less."""
-        raise NotImplementedError
 
     def _tell(self, reason: str | None) -> bool:
         """Note what a call runs on; True if it is compiled."""
