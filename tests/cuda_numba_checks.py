@@ -83,6 +83,20 @@ def check_cells() -> None:
         np.testing.assert_allclose(np.asarray(got), want_step, rtol=0, atol=ATOL)
 
 
+def check_saturated() -> None:
+    """Sums far beyond any scale: gates saturate, as on the CPU, and nothing becomes NaN."""
+    x = np.random.default_rng(3).standard_normal((2, 3, 2)).astype(np.float32)
+    for module in (sc.LSTM(2, 3), sc.GRU(2, 3), sc.GRU(2, 3, reset_after=False)):
+        rng = np.random.default_rng(7)
+        module.load_state_dict(
+            {k: rng.uniform(-0.5, 0.5, shape) for k, shape in module._shapes().items()}
+        )
+        for size in (1e3, 1e16, 1e36):
+            large = x * np.float32(size)
+            out, _ = cuda.forward(module, large, backend="numba")
+            np.testing.assert_allclose(out, module.forward(large)[0], rtol=0, atol=ATOL)
+
+
 def check_windows() -> None:
     series = np.arange(28.0).reshape(14, 2)
     for horizon, stride in ((0, 1), (2, 1), (1, 3)):
@@ -124,5 +138,6 @@ if __name__ == "__main__":
             check_model(model_name)
     else:
         check_cells()
+        check_saturated()
         check_windows()
         check_refusals()

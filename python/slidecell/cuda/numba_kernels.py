@@ -20,6 +20,7 @@ import numpy as np
 cuda: Any = importlib.import_module("numba.cuda")
 
 ONE, ZERO, HALF, SIXTH = np.float32(1.0), np.float32(0.0), np.float32(0.5), np.float32(1.0 / 6.0)
+SMALLEST = np.float32(-88.0)  # e^88 is within float32, and 1 / e^88 below its normal numbers
 TANH, RELU, SIGMOID = 0, 1, 2  # arguments.ACTIVATIONS
 HARD_SIGMOID = 1  # arguments.RECURRENT_ACTIVATIONS
 
@@ -35,6 +36,8 @@ def _device(function: Callable[..., Any]) -> Any:
 @_device
 def sigmoid(x: Any) -> Any:
     """1 / (1 + e^-x)."""
+    if x < SMALLEST:  # the simulator's exponential raises OverflowError where a GPU's is infinite
+        return ZERO
     return ONE / (ONE + math.exp(-x))
 
 
