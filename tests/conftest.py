@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
 import slidecell as sc
+
+if TYPE_CHECKING:
+    from cuda_emulated import EmulatedRuntime
 
 POISON = 12345.0  # in an output before a call: what is left of it was not written
 
@@ -45,3 +50,26 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def emulated_gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[EmulatedRuntime]:
+    """Let backend="cupy" run on the emulated GPU, and compare with the AVX2 kernels."""
+    from cuda_emulated import EmulatedRuntime
+    from slidecell.cuda import api, calls, cells
+
+    runtime = EmulatedRuntime()
+
+    @contextlib.contextmanager
+    def stream(_value: Any, _name: str) -> Iterator[EmulatedRuntime]:
+        yield runtime
+
+    monkeypatch.setattr(api, "cupy_runtime", stream)
+    monkeypatch.setattr(cells, "cupy_runtime", stream)
+    monkeypatch.setattr(cells, "require", lambda _backend: None)
+    monkeypatch.setattr(calls, "_ENGINES", type(calls._ENGINES)())
+    before = sc.active_isa()
+    sc.set_isa("avx2")
+    yield runtime
+    runtime.finish()
+    sc.set_isa(before)

@@ -7,11 +7,13 @@ simulator takes milliseconds for what a thread does.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 import slidecell as sc
+from cuda_emulated import FakeDeviceArray
 from models import layer, random_model
 from reference import (
     encode_reference,
@@ -21,6 +23,7 @@ from reference import (
     score_reference,
 )
 from slidecell import cuda
+from slidecell.cuda import numba_arrays
 
 ATOL = 1e-6
 OFFSETS = np.array([0, 2, 7, 14])
@@ -107,6 +110,54 @@ def check_windows() -> None:
             np.testing.assert_array_equal(a, b)
 
 
+def check_device_arrays() -> None:
+    """Arrays on the device, which the simulator does not know: their values, taken and given."""
+    # On a GPU this makes a view; what is given is an array of Numba's for unknown libraries.
+    numba_arrays.cuda.as_cuda_array = lambda array: numba_arrays.cuda.to_device(array.values)
+    metadata, tensors = random_model(np.random.default_rng(0), [layer("lstm", 2)], window=2)
+    model, series = sc.SequenceModel(metadata, tensors), np.random.default_rng(1).random((6, 3))
+    for function, reference in ((cuda.score, score_reference), (cuda.encode, encode_reference)):
+        got = function(model, FakeDeviceArray(series), backend="numba").copy_to_host()
+        np.testing.assert_allclose(got, reference(metadata, tensors, series), rtol=0, atol=ATOL)
+    x, state = series.astype(np.float32)[None], np.ones((1, 1, 2), np.float32)
+    gru: Any = sc.GRU(3, 2, bias=False)
+    gru.load_state_dict({k: np.full(shape, 0.1) for k, shape in gru._shapes().items()})
+    out, _ = cuda.forward(gru, FakeDeviceArray(x), FakeDeviceArray(state), backend="numba")
+    np.testing.assert_allclose(out.copy_to_host(), gru.forward(x, state)[0], rtol=0, atol=ATOL)
+    for rows, h0, error, text in (
+        (x, FakeDeviceArray(state), TypeError, "h0: expected a host array"),
+        (FakeDeviceArray(x), state, TypeError, "h0: expected a device array"),
+        (FakeDeviceArray(x), FakeDeviceArray(state, device=1), ValueError, "h0: expected an array"),
+        (FakeDeviceArray(x), FakeDeviceArray(state.astype("f8")), TypeError, "expected float32"),
+        (FakeDeviceArray(x[:, ::2]), None, ValueError, "x: expected a C-contiguous"),
+    ):
+        refused(error, text, lambda: cuda.forward(gru, rows, h0, backend="numba"))  # noqa: B023
+
+
+def check_too_little_memory() -> None:
+    """Numba's own error becomes Python's, and the next call is as good as any."""
+    gru: Any = sc.GRU(3, 2, bias=False)
+    gru.load_state_dict({k: np.full(shape, 0.1) for k, shape in gru._shapes().items()})
+    x, before = np.ones((1, 4, 3), np.float32), numba_arrays.cuda.to_device
+
+    def full(_array: Any) -> Any:
+        raise RuntimeError("[2] Call to cuMemAlloc results in CUDA_ERROR_OUT_OF_MEMORY")
+
+    numba_arrays.cuda.to_device = full
+    refused(MemoryError, "works by chunks", lambda: cuda.forward(gru, x, backend="numba"))
+    numba_arrays.cuda.to_device = before
+    assert np.isfinite(cuda.forward(gru, x, backend="numba")[0]).all()
+
+
+def refused(error: type[Exception], text: str, call: Callable[[], Any]) -> None:
+    try:
+        call()
+    except error as found:
+        assert text in str(found), found  # noqa: PT017 (no pytest in this process)
+    else:
+        raise AssertionError(f"accepted: {text}")
+
+
 def check_refusals() -> None:
     model = sc.SequenceModel(
         *random_model(np.random.default_rng(0), [layer("lstm", 2)], [layer("lstm", 2)], error=True)
@@ -120,12 +171,12 @@ def check_refusals() -> None:
         lambda: cuda.score(model, series, backend="numba", out=np.zeros(6, np.float32)),
         lambda: cuda.forward(lstm, series[None], lengths=[3], backend="numba"),
     ):
-        try:
-            call()
-        except sc.UnsupportedError as error:
-            assert "cupy" in str(error)  # noqa: PT017 (no pytest in this process)
-        else:
-            raise AssertionError("accepted")
+        refused(sc.UnsupportedError, "cupy", call)
+    refused(
+        ValueError,
+        "state: expected (h0, c0), got 1 arrays",
+        lambda: cuda.forward(lstm, series[None], (np.zeros((1, 1, 2)),), backend="numba"),
+    )
     for rows in (0, 3):
         assert cuda.score(model, series[:rows], backend="numba").shape == (rows,)
         assert cuda.predict(model, series[:rows], backend="numba").shape == (0, 5, 3)
@@ -141,3 +192,5 @@ if __name__ == "__main__":
         check_saturated()
         check_windows()
         check_refusals()
+        check_too_little_memory()
+        check_device_arrays()

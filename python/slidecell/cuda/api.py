@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy.typing as npt
 
+from slidecell._arguments import whole_number
 from slidecell.cuda import jobs
 from slidecell.cuda.availability import require
 from slidecell.cuda.calls import check_on_cpu, cupy_runtime, engine_of
@@ -75,8 +76,9 @@ def score(
     series : array_like or device array, [S, F]
         Rows in time order. A contiguous device array (CuPy, torch, Numba) of any real dtype is
         read where it lies, in the stream that its library currently works in, and the scores are
-        an array of the same library; nothing is waited for. A host array is staged through pinned
-        memory in overlapping chunks and may be larger than the device's memory; the scores are a
+        an array of the same library; nothing is waited for (Numba's kernels have a stream of their
+        own, and wait before and after). A host array is staged through pinned memory in overlapping
+        chunks and may be larger than the device's memory (but not with Numba); the scores are a
         numpy array. A DataFrame's columns are matched by name.
     offsets : array_like of int, [G+1], optional
         On the host. Entity g owns rows ``offsets[g]:offsets[g+1]``; default: one entity.
@@ -121,6 +123,7 @@ def score(
     """
     options = ScoreOptions(precision, reduction, aggregate, bool(per_feature))
     _check_options(model, options)
+    chunk_bytes = whole_number("chunk_bytes", chunk_bytes, least=1)
     series = match_features(series, model.features)
     if backend == "cpu":
         check_on_cpu(series)
@@ -147,6 +150,32 @@ def score(
     return numba_backend.score(model, series, offsets, window, options=options, out=out)
 
 
+def _of_each_window(
+    what: Literal["predict", "encode"],
+    model: SequenceModel,
+    series: Any,
+    offsets: npt.ArrayLike | None,
+    *,
+    backend: str,
+    chunk_bytes: int,
+) -> Any:
+    """Call the backend's function of that name."""
+    chunk_bytes = whole_number("chunk_bytes", chunk_bytes, least=1)
+    series = match_features(series, model.features)
+    if backend == "cpu":
+        check_on_cpu(series)
+        return getattr(model, what)(series, offsets)
+    window = (model.window, model.horizon)
+    if backend == "cupy":
+        with cupy_runtime(series, "series") as runtime:
+            engine = _model_engine(model, runtime)
+            return getattr(jobs, what)(engine, series, offsets, window, chunk_bytes)
+    require(backend)
+    from slidecell.cuda import numba_backend
+
+    return getattr(numba_backend, what)(model, series, offsets, window)
+
+
 def predict(
     model: SequenceModel,
     series: Any,
@@ -169,19 +198,9 @@ def predict(
     >>> cuda.predict(model, np.zeros((20, 3)), backend="cpu").shape
     (16, 1, 3)
     """
-    series = match_features(series, model.features)
-    window = (model.window, model.horizon)
-    if backend == "cpu":
-        check_on_cpu(series)
-        return model.predict(series, offsets)
-    if backend == "cupy":
-        with cupy_runtime(series, "series") as runtime:
-            engine = _model_engine(model, runtime)
-            return jobs.predict(engine, series, offsets, window, chunk_bytes)
-    require(backend)
-    from slidecell.cuda import numba_backend
-
-    return numba_backend.predict(model, series, offsets, window)
+    return _of_each_window(
+        "predict", model, series, offsets, backend=backend, chunk_bytes=chunk_bytes
+    )
 
 
 def encode(
@@ -204,19 +223,9 @@ def encode(
     >>> cuda.encode(model, np.zeros((20, 3)), backend="cpu").shape
     (16, 8)
     """
-    series = match_features(series, model.features)
-    window = (model.window, model.horizon)
-    if backend == "cpu":
-        check_on_cpu(series)
-        return model.encode(series, offsets)
-    if backend == "cupy":
-        with cupy_runtime(series, "series") as runtime:
-            engine = _model_engine(model, runtime)
-            return jobs.encode(engine, series, offsets, window, chunk_bytes)
-    require(backend)
-    from slidecell.cuda import numba_backend
-
-    return numba_backend.encode(model, series, offsets, window)
+    return _of_each_window(
+        "encode", model, series, offsets, backend=backend, chunk_bytes=chunk_bytes
+    )
 
 
 def sliding_windows(

@@ -5,6 +5,7 @@ Device arrays are known by ``__cuda_array_interface__`` (CuPy, torch, Numba) and
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from slidecell.cuda.arguments import DTYPES
+
+Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +30,11 @@ class DeviceArray:
     device: int | None  # None: the interface does not tell
     stream: int | None  # that the array's content is ready in; None: nothing to wait for
     owner: Any
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all elements."""
+        return math.prod(self.shape) * self.dtype.itemsize
 
 
 def _interface(value: Any, name: str) -> dict[str, Any] | None:
@@ -136,6 +144,36 @@ def same_device(arrays: Sequence[DeviceArray]) -> int | None:
                 f"{known[0].name}, got device {array.device}"
             )
     return known[0].device if known else None
+
+
+def device_output(value: Any, shape: Sequence[int], read: DeviceArray) -> DeviceArray:
+    """Check a device array that results are to be written to, beside the one that is read."""
+    out = device_array(value, "out", list(shape))
+    if out.dtype != np.float32:
+        raise ValueError(f"out: expected float32, got {out.dtype}")
+    interface = _interface(value, "out")
+    if interface is not None and interface["data"][1]:
+        raise ValueError("out: expected a writeable device array, got one that is read-only")
+    same_device([read, out])
+    if out.ptr < read.ptr + read.nbytes and read.ptr < out.ptr + out.nbytes:
+        raise ValueError(f"out: shares memory with {read.name}")
+    return out
+
+
+def host_output(value: Any, shape: Sequence[int], read: npt.NDArray[Any]) -> Floats:
+    """Check a numpy array that results are to be written to, beside the one that is read."""
+    if not isinstance(value, np.ndarray):
+        raise TypeError(f"out: expected a numpy array, got {type(value).__name__}")
+    if value.shape != tuple(shape) or value.dtype != np.float32 or not value.flags.c_contiguous:
+        raise ValueError(
+            f"out: expected a float32 array {_shape_text(shape)}, C-contiguous, got "
+            f"{_shape_text(value.shape)} of dtype {value.dtype}"
+        )
+    if not value.flags.writeable:
+        raise ValueError("out: expected a writeable array, got one that is read-only")
+    if np.may_share_memory(value, read):
+        raise ValueError("out: shares memory with series")
+    return value
 
 
 def host_array(value: Any, name: str, shape: Sequence[int | str]) -> npt.NDArray[Any]:

@@ -24,6 +24,11 @@ def _layers(module: LSTM | GRU) -> Network:
     return network_of_layers(module._specs(), module.state_dict())
 
 
+def _shaped(value: Any) -> Any:
+    """Give an array of any library back as it is, anything else as a numpy array."""
+    return value if hasattr(value, "reshape") else np.asarray(value)
+
+
 def forward(
     module: LSTM | GRU,
     x: Any,
@@ -107,10 +112,10 @@ def step(module: LSTM | GRU, x: Any, state: Any = None, *, backend: str = "cupy"
     lstm = module._cell == "lstm"
     given = None
     if state is not None:
-        parts = tuple(state) if lstm else (state,)
+        parts = tuple(map(_shaped, tuple(state) if lstm else (state,)))
         parts = tuple(part.reshape(1, *part.shape) for part in parts) if single else parts
         given = parts if lstm else parts[0]
-    batch = x if hasattr(x, "reshape") else np.asarray(x)
+    batch = _shaped(x)
     if len(batch.shape) != 2:
         raise ValueError(f"x: expected [N, {module.input_size}], got {list(batch.shape)}")
     rows, features = batch.shape

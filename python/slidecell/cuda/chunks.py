@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slidecell.cuda.arguments import VECTOR
+from slidecell.cuda.arrays import is_device_array
 from slidecell.windows import WindowPlan
 
 Ints = npt.NDArray[np.int64]
@@ -136,3 +137,16 @@ class Vectors:
                 )
             yield chunk
             first = low
+
+
+def vectors_of(rows: int, offsets: npt.ArrayLike | None, window: tuple[int, int, int]) -> Vectors:
+    """Vectors of a series of ``rows`` rows; ``window``: W, K and the stride."""
+    if is_device_array(offsets):
+        raise TypeError("offsets: expected a host array, got a device array")
+    W, K, stride = window
+    plan = WindowPlan([0, rows] if offsets is None else offsets, window=W, horizon=K, stride=stride)
+    if plan.offsets[-1] != rows:
+        raise ValueError(
+            f"offsets: expected to end at {rows} (rows of series), got {plan.offsets[-1]}"
+        )
+    return Vectors.of(plan)

@@ -9,6 +9,7 @@ import functools
 import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,24 @@ def _kernel(entry: Entry, index: int) -> Any:
         if entry.shared_bytes > 48 * 1024:
             kernel.max_dynamic_shared_size_bytes = entry.shared_bytes
     return kernel
+
+
+@dataclass(frozen=True)
+class _ForeignStream:
+    """A stream of another library, as CuPy 14 wants to be told of it."""
+
+    ptr: int
+
+    def __cuda_stream__(self) -> tuple[int, int]:
+        return (0, self.ptr)
+
+
+def _stream_at(ptr: int) -> Any:
+    import cupy
+
+    if hasattr(cupy.cuda.Stream, "from_external"):
+        return cupy.cuda.Stream.from_external(_ForeignStream(ptr))
+    return cupy.cuda.ExternalStream(ptr)
 
 
 class CupyRuntime:
@@ -111,8 +130,7 @@ class CupyRuntime:
                     f"{array.name}: expected an array on device {self.index}, got device {index}"
                 )
         if array.stream is not None and array.stream != self.main.ptr:
-            made = cupy.cuda.ExternalStream(array.stream).record()
-            self.main.wait_event(made)
+            self.main.wait_event(_stream_at(array.stream).record())
 
     def copy_on_device(self, to: int, from_: int, nbytes: int) -> None:
         """Copy in the main stream."""
@@ -129,7 +147,13 @@ class CupyRuntime:
         """Allocate from CuPy's pool of pinned memory."""
         import cupy
 
-        pointer = cupy.cuda.alloc_pinned_memory(nbytes)
+        try:
+            pointer = cupy.cuda.alloc_pinned_memory(nbytes)
+        except (cupy.cuda.memory.OutOfMemoryError, cupy.cuda.runtime.CUDARuntimeError) as error:
+            raise MemoryError(
+                f"cuda: {nbytes} bytes of pinned host memory were wanted, but too few are free; "
+                f"a smaller chunk_bytes needs less ({error})"
+            ) from error
         return np.frombuffer(pointer, np.uint8, nbytes)
 
     def new_stream(self) -> Any:
@@ -191,8 +215,7 @@ def caller_stream(library: str, index: int | None) -> Iterator[CupyRuntime]:
         if library == "torch":
             import torch
 
-            stream = cupy.cuda.ExternalStream(torch.cuda.current_stream(device.id).cuda_stream)
-            with stream:
+            with _stream_at(torch.cuda.current_stream(device.id).cuda_stream):
                 yield CupyRuntime(device.id)
         else:
             yield CupyRuntime(device.id)

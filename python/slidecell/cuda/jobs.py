@@ -10,8 +10,15 @@ import numpy.typing as npt
 
 from slidecell.cuda import arguments
 from slidecell.cuda.arguments import struct
-from slidecell.cuda.arrays import DeviceArray, device_array, host_array, is_device_array
-from slidecell.cuda.chunks import Vectors
+from slidecell.cuda.arrays import (
+    DeviceArray,
+    device_array,
+    device_output,
+    host_array,
+    host_output,
+    is_device_array,
+)
+from slidecell.cuda.chunks import vectors_of
 from slidecell.cuda.engine import Engine, ScoreOptions, elementwise
 from slidecell.cuda.pipeline import (
     CHUNK_BYTES,
@@ -26,7 +33,6 @@ from slidecell.cuda.pipeline import (
     most_of,
 )
 from slidecell.cuda.runtime import Runtime
-from slidecell.windows import WindowPlan
 
 
 class Places:
@@ -56,44 +62,18 @@ class Places:
         if isinstance(self.rows, DeviceArray):
             library = self.rows.library
             array = runtime.array(shape, library) if out is None else out
-            placed = device_array(array, "out", list(shape))
-            if placed.dtype != np.float32:
-                raise ValueError(f"out: expected float32, got {placed.dtype}")
+            placed = device_output(array, shape, self.rows)
             runtime.adopt(placed)
-            runtime.fill(placed.ptr, int(np.prod(shape)) * 4, 0xFF, runtime.main)
+            runtime.fill(placed.ptr, placed.nbytes, 0xFF, runtime.main)
             item = int(np.prod(shape[1:])) * 4
             return array, lambda _: DeviceTarget(placed.ptr, item), lambda: array
-        if out is not None:
-            if not isinstance(out, np.ndarray):
-                raise TypeError(f"out: expected a numpy array, got {type(out).__name__}")
-            if out.shape != shape or out.dtype != np.float32 or not out.flags.c_contiguous:
-                raise ValueError(
-                    f"out: expected a float32 array {list(shape)}, C-contiguous, got "
-                    f"{list(out.shape)} of dtype {out.dtype}"
-                )
-        host = np.empty(shape, np.float32) if out is None else out
+        host = np.empty(shape, np.float32) if out is None else host_output(out, shape, self.rows)
         host.fill(np.nan)
         return host, lambda most: HostTarget(runtime, host, most), lambda: host
 
 
 def _shape(engine: Engine) -> list[int | str]:
     return ["S", engine.network.input_size]
-
-
-def _vectors(
-    places: Places, offsets: npt.ArrayLike | None, window: int, horizon: int, stride: int = 1
-) -> Vectors:
-    rows = places.rows.shape[0]
-    if is_device_array(offsets):
-        raise TypeError("offsets: expected a host array, got a device array")
-    plan = WindowPlan(
-        [0, rows] if offsets is None else offsets, window=window, horizon=horizon, stride=stride
-    )
-    if plan.offsets[-1] != rows:
-        raise ValueError(
-            f"offsets: expected to end at {rows} (rows of series), got {plan.offsets[-1]}"
-        )
-    return Vectors.of(plan)
 
 
 def score(
@@ -110,7 +90,7 @@ def score(
     head = engine.head
     assert head is not None
     places = Places(engine.runtime, series, _shape(engine))
-    vectors = _vectors(places, offsets, *window)
+    vectors = vectors_of(places.rows.shape[0], offsets, window)
     rows = places.rows.shape[0]
     shape = (rows, len(head.targets)) if options.per_feature else (rows,)
     _, target, give = places.result(shape, out)
@@ -129,7 +109,7 @@ def predict(
     head = engine.head
     assert head is not None
     places = Places(engine.runtime, series, _shape(engine))
-    vectors = _vectors(places, offsets, *window)
+    vectors = vectors_of(places.rows.shape[0], offsets, (*window, 1))
     shape = (vectors.windows, vectors.horizon or vectors.window, len(head.targets))
     _, target, give = places.result(shape)
     engine.predict(vectors, places.source, target, chunk_bytes)
@@ -145,7 +125,7 @@ def encode(
 ) -> Any:
     """Codes [N, H]."""
     places = Places(engine.runtime, series, _shape(engine))
-    vectors = _vectors(places, offsets, *window)
+    vectors = vectors_of(places.rows.shape[0], offsets, (*window, 1))
     _, target, give = places.result((vectors.windows, engine.network.encoder[-1].hidden_size))
     engine.encode(vectors, places.source, target, chunk_bytes)
     return give()
@@ -160,7 +140,7 @@ def gather(
 ) -> Any:
     """Windows X [N, W, F], with a horizon the pair of it and y [N, K, F]."""
     places = Places(runtime, series, ["S", "F"])
-    vectors = _vectors(places, offsets, *window)
+    vectors = vectors_of(places.rows.shape[0], offsets, window)
     F, W, K = places.rows.shape[1], vectors.window, vectors.horizon
     if F == 0:
         raise ValueError("series: expected [S, F] with F >= 1")

@@ -105,7 +105,7 @@ def forward(
     lstm = network.encoder[0].cell == "lstm"
     names, state_shape = _state_names(lstm), (layers, N, H)
     given = () if state is None else (tuple(state) if lstm else (state,))
-    if given and len(given) != len(names):
+    if state is not None and len(given) != len(names):
         raise ValueError(f"state: expected (h0, c0), got {len(given)} arrays")
     addresses = [
         batch.float32(value, name, list(state_shape))
