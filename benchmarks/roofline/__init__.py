@@ -1,0 +1,1 @@
+"""The least time that a machine could take for a window: ``python -m benchmarks.roofline``."""

@@ -1,0 +1,65 @@
+"""Whose least time is stated: the networks, each on one long series."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+import slidecell as sc
+from benchmarks.cases import FEATURES
+from benchmarks.jobs import Floats
+from benchmarks.networks import gru, lstm
+from slidecell.training import Autoencoder, Forecaster
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network and its window."""
+
+    name: str
+    module: Callable[[], nn.Module]
+    window: int = 7
+    horizon: int = 1
+    features: int = FEATURES
+
+    def model(self) -> sc.SequenceModel:
+        """Make it, with torch's initial weights."""
+        torch.manual_seed(0)
+        module = self.module().eval()
+        return sc.SequenceModel.from_torch(module, window=self.window, horizon=self.horizon)
+
+    def series(self, windows: int) -> Floats:
+        """Rows in [0, 1) that hold this many windows."""
+        shape = (self.rows(windows), self.features)
+        return np.random.default_rng(0).random(shape, dtype=np.float32)
+
+    def rows(self, windows: int) -> int:
+        """Count the rows of this many windows."""
+        return windows + self.window + self.horizon - 1
+
+
+def gru_reset_before() -> nn.Module:
+    """Make the GRU whose reset gate comes before the product; torch has none."""
+    return Forecaster(FEATURES, 64, cell="gru", reset_after=False, window=7)
+
+
+CASES = [
+    Case("LSTM 16", lambda: lstm(FEATURES, 16)),
+    Case("LSTM 64", lambda: lstm(FEATURES, 64)),
+    Case("LSTM 128", lambda: lstm(FEATURES, 128)),
+    Case("LSTM 64 x 2 layers", lambda: lstm(FEATURES, 64, 2)),
+    Case("GRU 64", lambda: gru(FEATURES, 64)),
+    Case("GRU 64, reset before", gru_reset_before),
+    Case("LSTM 64, W=50", lambda: lstm(FEATURES, 64), window=50),
+    Case(
+        "autoencoder 16-8-8-16",
+        lambda: Autoencoder(29, (16, 8), (8, 16), window=10),
+        window=10,
+        horizon=0,
+        features=29,
+    ),
+]

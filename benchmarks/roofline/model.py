@@ -1,0 +1,246 @@
+"""The least time per window: counts over what the machine was measured to do.
+
+A window of a network costs multiply-adds and sets of activations, and reads operands.
+
+* **Multiply-adds.** Recurrent products of steps 2 to W (h is zero in the first); the input
+  projection of the lowest layer once per *row*, of a layer above once per step, of a decoder's
+  lowest layer once per window; the head once per window, for an autoencoder once per step. On bf16
+  units a float32 multiply-add takes 1 ("medium"), 3 ("high") or 6 ("highest") of theirs. They are
+  divided by the peak of the unit: independent products in registers.
+* **Sets of activations**, W per unit: all activations of one unit at one step. Their cost is that
+  of the project's own cell functions in a loop of independent cells in the L1 cache: what a
+  better approximation would save is not seen here.
+* **Operands** from the L1 cache, for the register tile that needs the fewest loads; a broadcast
+  counts as a whole vector, whose port it occupies. From the L2 cache, weights beyond the L1 cache,
+  read once a step by as many windows as have their h in half of it.
+
+**What adds, what overlaps.** Activations and products on vector registers share the multiply-add
+pipes, and add; but part of an activation (additions, minima, shifts, divisions) runs on other pipes
+at the same time. So a set is measured twice: alone, and *beside* independent multiply-adds, as what
+it adds to their time. The least time takes the lower of both, `in_turn` takes sets alone: what a
+kernel reaches that never mixes the two. AMX tiles are a unit of their own: there the longer of
+products and activations counts. Loads have their own pipes: L1 and L2 bind only where their time is
+longer than all that.
+
+**Not counted**: transposing and casting rows, writing scores, squared errors, conversions of h to
+bf16, h and c as they pass through the caches, lanes of the last vector beyond the last window, and
+rows that two tiles both project. Nor that the first step needs no forget gate. So no kernel reaches
+its least time; where 100 % is passed, a cell function was scheduled better than in the loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+PRECISIONS = ("highest", "high", "medium")
+# bf16 parts of a float32 number, and the products of parts that are added up.
+PARTS = {"highest": 3, "high": 2, "medium": 1}
+BF16_PRODUCTS = {"highest": 6, "high": 3, "medium": 1}
+
+FAMILIES = ("fma", "bf16", "amx")
+TILE = 16  # rows and columns of an AMX tile of sums
+TILE_DEPTH = 32
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer, and how often its input is projected per window."""
+
+    cell: str  # "lstm" or "gru"
+    input_size: int
+    hidden_size: int
+    projections: float
+
+    @property
+    def gates(self) -> int:
+        """Rows of weights per unit."""
+        return 4 if self.cell == "lstm" else 3
+
+    @property
+    def weights(self) -> int:
+        """Weights that every step reads: those of upper layers' inputs among them."""
+        size = self.hidden_size + (self.input_size if self.projections > 1.5 else 0)
+        return self.gates * self.hidden_size * size
+
+
+@dataclass(frozen=True)
+class Network:
+    """What is done per window."""
+
+    window: int
+    layers: tuple[Layer, ...]
+    head: float  # multiply-adds
+
+    @property
+    def multiply_adds(self) -> float:
+        """Of all products, at one product each."""
+        total = self.head
+        for layer in self.layers:
+            rows = layer.gates * layer.hidden_size
+            total += rows * layer.hidden_size * (self.window - 1)
+            total += rows * layer.input_size * layer.projections
+        return total
+
+    def sets(self, cell: str) -> int:
+        """Count the sets of activations of all layers with this cell."""
+        return sum(layer.hidden_size * self.window for layer in self.layers if layer.cell == cell)
+
+
+def network(metadata: Mapping[str, Any], *, targets: int, rows_per_window: float = 1.0) -> Network:
+    """Count a model: `SequenceModel.metadata` and `num_targets`.
+
+    Parameters
+    ----------
+    metadata : mapping
+        With ``window``, ``horizon``, ``encoder`` and ``decoder``.
+    targets : int
+        Columns that the head predicts.
+    rows_per_window : float
+        Rows of the series over its windows: what the lowest projection is shared by.
+    """
+    window = metadata["window"]
+    layers = []
+    for stack, lowest in (("encoder", rows_per_window), ("decoder", 1.0)):
+        for number, spec in enumerate(metadata[stack]):
+            if spec["bidirectional"] or spec["proj_size"]:
+                raise ValueError("metadata: expected neither bidirectional nor projected layers")
+            layers.append(
+                Layer(
+                    spec["cell"],
+                    spec["input_size"],
+                    spec["hidden_size"],
+                    float(window) if number else lowest,
+                )
+            )
+    predicted_rows = window if metadata["decoder"] else metadata["horizon"]
+    return Network(window, tuple(layers), float(layers[-1].hidden_size * targets * predicted_rows))
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """What one core does on the registers of one instruction set, all in nanoseconds."""
+
+    lanes: int
+    registers: int
+    fma: float  # per multiply-add
+    lstm: float  # per set
+    lstm_mixed: float  # per set with `mixed` multiply-adds
+    gru: float
+    gru_mixed: float
+    l1: float  # per byte
+    l2: float
+    mixed: float
+
+    @property
+    def lstm_beside(self) -> float:
+        """What a set adds to the time of products, at least."""
+        return min(self.lstm, max(0.0, self.lstm_mixed - self.mixed * self.fma))
+
+    @property
+    def gru_beside(self) -> float:
+        """What a set adds to the time of products, at least."""
+        return min(self.gru, max(0.0, self.gru_mixed - self.mixed * self.fma))
+
+
+@dataclass(frozen=True)
+class Machine:
+    """One core: vectors of one instruction set, and the units beside them."""
+
+    vectors: Vectors
+    units: Mapping[str, float]  # nanoseconds per multiply-add of "bf16" and "amx", if there
+    l1_bytes: int  # size of the L1 data cache
+
+
+@dataclass(frozen=True)
+class Least:
+    """Nanoseconds per window."""
+
+    products: float
+    sets: float  # beside products, for AMX alone
+    sets_alone: float
+    l1: float
+    l2: float
+    time: float  # the least
+    in_turn: float  # products, then activations
+    limit: str  # what makes the least time so long
+
+
+def families(machine: Machine) -> list[tuple[str, str]]:
+    """All (family, precision) of products that this machine can run."""
+    bf16 = [("bf16", p) for p in ("high", "medium")] if "bf16" in machine.units else []
+    amx = [("amx", p) for p in PRECISIONS] if "amx" in machine.units else []
+    return [("fma", "highest"), *bf16, *amx]
+
+
+def least_time(network: Network, machine: Machine, family: str, precision: str) -> Least:
+    """Divide the counts of a network by the machine."""
+    v = machine.vectors
+    per_product = v.fma if family == "fma" else machine.units[family]
+    number = 1 if family == "fma" else BF16_PRODUCTS[precision]
+    lstm, gru = network.sets("lstm"), network.sets("gru")
+    products = network.multiply_adds * number * per_product
+    alone = lstm * v.lstm + gru * v.gru
+    beside = lstm * v.lstm_beside + gru * v.gru_beside
+    l1 = network.multiply_adds * operand_bytes(v, family, precision) * v.l1
+    l2 = weight_bytes(network, machine.l1_bytes, family, precision) * v.l2
+    if family == "amx":
+        times = {"products": products, "activations": alone}
+    else:
+        times = {"products + activations": products + beside}
+    times |= {"L1": l1, "L2": l2}
+    limit = max(times, key=lambda name: times[name])
+    return Least(
+        products=products,
+        sets=alone if family == "amx" else beside,
+        sets_alone=alone,
+        l1=l1,
+        l2=l2,
+        time=times[limit],
+        in_turn=max(products + alone, l1, l2),
+        limit=limit,
+    )
+
+
+def operand_bytes(vectors: Vectors, family: str, precision: str) -> float:
+    """Bytes from the L1 cache per float32 multiply-add, at the best tile of sums in registers.
+
+    Examples
+    --------
+    32 registers of 16 lanes hold 5 x 5 sums: 10 loads for 25 multiply-adds a lane.
+
+    >>> v = Vectors(16, 32, 1, 1, 1, 1, 1, 1, 1, 1)
+    >>> operand_bytes(v, "fma", "highest") == 10 * 64 / (25 * 16)
+    True
+    """
+    if family == "amx":
+        # Two by two tiles of sums: two tiles of each operand, 1 KB for each part.
+        return PARTS[precision] * 4 * 1024 / (4 * TILE * TILE * TILE_DEPTH)
+    loads = min(
+        (rows + columns) / (rows * columns)
+        for rows in range(1, vectors.registers)
+        for columns in range(1, vectors.registers)
+        if rows * columns + columns + 1 <= vectors.registers  # sums, columns, one weight
+    )
+    if family == "fma":
+        return 4 * loads
+    return PARTS[precision] * 2 * loads  # a bf16 pair in each lane
+
+
+def weight_bytes(network: Network, l1_bytes: int, family: str, precision: str) -> float:
+    """Bytes of weights from the L2 cache per window."""
+    size = 4 if family == "fma" else 2 * PARTS[precision]
+    total = 0.0
+    for layer in network.layers:
+        if layer.weights * size > l1_bytes:
+            windows = max(1.0, l1_bytes / 2 / (layer.hidden_size * size))
+            total += layer.weights * size * (network.window - 1) / windows
+    return total
+
+
+def best_of(samples: Sequence[Vectors]) -> Vectors:
+    """Take the least of every time."""
+    names = ("fma", "lstm", "lstm_mixed", "gru", "gru_mixed", "l1", "l2")
+    least = {name: min(getattr(sample, name) for sample in samples) for name in names}
+    return replace(samples[0], **least)

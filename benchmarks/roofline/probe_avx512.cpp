@@ -1,0 +1,10 @@
+#include "kernels/vec_avx512.h"
+//
+#include "probes-inl.h"
+
+namespace roofline {
+const VectorProbes& probes_avx512() {
+  static constexpr VectorProbes probes = make_probes<Vec, 12>();
+  return probes;
+}
+}  // namespace roofline

@@ -1,0 +1,124 @@
+// The clock, and who may run what.
+#include "probes.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <memory>
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
+namespace roofline {
+namespace {
+
+// Scaled to be the inputs of cells: [-2, 2), no two neighbours alike.
+float* data() {
+  constexpr std::size_t kFloats = kL2Bytes / sizeof(float), kAlign = 64 / sizeof(float);
+  static const std::unique_ptr<float[]> buffer(new float[kFloats + kAlign]);
+  static float* const aligned = [] {
+    void* p = buffer.get();
+    std::size_t space = (kFloats + kAlign) * sizeof(float);
+    auto* first = static_cast<float*>(std::align(64, kL2Bytes, p, space));
+    std::uint32_t state = 1;
+    for (std::size_t i = 0; i < kFloats; ++i) {
+      state = state * 1664525u + 1013904223u;
+      first[i] = static_cast<float>(state >> 8) / (1 << 22) - 2.0f;
+    }
+    return first;
+  }();
+  return aligned;
+}
+
+// Nanoseconds for one unit of work.
+double nanoseconds(const Probe& probe) {
+  using Clock = std::chrono::steady_clock;
+  const auto start = Clock::now();
+  probe.run(data(), probe.rounds);
+  const std::chrono::duration<double, std::nano> taken = Clock::now() - start;
+  return taken.count() / (static_cast<double>(probe.rounds) * probe.work);
+}
+
+#if defined(ROOFLINE_amx)
+bool cpu_has_amx() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  constexpr unsigned kBf16 = 1u << 22, kTile = 1u << 24;  // CPUID.7.0:EDX
+  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || (d & (kBf16 | kTile)) != (kBf16 | kTile)) {
+    return false;
+  }
+  constexpr unsigned kOsXsave = 1u << 27, kTileState = 3u << 17;  // CPUID.1:ECX; XCR0
+  if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & kOsXsave)) return false;
+  unsigned low = 0, high = 0;
+  asm volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  return (low & kTileState) == kTileState;
+}
+#endif
+
+const VectorProbes* find_vectors(const char* isa) {
+#if defined(ROOFLINE_scalar)
+  if (!std::strcmp(isa, "scalar")) return &probes_scalar();
+#endif
+#if defined(ROOFLINE_avx2)
+  if (!std::strcmp(isa, "avx2") && __builtin_cpu_supports("avx2") &&
+      __builtin_cpu_supports("fma")) {
+    return &probes_avx2();
+  }
+#endif
+#if defined(ROOFLINE_avx512)
+  if (!std::strcmp(isa, "avx512") && __builtin_cpu_supports("avx512f") &&
+      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+      __builtin_cpu_supports("avx512vl")) {
+    return &probes_avx512();
+  }
+#endif
+#if defined(ROOFLINE_neon)
+  if (!std::strcmp(isa, "neon")) return &probes_neon();
+#endif
+  return nullptr;
+}
+
+const Probe* find_unit(const char* unit) {
+#if defined(ROOFLINE_bf16)
+  if (!std::strcmp(unit, "bf16") && __builtin_cpu_supports("avx512f") &&
+      __builtin_cpu_supports("avx512bf16")) {
+    return &probe_bf16();
+  }
+#endif
+#if defined(ROOFLINE_amx)
+  static const bool amx = cpu_has_amx() && amx_permitted();
+  if (!std::strcmp(unit, "amx") && amx) return &probe_amx();
+#endif
+  return nullptr;
+}
+
+}  // namespace
+}  // namespace roofline
+
+extern "C" {
+
+// best [8]: nanoseconds, the least of all repeats, in the order of VectorProbes, then `beside`.
+// Returns 0 if this machine or this build does not have the instruction set.
+int roofline_vectors(const char* isa, int repeats, double* best) {
+  const roofline::VectorProbes* p = roofline::find_vectors(isa);
+  if (!p) return 0;
+  const roofline::Probe* all[] = {&p->fma,        &p->lstm, &p->lstm_beside, &p->gru,
+                                  &p->gru_beside, &p->l1,   &p->l2};
+  constexpr int kProbes = 7;
+  for (int i = 0; i < kProbes; ++i) best[i] = roofline::nanoseconds(*all[i]);
+  for (int r = 1; r < repeats; ++r) {
+    for (int i = 0; i < kProbes; ++i) best[i] = std::min(best[i], roofline::nanoseconds(*all[i]));
+  }
+  best[kProbes] = p->beside;
+  return 1;
+}
+
+// best [1]: nanoseconds for a multiply-add of "bf16" or "amx".
+int roofline_unit(const char* unit, int repeats, double* best) {
+  const roofline::Probe* probe = roofline::find_unit(unit);
+  if (!probe) return 0;
+  *best = roofline::nanoseconds(*probe);
+  for (int r = 1; r < repeats; ++r) *best = std::min(*best, roofline::nanoseconds(*probe));
+  return 1;
+}
+}

@@ -1,0 +1,298 @@
+"""The model of least time on cases counted by hand, and the command; no time is looked at."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from benchmarks.roofline.__main__ import main, parse
+from benchmarks.roofline.cases import CASES
+from benchmarks.roofline.measure import Kernel, kernels_of
+from benchmarks.roofline.model import (
+    Layer,
+    Machine,
+    Network,
+    Vectors,
+    best_of,
+    families,
+    least_time,
+    network,
+    operand_bytes,
+    weight_bytes,
+)
+from benchmarks.roofline.probes import Probes
+from benchmarks.roofline.tables import NOT_HERE, machine
+
+import slidecell as sc
+
+
+def spec(cell: str, input_size: int, hidden_size: int, **changes: Any) -> dict[str, Any]:
+    sizes = {"input_size": input_size, "hidden_size": hidden_size}
+    return {"cell": cell, **sizes, "bidirectional": False, "proj_size": 0, **changes}
+
+
+def metadata(window: int, encoder: list[Any], decoder: list[Any], horizon: int) -> dict[str, Any]:
+    return {"window": window, "horizon": horizon, "encoder": encoder, "decoder": decoder}
+
+
+# Costs that tell a count from another in the sum: 1 ns a product, sets of 100 and 1000 ns.
+PLAIN = Vectors(
+    lanes=16, registers=32, fma=1.0, lstm=100.0, lstm_mixed=90.0 + 48, gru=1000.0,
+    gru_mixed=900.0 + 48, l1=0.0, l2=0.0, mixed=48.0,
+)  # fmt: skip
+BARE = Machine(PLAIN, {}, 32_768)
+FULL = Machine(PLAIN, {"bf16": 0.5, "amx": 0.01}, 32_768)
+
+
+@pytest.mark.parametrize(
+    ("encoder", "decoder", "horizon", "multiply_adds", "lstm_sets", "gru_sets"),
+    [
+        # W=4, 3 features. 8 rows of gates: recurrent 8*2 in three steps, input 8*3 for a row of
+        # which there are 1.5 per window, head 2*3 for each row ahead.
+        ([("lstm", 3, 2)], [], 1, 48 + 36 + 6, 8, 0),
+        ([("lstm", 3, 2)], [], 2, 48 + 36 + 12, 8, 0),
+        # 6 rows of gates.
+        ([("gru", 3, 2)], [], 1, 36 + 27 + 6, 0, 8),
+        # The layer above: 20 rows, recurrent 20*5 in three steps, input 20*2 in all four.
+        ([("lstm", 3, 2), ("lstm", 2, 5)], [], 1, 48 + 36 + 300 + 160 + 15, 28, 0),
+        # Decoder: 15 rows of 5, its input 15*2 once; the layer above 12 rows of 3 and of 5; the
+        # head 3*3 in each of four steps.
+        (
+            [("lstm", 3, 2)],
+            [("gru", 2, 5), ("lstm", 5, 3)],
+            0,
+            48 + 36 + 15 * 5 * 3 + 15 * 2 + 12 * 3 * 3 + 12 * 5 * 4 + 36,
+            8 + 12,
+            20,
+        ),
+    ],
+    ids=["lstm", "two rows ahead", "gru", "two layers", "autoencoder"],
+)
+def test_roofline_counts(encoder, decoder, horizon, multiply_adds, lstm_sets, gru_sets) -> None:
+    data = metadata(4, [spec(*s) for s in encoder], [spec(*s) for s in decoder], horizon)
+    found = network(data, targets=3, rows_per_window=1.5)
+    assert found.multiply_adds == multiply_adds
+    assert (found.sets("lstm"), found.sets("gru")) == (lstm_sets, gru_sets)
+
+
+def test_roofline_first_step_has_no_recurrent_product() -> None:
+    found = network(metadata(1, [spec("lstm", 3, 50)], [], 1), targets=3)
+    assert found.multiply_adds == 200 * 3 + 50 * 3
+
+
+@pytest.mark.parametrize("change", [{"bidirectional": True}, {"proj_size": 1}])
+def test_roofline_refuses_what_it_does_not_count(change) -> None:
+    with pytest.raises(ValueError, match="neither bidirectional nor projected"):
+        network(metadata(4, [spec("lstm", 3, 2, **change)], [], 1), targets=3)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_roofline_counts_the_models(case) -> None:
+    model = case.model()
+    assert case.series(50).shape == (case.rows(50), model.input_size)
+    assert sc.WindowPlan([0, case.rows(50)], window=case.window, horizon=case.horizon).starts(
+    ).size == 50  # fmt: skip
+    found = network(model.metadata, targets=model.num_targets)
+    recurrent, inputs, sets = 0, 0, 0
+    for name, tensor in model.tensors.items():
+        if "weight_hh" in name:
+            recurrent += tensor.size * (case.window - 1)
+            sets += tensor.shape[1] * case.window
+        elif "weight_ih" in name:
+            inputs += tensor.size * (1 if name.split(".")[1] == "0" else case.window)
+    head = model.tensors["head.weight"].size * (1 if case.horizon else case.window)
+    assert found.multiply_adds == recurrent + inputs + head
+    assert found.sets("lstm") + found.sets("gru") == sets
+
+
+ONE = Network(3, (Layer("lstm", 1, 2, 1.0), Layer("gru", 2, 2, 3.0)), head=10.0)
+# 8*2*2 + 8 + 6*2*2 + 6*2*3 + 10 multiply-adds; six sets of each cell.
+ONE_PRODUCTS = 32 + 8 + 24 + 36 + 10
+
+
+def test_roofline_adds_on_vectors() -> None:
+    least = least_time(ONE, BARE, "fma", "highest")
+    assert least.products == ONE_PRODUCTS
+    assert least.sets == 6 * 90 + 6 * 900
+    assert least.sets_alone == 6 * 100 + 6 * 1000
+    assert least.time == least.products + least.sets
+    assert least.in_turn == least.products + least.sets_alone
+    assert least.limit == "products + activations"
+
+
+@pytest.mark.parametrize(("precision", "number"), [("high", 3), ("medium", 1)])
+def test_roofline_bf16_products_add_on_vectors_too(precision, number) -> None:
+    least = least_time(ONE, FULL, "bf16", precision)
+    assert least.products == ONE_PRODUCTS * number * 0.5
+    assert least.time == least.products + least.sets == least.products + 6 * 990
+
+
+@pytest.mark.parametrize(("precision", "number"), [("highest", 6), ("high", 3), ("medium", 1)])
+def test_roofline_tiles_overlap_with_activations(precision, number) -> None:
+    least = least_time(ONE, FULL, "amx", precision)
+    assert least.products == pytest.approx(ONE_PRODUCTS * number * 0.01, rel=1e-12)
+    assert least.time == least.sets == 6 * 1100  # alone: nothing else is on the vector pipes
+    assert least.limit == "activations"
+    slow = Machine(PLAIN, {"amx": 100.0}, 32_768)
+    least = least_time(ONE, slow, "amx", precision)
+    assert least.time == least.products == ONE_PRODUCTS * number * 100
+    assert least.limit == "products"
+
+
+def test_roofline_set_beside_products_is_between_nothing_and_alone() -> None:
+    def vectors(mixed: float) -> Vectors:
+        return Vectors(16, 32, 1.0, 5.0, mixed, 7.0, mixed, 0.0, 0.0, 48.0)
+
+    assert (vectors(51.0).lstm_beside, vectors(51.0).gru_beside) == (3.0, 3.0)
+    assert (vectors(60.0).lstm_beside, vectors(60.0).gru_beside) == (5.0, 7.0)
+    assert (vectors(40.0).lstm_beside, vectors(40.0).gru_beside) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize(("level", "limit"), [("l1", "L1"), ("l2", "L2")])
+def test_roofline_caches_bind_where_they_are_slower(level, limit) -> None:
+    slow = Vectors(16, 32, 1e-3, 0.0, 0.0, 0.0, 0.0, float(level == "l1"), float(level == "l2"), 1)
+    wide = Network(7, (Layer("lstm", 7, 128, 1.0),), 0.0)
+    least = least_time(wide, Machine(slow, {}, 32_768), "fma", "highest")
+    expected = {
+        "l1": wide.multiply_adds * 10 * 4 / 25,  # 5 x 5 sums in 32 registers
+        # 262,144 bytes of weights in six steps, for 32 windows with 512 bytes of h each
+        "l2": 262_144 * 6 / 32,
+    }
+    assert least.limit == limit
+    assert least.time == least.in_turn == pytest.approx(expected[level], rel=1e-12)
+
+
+def test_roofline_operands() -> None:
+    few = Vectors(8, 16, 1, 1, 1, 1, 1, 1, 1, 1)
+    assert operand_bytes(few, "fma", "highest") == 4 * 7 / 12  # 4 x 3 sums, 3 columns, 1 weight
+    assert operand_bytes(PLAIN, "bf16", "medium") == operand_bytes(PLAIN, "fma", "highest") / 2
+    assert operand_bytes(PLAIN, "bf16", "high") == operand_bytes(PLAIN, "fma", "highest")
+    # Four tiles of 1 KB for 4 * 8,192 multiply-adds.
+    assert operand_bytes(PLAIN, "amx", "medium") == 1 / 8
+    assert operand_bytes(PLAIN, "amx", "highest") == 3 / 8
+
+
+def test_roofline_weights_in_l1_are_free() -> None:
+    narrow = Network(7, (Layer("lstm", 7, 40, 1.0),), 0.0)  # 6,400 weights
+    assert weight_bytes(narrow, 32_768, "fma", "highest") == 0
+    assert weight_bytes(narrow, 16_384, "fma", "highest") > 0
+    assert weight_bytes(narrow, 16_384, "bf16", "medium") == 0
+    upper = Network(7, (Layer("lstm", 40, 40, 7.0),), 0.0)  # its input's weights in each step, too
+    assert weight_bytes(upper, 32_768, "fma", "highest") > 0
+
+
+def test_roofline_families_are_those_of_the_machine() -> None:
+    assert families(BARE) == [("fma", "highest")]
+    assert families(FULL) == [
+        ("fma", "highest"),
+        ("bf16", "high"),
+        ("bf16", "medium"),
+        ("amx", "highest"),
+        ("amx", "high"),
+        ("amx", "medium"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("plans", "expected"),
+    [
+        (
+            {"highest": ("fma 8x48", "highest"), "high": ("fma 8x48", "highest"),
+             "medium": ("bf16 4x48", "medium")},
+            [Kernel("fma", "highest", ("highest", "high"), "fma 8x48"), Kernel("bf16", "high"),
+             Kernel("bf16", "medium", ("medium",), "bf16 4x48")],
+        ),
+        (
+            {"highest": ("amx 16x32", "highest"), "high": ("amx 16x32", "high"),
+             "medium": ("amx 16x32", "medium")},
+            [Kernel("fma", "highest"), Kernel("bf16", "high"), Kernel("bf16", "medium"),
+             *(Kernel("amx", p, (p,), "amx 16x32") for p in ("highest", "high", "medium"))],
+        ),
+    ],
+    ids=["dots", "tiles"],
+)  # fmt: skip
+def test_roofline_the_plan_tells_what_runs(plans, expected) -> None:
+    def plan(precision: str) -> dict[str, str]:
+        kernel, products = plans[precision]
+        return {"kernel": kernel, "precision": products}
+
+    units = {k.family: 1.0 for k in expected if k.family != "fma"}
+    model: Any = SimpleNamespace(plan=plan)
+    assert kernels_of(model, Machine(PLAIN, units, 32_768)) == expected
+
+
+def test_roofline_best_of_takes_each_least() -> None:
+    a = Vectors(16, 32, 1, 9, 1, 9, 1, 9, 1, 48)
+    b = Vectors(16, 32, 9, 1, 9, 1, 9, 1, 9, 48)
+    assert best_of([a, b]) == Vectors(16, 32, 1, 1, 1, 1, 1, 1, 1, 48)
+
+
+def test_roofline_table_says_what_is_not_there() -> None:
+    vectors = Vectors(16, 32, 0.5, 1, 1, 1, 1, 0.01, 0.02, 0)
+    bare, full = Machine(vectors, {}, 1), Machine(vectors, FULL.units, 1)
+    assert machine("avx512", bare) == [
+        "avx512", "2.0", NOT_HERE, NOT_HERE, *["1.000"] * 4, "100", "50",
+    ]  # fmt: skip
+    assert machine("avx512", full)[2:4] == ["2.0", "100.0"]
+    assert machine("avx2", bare)[2:4] == ["", ""]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["--isa", "z80"], "argument --isa: invalid choice: 'z80'"),
+        (["--only", "?"], "--only: expected a part of one of LSTM 16, "),
+        (["--json", "no/such/folder.json"], "--json: expected a file in a folder that is there"),
+        (["--repeats", "3"], "unrecognized arguments: --repeats"),
+    ],
+)
+def test_roofline_refuses_bad_options(arguments, text, capsys) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        parse(arguments)
+    assert text in capsys.readouterr().err
+
+
+def test_roofline_command(tmp_path: Path, capsys, monkeypatch) -> None:
+    made: list[Probes] = []
+    make = Probes.__init__
+
+    def remembered(self: Probes) -> None:
+        make(self)
+        made.append(self)
+
+    monkeypatch.setattr(Probes, "__init__", remembered)
+    file, before = tmp_path / "found.json", sc.active_isa()
+    assert main(["--quick", "--only", "LSTM 16", "--json", str(file)]) == 0
+    assert sc.active_isa() == before
+    out = capsys.readouterr().out
+    found = json.loads(file.read_text())
+    assert found["conditions"]["effort"] == "quick"
+    assert set(found["machines"]) == set(sc.available_isas())
+    for isa in sc.available_isas():
+        kernels = [k for k in found["kernels"] if k["isa"] == isa]
+        asked = [p for k in kernels for p in k["kernel"]["asked"]]
+        assert sorted(asked) == ["high", "highest", "medium"]
+        for k in kernels:
+            assert k["multiply_adds"] >= 7 * 64 + 16 * 64 * 6 + 7 * 16
+            assert len(k["samples"]) == len(k["least_samples"])
+            assert 0 < k["least"]["time"] <= k["least"]["in_turn"]
+            assert ("share" in k) == bool(k["kernel"]["asked"])
+        assert f"| {isa} " in out
+    assert list(tmp_path.iterdir()) == [file]
+
+    # What the CPU lacks is told, not tried.
+    probes = made[0]
+    assert probes.vectors("z80", 1) is None
+    assert probes.unit("z80", 1) is None
+    with pytest.raises(ValueError, match="isa: expected one of scalar, avx2, avx512, neon and amx"):
+        probes.machine("z80", 1)
+    cpu = Path("/proc/cpuinfo")
+    flags = cpu.read_text(encoding="utf-8") if cpu.is_file() else ""
+    for unit, flag in (("bf16", "avx512_bf16"), ("amx", "amx_bf16")):
+        if flag not in flags:
+            assert probes.unit(unit, 1) is None
+    if "avx512" in sc.available_isas() and "amx_bf16" not in flags:
+        assert NOT_HERE in out
