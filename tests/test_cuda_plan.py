@@ -21,7 +21,7 @@ from slidecell.cuda.device import DEVICES, Device
 from slidecell.cuda.network import network_of_model
 from slidecell.cuda.packing import bf16, pack_fma, pack_mma
 from slidecell.cuda.plan import PRECISIONS, KernelPlan, plan_network
-from slidecell.cuda.source import kernel_source
+from slidecell.cuda.source import kernel_source, source_dir
 
 
 def network(*sizes: int, cell: str = "lstm", features: int = 7, **options: Any) -> Any:
@@ -247,3 +247,31 @@ def test_cuda_names_are_numbered_as_in_cpp() -> None:
     )
     assert enumerators("Sink") == list(arguments.SINKS)
     assert len(enumerators("DType")) == len(arguments.DTYPES)
+
+
+# --- what CI compiles -----------------------------------------------------------------------------
+
+COMPILED: dict[str, tuple[str, tuple[int, ...], dict[str, Any]]] = {
+    "lstm16_medium": ("medium", (16,), {}),
+    "lstm64_medium": ("medium", (64,), {}),
+    "lstm64_high": ("high", (64,), {}),
+    "lstm128_medium": ("medium", (128,), {}),
+    "gru64_medium": ("medium", (64,), {"cell": "gru"}),
+    "gru_before64_medium": ("medium", (64,), {"cell": "gru", "reset_after": False}),
+    "lstm64_32_medium": ("medium", (64, 32), {}),
+}
+
+
+def test_cuda_compiled_entry_points_are_those_of_plans() -> None:
+    """The launch bounds that the compiler's reports are for are those of the plans on an H200."""
+    text = (source_dir() / "instances_mma.cu").read_text()
+    found = dict(re.findall(r"^SLIDECELL_MMA\((\w+), (.*)\)$", text, re.MULTILINE))
+    cells = {"1": "kLstmOnly", "2": "kGruOnly", "4": "kResetBeforeOnly"}
+    want = {}
+    for name, (precision, sizes, options) in COMPILED.items():
+        made = plan("sm_90", *sizes, precision=precision, **options)
+        config = made.config
+        values = [str(made.threads), cells[config["kCells"]], config["kParts"], config["kRows"]]
+        values += [config["kHiddenTiles"], config["Math"]]
+        want[name] = ", ".join(values + ["false"] * (config["kExact"] == "false"))
+    assert found == want

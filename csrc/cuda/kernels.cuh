@@ -1,5 +1,5 @@
 // All kernels, as bodies: an entry point calls one of them. source.py writes the entry points that
-// a model needs; instances.cu has some for the compiler's report.
+// a model needs; instances_*.cu have some for the compiler's report.
 #pragma once
 
 #include "fma.cuh"

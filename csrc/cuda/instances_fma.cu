@@ -1,11 +1,11 @@
 // Entry points as source.py writes them, for shapes of an insider-threat forecaster (W=7, 7
-// features) and their neighbours: what CI compiles, with limits on registers and spills.
+// features) and their neighbours: what CI compiles, with limits on registers and spills. All but
+// those that need a matrix unit, which instances_mma.cu has.
 #include "kernels.cuh"
 
 namespace {
 
 using slidecell::FmaArgs;
-using slidecell::MmaArgs;
 
 constexpr int kLstmOnly = 1 << slidecell::kLstm;
 constexpr int kGruOnly = 1 << slidecell::kGruResetAfter;
@@ -18,14 +18,6 @@ struct Fma {
   static constexpr int kCells = cells;
 };
 
-template <int cells, int parts, int rows, int hidden_tiles, class MathOf, bool exact = true>
-struct Mma {
-  static constexpr bool kOnChip = true, kUsual = true, kExact = exact;
-  static constexpr int kCells = cells, kParts = parts, kRows = rows;
-  static constexpr int kInputTiles = exact ? 1 : hidden_tiles, kHiddenTiles = hidden_tiles;
-  using Math = MathOf;
-};
-
 }  // namespace
 
 #define SLIDECELL_FMA(name, blocks, ...)                    \
@@ -33,12 +25,6 @@ struct Mma {
       fma_##name(const __grid_constant__ FmaArgs args) {    \
     extern __shared__ float4 shared[];                      \
     slidecell::run_fma<Fma<__VA_ARGS__>>(args, shared);     \
-  }
-#define SLIDECELL_MMA(name, threads, ...)                  \
-  extern "C" __global__ void __launch_bounds__(threads, 1) \
-      mma_##name(const __grid_constant__ MmaArgs args) {   \
-    extern __shared__ float4 shared[];                     \
-    slidecell::run_mma<Mma<__VA_ARGS__>>(args, shared);    \
   }
 
 SLIDECELL_FMA(lstm, 1, kLstmOnly, true, true, false, true)
@@ -49,13 +35,6 @@ SLIDECELL_FMA(lstm_stacked, 1, kLstmOnly, false, false, true, true)
 SLIDECELL_FMA(lstm_any, 1, kLstmOnly, true, true, false, false)
 SLIDECELL_FMA(gru, 1, kGruOnly, true, true, false, true)
 SLIDECELL_FMA(gru_before, 1, kResetBeforeOnly, true, true, false, true)
-SLIDECELL_MMA(lstm16_medium, 512, kLstmOnly, 1, 2, 1, slidecell::HardwareMath)
-SLIDECELL_MMA(lstm64_medium, 416, kLstmOnly, 1, 2, 4, slidecell::HardwareMath)
-SLIDECELL_MMA(lstm64_high, 256, kLstmOnly, 2, 2, 4, slidecell::FastMath)
-SLIDECELL_MMA(lstm128_medium, 192, kLstmOnly, 1, 1, 8, slidecell::HardwareMath)
-SLIDECELL_MMA(gru64_medium, 416, kGruOnly, 1, 2, 4, slidecell::HardwareMath)
-SLIDECELL_MMA(gru_before64_medium, 224, kResetBeforeOnly, 1, 2, 4, slidecell::HardwareMath)
-SLIDECELL_MMA(lstm64_32_medium, 256, kLstmOnly, 1, 2, 4, slidecell::HardwareMath, false)
 
 extern "C" __global__ void copy_rows(const __grid_constant__ slidecell::RowsArgs args) {
   slidecell::copy_rows(args);
