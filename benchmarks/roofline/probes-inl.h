@@ -70,6 +70,7 @@ void cells(float* data, std::int64_t rounds) {
   keep(y);
   for (std::int64_t i = 0; i < rounds; ++i) {
     for (float* p = data; p < data + kStep; p += Vec::lanes) {
+      asm volatile("" ::: "memory");  // the gates could be others than in the last round
       const Vec gates[4] = {Vec::load(p), Vec::load(p + kStep), Vec::load(p + 2 * kStep),
                             Vec::load(p + 3 * kStep)};
       Vec state = Vec::load(p + 4 * kStep);

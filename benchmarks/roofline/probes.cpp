@@ -78,7 +78,7 @@ const VectorProbes* find_vectors(const char* isa) {
   return nullptr;
 }
 
-const Probe* find_unit(const char* unit) {
+const Probe* find_unit([[maybe_unused]] const char* unit) {
 #if defined(ROOFLINE_bf16)
   if (!std::strcmp(unit, "bf16") && __builtin_cpu_supports("avx512f") &&
       __builtin_cpu_supports("avx512bf16")) {
