@@ -32,44 +32,78 @@ py::array_t<std::int64_t> starts(const WindowPlan& plan, std::int64_t shift) {
   return result;
 }
 
-// X [n, W, F], or with a horizon (X, y [n, K, F]); `out` likewise.
+// X [n, W, F] and y [n, K, F], which is empty without a horizon: the caller's `out` or new arrays.
+struct Output {
+  py::array_t<float> x, y;
+  bool has_target;
+  float* x_data;
+  float* y_data;  // null without a horizon
+
+  Output(std::int64_t n, std::int64_t window, std::int64_t horizon, py::handle out,
+         const py::array& series)
+      : has_target(horizon > 0) {
+    py::object x_out = py::reinterpret_borrow<py::object>(out), y_out = py::none();
+    if (has_target && !out.is_none()) {
+      if (!py::isinstance<py::tuple>(out) || py::len(out) != 2) {
+        throw py::type_error("out: expected a pair (X, y) of arrays, because horizon is not 0");
+      }
+      x_out = out[py::int_(0)];
+      y_out = out[py::int_(1)];
+    }
+    const std::int64_t cols = series.shape(1);
+    x = output_array(x_out, {n, window, cols}, series, has_target ? "out[0]" : "out");
+    y = output_array(y_out, {has_target ? n : 0, horizon, cols}, series, "out[1]");
+    x_data = x.mutable_data();
+    y_data = has_target ? y.mutable_data() : nullptr;
+  }
+
+  // X, or with a horizon (X, y).
+  py::object result() const {
+    if (!has_target) return x;
+    return py::make_tuple(x, y);
+  }
+};
+
+Span<const std::int64_t> span_of(const py::array_t<std::int64_t>& values) {
+  return {values.data(), static_cast<std::size_t>(values.size())};
+}
+
+// indices None: every window, in order.
 py::object gather(const WindowPlan& plan, py::handle series, py::handle indices, py::handle out,
                   std::optional<int> num_threads) {
   const py::array rows = real_array(series, "series");
   const slidecell::SeriesView view = series_view(rows, "series");
-  const bool all = indices.is_none();  // every window, in order
-  const py::array_t<std::int64_t> index =
-      all ? py::array_t<std::int64_t>(0) : integer_array(indices, "indices", "[n]");
-  const std::int64_t n = all ? plan.size() : index.size();
   const int threads = thread_count(num_threads);
-
-  const bool has_target = plan.horizon() > 0;
-  py::object x_out = py::reinterpret_borrow<py::object>(out), y_out = py::none();
-  if (has_target && !out.is_none()) {
-    if (!py::isinstance<py::tuple>(out) || py::len(out) != 2) {
-      throw py::type_error("out: expected a pair (X, y) of arrays, because horizon is not 0");
+  if (indices.is_none()) {
+    const Output to(plan.size(), plan.window(), plan.horizon(), out, rows);
+    {
+      py::gil_scoped_release release;
+      plan.gather_all(view, to.x_data, to.y_data, threads);
     }
-    x_out = out[py::int_(0)];
-    y_out = out[py::int_(1)];
+    return to.result();
   }
-  py::array_t<float> x =
-      output_array(x_out, {n, plan.window(), view.cols}, rows, has_target ? "out[0]" : "out");
-  py::array_t<float> y =
-      output_array(y_out, {has_target ? n : 0, plan.horizon(), view.cols}, rows, "out[1]");
-
-  const Span<const std::int64_t> span(index.data(), static_cast<std::size_t>(index.size()));
-  float* const x_data = x.mutable_data();
-  float* const y_data = has_target ? y.mutable_data() : nullptr;
+  const py::array_t<std::int64_t> index = integer_array(indices, "indices", "[n]");
+  const Output to(index.size(), plan.window(), plan.horizon(), out, rows);
   {
     py::gil_scoped_release release;
-    if (all) {
-      plan.gather_all(view, x_data, y_data, threads);
-    } else {
-      plan.gather(view, span, x_data, y_data, threads);
-    }
+    plan.gather(view, span_of(index), to.x_data, to.y_data, threads);
   }
-  if (!has_target) return std::move(x);
-  return py::make_tuple(std::move(x), std::move(y));
+  return to.result();
+}
+
+// The windows that begin at rows `starts`.
+py::object gather_rows(py::handle series, py::handle starts, std::int64_t window,
+                       std::int64_t horizon, py::handle out, std::optional<int> num_threads) {
+  const py::array rows = real_array(series, "series");
+  const slidecell::SeriesView view = series_view(rows, "series");
+  const int threads = thread_count(num_threads);
+  const py::array_t<std::int64_t> first = integer_array(starts, "starts", "[n]");
+  const Output to(first.size(), window, horizon, out, rows);
+  {
+    py::gil_scoped_release release;
+    slidecell::gather_rows(view, span_of(first), window, horizon, to.x_data, to.y_data, threads);
+  }
+  return to.result();
 }
 
 }  // namespace
@@ -88,4 +122,6 @@ void bind_windows(py::module_& m) {
       .def("starts", &starts, py::arg("shift"))
       .def("gather", &gather, py::arg("series"), py::arg("indices"), py::arg("out"),
            py::arg("num_threads"));
+  m.def("gather_rows", &gather_rows, py::arg("series"), py::arg("starts"), py::arg("window"),
+        py::arg("horizon"), py::arg("out"), py::arg("num_threads"));
 }

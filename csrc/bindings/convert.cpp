@@ -10,7 +10,38 @@ using slidecell::DType;
 
 std::string text_of(const py::object& value) { return py::str(value).cast<std::string>(); }
 
-py::array as_array(py::handle value) { return py::module_::import("numpy").attr("asarray")(value); }
+py::array as_array(py::handle value) {
+  // What asarray would give back, at a tenth of the time. Not for subclasses: it makes arrays of
+  // them.
+  if (Py_TYPE(value.ptr()) == py::detail::npy_api::get().PyArray_Type_) {
+    return py::reinterpret_borrow<py::array>(value);
+  }
+  return py::module_::import("numpy").attr("asarray")(value);
+}
+
+bool is_native(const py::dtype& dtype) {
+  const char order = dtype.byteorder();
+  return order == '=' || order == '|' || dtype.attr("isnative").cast<bool>();
+}
+
+// First byte of an array and the one after its last; equal if it is empty.
+std::array<std::uintptr_t, 2> extent(const py::array& array) {
+  auto low = reinterpret_cast<std::uintptr_t>(array.data());
+  if (array.size() == 0) return {low, low};
+  std::uintptr_t high = low + static_cast<std::uintptr_t>(array.itemsize());
+  for (py::ssize_t k = 0; k < array.ndim(); ++k) {
+    const py::ssize_t reach = (array.shape(k) - 1) * array.strides(k);
+    (reach < 0 ? low : high) += static_cast<std::uintptr_t>(reach);
+  }
+  return {low, high};
+}
+
+// Whether the memory that they span overlaps, as numpy's may_share_memory tells.
+bool may_share_memory(const py::array& a, const py::array& b) {
+  const auto [a_low, a_high] = extent(a);
+  const auto [b_low, b_high] = extent(b);
+  return a_low != a_high && b_low != b_high && a_low < b_high && b_low < a_high;
+}
 
 // dtype kind and size in bytes -> DType; nullopt: none of the core's types.
 std::optional<DType> dtype_of(const py::dtype& dtype) {
@@ -60,7 +91,7 @@ py::array real_array(py::handle value, const char* name) {
   }
   // Long doubles lose nothing that float32 would keep.
   if (!dtype_of(dtype)) return array.attr("astype")("float64");
-  if (!dtype.attr("isnative").cast<bool>()) {
+  if (!is_native(dtype)) {
     return array.attr("astype")(dtype.attr("newbyteorder")("="));
   }
   return array;
@@ -75,7 +106,7 @@ slidecell::SeriesView series_view(const py::array& series, const char* name,
                                 shape_text(shape_of(series)) + hint);
   }
   const auto dtype = dtype_of(series.dtype());
-  if (!dtype || !series.dtype().attr("isnative").cast<bool>()) {
+  if (!dtype || !is_native(series.dtype())) {
     throw py::type_error(std::string(name) + ": expected real numbers, got dtype " +
                          text_of(series.dtype()));
   }
@@ -91,12 +122,14 @@ slidecell::SeriesView series_view(const py::array& series, const char* name,
 
 py::array_t<std::int64_t> integer_array(py::handle value, const char* name, const char* meaning) {
   const py::array array = as_array(value);
-  const std::string expected = std::string(name) + ": expected " + meaning + " integers, got ";
-  if (array.ndim() != 1) throw std::invalid_argument(expected + shape_text(shape_of(array)));
+  const auto expected = [&] {
+    return std::string(name) + ": expected " + meaning + " integers, got ";
+  };
+  if (array.ndim() != 1) throw std::invalid_argument(expected() + shape_text(shape_of(array)));
   // An empty list has numpy's default dtype, float64.
   const char kind = array.dtype().kind();
   if (array.size() > 0 && kind != 'i' && kind != 'u') {
-    throw py::type_error(expected + "dtype " + text_of(array.dtype()));
+    throw py::type_error(expected() + "dtype " + text_of(array.dtype()));
   }
   return py::array_t<std::int64_t, py::array::c_style | py::array::forcecast>(array);
 }
@@ -116,24 +149,26 @@ std::vector<std::int64_t> offsets_from(py::handle offsets, std::int64_t rows) {
 py::array_t<float> output_array(py::handle out, const std::vector<std::int64_t>& shape,
                                 const py::array& series, const char* name) {
   if (out.is_none()) return py::array_t<float>(shape);
-  const std::string expected = std::string(name) + ": expected a float32 array " +
-                               shape_text(shape) + ", C-contiguous and writeable, got ";
+  const auto expected = [&] {
+    return std::string(name) + ": expected a float32 array " + shape_text(shape) +
+           ", C-contiguous and writeable, got ";
+  };
   if (!py::isinstance<py::array>(out)) {
-    throw py::type_error(expected + text_of(py::type::handle_of(out).attr("__name__")));
+    throw py::type_error(expected() + text_of(py::type::handle_of(out).attr("__name__")));
   }
   const auto array = py::reinterpret_borrow<py::array>(out);
   if (shape_of(array) != shape || !py::isinstance<py::array_t<float>>(array)) {
-    throw std::invalid_argument(expected + text_of(array.dtype()) + " " +
+    throw std::invalid_argument(expected() + text_of(array.dtype()) + " " +
                                 shape_text(shape_of(array)));
   }
   if ((array.flags() & py::array::c_style) == 0) {
-    throw std::invalid_argument(expected + "one that is not C-contiguous");
+    throw std::invalid_argument(expected() + "one that is not C-contiguous");
   }
-  if (!array.writeable()) throw std::invalid_argument(expected + "one that is read-only");
+  if (!array.writeable()) throw std::invalid_argument(expected() + "one that is read-only");
   if (reinterpret_cast<std::uintptr_t>(array.data()) % alignof(float) != 0) {
-    throw std::invalid_argument(expected + "one that is not aligned");
+    throw std::invalid_argument(expected() + "one that is not aligned");
   }
-  if (py::module_::import("numpy").attr("may_share_memory")(array, series).cast<bool>()) {
+  if (may_share_memory(array, series)) {
     throw std::invalid_argument(std::string(name) + ": shares memory with series");
   }
   return py::reinterpret_borrow<py::array_t<float>>(array);

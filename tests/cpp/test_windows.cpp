@@ -6,6 +6,7 @@
 #include <cstring>
 #include <limits>
 #include <stdexcept>
+#include <string>
 #include <vector>
 
 #include "rows.h"
@@ -74,6 +75,64 @@ void test_refusals() {
   CHECK_THROWS(WindowPlan(Offsets{0, 5}, 1, 0, 0), std::invalid_argument,
                "stride: expected at least 1, got 0");
   CHECK_THROWS(WindowPlan(Offsets{0, 5}, kMax, 1), std::invalid_argument, "exceeds 64 bits");
+}
+
+// Entities of every length, empty ones and one that dwarfs the others: a bucket of indices then
+// holds many entities, or an entity many buckets.
+void test_find_starts() {
+  std::vector<std::int64_t> lengths(300, 0);
+  for (std::size_t g = 0; g < lengths.size(); ++g) lengths[g] = g % 7 == 0 ? 0 : g % 13;
+  lengths[150] = 5000;
+  for (int ends : {1, 2, 3, 40, 151, 300}) {
+    std::vector<std::int64_t> offsets = {0};
+    for (int g = 0; g < ends; ++g) {
+      offsets.push_back(offsets.back() + lengths[static_cast<std::size_t>(g)]);
+    }
+    std::vector<float> series(static_cast<std::size_t>(offsets.back()));
+    for (std::size_t i = 0; i < series.size(); ++i) series[i] = static_cast<float>(i);
+    const SeriesView view(series.data(), offsets.back(), 1);
+    for (std::int64_t window : {1, 3, 11}) {
+      const WindowPlan plan(offsets, window, 0);
+      const auto starts = naive_starts(offsets, window, 0, 1);
+      std::vector<std::int64_t> indices(starts.size());
+      for (std::size_t i = 0; i < indices.size(); ++i) {
+        indices[i] = static_cast<std::int64_t>((i * 7919) % indices.size());
+      }
+      std::vector<float> x(indices.size() * static_cast<std::size_t>(window), -1.0f);
+      plan.gather(view, indices, x.data(), nullptr, 1);
+      for (std::size_t i = 0; i < indices.size(); ++i) {
+        const float* got = x.data() + i * static_cast<std::size_t>(window);
+        CHECK(got[0] == static_cast<float>(starts[static_cast<std::size_t>(indices[i])]));
+        CHECK(got[window - 1] == got[0] + static_cast<float>(window - 1));
+      }
+    }
+  }
+}
+
+void test_gather_rows() {
+  const std::vector<float> series = {0, 1, 2, 3, 4, 5, 6, 7};
+  const SeriesView view(series.data(), 4, 2);
+  const std::vector<std::int64_t> starts = {1, 0, 1};
+  std::vector<float> x(3 * 2 * 2, -1.0f), y(3 * 2, -1.0f);
+  gather_rows(view, starts, 2, 1, x.data(), y.data());
+  CHECK(x == (std::vector<float>{2, 3, 4, 5, 0, 1, 2, 3, 2, 3, 4, 5}));
+  CHECK(y == (std::vector<float>{6, 7, 4, 5, 6, 7}));
+  gather_rows(view, {}, 9, 9, nullptr, nullptr);
+  x.assign(x.size(), -1.0f);
+  for (std::int64_t bad : {std::int64_t{-1}, std::int64_t{2}, kMax}) {
+    const std::vector<std::int64_t> some = {0, bad};
+    CHECK_THROWS(gather_rows(view, some, 2, 1, x.data(), y.data()), std::out_of_range,
+                 "starts: expected rows 0 <= start < 2, got " + std::to_string(bad));
+  }
+  CHECK_THROWS(gather_rows(view, starts, 2, 5, x.data(), y.data()), std::out_of_range,
+               "starts: expected rows 0 <= start < 0, got 1");
+  CHECK_THROWS(gather_rows(view, starts, kMax, kMax, x.data(), y.data()), std::out_of_range,
+               "starts: expected rows 0 <= start < 0, got 1");
+  CHECK_THROWS(gather_rows(view, starts, 0, 1, x.data(), y.data()), std::invalid_argument,
+               "window: expected at least 1, got 0");
+  CHECK_THROWS(gather_rows(view, starts, 1, -1, x.data(), y.data()), std::invalid_argument,
+               "horizon: expected at least 0, got -1");
+  CHECK(x[0] == -1.0f);  // refused before the first window is written
 }
 
 void test_gather() {
@@ -247,7 +306,9 @@ int main() {
   test_arithmetic();
   test_extremes();
   test_refusals();
+  test_find_starts();
   test_gather();
+  test_gather_rows();
   test_dtypes();
   test_layouts<float>(DType::f32);
   test_layouts<double>(DType::f64);

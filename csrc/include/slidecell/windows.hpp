@@ -49,13 +49,25 @@ class SLIDECELL_API WindowPlan {
 
  private:
   void check_series(const SeriesView& series) const;
-  template <class IndexOf>
-  void copy_windows(const SeriesView& series, std::int64_t n, IndexOf index_of, float* x, float* y,
-                    int num_threads) const;
+  void make_buckets();
+  // First rows of a few windows.
+  void find_starts(const std::int64_t* indices, std::int64_t n, std::int64_t* starts) const;
 
   std::vector<std::int64_t> offsets_;       // [G+1]
   std::vector<std::int64_t> first_window_;  // [G+1]: windows before entity g
+  // Where to look for a window: it belongs to one of the `bucket_entities_` entities from
+  // buckets_[index >> bucket_shift_] on. At most 2G buckets.
+  std::vector<std::int64_t> buckets_;
+  std::int64_t bucket_entities_ = 0;
+  int bucket_shift_ = 0;
   std::int64_t window_, horizon_, stride_;
 };
+
+// Windows that begin at the rows `starts`, of which the caller keeps a list of its own:
+// x [n, window, F] and, where horizon > 0 and y is not null, y [n, horizon, F], cast to float32.
+// Throws std::out_of_range before anything is written if a window or its target does not fit.
+SLIDECELL_API void gather_rows(const SeriesView& series, Span<const std::int64_t> starts,
+                               std::int64_t window, std::int64_t horizon, float* x, float* y,
+                               int num_threads = 0);
 
 }  // namespace slidecell
