@@ -8,17 +8,13 @@ and what is not: `benchmarks.roofline.model`.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from time import perf_counter
-from typing import Any
 
 import slidecell as sc
-from benchmarks import report
-from benchmarks.__main__ import settings_restored
+from benchmarks import told
 from benchmarks.roofline import measure, tables
 from benchmarks.roofline.cases import CASES
 from benchmarks.roofline.probes import Probes
@@ -35,28 +31,16 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="fewer rounds: about ten seconds")
     parser.add_argument("--isa", choices=sc.available_isas(), help="this alone; default: all")
     parser.add_argument("--only", default="", metavar="TEXT", help="cases whose name has this text")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything there, too")
+    parser.add_argument(
+        "--json", type=told.json_file, metavar="FILE", help="write everything there, too"
+    )
     options = parser.parse_args(arguments)
     options.cases = [case for case in CASES if options.only in case.name]
     if not options.cases:
         parser.error(f"--only: expected a part of one of {', '.join(c.name for c in CASES)}")
-    if options.json and not options.json.parent.is_dir():
-        parser.error(f"--json: expected a file in a folder that is there, got {options.json}")
     options.isas = [options.isa] if options.isa else list(reversed(sc.available_isas()))
     options.effort = measure.QUICK if options.quick else measure.FULL
     return options
-
-
-def conditions(effort: measure.Effort) -> dict[str, Any]:
-    """Machine, versions and effort of a run."""
-    return {
-        "cpu": report.cpu_model(),
-        "load average": report.load_average(),
-        "threads": 1,
-        "slidecell": f"{sc.__version__} ({report.commit()})",
-        "effort": effort.name,
-        "command": "python -m benchmarks.roofline " + " ".join(sys.argv[1:]),
-    }
 
 
 def run(options: argparse.Namespace, probes: Probes) -> list[measure.Row]:
@@ -73,28 +57,26 @@ def run(options: argparse.Namespace, probes: Probes) -> list[measure.Row]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status."""
     options = parse(arguments)
-    about = conditions(options.effort)
+    about = told.conditions("benchmarks.roofline", options.effort.name)
     try:
         probes = Probes()
     except RuntimeError as error:
         print(error, file=sys.stderr)
         return 1
     machines = {isa: probes.machine(isa, MACHINE_REPEATS) for isa in options.isas}
-    with settings_restored():
+    isa = sc.active_isa()
+    try:
         rows = run(options, probes)
-    about["load average"] = [about["load average"], report.load_average()]
-    for key, value in about.items():
-        print(f"{key}: {value}")
+    finally:
+        sc.set_isa(isa)
+    told.print_conditions(about)
     print(f"\n{tables.machines(machines)}\n\n{tables.kernels(rows)}")
     if options.json:
         found = {
-            "conditions": about,
             "machines": {isa: asdict(machine) for isa, machine in machines.items()},
             "kernels": [tables.as_json(row) for row in rows],
         }
-        temporary = options.json.with_name(options.json.name + ".tmp")
-        temporary.write_text(json.dumps(found, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-        temporary.replace(options.json)
+        told.write_json(options.json, about, found)
     return 0
 
 

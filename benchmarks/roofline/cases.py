@@ -6,14 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
 import slidecell as sc
-from benchmarks.cases import FEATURES
-from benchmarks.jobs import Floats
 from benchmarks.networks import gru, lstm
 from slidecell.training import Autoencoder, Forecaster
+
+FEATURES = 7  # as in the other benchmarks
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Case:
         module = self.module().eval()
         return sc.SequenceModel.from_torch(module, window=self.window, horizon=self.horizon)
 
-    def series(self, windows: int) -> Floats:
+    def series(self, windows: int) -> npt.NDArray[np.float32]:
         """Rows in [0, 1) that hold this many windows."""
         shape = (self.rows(windows), self.features)
         return np.random.default_rng(0).random(shape, dtype=np.float32)

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from statistics import median
 from time import perf_counter
 
+import numpy as np
+import numpy.typing as npt
+
 import slidecell as sc
-from benchmarks.jobs import Floats
 from benchmarks.measure import no_garbage_collection
 from benchmarks.roofline.cases import Case
 from benchmarks.roofline.model import (
@@ -169,7 +171,7 @@ def measure(
     return Rounds(machines, windows, samples)
 
 
-def call_seconds(model: sc.SequenceModel, series: Floats, precision: str) -> float:
+def call_seconds(model: sc.SequenceModel, series: npt.NDArray[np.float32], precision: str) -> float:
     """Seconds of one call of `score`."""
     start = perf_counter()
     model.score(series, precision=precision, num_threads=1)

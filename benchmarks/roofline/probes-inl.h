@@ -2,6 +2,10 @@
 #pragma once
 
 #include "kernels/activations-inl.h"
+#include "kernels/product-inl.h"
+//
+#include "kernels/gru-inl.h"
+#include "kernels/lstm-inl.h"
 #include "probes.h"
 
 namespace {
@@ -42,47 +46,59 @@ void multiply_add(float*, std::int64_t rounds) {
   for (Wide& a : acc) keep(a);
 }
 
-constexpr Activations kUsual{Activation::tanh, RecurrentActivation::sigmoid};
-constexpr int kCells = 8;  // vectors of cells per round
+constexpr int kUnits = 4;  // hidden units per round
 
-struct LstmCell {
-  static Vec run(const Vec (&gates)[4], Vec& c) { return lstm_cell(kUsual, gates, c); }
-};
-
-// Gates r, z, and both halves of n; the state is h.
-struct GruCell {
-  static Vec run(const Vec (&gates)[4], Vec& h) {
-    const Vec n = tanh(fma(sigmoid(gates[0]), gates[2], gates[3]));
-    h = fma(sigmoid(gates[1]), h - n, n);
-    return h;
-  }
-};
-
-// Independent cells, from and to the L1 cache; after each, `fmas` multiply-adds that depend on
-// nothing but themselves, so that an out-of-order CPU mixes both.
-template <class Cell, class Wide, int fmas>
+// The kernels' own step without its products (a state of no size), from and to the L1 cache.
+// After it `fmas` multiply-adds for each of its cells, which depend on nothing but themselves: an
+// out-of-order CPU mixes both.
+template <slidecell::Cell cell, class Wide, int units, int vectors, int fmas>
 void cells(float* data, std::int64_t rounds) {
   constexpr int kSums = 8;
-  constexpr int kStep = kCells * Vec::lanes;
+  constexpr std::ptrdiff_t kStride = vectors * Vec::lanes;
+  const std::int32_t columns[3] = {0, Vec::lanes, 2 * Vec::lanes};
+  slidecell::StepColumns a{};
+  a.hidden = fmas ? units : kUnits;
+  a.vectors = vectors;
+  a.p = data;
+  a.p_stride = a.stride = kStride;
+  a.p_col = columns;
+  a.h = data + 4 * kUnits * kStride;
+  a.w = a.w_new = a.b_hn = a.h;
+  a.c = data + 5 * kUnits * kStride;
+  a.h_out = data + 6 * kUnits * kStride;
+  a.activation = slidecell::Activation::tanh;
+  a.recurrent_activation = slidecell::RecurrentActivation::sigmoid;
   Wide acc[kSums], x(0.5f), y(0.25f);
   start(acc);
   keep(x);
   keep(y);
-  for (std::int64_t i = 0; i < rounds; ++i) {
-    for (float* p = data; p < data + kStep; p += Vec::lanes) {
-      asm volatile("" ::: "memory");  // the gates could be others than in the last round
-      const Vec gates[4] = {Vec::load(p), Vec::load(p + kStep), Vec::load(p + 2 * kStep),
-                            Vec::load(p + 3 * kStep)};
-      Vec state = Vec::load(p + 4 * kStep);
-      const Vec h = Cell::run(gates, state);
-      state.store(p + 4 * kStep);
-      h.store(p + 5 * kStep);
+  for (std::int64_t i = 0; i < rounds * (fmas ? kUnits / units : 1); ++i) {
+    asm volatile("" ::: "memory");  // the inputs could be others than in the last round
+    if constexpr (cell == slidecell::Cell::lstm) {
+      lstm_step_columns<units, vectors>(a);
+    } else {
+      gru_step_columns<units, vectors>(a);
+    }
+    for (int k = 0; k < (fmas ? units * vectors : 0); ++k) {
 #pragma GCC unroll 64
       for (int f = 0; f < fmas; ++f) acc[f % kSums] = fma(acc[f % kSums], x, y);
     }
   }
 #pragma GCC unroll 16
-  for (Wide& a : acc) keep(a);
+  for (Wide& sum : acc) keep(sum);
+}
+
+template <slidecell::Cell cell, class Wide, int units, int vectors, int fmas>
+constexpr roofline::Probe make_cells() {
+  return {&cells<cell, Wide, units, vectors, fmas>, 600 / (kUnits * vectors),
+          static_cast<double>(kUnits) * vectors * Vec::lanes};
+}
+
+// As in the kernels, several cells at a time, or one after the other.
+template <slidecell::Cell cell, class Wide, int fmas>
+constexpr roofline::Ways make_ways() {
+  return {{make_cells<cell, Wide, 1, 1, fmas>(), make_cells<cell, Wide, 1, 3, fmas>(),
+           make_cells<cell, Wide, 2, 3, fmas>()}};
 }
 
 template <class Wide, std::int64_t bytes>
@@ -106,12 +122,12 @@ constexpr roofline::VectorProbes make_probes() {
   using roofline::kL1Bytes;
   using roofline::kL2Bytes;
   constexpr int kFmas = 48;
-  constexpr double sets = kCells * Vec::lanes;
+  using slidecell::Cell;
   return {{&multiply_add<Wide, sums>, 1000, 8.0 * sums * Wide::lanes},
-          {&cells<LstmCell, Wide, 0>, 200, sets},
-          {&cells<LstmCell, Wide, kFmas>, 120, sets},
-          {&cells<GruCell, Wide, 0>, 300, sets},
-          {&cells<GruCell, Wide, kFmas>, 150, sets},
+          make_ways<Cell::lstm, Wide, 0>(),
+          make_ways<Cell::lstm, Wide, kFmas>(),
+          make_ways<Cell::gru, Wide, 0>(),
+          make_ways<Cell::gru, Wide, kFmas>(),
           {&load<Wide, kL1Bytes>, 400, kL1Bytes},
           {&load<Wide, kL2Bytes>, 12, kL2Bytes},
           static_cast<double>(kFmas) * Wide::lanes / Vec::lanes};

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <limits>
 #include <memory>
 
 #if defined(__x86_64__)
@@ -38,6 +39,12 @@ double nanoseconds(const Probe& probe) {
   probe.run(data(), probe.rounds);
   const std::chrono::duration<double, std::nano> taken = Clock::now() - start;
   return taken.count() / (static_cast<double>(probe.rounds) * probe.work);
+}
+
+double nanoseconds(const Ways& ways) {
+  double best = nanoseconds(ways.way[0]);
+  for (int i = 1; i < Ways::count; ++i) best = std::min(best, nanoseconds(ways.way[i]));
+  return best;
 }
 
 #if defined(ROOFLINE_amx)
@@ -100,14 +107,17 @@ extern "C" {
 // best [8]: nanoseconds, the least of all repeats, in the order of VectorProbes, then `beside`.
 // Returns 0 if this machine or this build does not have the instruction set.
 int roofline_vectors(const char* isa, int repeats, double* best) {
+  using roofline::nanoseconds;
   const roofline::VectorProbes* p = roofline::find_vectors(isa);
   if (!p) return 0;
-  const roofline::Probe* all[] = {&p->fma,        &p->lstm, &p->lstm_beside, &p->gru,
-                                  &p->gru_beside, &p->l1,   &p->l2};
   constexpr int kProbes = 7;
-  for (int i = 0; i < kProbes; ++i) best[i] = roofline::nanoseconds(*all[i]);
-  for (int r = 1; r < repeats; ++r) {
-    for (int i = 0; i < kProbes; ++i) best[i] = std::min(best[i], roofline::nanoseconds(*all[i]));
+  std::fill_n(best, kProbes, std::numeric_limits<double>::infinity());
+  for (int r = 0; r < repeats; ++r) {
+    const double found[kProbes] = {nanoseconds(p->fma),         nanoseconds(p->lstm),
+                                   nanoseconds(p->lstm_beside), nanoseconds(p->gru),
+                                   nanoseconds(p->gru_beside),  nanoseconds(p->l1),
+                                   nanoseconds(p->l2)};
+    for (int i = 0; i < kProbes; ++i) best[i] = std::min(best[i], found[i]);
   }
   best[kProbes] = p->beside;
   return 1;

@@ -12,11 +12,17 @@ struct Probe {
   double work;          // of one round: multiply-adds, sets of activations, or bytes
 };
 
+// The same work with more or less of it at a time: the fastest counts.
+struct Ways {
+  static constexpr int count = 3;
+  Probe way[count];
+};
+
 // A set is all activations of one unit of one window at one step.
 struct VectorProbes {
   Probe fma;
-  Probe lstm, lstm_beside;  // beside: between multiply-adds that do not depend on it
-  Probe gru, gru_beside;
+  Ways lstm, lstm_beside;  // beside: between multiply-adds that do not depend on it
+  Ways gru, gru_beside;
   Probe l1, l2;
   double beside;  // multiply-adds for each such set
 };

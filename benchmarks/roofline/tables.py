@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from benchmarks.report import short_number
+from benchmarks import told
 from benchmarks.roofline.measure import Row
 from benchmarks.roofline.model import Machine
 
@@ -42,21 +42,9 @@ KERNEL_HEADER = (
 )
 
 
-def markdown(lines: Sequence[Sequence[str]]) -> str:
-    """Align a table so that it reads as plain text too; the first line is its header."""
-    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-    ruled = [lines[0], ["-" * width for width in widths], *lines[1:]]
-    return "\n".join(
-        "| "
-        + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-        + " |"
-        for line in ruled
-    )
-
-
 def machines(found: Mapping[str, Machine]) -> str:
     """One line for each instruction set."""
-    return markdown([MACHINE_HEADER, *(machine(isa, m) for isa, m in found.items())])
+    return told.markdown(MACHINE_HEADER, [machine(isa, m) for isa, m in found.items()])
 
 
 def machine(isa: str, found: Machine) -> list[str]:
@@ -83,7 +71,7 @@ def machine(isa: str, found: Machine) -> list[str]:
 
 def kernels(rows: Sequence[Row]) -> str:
     """One line for each kernel, those that only might be among them."""
-    return markdown([KERNEL_HEADER, *(kernel(row) for row in rows)])
+    return told.markdown(KERNEL_HEADER, [kernel(row) for row in rows])
 
 
 def kernel(row: Row) -> list[str]:
@@ -94,7 +82,7 @@ def kernel(row: Row) -> list[str]:
     if row.samples:
         measured = [
             microseconds(row.time),
-            short_number(1e9 / row.time),
+            told.short_number(1e9 / row.time),
             f"{row.share:.0%}",
             f"{row.share_in_turn:.0%}",
         ]
