@@ -29,9 +29,10 @@ slidecell::SeriesView view_of(const SequenceModel& model, const py::array& rows)
 }
 
 py::array_t<float> score(const SequenceModel& model, py::handle series, py::handle offsets,
-                         const std::string& precision, const std::string& reduction,
-                         const std::string& aggregate, bool per_feature, std::int64_t stride,
-                         std::optional<int> num_threads, py::handle out) {
+                         const std::string& precision, const std::string& kernel,
+                         const std::string& reduction, const std::string& aggregate,
+                         bool per_feature, std::int64_t stride, std::optional<int> num_threads,
+                         py::handle out) {
   const py::array rows = real_array(series, "series");
   const slidecell::SeriesView view = view_of(model, rows);
   const std::vector<std::int64_t> bounds = offsets_from(offsets, view.rows);
@@ -40,7 +41,8 @@ py::array_t<float> score(const SequenceModel& model, py::handle series, py::hand
                                         aggregate_of(aggregate),
                                         per_feature,
                                         stride,
-                                        thread_count(num_threads)};
+                                        thread_count(num_threads),
+                                        kernel_of(kernel)};
   std::vector<std::int64_t> shape{view.rows};
   if (per_feature) shape.push_back(model.num_targets());
   py::array_t<float> result = output_array(out, shape, rows);
@@ -88,9 +90,10 @@ py::array_t<float> encode(const SequenceModel& model, py::handle series, py::han
   return result;
 }
 
-py::dict plan(const SequenceModel& model, const std::string& precision,
+py::dict plan(const SequenceModel& model, const std::string& precision, const std::string& kernel,
               std::optional<int> num_threads) {
-  const slidecell::KernelPlan plan = model.plan(precision_of(precision), thread_count(num_threads));
+  const slidecell::KernelPlan plan =
+      model.plan(precision_of(precision), thread_count(num_threads), kernel_of(kernel));
   return plan_dict(plan);
 }
 
@@ -105,11 +108,12 @@ void bind_model(py::module_& m) {
       .def_property_readonly("num_targets", &SequenceModel::num_targets)
       .def_property_readonly("code_size", &SequenceModel::code_size)
       .def("score", &score, py::arg("series"), py::arg("offsets"), py::kw_only(),
-           py::arg("precision"), py::arg("reduction"), py::arg("aggregate"), py::arg("per_feature"),
-           py::arg("stride"), py::arg("num_threads"), py::arg("out"))
+           py::arg("precision"), py::arg("kernel"), py::arg("reduction"), py::arg("aggregate"),
+           py::arg("per_feature"), py::arg("stride"), py::arg("num_threads"), py::arg("out"))
       .def("predict", &predict, py::arg("series"), py::arg("offsets"), py::kw_only(),
            py::arg("num_threads"))
       .def("encode", &encode, py::arg("series"), py::arg("offsets"), py::kw_only(),
            py::arg("num_threads"))
-      .def("plan", &plan, py::arg("precision"), py::kw_only(), py::arg("num_threads"));
+      .def("plan", &plan, py::arg("precision"), py::kw_only(), py::arg("kernel"),
+           py::arg("num_threads"));
 }

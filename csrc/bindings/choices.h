@@ -28,6 +28,12 @@ inline slidecell::Precision precision_of(const std::string& value) {
                                        {"high", slidecell::Precision::high},
                                        {"medium", slidecell::Precision::medium}});
 }
+inline slidecell::Kernel kernel_of(const std::string& value) {
+  return choose<slidecell::Kernel>("kernel", value,
+                                   {{"auto", slidecell::Kernel::automatic},
+                                    {"fma", slidecell::Kernel::fma},
+                                    {"matrix", slidecell::Kernel::matrix}});
+}
 inline slidecell::Reduction reduction_of(const std::string& value) {
   return choose<slidecell::Reduction>("reduction", value,
                                       {{"mse", slidecell::Reduction::mse},

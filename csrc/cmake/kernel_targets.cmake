@@ -1,16 +1,21 @@
-# One object library per instruction set, with that set's flags, which live here and nowhere else.
+# One object library per instruction set (amx and avx512_bf16: their products alone), with that set's flags, which live here and nowhere else.
 set(SLIDECELL_FLAGS_scalar "")
 set(SLIDECELL_FLAGS_avx2 -mavx2 -mfma)
 set(SLIDECELL_FLAGS_avx512 -mavx2 -mfma -mavx512f -mavx512bw -mavx512dq -mavx512vl)
+set(SLIDECELL_FLAGS_avx512_bf16 ${SLIDECELL_FLAGS_avx512} -mavx512bf16)
+# Tile instructions are written as assembly, so no flag of theirs is needed.
+set(SLIDECELL_FLAGS_amx ${SLIDECELL_FLAGS_avx512_bf16})
 set(SLIDECELL_FLAGS_neon "")
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # False positives of GCC 12 in its own avx512fintrin.h.
-  list(APPEND SLIDECELL_FLAGS_avx512 -Wno-uninitialized -Wno-maybe-uninitialized)
+  foreach(isa avx512 avx512_bf16 amx)
+    list(APPEND SLIDECELL_FLAGS_${isa} -Wno-uninitialized -Wno-maybe-uninitialized)
+  endforeach()
 endif()
 
 set(SLIDECELL_ISAS scalar)
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
-  list(APPEND SLIDECELL_ISAS avx2 avx512)
+  list(APPEND SLIDECELL_ISAS avx2 avx512 avx512_bf16 amx)
 elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64|ARM64)$")
   list(APPEND SLIDECELL_ISAS neon)
 endif()

@@ -99,23 +99,39 @@ class StepSink {
                              std::int64_t /*step*/, LayerColumns& /*state*/) {}
 };
 
-// A stack on a tile of windows or batch rows.
-class StackColumns {
+// A stack of layers that runs on a tile of windows.
+class TileStack {
+ public:
+  virtual ~TileStack() = default;
+  // The next run starts from zero states.
+  virtual void clear() = 0;
+  // Runs `steps` steps for `vectors` groups of columns. Returns the last h of the top layer, both
+  // directions' final h stacked: [output_size][stride]. sink may be null.
+  virtual const float* run(InputColumns& input, std::int64_t steps, std::int64_t vectors,
+                           StepSink* sink) = 0;
+  virtual const PackedLayer& bottom() const = 0;
+  virtual std::ptrdiff_t stride() const = 0;
+};
+
+// A stack on a tile of windows or batch rows, in float32.
+class StackColumns final : public TileStack {
  public:
   StackColumns(const KernelTable& kernels, const Stack& stack, std::int64_t max_vectors);
 
-  // The next run starts from zero states. (Or fill each layer's h and c and resume() it.)
-  void clear();
+  // (Or fill each layer's h and c and resume() it.)
+  void clear() override;
   LayerColumns& layer(std::size_t l, std::size_t direction) { return layers_[l][direction]; }
 
-  // Runs `steps` steps for `vectors` groups of columns. Returns the last h of the top layer, both
-  // directions' final h stacked: [output_size][stride]. sink may be null.
+  const float* run(InputColumns& input, std::int64_t steps, std::int64_t vectors,
+                   StepSink* sink) override {
+    return run(input, steps, vectors, sink, nullptr);
+  }
   // lengths [stride] or null: the reverse direction of a column starts at its last valid row.
   const float* run(InputColumns& input, std::int64_t steps, std::int64_t vectors, StepSink* sink,
-                   const std::int64_t* lengths = nullptr);
+                   const std::int64_t* lengths);
 
-  std::ptrdiff_t stride() const { return stride_; }
-  const PackedLayer& bottom() const { return packed_.front(); }
+  std::ptrdiff_t stride() const override { return stride_; }
+  const PackedLayer& bottom() const override { return packed_.front(); }
 
  private:
   const float* run_by_step(InputColumns& input, std::int64_t steps, std::int64_t vectors,

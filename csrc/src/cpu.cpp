@@ -12,6 +12,7 @@
 #include <pthread.h>
 #endif
 
+#include "amx_permission.h"
 #include "slidecell/error.hpp"
 
 namespace slidecell {
@@ -19,20 +20,51 @@ namespace {
 
 struct Isa {
   const KernelTable* kernels;
-  bool available;
+  std::string refusal;  // why it is not available here; empty: it is
+  bool available() const { return refusal.empty(); }
 };
+
+// Why a CPU without the features cannot run an ISA; empty where it has them.
+std::string lacks(bool has_features) { return has_features ? "" : "this CPU does not have it"; }
+
+#if defined(__x86_64__)
+bool has_avx512() {
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+}
+
+// AVX-512 with bf16 dot products where the CPU has them.
+const KernelTable& avx512_here() {
+  static const KernelTable table = [] {
+    KernelTable kernels = kernels_avx512();
+    if (__builtin_cpu_supports("avx512bf16")) kernels.matrix = &matrix_avx512_bf16();
+    return kernels;
+  }();
+  return table;
+}
+
+// AMX multiplies; AVX-512 does all else.
+const KernelTable& amx_here() {
+  static const KernelTable table = [] {
+    KernelTable kernels = kernels_avx512();
+    kernels.isa = "amx";
+    kernels.matrix = &matrix_amx();
+    return kernels;
+  }();
+  return table;
+}
+#endif
 
 // Slowest first.
 const std::vector<Isa>& isas() {
   static const std::vector<Isa> list = {
-      {&kernels_scalar(), true},
+      {&kernels_scalar(), ""},
 #if defined(__x86_64__)
-      {&kernels_avx2(), __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")},
-      {&kernels_avx512(), __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                              __builtin_cpu_supports("avx512dq") &&
-                              __builtin_cpu_supports("avx512vl")},
+      {&kernels_avx2(), lacks(__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))},
+      {&avx512_here(), lacks(has_avx512())},
+      {&amx_here(), has_avx512() ? amx_refusal() : lacks(false)},
 #elif defined(__aarch64__)
-      {&kernels_neon(), true},
+      {&kernels_neon(), ""},
 #endif
   };
   return list;
@@ -41,13 +73,14 @@ const std::vector<Isa>& isas() {
 const KernelTable* find_isa(const std::string& name) {
   std::string names;
   for (const Isa& isa : isas()) {
-    if (name == isa.kernels->isa && isa.available) return isa.kernels;
-    if (isa.available) names += (names.empty() ? "" : ", ") + std::string(isa.kernels->isa);
+    if (name == isa.kernels->isa && isa.available()) return isa.kernels;
+    if (isa.available()) names += (names.empty() ? "" : ", ") + std::string(isa.kernels->isa);
   }
-  const auto is_known = [&](const Isa& isa) { return name == isa.kernels->isa; };
-  const bool known = std::any_of(isas().begin(), isas().end(), is_known);
-  throw UnsupportedError("isa: expected one of " + names + ", got '" + name + "'" +
-                         (known ? ", which this CPU does not have" : ""));
+  std::string why;
+  for (const Isa& isa : isas()) {
+    if (name == isa.kernels->isa) why = ": " + isa.refusal;
+  }
+  throw UnsupportedError("isa: expected one of " + names + ", got '" + name + "'" + why);
 }
 
 const KernelTable* initial_kernels() {
@@ -60,7 +93,7 @@ const KernelTable* initial_kernels() {
   }
   const KernelTable* best = nullptr;
   for (const Isa& isa : isas()) {
-    if (isa.available) best = isa.kernels;
+    if (isa.available()) best = isa.kernels;
   }
   return best;
 }
@@ -86,16 +119,26 @@ const KernelTable& kernels_named(const std::string& name) { return *find_isa(nam
 
 std::size_t isa_index(const KernelTable& kernels) {
   std::size_t i = 0;
-  while (isas()[i].kernels != &kernels) ++i;
-  return i;
+  while (i < isas().size() && isas()[i].kernels != &kernels) ++i;
+  return i < isas().size() ? i : kMaxIsas - 1;
 }
+
+void use_kernels(const KernelTable& kernels) { chosen = &kernels; }
 
 std::vector<std::string> available_isas() {
   std::vector<std::string> names;
   for (const Isa& isa : isas()) {
-    if (isa.available) names.emplace_back(isa.kernels->isa);
+    if (isa.available()) names.emplace_back(isa.kernels->isa);
   }
   return names;
+}
+
+std::map<std::string, std::string> refused_isas() {
+  std::map<std::string, std::string> reasons;
+  for (const Isa& isa : isas()) {
+    if (!isa.available()) reasons[isa.kernels->isa] = isa.refusal;
+  }
+  return reasons;
 }
 
 std::string active_isa() { return active_kernels().isa; }

@@ -9,7 +9,8 @@
 
 namespace slidecell {
 
-constexpr std::size_t kMaxIsas = 4;
+// Those of a build, and one more for the tests.
+constexpr std::size_t kMaxIsas = 5;
 
 // The table of the active ISA. Taken once per call, outside all loops.
 const KernelTable& active_kernels();
@@ -17,7 +18,10 @@ const KernelTable& active_kernels();
 // The table of an ISA by name. Throws UnsupportedError if it is not available here.
 const KernelTable& kernels_named(const std::string& name);
 
-// Position of a table among those of this build, below kMaxIsas.
+// Makes any table the active one. It must live as long as it is used.
+void use_kernels(const KernelTable& kernels);
+
+// Position of a table among those of this build, below kMaxIsas; all others share the last one.
 std::size_t isa_index(const KernelTable& kernels);
 
 // The threads that a call runs on: num_threads, or the default for 0; 1 where a fork has left the

@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include "arithmetic.h"
 #include "model_impl.h"
 #include "score.h"
 #include "slidecell/error.hpp"
@@ -122,13 +123,14 @@ Decision SequenceModel::decision() const {
   return decision;
 }
 
-KernelPlan SequenceModel::plan(Precision /*asked*/, int num_threads) const {
+KernelPlan SequenceModel::plan(Precision precision, int num_threads, Kernel kernel) const {
+  static constexpr const char* kPrecisions[] = {"highest", "high", "medium"};
   const KernelTable& kernels = active_kernels();
+  const Arithmetic arithmetic = choose_arithmetic(kernels, impl_->parts, precision, kernel);
   KernelPlan plan;
   plan.isa = kernels.isa;
-  plan.kernel = "fma " + std::to_string(4 * kernels.units) + "x" +
-                std::to_string(kernels.vector_step * kernels.lanes);
-  plan.precision = "highest";  // without a matrix unit every precision runs as the highest
+  plan.kernel = arithmetic.kernel;
+  plan.precision = kPrecisions[static_cast<std::size_t>(arithmetic.precision)];
   plan.tile = tile_vectors(kernels, impl_->parts) * kernels.lanes;
   plan.threads = resolve_threads(num_threads);
   return plan;

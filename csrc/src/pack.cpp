@@ -1,29 +1,14 @@
 #include "pack.h"
 
 #include <cstring>
-#include <utility>
+
+#include "weight_source.h"
 
 namespace slidecell {
 namespace {
 
-// A matrix [sources, depth] and how its rows serve as (unit, gate): row gate_rows[gate] + unit.
-struct Source {
-  const float* w;     // [sources, depth]
-  const float* bias;  // [sources], or null: zeros
-  std::int64_t units, depth;
-  std::vector<std::int64_t> gate_rows;  // first row of each gate
-
-  std::int64_t gates() const { return static_cast<std::int64_t>(gate_rows.size()); }
-  float weight(std::int64_t unit, std::int64_t gate, std::int64_t k) const {
-    return w[(gate_rows[static_cast<std::size_t>(gate)] + unit) * depth + k];
-  }
-  float bias_of(std::int64_t unit, std::int64_t gate) const {
-    return bias ? bias[gate_rows[static_cast<std::size_t>(gate)] + unit] : 0.0f;
-  }
-};
-
 // [blocks][head + depth][block_rows], rows in the order (unit, gate), zeros beyond the last.
-AlignedFloats pack_columns(const Source& s, std::int64_t block_rows, bool with_bias) {
+AlignedFloats pack_columns(const WeightSource& s, std::int64_t block_rows, bool with_bias) {
   const std::int64_t rows = s.units * s.gates(), head = with_bias ? 1 : 0;
   AlignedFloats packed(ceil_div(rows, block_rows) * block_rows * (head + s.depth));
   for (std::int64_t r = 0; r < rows; ++r) {
@@ -38,7 +23,7 @@ AlignedFloats pack_columns(const Source& s, std::int64_t block_rows, bool with_b
 }
 
 // [panels][1 + depth][gates][lanes], the bias first, zeros beyond the last unit.
-AlignedFloats pack_row(const Source& s, std::int64_t lanes) {
+AlignedFloats pack_row(const WeightSource& s, std::int64_t lanes) {
   AlignedFloats packed(ceil_div(s.units, lanes) * (1 + s.depth) * s.gates() * lanes);
   for (std::int64_t unit = 0; unit < s.units; ++unit) {
     float* panel = packed.data() + unit / lanes * (1 + s.depth) * s.gates() * lanes;
@@ -53,15 +38,8 @@ AlignedFloats pack_row(const Source& s, std::int64_t lanes) {
   return packed;
 }
 
-// Round to nearest even. The weights are finite.
-std::uint32_t bf16(float value) {
-  std::uint32_t bits;
-  std::memcpy(&bits, &value, sizeof bits);
-  return (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
-}
-
 // [panels][depth][ceil(gates/2)][lanes], two gates a lane.
-AlignedFloats pack_row_bf16(const Source& s, std::int64_t lanes) {
+AlignedFloats pack_row_bf16(const WeightSource& s, std::int64_t lanes) {
   const std::int64_t pairs = ceil_div(s.gates(), 2);
   AlignedFloats packed(ceil_div(s.units, lanes) * s.depth * pairs * lanes);
   for (std::int64_t unit = 0; unit < s.units; ++unit) {
@@ -78,22 +56,9 @@ AlignedFloats pack_row_bf16(const Source& s, std::int64_t lanes) {
   return packed;
 }
 
-PackedLinear pack_source(const KernelTable& kernels, const Source& s) {
+PackedLinear pack_source(const KernelTable& kernels, const WeightSource& s) {
   return {s.units * s.gates(),        s.depth, s.gates(), pack_columns(s, 4 * kernels.units, true),
           pack_row(s, kernels.lanes), {}};
-}
-
-// The biases that join the input projection: all but a GRU's b_hn with the reset gate after.
-std::vector<float> input_bias(const LayerSpec& spec, const DirectionWeights& weights) {
-  const std::int64_t H = spec.hidden_size;
-  const bool separate_b_hn = spec.cell == Cell::gru && spec.reset_after;
-  std::vector<float> bias(static_cast<std::size_t>(spec.gates() * H), 0.0f);
-  for (std::size_t r = 0; r < bias.size(); ++r) {
-    if (!weights.b_ih.empty()) bias[r] = weights.b_ih[r];
-    const bool is_candidate = static_cast<std::int64_t>(r) >= 2 * H;
-    if (!weights.b_hh.empty() && !(separate_b_hn && is_candidate)) bias[r] += weights.b_hh[r];
-  }
-  return bias;
 }
 
 }  // namespace
@@ -103,19 +68,22 @@ PackedLinear pack_linear(const KernelTable& kernels, std::int64_t rows, std::int
   return pack_source(kernels, {w, b, rows, depth, {0}});
 }
 
+PackedLinear pack_input(const KernelTable& kernels, const LayerSpec& spec,
+                        const DirectionWeights& weights) {
+  const std::vector<float> bias = input_bias(spec, weights);
+  return pack_source(kernels, input_source(spec, weights, bias));
+}
+
 PackedDirection pack_direction(const KernelTable& kernels, const LayerSpec& spec,
                                const DirectionWeights& weights) {
-  const std::int64_t H = spec.hidden_size, K = spec.state_size(), units = kernels.units;
-  std::vector<std::int64_t> all_gates;
-  for (std::int64_t g = 0; g < spec.gates(); ++g) all_gates.push_back(g * H);
-
+  const std::int64_t H = spec.hidden_size, units = kernels.units;
   PackedDirection packed;
   const std::vector<float> bias = input_bias(spec, weights);
-  const Source input{weights.w_ih.data(), bias.data(), H, spec.input_size, all_gates};
+  const WeightSource input = input_source(spec, weights, bias);
   packed.input = pack_source(kernels, input);
   packed.input.row_bf16 = pack_row_bf16(input, kernels.lanes);
 
-  Source recurrent{weights.w_hh.data(), nullptr, H, K, all_gates};
+  WeightSource recurrent = recurrent_source(spec, weights);
   std::int64_t block_rows = spec.gates() * units;
   if (spec.cell == Cell::gru && !spec.reset_after) {
     recurrent.gate_rows = {2 * H};

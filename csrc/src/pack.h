@@ -35,6 +35,12 @@ struct PackedDirection {
   AlignedFloats b_hn;  // GRU, reset after: [panels][lanes], also [H]
 };
 
+using PackedLayer = std::vector<PackedDirection>;  // [directions]
+
+// The input projection alone, without its bf16 form.
+PackedLinear pack_input(const KernelTable& kernels, const LayerSpec& spec,
+                        const DirectionWeights& weights);
+
 PackedDirection pack_direction(const KernelTable& kernels, const LayerSpec& spec,
                                const DirectionWeights& weights);
 

@@ -4,6 +4,7 @@
 #include <limits>
 #include <utility>
 
+#include "arithmetic.h"
 #include "error_sum.h"
 #include "parallel.h"
 #include "tile_runner.h"
@@ -55,10 +56,11 @@ void fill_with_nan(float* out, std::int64_t size, int num_threads) {
 // aggregate "window" and "last", and forecasts: one score per window, at the last row it needs.
 class WindowScorer final : public PredictionSink {
  public:
-  WindowScorer(const ModelParts& model, const KernelTable& kernels, const SeriesView& series,
-               const WindowPlan& plan, const ScoreOptions& options, float* out)
+  WindowScorer(const ModelParts& model, const KernelTable& kernels, const Arithmetic& arithmetic,
+               const SeriesView& series, const WindowPlan& plan, const ScoreOptions& options,
+               float* out)
       : kernels_(kernels),
-        runner_(model, kernels, series, plan),
+        runner_(model, kernels, arithmetic, series, plan),
         errors_(model, kernels, options.reduction, options.per_feature, runner_.stride()),
         span_(plan.window() + plan.horizon()),
         first_row_(options.aggregate == Aggregate::last ? plan.window() - 1 : 0),
@@ -102,11 +104,12 @@ class WindowScorer final : public PredictionSink {
 // runs over its windows in ascending order whatever the blocks are.
 class RowScorer final : public PredictionSink {
  public:
-  RowScorer(const ModelParts& model, const KernelTable& kernels, const SeriesView& series,
-            const WindowPlan& plan, const ScoreOptions& options, float* out)
+  RowScorer(const ModelParts& model, const KernelTable& kernels, const Arithmetic& arithmetic,
+            const SeriesView& series, const WindowPlan& plan, const ScoreOptions& options,
+            float* out)
       : kernels_(kernels),
         plan_(plan),
-        runner_(model, kernels, series, plan),
+        runner_(model, kernels, arithmetic, series, plan),
         errors_(model, kernels, options.reduction, options.per_feature, runner_.stride()),
         divisor_(error_divisor(model, options.reduction, options.per_feature, 1)),
         steps_(plan.window() * errors_.values() * runner_.stride()),
@@ -179,8 +182,9 @@ class RowScorer final : public PredictionSink {
   float* out_;
 };
 
-void score_rows(const ModelParts& model, const KernelTable& kernels, const SeriesView& series,
-                const WindowPlan& plan, const ScoreOptions& options, float* out) {
+void score_rows(const ModelParts& model, const KernelTable& kernels, const Arithmetic& arithmetic,
+                const SeriesView& series, const WindowPlan& plan, const ScoreOptions& options,
+                float* out) {
   // Windows that reach across a block's edge are computed twice: W - 1 of at least 4 W.
   const std::int64_t block = std::max<std::int64_t>(4 * plan.window(), 1024);
   std::vector<std::int64_t> first_block{0};
@@ -191,7 +195,9 @@ void score_rows(const ModelParts& model, const KernelTable& kernels, const Serie
   }
   parallel_for(
       first_block.back(), options.num_threads,
-      [&] { return std::make_unique<RowScorer>(model, kernels, series, plan, options, out); },
+      [&] {
+        return std::make_unique<RowScorer>(model, kernels, arithmetic, series, plan, options, out);
+      },
       [&](auto& scorer, std::int64_t i) {
         const auto after = std::upper_bound(first_block.begin(), first_block.end(), i);
         const auto g = static_cast<std::size_t>(after - first_block.begin()) - 1;
@@ -203,9 +209,13 @@ void score_rows(const ModelParts& model, const KernelTable& kernels, const Serie
 
 class PredictionWriter final : public PredictionSink {
  public:
-  PredictionWriter(const ModelParts& model, const KernelTable& kernels, const SeriesView& series,
-                   const WindowPlan& plan, float* out)
-      : model_(model), kernels_(kernels), runner_(model, kernels, series, plan), out_(out) {}
+  PredictionWriter(const ModelParts& model, const KernelTable& kernels,
+                   const Arithmetic& arithmetic, const SeriesView& series, const WindowPlan& plan,
+                   float* out)
+      : model_(model),
+        kernels_(kernels),
+        runner_(model, kernels, arithmetic, series, plan),
+        out_(out) {}
 
   void write(const std::vector<WindowVector>& vectors) {
     runner_.load(vectors);
@@ -253,34 +263,45 @@ std::int64_t tile_vectors(const KernelTable& kernels, const ModelParts& model) {
 void score_windows(const ModelParts& model, const SeriesView& series, const WindowPlan& plan,
                    const ScoreOptions& options, float* out) {
   const KernelTable& kernels = active_kernels();
+  const Arithmetic arithmetic =
+      choose_arithmetic(kernels, model, options.precision, options.kernel);
   fill_with_nan(out, series.rows * (options.per_feature ? model.num_targets() : 1),
                 options.num_threads);
   if (options.aggregate == Aggregate::mean) {
-    score_rows(model, kernels, series, plan, options, out);
+    score_rows(model, kernels, arithmetic, series, plan, options, out);
     return;
   }
   for_tiles(
       model, kernels, plan, options.num_threads,
-      [&] { return std::make_unique<WindowScorer>(model, kernels, series, plan, options, out); },
+      [&] {
+        return std::make_unique<WindowScorer>(model, kernels, arithmetic, series, plan, options,
+                                              out);
+      },
       [](WindowScorer& scorer, const std::vector<WindowVector>& tile) { scorer.score(tile); });
 }
 
 void predict_windows(const ModelParts& model, const SeriesView& series, const WindowPlan& plan,
                      int num_threads, float* out) {
   const KernelTable& kernels = active_kernels();
+  const Arithmetic arithmetic =
+      choose_arithmetic(kernels, model, Precision::highest, Kernel::automatic);
   for_tiles(
       model, kernels, plan, num_threads,
-      [&] { return std::make_unique<PredictionWriter>(model, kernels, series, plan, out); },
+      [&] {
+        return std::make_unique<PredictionWriter>(model, kernels, arithmetic, series, plan, out);
+      },
       [](PredictionWriter& writer, const std::vector<WindowVector>& tile) { writer.write(tile); });
 }
 
 void encode_windows(const ModelParts& model, const SeriesView& series, const WindowPlan& plan,
                     int num_threads, float* out) {
   const KernelTable& kernels = active_kernels();
+  const Arithmetic arithmetic =
+      choose_arithmetic(kernels, model, Precision::highest, Kernel::automatic);
   const std::int64_t size = model.encoder->output_size();
   for_tiles(
       model, kernels, plan, num_threads,
-      [&] { return std::make_unique<TileRunner>(model, kernels, series, plan); },
+      [&] { return std::make_unique<TileRunner>(model, kernels, arithmetic, series, plan); },
       [&](TileRunner& runner, const std::vector<WindowVector>& tile) {
         runner.load(tile);
         const float* code = runner.encode();

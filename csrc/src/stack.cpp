@@ -106,4 +106,19 @@ const std::vector<PackedLayer>& Stack::packed(const KernelTable& kernels) const 
   return packed_[isa];
 }
 
+const std::vector<PackedMatrixLayer>& Stack::packed_pairs(const KernelTable& kernels,
+                                                          int parts) const {
+  const std::size_t form = kernels.matrix->index * kMaxParts + static_cast<std::size_t>(parts - 1);
+  std::call_once(pairs_once_[form], [&] {
+    std::vector<PackedMatrixLayer> layers;
+    for (std::size_t l = 0; l < specs_.size(); ++l) {
+      const OwnedDirection& own = weights_[l];
+      const DirectionWeights w{own.w_ih, own.w_hh, own.b_ih, own.b_hh, own.w_hr};
+      layers.push_back(pack_matrix_layer(kernels, *kernels.matrix, parts, specs_[l], w));
+    }
+    packed_pairs_[form] = std::move(layers);
+  });
+  return packed_pairs_[form];
+}
+
 }  // namespace slidecell

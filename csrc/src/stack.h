@@ -9,11 +9,10 @@
 
 #include "cpu.h"
 #include "pack.h"
+#include "pack_pairs.h"
 #include "slidecell/layer.hpp"
 
 namespace slidecell {
-
-using PackedLayer = std::vector<PackedDirection>;  // [directions]
 
 class Stack {
  public:
@@ -28,6 +27,8 @@ class Stack {
 
   // Packed on first use per ISA; later calls take no lock.
   const std::vector<PackedLayer>& packed(const KernelTable& kernels) const;
+  // For `parts` parts of kernels.matrix; no layer may be bidirectional or project its h.
+  const std::vector<PackedMatrixLayer>& packed_pairs(const KernelTable& kernels, int parts) const;
 
  private:
   struct OwnedDirection {
@@ -40,6 +41,8 @@ class Stack {
   std::vector<OwnedDirection> weights_;  // layer by layer, forward before reverse
   mutable std::array<std::once_flag, kMaxIsas> once_;
   mutable std::array<std::vector<PackedLayer>, kMaxIsas> packed_;
+  mutable std::array<std::once_flag, kMatrixKinds * kMaxParts> pairs_once_;
+  mutable std::array<std::vector<PackedMatrixLayer>, kMatrixKinds * kMaxParts> packed_pairs_;
 };
 
 }  // namespace slidecell

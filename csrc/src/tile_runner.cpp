@@ -5,16 +5,17 @@
 namespace slidecell {
 
 TileRunner::TileRunner(const ModelParts& model, const KernelTable& kernels,
-                       const SeriesView& series, const WindowPlan& plan)
+                       const Arithmetic& arithmetic, const SeriesView& series,
+                       const WindowPlan& plan)
     : model_(model),
       kernels_(kernels),
       max_vectors_(tile_vectors(kernels, model)),
       tile_(kernels, series, model.scaler(), plan, max_vectors_),
-      encoder_(kernels, *model.encoder, max_vectors_),
-      input_(kernels, encoder_.bottom(), tile_, max_vectors_),
+      encoder_(make_tile_stack(kernels, *model.encoder, arithmetic, max_vectors_)),
+      input_(kernels, encoder_->bottom(), tile_, max_vectors_),
       pred_(model.head->rows() * max_vectors_ * kernels.lanes) {
   if (model.decoder) {
-    decoder_ = std::make_unique<StackColumns>(kernels, *model.decoder, max_vectors_);
+    decoder_ = make_tile_stack(kernels, *model.decoder, arithmetic, max_vectors_);
     code_ = std::make_unique<ConstantInput>(kernels, decoder_->bottom(), stride());
   }
 }
@@ -25,8 +26,8 @@ void TileRunner::load(const std::vector<WindowVector>& vectors) {
 }
 
 const float* TileRunner::encode() {
-  encoder_.clear();
-  return encoder_.run(input_, model_.window, tile_.size(), nullptr);
+  encoder_->clear();
+  return encoder_->run(input_, model_.window, tile_.size(), nullptr);
 }
 
 // The head on every decoder step from first_row on.

@@ -5,6 +5,7 @@
 #include <memory>
 #include <vector>
 
+#include "arithmetic.h"
 #include "columns.h"
 #include "model_parts.h"
 #include "tile.h"
@@ -22,12 +23,12 @@ class PredictionSink {
 // One thread's workspace.
 class TileRunner {
  public:
-  TileRunner(const ModelParts& model, const KernelTable& kernels, const SeriesView& series,
-             const WindowPlan& plan);
+  TileRunner(const ModelParts& model, const KernelTable& kernels, const Arithmetic& arithmetic,
+             const SeriesView& series, const WindowPlan& plan);
 
   WindowTile& tile() { return tile_; }
   std::int64_t max_vectors() const { return max_vectors_; }
-  std::ptrdiff_t stride() const { return encoder_.stride(); }
+  std::ptrdiff_t stride() const { return encoder_->stride(); }
 
   void load(const std::vector<WindowVector>& vectors);
   // The encoder's last h: [code][stride].
@@ -42,9 +43,9 @@ class TileRunner {
   const KernelTable& kernels_;
   std::int64_t max_vectors_;
   WindowTile tile_;
-  StackColumns encoder_;
+  std::unique_ptr<TileStack> encoder_;
   SharedProjection input_;
-  std::unique_ptr<StackColumns> decoder_;
+  std::unique_ptr<TileStack> decoder_;
   std::unique_ptr<ConstantInput> code_;
   AlignedFloats pred_;  // [head rows][stride]
 };

@@ -17,7 +17,8 @@ def config() -> dict[str, Any]:
     Returns
     -------
     dict
-        With the keys ``slidecell``, ``isa``, ``available_isas``, ``threads``, ``machine``,
+        With the keys ``slidecell``, ``isa``, ``available_isas``, ``refused_isas`` (with
+        the reason), ``threads``, ``machine``,
         ``python`` and ``numpy``.
 
     Examples
@@ -30,6 +31,7 @@ def config() -> dict[str, Any]:
         "slidecell": _core.__version__,
         "isa": _core.active_isa(),
         "available_isas": _core.available_isas(),
+        "refused_isas": _core.refused_isas(),
         "threads": _core.default_num_threads(),
         "machine": platform.machine(),
         "python": platform.python_version(),
@@ -47,5 +49,8 @@ def show_config() -> None:
     slidecell ...
     """
     for key, value in config().items():
-        text = ", ".join(value) if isinstance(value, list) else value
+        if isinstance(value, dict):
+            text = ", ".join(f"{name} ({reason})" for name, reason in value.items())
+        else:
+            text = ", ".join(value) if isinstance(value, list) else value
         sys.stdout.write(f"{key:<15} {text}\n")

@@ -247,6 +247,7 @@ class SequenceModel:
         offsets: npt.ArrayLike | None = None,
         *,
         precision: str = "highest",
+        kernel: str = "auto",
         reduction: str = "mse",
         aggregate: str = "window",
         per_feature: bool = False,
@@ -269,7 +270,13 @@ class SequenceModel:
             Entity g owns rows ``offsets[g]:offsets[g+1]``; no window crosses an entity. Default:
             one entity.
         precision : {"highest", "high", "medium"}
-            Of the recurrent products, in torch's terms; `plan` tells what runs.
+            Of the recurrent products, in torch's terms for float32 matrix products: float32
+            accuracy; float32 numbers split into two bf16 parts (errors of a score up to 1e-6 at
+            torch's initial weights); bf16 (up to 1 % of a high score). Where the CPU has nothing
+            faster, a better one runs; `plan` tells.
+        kernel : {"auto", "fma", "matrix"}
+            Which instructions multiply: by a fixed rule (see `plan`), float32 multiply-adds, or
+            the CPU's bf16 products: AMX tiles, or AVX512-BF16's dot products.
         reduction : {"mse", "mae", "mahalanobis"}
             Mean squared error, mean absolute error, or squared Mahalanobis distance of the error
             (see `fit_error`), in scaled units.
@@ -294,11 +301,14 @@ class SequenceModel:
         ------
         ValueError, TypeError
             If an argument does not fit; the text names it.
+        UnsupportedError
+            If ``kernel="matrix"`` and the CPU or the model has no such kernel.
         """
         return self._core.score(
             match_features(series, self._metadata["features"]),
             offsets,
             precision=precision,
+            kernel=kernel,
             reduction=reduction,
             aggregate=aggregate,
             per_feature=per_feature,
@@ -367,8 +377,23 @@ class SequenceModel:
         )
         return Stream(self, core)
 
-    def plan(self, precision: str = "highest", *, num_threads: int | None = None) -> dict[str, Any]:
+    def plan(
+        self,
+        precision: str = "highest",
+        *,
+        kernel: str = "auto",
+        num_threads: int | None = None,
+    ) -> dict[str, Any]:
         """Tell what `score` runs: ``isa``, ``kernel``, ``precision``, ``tile`` and ``threads``.
+
+        ``kernel`` begins with ``fma`` (float32 multiply-adds), ``amx`` (bf16 tiles) or ``bf16``
+        (dot products of AVX512-BF16), with the rows and columns that it holds at once.
+        ``precision`` is the one that is computed.
+
+        ``kernel="auto"`` depends on CPU, model and precision alone, never on a timing. With ISA
+        ``amx``, tiles serve medium and high, and highest where every layer has 32 units or more.
+        With ISA ``avx512`` on a CPU with AVX512-BF16, dot products serve medium. All else, and all
+        models with bidirectional layers or projections of h, runs in float32.
 
         Examples
         --------
@@ -378,7 +403,7 @@ class SequenceModel:
         >>> model.plan()["isa"] == sc.active_isa()
         True
         """
-        return self._core.plan(precision, num_threads=num_threads)
+        return self._core.plan(precision, kernel=kernel, num_threads=num_threads)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle as the constructor's arguments, for copies and other processes."""

@@ -16,6 +16,10 @@
 namespace slidecell {
 
 enum class Precision : std::uint8_t { highest, high, medium };
+// Which products `score` uses. automatic: the fixed rule that plan() tells; fma: float32
+// multiply-adds; matrix: the CPU's bf16 products (AMX tiles, or AVX512-BF16's dot products), in as
+// many parts as the precision asks for.
+enum class Kernel : std::uint8_t { automatic, fma, matrix };
 enum class Reduction : std::uint8_t { mse, mae, mahalanobis };
 enum class Aggregate : std::uint8_t { window, last, mean };
 
@@ -26,6 +30,7 @@ struct ScoreOptions {
   bool per_feature = false;                 // [S, targets] instead of [S]
   std::int64_t stride = 1;
   int num_threads = 0;  // 0: default_num_threads()
+  Kernel kernel = Kernel::automatic;
 };
 
 // What `score` runs on this machine.
@@ -75,6 +80,7 @@ class SLIDECELL_API SequenceModel {
   std::int64_t code_size() const;    // length of `encode`'s rows
 
   // out: float32 [S] or, with per_feature, [S, num_targets]; offsets [G+1], empty: one entity.
+  // Throws UnsupportedError for Kernel::matrix where this CPU or model has none.
   void score(const SeriesView& series, Span<const std::int64_t> offsets, float* out,
              const ScoreOptions& options = {}) const;
   // out: [windows, horizon or window, num_targets], in raw units, for the windows of `plan`.
@@ -88,7 +94,8 @@ class SLIDECELL_API SequenceModel {
   // UnsupportedError if the threshold is not a fixed number.
   Decision decision() const;
 
-  KernelPlan plan(Precision precision = Precision::highest, int num_threads = 0) const;
+  KernelPlan plan(Precision precision = Precision::highest, int num_threads = 0,
+                  Kernel kernel = Kernel::automatic) const;
 
  private:
   friend class Stream;

@@ -14,6 +14,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/matrix_table.h"
 #include "kernels/train_table.h"
 #include "slidecell/layer.hpp"
 
@@ -126,6 +127,9 @@ struct KernelTable {
   float (*absolute_error_row)(const ErrorRow&);
 
   TrainKernels train;
+
+  // Products of bf16 numbers where this CPU has instructions for them; null: none.
+  const MatrixKernels* matrix = nullptr;
 };
 
 const KernelTable& kernels_scalar();

@@ -1,0 +1,34 @@
+// Which products a model's score is made of: the rule, by CPU, model, precision and argument alone.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "columns.h"
+#include "model_parts.h"
+
+namespace slidecell {
+
+struct Arithmetic {
+  int parts = 0;  // bf16 parts of a float32 number on kernels.matrix; 0: float32 products
+  Precision precision = Precision::highest;  // what that gives
+  std::string kernel;                        // its name, for people
+};
+
+// Without matrix kernels, and for stacks with a bidirectional layer or one that projects its h,
+// products are float32, whatever is asked.
+// AVX512-BF16's dot products, twice as fast as float32's, serve "medium" alone: three of them would
+// cost more than one of float32.
+// AMX serves "medium" and "high", and "highest" where every layer has H >= 32: below, its tiles are
+// half empty and six products cost more than one of float32.
+// Kernel::fma and Kernel::matrix overrule this; Kernel::matrix throws UnsupportedError where there
+// is none.
+Arithmetic choose_arithmetic(const KernelTable& kernels, const ModelParts& model,
+                             Precision precision, Kernel kernel);
+
+// The stack on tiles of up to max_vectors groups of columns.
+std::unique_ptr<TileStack> make_tile_stack(const KernelTable& kernels, const Stack& stack,
+                                           const Arithmetic& arithmetic, std::int64_t max_vectors);
+
+}  // namespace slidecell

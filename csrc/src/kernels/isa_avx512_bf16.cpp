@@ -1,0 +1,10 @@
+#include "kernels/pairs_avx512.h"
+//
+#include "kernels/dot-inl.h"
+
+namespace slidecell {
+const MatrixKernels& matrix_avx512_bf16() {
+  static constexpr MatrixKernels kernels = make_dot_kernels("bf16", 0);
+  return kernels;
+}
+}  // namespace slidecell

@@ -1,0 +1,165 @@
+// bf16 products on a matrix unit: tiles of 16 rows of weights times 16 columns. While the unit
+// multiplies one block, the vector units activate the block before it.
+#pragma once
+
+#include <utility>
+
+#include "kernels/matrix_cells-inl.h"
+
+namespace {
+
+static_assert(Vec::lanes == 16, "a tile has 16 columns");
+
+constexpr std::int64_t kTile = 16;  // rows, columns and pairs of a tile
+constexpr std::int64_t kTileWords = 16 * kTile;
+
+// The sums of one block: [row_tiles][col_tiles][16 rows][16 columns].
+struct alignas(64) BlockSums {
+  float tiles[6 * kTileWords];
+};
+
+template <class F, int... n>
+inline __attribute__((always_inline)) void unroll(std::integer_sequence<int, n...>, F f) {
+  (f(std::integral_constant<int, n>{}), ...);
+}
+template <int count, class F>
+inline __attribute__((always_inline)) void unroll(F f) {
+  unroll(std::make_integer_sequence<int, count>{}, f);
+}
+
+// w: the block of part 0, [pairs / 16][row_tiles][16 rows][16 pairs]; x: the first of the columns.
+// The sums take tiles 0 to 5, a tile of w and one of x the last two.
+template <int parts, int row_tiles, int col_tiles>
+inline void multiply_block(Tiles& tiles, slidecell::MatrixWeights w, const std::uint32_t* x,
+                           std::ptrdiff_t stride, std::int64_t pairs, BlockSums& sums) {
+  constexpr int kW = 6, kX = 7;
+  static_assert(row_tiles * col_tiles <= kW, "two tiles are left for the factors");
+  unroll<row_tiles * col_tiles>([&](auto t) { tiles.zero<t>(); });
+  for (std::int64_t k = 0; k < pairs; k += kTile) {
+    unroll<Products<parts>::count>([&](auto i) {
+      const std::uint32_t* wk = w.pairs + Products<parts>::w[i] * w.part + k * row_tiles * kTile;
+      const std::uint32_t* xk = x + (Products<parts>::x[i] * pairs + k) * stride;
+      unroll<col_tiles>([&](auto col) {
+        tiles.load<kX>(xk + col * kTile, stride * 4);
+        unroll<row_tiles>([&](auto row) {
+          tiles.load<kW>(wk + row * kTileWords, 64);
+          tiles.multiply<row * col_tiles + col, kW, kX>();
+        });
+      });
+    });
+  }
+  unroll<row_tiles * col_tiles>([&](auto t) { tiles.store<t>(sums.tiles + t * kTileWords, 64); });
+}
+
+// For every block of row_tiles * 16 rows and every two groups of columns: the products, then
+// cells(block, first group, Count<groups>, sum) of the work before, which the vector units do while
+// the matrix unit goes on.
+template <int parts, int row_tiles, class Cells>
+inline void for_blocks(slidecell::MatrixWeights w, const std::uint32_t* x, std::ptrdiff_t stride,
+                       std::int64_t pairs, std::int64_t vectors, std::int64_t blocks, Cells cells) {
+  struct Work {
+    std::int64_t block, v;
+    bool two;  // groups, or one that is left over
+  };
+  const auto activate_block = [&](const Work& work, const BlockSums& sums) {
+    const auto run = [&](auto count) {
+      cells(work.block, work.v, count, [&](int r, int u) __attribute__((always_inline)) {
+        const int tile = r / 16 * decltype(count)::value + u;
+        return Vec::load(sums.tiles + tile * kTileWords + r % 16 * kTile);
+      });
+    };
+    work.two ? run(Count<2>{}) : run(Count<1>{});
+  };
+  BlockSums sums[2];
+  Work before{};
+  std::int64_t done = 0;
+  if (!x) sums[0] = BlockSums{};
+  Tiles tiles;
+  for (std::int64_t block = 0; block < blocks; ++block, w.pairs += pairs * row_tiles * kTile) {
+    for (std::int64_t v = 0; v < vectors; v += 2) {
+      const Work work{block, v, v + 2 <= vectors};
+      if (!x) {
+        activate_block(work, sums[0]);
+        continue;
+      }
+      const std::uint32_t* xv = x + v * kTile;
+      if (work.two) {
+        multiply_block<parts, row_tiles, 2>(tiles, w, xv, stride, pairs, sums[done % 2]);
+      } else {
+        multiply_block<parts, row_tiles, 1>(tiles, w, xv, stride, pairs, sums[done % 2]);
+      }
+      if (done > 0) activate_block(before, sums[(done + 1) % 2]);
+      before = work;
+      ++done;
+    }
+  }
+  if (done > 0) activate_block(before, sums[(done + 1) % 2]);
+}
+
+constexpr int kLstmUnits = 8, kGruUnits = 16, kResetUnits = 16, kCandidateUnits = 32;
+
+inline std::int64_t blocks_of(std::int64_t rows, std::int64_t block) {
+  return (rows + block - 1) / block;
+}
+
+template <int parts>
+void tile_project(const MatrixProject& a) {
+  for_blocks<parts, 2>(a.w, a.x, a.stride, a.pairs, a.vectors, blocks_of(a.rows, 32),
+                       [&](std::int64_t block, std::int64_t v, auto count, auto sum) {
+                         project_rows<32, decltype(count)::value>(a, block * 32, v, sum);
+                       });
+}
+
+template <int parts>
+void tile_lstm_step(const MatrixStep& a) {
+  for_blocks<parts, 2>(
+      a.w, a.h_pairs, a.stride, a.pairs, a.vectors, blocks_of(a.hidden, kLstmUnits),
+      [&](std::int64_t block, std::int64_t v, auto count, auto sum) {
+        lstm_cells<parts, kLstmUnits, decltype(count)::value>(a, block * kLstmUnits, v, sum);
+      });
+}
+
+template <int parts>
+void tile_gru_step(const MatrixStep& a) {
+  for_blocks<parts, 3>(a.w, a.h_pairs, a.stride, a.pairs, a.vectors, blocks_of(a.hidden, kGruUnits),
+                       [&](std::int64_t block, std::int64_t v, auto count, auto sum) {
+                         gru_cells<parts, kGruUnits, decltype(count)::value>(a, block * kGruUnits,
+                                                                             v, sum);
+                       });
+}
+
+template <int parts>
+void tile_gru_step_reset_before(const MatrixStep& a) {
+  for_blocks<parts, 2>(
+      a.w, a.h_pairs, a.stride, a.pairs, a.vectors, blocks_of(a.hidden, kResetUnits),
+      [&](std::int64_t block, std::int64_t v, auto count, auto sum) {
+        gru_reset_cells<parts, kResetUnits, decltype(count)::value>(a, block * kResetUnits, v, sum);
+      });
+  for_blocks<parts, 2>(a.w_new, a.h_pairs ? a.reset_pairs : nullptr, a.stride, a.pairs, a.vectors,
+                       blocks_of(a.hidden, kCandidateUnits),
+                       [&](std::int64_t block, std::int64_t v, auto count, auto sum) {
+                         gru_candidate_cells<parts, kCandidateUnits, decltype(count)::value>(
+                             a, block * kCandidateUnits, v, sum);
+                       });
+}
+
+constexpr slidecell::MatrixKernels make_tile_kernels(const char* name, std::size_t index) {
+  return {name,
+          index,
+          Vec::lanes,
+          kTile,
+          kLstmUnits,
+          kGruUnits,
+          kResetUnits,
+          kCandidateUnits,
+          32,
+          2,
+          true,
+          {&tile_project<1>, &tile_project<2>, &tile_project<3>},
+          {&tile_lstm_step<1>, &tile_lstm_step<2>, &tile_lstm_step<3>},
+          {&tile_gru_step<1>, &tile_gru_step<2>, &tile_gru_step<3>},
+          {&tile_gru_step_reset_before<1>, &tile_gru_step_reset_before<2>,
+           &tile_gru_step_reset_before<3>}};
+}
+
+}  // namespace

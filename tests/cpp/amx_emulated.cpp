@@ -1,0 +1,187 @@
+#include "amx_emulated.h"
+
+#include <atomic>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <utility>
+
+namespace {
+
+std::uint32_t bits_of(float value) {
+  std::uint32_t bits;
+  std::memcpy(&bits, &value, sizeof bits);
+  return bits;
+}
+float from_bits(std::uint32_t bits) {
+  float value;
+  std::memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
+// As kernels/vec_avx512.h.
+struct Vec {
+  static constexpr int lanes = 16;
+  float v[lanes];
+
+  Vec() = default;
+  Vec(float x) {
+    for (float& lane : v) lane = x;
+  }
+  template <class F>
+  static Vec each(F f) {
+    Vec out;
+    for (int i = 0; i < lanes; ++i) out.v[i] = f(i);
+    return out;
+  }
+  static Vec load(const float* p) {
+    return each([&](int i) { return p[i]; });
+  }
+  static Vec load(const float* p, std::int64_t n) {
+    return each([&](int i) { return i < n ? p[i] : 0.0f; });
+  }
+  void store(float* p) const { std::memcpy(p, v, sizeof v); }
+  void store(float* p, std::int64_t n) const {
+    std::memcpy(p, v, static_cast<std::size_t>(n) * sizeof *p);
+  }
+  friend Vec operator+(Vec a, Vec b) {
+    return each([&](int i) { return a.v[i] + b.v[i]; });
+  }
+  friend Vec operator-(Vec a, Vec b) {
+    return each([&](int i) { return a.v[i] - b.v[i]; });
+  }
+  friend Vec operator*(Vec a, Vec b) {
+    return each([&](int i) { return a.v[i] * b.v[i]; });
+  }
+  friend Vec fma(Vec a, Vec b, Vec c) {
+    // Two roundings: std::fma is a slow call where the CPU has no such instruction.
+    return each([&](int i) { return a.v[i] * b.v[i] + c.v[i]; });
+  }
+  friend Vec abs(Vec a) {
+    return each([&](int i) { return std::fabs(a.v[i]); });
+  }
+  friend Vec min(Vec a, Vec b) {
+    return each([&](int i) { return a.v[i] < b.v[i] ? a.v[i] : b.v[i]; });
+  }
+  friend Vec max(Vec a, Vec b) {
+    return each([&](int i) { return a.v[i] > b.v[i] ? a.v[i] : b.v[i]; });
+  }
+  friend Vec quotient(Vec a, Vec b) {
+    return each([&](int i) { return a.v[i] / b.v[i]; });
+  }
+  friend Vec scale_by_power_of_two(Vec p, Vec n, Vec /*biased*/) {
+    return each([&](int i) { return std::ldexp(p.v[i], static_cast<int>(n.v[i])); });
+  }
+  friend Vec bf16_low(Vec a) {
+    return each([&](int i) { return from_bits(bits_of(a.v[i]) << 16); });
+  }
+  friend Vec bf16_high(Vec a) {
+    return each([&](int i) { return from_bits(bits_of(a.v[i]) & 0xffff0000u); });
+  }
+  friend void transpose(Vec (&block)[lanes]) {
+    for (int r = 0; r < lanes; ++r) {
+      for (int c = 0; c < r; ++c) std::swap(block[r].v[c], block[c].v[r]);
+    }
+  }
+};
+using HalfVec = Vec;
+
+// vrcp14ps is wrong by at most 2^-14: so is this, in either direction.
+Vec reciprocal_estimate(Vec b) {
+  return Vec::each([&](int i) { return 1.0f / b.v[i] * (i % 2 ? 1.0f + 6e-5f : 1.0f - 6e-5f); });
+}
+
+std::uint32_t bf16(float value) {
+  const std::uint32_t bits = bits_of(value);
+  if (std::isnan(value)) return (bits >> 16) | 0x40u;
+  return (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+}
+
+// As kernels/pairs_avx512.h.
+struct PairVec {
+  std::uint32_t v[Vec::lanes];
+
+  void store(std::uint32_t* p) const { std::memcpy(p, v, sizeof v); }
+  static PairVec of(Vec even, Vec odd) {
+    PairVec out;
+    for (int i = 0; i < Vec::lanes; ++i) out.v[i] = bf16(even.v[i]) | bf16(odd.v[i]) << 16;
+    return out;
+  }
+  Vec low() const {
+    return Vec::each([&](int i) { return from_bits(v[i] << 16); });
+  }
+  Vec high() const {
+    return Vec::each([&](int i) { return from_bits(v[i] & 0xffff0000u); });
+  }
+};
+
+std::atomic<int> sessions{0};
+
+// As kernels/tiles_amx.h. Tiles hold rubbish before they are written.
+class Tiles {
+ public:
+  Tiles() {
+    ++sessions;
+    std::memset(data_, 0xff, sizeof data_);
+  }
+  ~Tiles() { --sessions; }
+  Tiles(const Tiles&) = delete;
+  Tiles& operator=(const Tiles&) = delete;
+
+  template <int tile>
+  void zero() {
+    std::memset(data_[tile], 0, sizeof data_[tile]);
+  }
+  template <int tile>
+  void load(const void* from, std::ptrdiff_t row_bytes) {
+    for (int r = 0; r < 16; ++r) {
+      std::memcpy(data_[tile][r], static_cast<const char*>(from) + r * row_bytes, 64);
+    }
+  }
+  template <int tile>
+  void store(void* to, std::ptrdiff_t row_bytes) {
+    for (int r = 0; r < 16; ++r) {
+      std::memcpy(static_cast<char*>(to) + r * row_bytes, data_[tile][r], 64);
+    }
+  }
+  template <int sums, int a, int b>
+  void multiply() {
+    for (int m = 0; m < 16; ++m) {
+      for (int n = 0; n < 16; ++n) {
+        float sum = from_bits(data_[sums][m][n]);
+        for (int k = 0; k < 16; ++k) {
+          const std::uint32_t x = data_[a][m][k], y = data_[b][k][n];
+          sum += from_bits(x << 16) * from_bits(y << 16);
+          sum += from_bits(x & 0xffff0000u) * from_bits(y & 0xffff0000u);
+        }
+        data_[sums][m][n] = bits_of(sum);
+      }
+    }
+  }
+
+ private:
+  std::uint32_t data_[8][16][16];
+};
+
+}  // namespace
+
+#include "kernels/kernels-inl.h"
+//
+#include "kernels/tile-inl.h"
+
+namespace slidecell::test {
+
+const KernelTable& amx_emulated() {
+  static const MatrixKernels matrix = make_tile_kernels("amx", 2);
+  static const KernelTable table = [] {
+    KernelTable kernels = make_kernels<2, 3>("amx_emulated");
+    kernels.matrix = &matrix;
+    return kernels;
+  }();
+  return table;
+}
+
+int open_tile_sessions() { return sessions; }
+
+}  // namespace slidecell::test

@@ -1,0 +1,233 @@
+// Matrix kernels against float64: AVX512-BF16 and AMX where the CPU has them, AMX emulated always.
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "amx_emulated.h"
+#include "models.h"
+#include "reference.h"
+#include "score.h"
+#include "slidecell/cpu.hpp"
+#include "slidecell/error.hpp"
+#include "test.h"
+#include "tile_runner.h"
+
+namespace {
+
+using namespace slidecell;
+using test::Floats;
+using test::ModelSpec;
+
+constexpr Precision kPrecisions[] = {Precision::highest, Precision::high, Precision::medium};
+
+std::vector<const KernelTable*> matrix_tables() {
+  std::vector<const KernelTable*> tables = {&test::amx_emulated()};
+  for (const std::string& isa : available_isas()) {
+    if (kernels_named(isa).matrix) tables.push_back(&kernels_named(isa));
+  }
+  return tables;
+}
+
+LayerSpec layer_of(Cell cell, bool reset_after, std::int64_t input_size, std::int64_t hidden_size) {
+  LayerSpec spec;
+  spec.cell = cell;
+  spec.reset_after = reset_after;
+  spec.input_size = input_size;
+  spec.hidden_size = hidden_size;
+  return spec;
+}
+
+// The stack's tensors as reference::forward takes them.
+std::vector<LayerWeights> weights_of(const ModelFile& file, const std::vector<LayerSpec>& specs) {
+  std::vector<LayerWeights> all;
+  for (std::size_t l = 0; l < specs.size(); ++l) {
+    const auto tensor = [&](const std::string& what) -> Span<const float> {
+      return file.tensors.at("encoder." + std::to_string(l) + "." + what + "_l0").data;
+    };
+    LayerWeights layer;
+    layer.forward = {
+        tensor("weight_ih"), tensor("weight_hh"), tensor("bias_ih"), tensor("bias_hh"), {}};
+    all.push_back(layer);
+  }
+  return all;
+}
+
+// The last h of every window of a series, from the kernels against the reference.
+double worst_code(const KernelTable& kernels, const ModelSpec& spec, Precision precision,
+                  std::mt19937& rng) {
+  const ModelFile file = test::random_file(spec, rng);
+  const ModelParts model = read_model_parts(file.metadata, file.tensors);
+  std::vector<LayerSpec> specs = spec.encoder;
+  for (std::size_t l = 1; l < specs.size(); ++l) specs[l].input_size = specs[l - 1].output_size();
+  const std::int64_t F = model.input_size(), W = spec.window, H = specs.back().hidden_size;
+
+  const WindowPlan plan({0, 41, 41, 100}, W, spec.horizon);
+  const std::int64_t S = 100;
+  const Floats rows = test::detail::random_tensor({S, F}, 1.0, rng).data;
+  const SeriesView series(rows.data(), S, F);
+  const Arithmetic arithmetic = choose_arithmetic(kernels, model, precision, Kernel::matrix);
+  TileRunner runner(model, kernels, arithmetic, series, plan);
+  const VectorPlan vectors(plan, kernels.lanes);
+
+  double worst = 0.0;
+  // Tiles of odd numbers of groups too.
+  for (std::int64_t first = 0; first < vectors.size(); first += 3) {
+    std::vector<WindowVector> tile;
+    for (std::int64_t v = first; v < std::min(first + 3, vectors.size()); ++v) {
+      tile.push_back(vectors.at(v));
+    }
+    runner.load(tile);
+    const float* code = runner.encode();
+    for (std::size_t v = 0; v < tile.size(); ++v) {
+      const auto N = tile[v].count;
+      reference::Doubles x;
+      for (std::int64_t lane = 0; lane < N; ++lane) {
+        const std::int64_t start = runner.tile().start(static_cast<std::int64_t>(v), lane);
+        x.insert(x.end(), rows.begin() + start * F, rows.begin() + (start + W) * F);
+      }
+      const reference::Doubles out =
+          reference::forward(specs, weights_of(file, specs), x, N, W).out;
+      for (std::int64_t lane = 0; lane < N; ++lane) {
+        for (std::int64_t j = 0; j < H; ++j) {
+          const double truth = out[static_cast<std::size_t>(((lane + 1) * W - 1) * H + j)];
+          const auto column = static_cast<std::int64_t>(v) * kernels.lanes + lane;
+          const double got = static_cast<double>(code[j * runner.stride() + column]);
+          worst = std::max(worst, std::fabs(got - truth));  // a NaN stays out: see below
+          if (std::isnan(got)) worst = std::numeric_limits<double>::infinity();
+        }
+      }
+    }
+  }
+  CHECK(test::open_tile_sessions() == 0);
+  return worst;
+}
+
+// Of h at torch's initial weights, which are up to 1/sqrt(H). Two parts keep 16 bits of a number,
+// one keeps 8.
+double bound(Precision precision, std::int64_t H) {
+  switch (precision) {
+    case Precision::highest:
+      return 3e-7;
+    case Precision::high:
+      return H < 32 ? 6e-6 : 2e-6;
+    case Precision::medium:
+      break;
+  }
+  return H < 32 ? 3e-3 : 1e-3;
+}
+
+void test_codes(const KernelTable& kernels, std::mt19937& rng) {
+  struct Kind {
+    Cell cell;
+    bool reset_after;
+  };
+  for (const Kind kind : {Kind{Cell::lstm, true}, Kind{Cell::gru, true}, Kind{Cell::gru, false}}) {
+    for (const std::int64_t H : {1, 2, 3, 15, 16, 17, 33, 64, 100}) {
+      for (const std::size_t layers : {1, 2}) {
+        if (layers == 2 && H != 2 && H != 17) continue;
+        ModelSpec spec;
+        spec.window = H > 33 ? 4 : 7;
+        for (std::size_t l = 0; l < layers; ++l) {
+          const std::int64_t size = l == 0 ? H : H + 3;
+          spec.encoder.push_back(layer_of(kind.cell, kind.reset_after, 5, size));
+        }
+        for (const Precision precision : kPrecisions) {
+          const double worst = worst_code(kernels, spec, precision, rng);
+          if (!(worst <= bound(precision, H))) {
+            test::report(__FILE__, __LINE__,
+                         std::string(kernels.isa) + " H=" + std::to_string(H) +
+                             " layers=" + std::to_string(layers) +
+                             " cell=" + std::to_string(static_cast<int>(kind.cell)) +
+                             " precision=" + std::to_string(static_cast<int>(precision)) +
+                             ": error " + std::to_string(worst * 1e7) + "e-7");
+          }
+        }
+      }
+    }
+  }
+}
+
+// Whole scores of any forecaster and autoencoder, any activation: near those of float32 products,
+// the same on every number of threads, and NaN on the same rows.
+void test_scores(const KernelTable& kernels, std::mt19937& rng) {
+  use_kernels(kernels);
+  for (int k = 0; k < 40; ++k) {
+    ModelSpec spec = test::random_spec(rng);
+    for (std::vector<LayerSpec>* stack : {&spec.encoder, &spec.decoder}) {
+      for (LayerSpec& layer : *stack) {
+        layer.bidirectional = false;
+        layer.proj_size = 0;
+        // A ReLU or identity cell's state may grow without bound, and its error with it.
+        if (layer.activation == Activation::relu || layer.activation == Activation::linear) {
+          layer.activation = Activation::tanh;
+        }
+      }
+    }
+    const SequenceModel model = test::random_model(spec, rng);
+    const std::vector<std::int64_t> offsets = {0, 57, 57, 100, 400};
+    const std::int64_t S = offsets.back();
+    Floats series = test::detail::random_tensor({S, model.input_size()}, 1.0, rng).data;
+    series[150 * static_cast<std::size_t>(model.input_size())] =
+        std::numeric_limits<float>::quiet_NaN();
+    const SeriesView view(series.data(), S, model.input_size());
+    for (const Precision precision : kPrecisions) {
+      ScoreOptions options;
+      options.precision = precision;
+      options.num_threads = 1;
+      options.kernel = Kernel::fma;
+      Floats expected(static_cast<std::size_t>(S), -7.0f), got(expected), again(expected);
+      model.score(view, offsets, expected.data(), options);
+      options.kernel = Kernel::matrix;
+      model.score(view, offsets, got.data(), options);
+      options.num_threads = 3;
+      model.score(view, offsets, again.data(), options);
+      CHECK(test::same(got, again));
+      const float relative = precision == Precision::medium ? 0.03f : 1e-5f;
+      for (std::size_t i = 0; i < got.size(); ++i) {
+        CHECK(std::isnan(got[i]) == std::isnan(expected[i]));
+        if (std::isnan(expected[i])) continue;
+        CHECK(std::fabs(got[i] - expected[i]) <= relative * (expected[i] + 0.1f));
+      }
+    }
+  }
+}
+
+void test_rule(std::mt19937& rng) {
+  const auto model_of = [&](std::int64_t H, bool bidirectional) {
+    ModelSpec spec;
+    spec.encoder = {layer_of(Cell::lstm, true, 3, H)};
+    spec.encoder.front().bidirectional = bidirectional;
+    return test::random_model(spec, rng);
+  };
+  use_kernels(test::amx_emulated());
+  CHECK(model_of(32, false).plan(Precision::highest).kernel == "amx 32x32");
+  CHECK(model_of(31, false).plan(Precision::highest).kernel == "fma 8x48");
+  CHECK(model_of(31, false).plan(Precision::highest).precision == "highest");
+  CHECK(model_of(5, false).plan(Precision::high).kernel == "amx 32x32");
+  CHECK(model_of(5, false).plan(Precision::high).precision == "high");
+  CHECK(model_of(5, false).plan(Precision::medium).precision == "medium");
+  CHECK(model_of(64, false).plan(Precision::medium, 1, Kernel::fma).precision == "highest");
+  CHECK(model_of(64, true).plan(Precision::medium).precision == "highest");
+  CHECK_THROWS(model_of(64, true).plan(Precision::medium, 1, Kernel::matrix), UnsupportedError,
+               "bidirectional");
+  set_isa("scalar");
+  CHECK(model_of(64, false).plan(Precision::medium).precision == "highest");
+  CHECK_THROWS(model_of(64, false).plan(Precision::medium, 1, Kernel::matrix), UnsupportedError,
+               "isa 'scalar'");
+}
+
+}  // namespace
+
+int main() {
+  std::mt19937 rng(3);
+  for (const KernelTable* kernels : matrix_tables()) {
+    test_codes(*kernels, rng);
+    test_scores(*kernels, rng);
+  }
+  test_rule(rng);
+  return slidecell::test::result();
+}
