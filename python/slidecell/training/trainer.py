@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from slidecell.training.batches import WindowBatches
+from slidecell.training.batches import WindowBatches, shuffled
 from slidecell.training.history import History
 from slidecell.training.objective import Loss
 from slidecell.training.progress import Reporter
@@ -95,7 +95,6 @@ class Run:
         self._reporter = reporter
         self._best_loss = float("inf")
         self._best: dict[str, Any] | None = None
-        # The order of windows comes from the CPU, so that it is the same on every device.
         self._order = torch.Generator().manual_seed(history.seed)
 
     def train(self, epochs: int, *, patience: int | None, warm: bool) -> None:
@@ -131,9 +130,8 @@ class Run:
     def _epoch(self, epoch: int) -> float:
         """Train on every window once, in a random order."""
         self._module.train()
-        starts = self._training.starts
-        order = torch.randperm(len(starts), generator=self._order).to(starts.device)
-        parts = torch.split(starts[order], self._history.batch_size)
+        starts = shuffled(self._training.starts, self._order)
+        parts = torch.split(starts, self._history.batch_size)
         losses: list[Tensor] = []  # left on the device: reading one would wait for it
         for part in parts:
             losses.append(self._step.update(*self._training.batches.gather(part)))
