@@ -8,8 +8,9 @@ A window of a network costs multiply-adds and sets of activations, and reads ope
   units a float32 multiply-add takes 1 ("medium"), 3 ("high") or 6 ("highest") of theirs. They are
   divided by the peak of the unit: independent products in registers.
 * **Sets of activations**, W per unit: all activations of one unit at one step. Their cost is that
-  of the project's own step without its products, from and to the L1 cache, one or several cells at
-  a time, whichever is fastest: what a better approximation would save is not seen here.
+  of the project's own functions on independent cells, from and to the L1 cache: one after the
+  other, or by the kernels' step without its products, whichever is faster. What a better
+  approximation would save is not seen here.
 * **Operands** from the L1 cache, for the register tile that needs the fewest loads; a broadcast
   counts as a whole vector, whose port it occupies. From the L2 cache, weights beyond the L1 cache,
   read once a step by as many windows as have their h in half of it.

@@ -46,14 +46,54 @@ void multiply_add(float*, std::int64_t rounds) {
   for (Wide& a : acc) keep(a);
 }
 
-constexpr int kUnits = 4;  // hidden units per round
+using slidecell::Cell;
 
-// The kernels' own step without its products (a state of no size), from and to the L1 cache.
-// After it `fmas` multiply-adds for each of its cells, which depend on nothing but themselves: an
-// out-of-order CPU mixes both.
-template <slidecell::Cell cell, class Wide, int units, int vectors, int fmas>
-void cells(float* data, std::int64_t rounds) {
-  constexpr int kSums = 8;
+constexpr int kUnits = 4;   // hidden units per round
+constexpr int kSpread = 8;  // chains of multiply-adds beside a cell
+
+// `fmas` for each of the cells, which depend on nothing but themselves: an out-of-order CPU mixes
+// them with the cells.
+template <int fmas, class Wide>
+inline __attribute__((always_inline)) void beside(Wide (&acc)[kSpread], Wide x, Wide y, int cells) {
+  for (int k = 0; k < (fmas ? cells : 0); ++k) {
+#pragma GCC unroll 64
+    for (int f = 0; f < fmas; ++f) acc[f % kSpread] = fma(acc[f % kSpread], x, y);
+  }
+}
+
+// One vector of cells after the other by the kernels' functions, from and to the L1 cache.
+template <Cell cell, class Wide, int fmas>
+void plain_cells(float* data, std::int64_t rounds) {
+  constexpr int kStep = kUnits * Vec::lanes;
+  Wide acc[kSpread], x(0.5f), y(0.25f);
+  start(acc);
+  keep(x);
+  keep(y);
+  for (std::int64_t i = 0; i < rounds; ++i) {
+    for (float* p = data; p < data + kStep; p += Vec::lanes) {
+      asm volatile("" ::: "memory");  // the inputs could be others than in the last round
+      const Vec a = Vec::load(p), b = Vec::load(p + kStep), c = Vec::load(p + 2 * kStep),
+                d = Vec::load(p + 3 * kStep);
+      Vec state = Vec::load(p + 4 * kStep);
+      if constexpr (cell == Cell::lstm) {
+        state = fma(sigmoid(b), state, sigmoid_times_tanh(a, c));
+        sigmoid_times_tanh(d, state).store(p + 5 * kStep);
+      } else {
+        const Vec candidate = tanh(fma(sigmoid(a), c, d));
+        state = fma(sigmoid(b), state - candidate, candidate);
+      }
+      state.store(p + 4 * kStep);
+      beside<fmas>(acc, x, y, 1);
+    }
+  }
+#pragma GCC unroll 16
+  for (Wide& sum : acc) keep(sum);
+}
+
+// The kernels' own step without its products (a state of no size), `units` times `vectors` cells
+// at a time.
+template <Cell cell, class Wide, int units, int vectors, int fmas>
+void step_cells(float* data, std::int64_t rounds) {
   constexpr std::ptrdiff_t kStride = vectors * Vec::lanes;
   const std::int32_t columns[3] = {0, Vec::lanes, 2 * Vec::lanes};
   slidecell::StepColumns a{};
@@ -68,37 +108,29 @@ void cells(float* data, std::int64_t rounds) {
   a.h_out = data + 6 * kUnits * kStride;
   a.activation = slidecell::Activation::tanh;
   a.recurrent_activation = slidecell::RecurrentActivation::sigmoid;
-  Wide acc[kSums], x(0.5f), y(0.25f);
+  Wide acc[kSpread], x(0.5f), y(0.25f);
   start(acc);
   keep(x);
   keep(y);
   for (std::int64_t i = 0; i < rounds * (fmas ? kUnits / units : 1); ++i) {
-    asm volatile("" ::: "memory");  // the inputs could be others than in the last round
-    if constexpr (cell == slidecell::Cell::lstm) {
+    asm volatile("" ::: "memory");
+    if constexpr (cell == Cell::lstm) {
       lstm_step_columns<units, vectors>(a);
     } else {
       gru_step_columns<units, vectors>(a);
     }
-    for (int k = 0; k < (fmas ? units * vectors : 0); ++k) {
-#pragma GCC unroll 64
-      for (int f = 0; f < fmas; ++f) acc[f % kSums] = fma(acc[f % kSums], x, y);
-    }
+    beside<fmas>(acc, x, y, units * vectors);
   }
 #pragma GCC unroll 16
   for (Wide& sum : acc) keep(sum);
 }
 
-template <slidecell::Cell cell, class Wide, int units, int vectors, int fmas>
-constexpr roofline::Probe make_cells() {
-  return {&cells<cell, Wide, units, vectors, fmas>, 600 / (kUnits * vectors),
-          static_cast<double>(kUnits) * vectors * Vec::lanes};
-}
-
-// As in the kernels, several cells at a time, or one after the other.
-template <slidecell::Cell cell, class Wide, int fmas>
+template <Cell cell, class Wide, int fmas>
 constexpr roofline::Ways make_ways() {
-  return {{make_cells<cell, Wide, 1, 1, fmas>(), make_cells<cell, Wide, 1, 3, fmas>(),
-           make_cells<cell, Wide, 2, 3, fmas>()}};
+  constexpr double sets = kUnits * Vec::lanes;
+  return {{{&plain_cells<cell, Wide, fmas>, 150, sets},
+           {&step_cells<cell, Wide, 1, 3, fmas>, 50, 3 * sets},
+           {&step_cells<cell, Wide, 2, 3, fmas>, 50, 3 * sets}}};
 }
 
 template <class Wide, std::int64_t bytes>
@@ -122,7 +154,6 @@ constexpr roofline::VectorProbes make_probes() {
   using roofline::kL1Bytes;
   using roofline::kL2Bytes;
   constexpr int kFmas = 48;
-  using slidecell::Cell;
   return {{&multiply_add<Wide, sums>, 1000, 8.0 * sums * Wide::lanes},
           make_ways<Cell::lstm, Wide, 0>(),
           make_ways<Cell::lstm, Wide, kFmas>(),
