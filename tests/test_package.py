@@ -77,9 +77,12 @@ def case(tmp_path_factory: pytest.TempPathFactory) -> Case:
 def prefixes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Where the static and the shared library are installed; compiled once, then moved."""
     folder = tmp_path_factory.mktemp("library")
-    moved = {}
+    # Whoever builds the C++ tests too may say where, and go on from there.
+    build = Path(os.environ.get("SLIDECELL_TEST_BUILD", folder))
+    build /= os.environ.get("PYTEST_XDIST_WORKER", "build")
+    moved = {"build": build}
     for kind, shared in (("static", "OFF"), ("shared", "ON")):
-        build, prefix = folder / "build", folder / f"{kind}-first"
+        prefix = folder / f"{kind}-first"
         run(
             *("cmake", "-S", ROOT, "-B", build, "-DCMAKE_BUILD_TYPE=Release"),
             *("-DSLIDECELL_TESTS=OFF", "-DSLIDECELL_EXAMPLES=ON", "-DSLIDECELL_WERROR=ON"),
@@ -88,7 +91,6 @@ def prefixes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         run("cmake", "--build", build, "-j", "2")
         run("cmake", "--install", build, "--prefix", prefix)
         moved[kind] = prefix.rename(folder / kind)
-    moved["build"] = folder / "build"
     return moved
 
 
