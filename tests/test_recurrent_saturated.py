@@ -1,4 +1,4 @@
-"""Inputs far beyond any scale: gates saturate, as in exact arithmetic, and nothing becomes NaN."""
+"""Inputs far beyond any scale saturate the gates, as in exact arithmetic; any NaN stays NaN."""
 
 from __future__ import annotations
 
@@ -26,3 +26,19 @@ def test_recurrent_saturated(isa: str, kind: str, size: float, rng: np.random.Ge
     stepped = ours.step(x[:1, 0], None)
     stepped = stepped[0] if kind == "LSTM" else stepped
     np.testing.assert_array_equal(stepped, out[:1, 0])
+
+
+# What is left of a NaN's bits after a shift by 23, as the exponentials do with n, may be any number.
+@pytest.mark.parametrize("bits", [0x7FC00000, 0xFFC00000, 0x7FC00001, 0x7FC00101, 0xFFFFFFFF])
+@pytest.mark.parametrize("kind", ["LSTM", "GRU"])
+def test_recurrent_nan_of_any_payload(
+    isa: str, kind: str, bits: int, rng: np.random.Generator
+) -> None:
+    torch.manual_seed(0)
+    ours = getattr(sc, kind).from_torch(getattr(torch.nn, kind)(3, 8, batch_first=True))
+    x = rng.standard_normal((40, 4, 3)).astype(np.float32)
+    x.view(np.uint32)[7, 1, 2] = bits
+    out = ours.forward(x)[0]
+    assert np.isnan(out[7, 1:]).all()
+    assert np.isfinite(out[7, :1]).all() and np.isfinite(np.delete(out, 7, axis=0)).all()
+    assert np.isnan(ours.forward(x[7:8])[0][:, 1:]).all()

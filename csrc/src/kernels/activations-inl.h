@@ -1,6 +1,10 @@
-// Activation functions on vectors, and the cells' nonlinear parts.
+// Activation functions on one vector or several in lockstep, and the cells' nonlinear parts.
+//
+// Their instructions are the next limit after the products. What an operation costs depends on its
+// unit: adding, comparing and shifting run beside the multiply-adds and are as good as free.
 #pragma once
 
+#include "kernels/vecs-inl.h"
 #include "slidecell/layer.hpp"
 
 namespace {
@@ -8,58 +12,85 @@ namespace {
 using slidecell::Activation;
 using slidecell::RecurrentActivation;
 
-// e^x for x <= high, where high <= 87; e^-87 = 1.6e-38 for all x below -87.
+template <class V>
+struct Exponential {
+  V e;
+  V one;  // 1, or NaN if e should be: see exponential()
+};
+
+// e^(factor x) for x from `low` to `high`, and the value at the nearer limit for other x. The
+// limits keep factor x within -87 and 87: e^-87 = 1.6e-38.
 //
-// e^x = 2^n 2^f with n = round(x log2(e)) and |f| <= 1/2. Adding 1.5*2^23 leaves n in the low bits
+// e^y = 2^n 2^f with n = round(y log2(e)) and |f| <= 1/2. Adding 1.5*2^23 leaves n in the low bits
 // of the sum. 2^f is the degree-5 polynomial of least relative error on [-1/2, 1/2] with p(0) = 1,
 // found by Lawson's iteration with the coefficients rounded to float32 one by one, lowest first:
-// relative error 9.3e-8. p(0) = 1 makes tanh(0) = 0 and sigmoid(0) = 1/2 exact.
-// A NaN in x comes through (it is the second operand of min and max). The lower limit keeps f
-// small: for x = -1e16 the product's rounding alone would make it 1e8, and its polynomial infinite.
-inline Vec exp_below(Vec x, float high) {
+// relative error 9.3e-8. p(0) = 1 makes tanh(0) = 0 and sigmoid(0) = 1/2 exact. The factors are
+// powers of two, so taking them into log2(e) rounds nothing.
+//
+// A NaN in x comes through min and max (it is the second operand), but n added to the bits of a NaN
+// can make it a number. So `one` carries the NaN on: what is done with e is adding 1 and
+// subtracting 1, for which `one` serves. The lower limit keeps f small: for y = -1e16 the product's
+// rounding alone would make it 1e8, and its polynomial infinite.
+template <class V>
+inline __attribute__((always_inline)) Exponential<V> exponential(float factor, V x, float low,
+                                                                 float high) {
   constexpr float kLog2e = 1.44269504f;
   constexpr float kRound = 12582912.0f;  // 1.5 * 2^23
-  x = max(Vec(-87.0f), min(Vec(high), x));
-  const Vec biased = fma(x, Vec(kLog2e), Vec(kRound));
-  const Vec n = biased - Vec(kRound);
-  const Vec f = fma(x, Vec(kLog2e), Vec(0.0f) - n);
-  Vec p = Vec(1.32695213e-3f);
-  p = fma(p, f, Vec(9.67129134e-3f));
-  p = fma(p, f, Vec(5.55071086e-2f));
-  p = fma(p, f, Vec(2.40222469e-1f));
-  p = fma(p, f, Vec(6.93147004e-1f));
-  p = fma(p, f, Vec(1.0f));
-  return scale_by_power_of_two(p, n, biased);
+  x = max(V(low), min(V(high), x));
+  const V biased = fma(x, V(factor * kLog2e), V(kRound));
+  const V f = fma(x, V(factor * kLog2e), V(kRound) - biased);
+  V p = V(1.32695213e-3f);
+  p = fma(p, f, V(9.67129134e-3f));
+  p = fma(p, f, V(5.55071086e-2f));
+  p = fma(p, f, V(2.40222469e-1f));
+  p = fma(p, f, V(6.93147004e-1f));
+  p = fma(p, f, V(1.0f));
+  return {scale_by_power_of_two(p, biased), min(V(1.0f), biased)};
 }
 
 // Where a sigmoid's or tanh's exponential may stop growing: sigmoid(-60) = 9e-27, and tanh(10)
 // rounds to 1. The products of two such terms below stay under e^80, far from overflow.
-constexpr float kSigmoidLimit = 60.0f;
-constexpr float kTanhLimit = 20.0f;
+template <class V>
+inline __attribute__((always_inline)) Exponential<V> sigmoid_exponential(V x) {
+  return exponential(-1.0f, x, -60.0f, 87.0f);
+}
+template <class V>
+inline __attribute__((always_inline)) Exponential<V> tanh_exponential(V x) {
+  return exponential(2.0f, x, -43.5f, 10.0f);
+}
 
 // 1 + e^-x: sigmoid(x) is its reciprocal.
-inline Vec sigmoid_denominator(Vec x) {
-  return Vec(1.0f) + exp_below(Vec(0.0f) - x, kSigmoidLimit);
+template <class V>
+inline __attribute__((always_inline)) V sigmoid_denominator(V x) {
+  const Exponential<V> a = sigmoid_exponential(x);
+  return a.one + a.e;
 }
-inline Vec sigmoid(Vec x) { return quotient(Vec(1.0f), sigmoid_denominator(x)); }
+template <class V>
+inline __attribute__((always_inline)) V sigmoid(V x) {
+  return quotient(V(1.0f), sigmoid_denominator(x));
+}
 
 // tanh(x) = (e^2x - 1) / (e^2x + 1): absolute error about 1e-7, also near zero.
-inline Vec tanh(Vec x) {
-  const Vec e = exp_below(x + x, kTanhLimit);
-  return quotient(e - Vec(1.0f), e + Vec(1.0f));
+template <class V>
+inline __attribute__((always_inline)) V tanh(V x) {
+  const Exponential<V> a = tanh_exponential(x);
+  return quotient(a.e - a.one, a.e + a.one);
 }
 
 // sigmoid(a) * tanh(b) with one quotient.
-inline Vec sigmoid_times_tanh(Vec a, Vec b) {
-  const Vec e = exp_below(b + b, kTanhLimit);
-  return quotient(e - Vec(1.0f), (e + Vec(1.0f)) * sigmoid_denominator(a));
+template <class V>
+inline __attribute__((always_inline)) V sigmoid_times_tanh(V a, V b) {
+  const V denominator = sigmoid_denominator(a);
+  const Exponential<V> t = tanh_exponential(b);
+  return quotient(t.e - t.one, (t.e + t.one) * denominator);
 }
 
 inline Vec hard_sigmoid(Vec x) {
   return min(Vec(1.0f), max(Vec(0.0f), fma(x, Vec(1.0f / 6.0f), Vec(0.5f))));
 }
 
-inline Vec activate(Activation activation, Vec x) {
+// The activations that are not usual stay out of the cells' code: calls, and no lockstep.
+__attribute__((noinline)) Vec activate(Activation activation, Vec x) {
   switch (activation) {
     case Activation::tanh:
       return tanh(x);
@@ -72,9 +103,12 @@ inline Vec activate(Activation activation, Vec x) {
   }
   return x;
 }
-
-inline Vec activate(RecurrentActivation activation, Vec x) {
+__attribute__((noinline)) Vec activate(RecurrentActivation activation, Vec x) {
   return activation == RecurrentActivation::sigmoid ? sigmoid(x) : hard_sigmoid(x);
+}
+template <class Kind, int n>
+inline Vecs<n> activate(Kind kind, const Vecs<n>& x) {
+  return Vecs<n>::each([kind](Vec y) { return activate(kind, y); }, x);
 }
 
 struct Activations {
@@ -85,21 +119,36 @@ struct Activations {
   }
 };
 
-// c <- f*c + i*g;  returns h = o * act(c). gates: i f g o before activation.
-inline Vec lstm_cell(Activations act, const Vec gates[4], Vec& c) {
+// c <- f*c + i*g;  returns h = o * act(c). gates: i f g o before activation. The order is that of
+// the least live values: with 16 registers, another one spills more of them.
+template <class V>
+inline __attribute__((always_inline)) V lstm_cell(Activations act, const V (&gates)[4], V& c) {
   if (act.usual()) {
-    c = fma(sigmoid(gates[1]), c, sigmoid_times_tanh(gates[0], gates[2]));
+    const V ig = sigmoid_times_tanh(gates[0], gates[2]);
+    const V f = sigmoid(gates[1]);
+    c = fma(f, c, ig);
     return sigmoid_times_tanh(gates[3], c);
   }
-  const Vec i = activate(act.gate, gates[0]), f = activate(act.gate, gates[1]);
-  const Vec g = activate(act.candidate, gates[2]), o = activate(act.gate, gates[3]);
+  const V i = activate(act.gate, gates[0]), f = activate(act.gate, gates[1]);
+  const V g = activate(act.candidate, gates[2]), o = activate(act.gate, gates[3]);
   c = fma(f, c, i * g);
   return o * activate(act.candidate, c);
 }
 
+// The GRU's r or z, and its n.
+template <class V>
+inline __attribute__((always_inline)) V gru_gate(Activations act, V x) {
+  return act.usual() ? sigmoid(x) : activate(act.gate, x);
+}
+template <class V>
+inline __attribute__((always_inline)) V gru_candidate(Activations act, V x) {
+  return act.usual() ? tanh(x) : activate(act.candidate, x);
+}
+
 // h' = (1-z) n + z h = n + z (h - n), with z before activation and n after it.
-inline Vec gru_blend(Activations act, Vec z, Vec n, Vec h) {
-  return fma(activate(act.gate, z), h - n, n);
+template <class V>
+inline __attribute__((always_inline)) V gru_blend(Activations act, V z, V n, V h) {
+  return fma(gru_gate(act, z), h - n, n);
 }
 
 }  // namespace

@@ -8,6 +8,7 @@ namespace {
 // reset_after: n = act(P_n + r (W_hn h + b_hn)).
 template <int units, int vectors>
 void gru_block(const slidecell::StepColumns& a, const float* w, std::int64_t j, std::int64_t v0) {
+  using V = Vecs<vectors>;
   const Activations act{a.activation, a.recurrent_activation};
   Vec acc[3 * units][vectors];
   clear(acc);
@@ -16,18 +17,14 @@ void gru_block(const slidecell::StepColumns& a, const float* w, std::int64_t j, 
   for (int u = 0; u < units; ++u) {
     if (j + u >= a.hidden) break;
     const float* p = a.p + 3 * (j + u) * a.p_stride;
+    const std::int32_t* col = a.p_col + v0;
     const std::ptrdiff_t at = (j + u) * a.stride + v0 * Vec::lanes;
-    const Vec b_hn(a.b_hn[j + u]);
-#pragma GCC unroll 8
-    for (int v = 0; v < vectors; ++v) {
-      const float* pv = p + a.p_col[v0 + v];
-      const Vec r = activate(act.gate, acc[3 * u + 0][v] + Vec::load(pv));
-      const Vec z = acc[3 * u + 1][v] + Vec::load(pv + a.p_stride);
-      const Vec n =
-          activate(act.candidate, fma(r, acc[3 * u + 2][v] + b_hn, Vec::load(pv + 2 * a.p_stride)));
-      const Vec h = a.h ? Vec::load(a.h + at + v * Vec::lanes) : Vec(0.0f);
-      gru_blend(act, z, n, h).store(a.h_out + at + v * Vec::lanes);
-    }
+    const V r = gru_gate(act, V::of(acc[3 * u]) + V::load(p, col));
+    const V z = V::of(acc[3 * u + 1]) + V::load(p + a.p_stride, col);
+    const V m = V::of(acc[3 * u + 2]) + V(a.b_hn[j + u]);
+    const V n = gru_candidate(act, fma(r, m, V::load(p + 2 * a.p_stride, col)));
+    const V h = a.h ? V::load(a.h + at) : V(0.0f);
+    gru_blend(act, z, n, h).store(a.h_out + at);
   }
 }
 
@@ -46,6 +43,7 @@ void gru_step_columns(const slidecell::StepColumns& a) {
 template <int units, int vectors>
 void gru_reset_block(const slidecell::StepColumns& a, const float* w, std::int64_t j,
                      std::int64_t v0) {
+  using V = Vecs<vectors>;
   const Activations act{a.activation, a.recurrent_activation};
   Vec acc[2 * units][vectors];
   clear(acc);
@@ -55,15 +53,12 @@ void gru_reset_block(const slidecell::StepColumns& a, const float* w, std::int64
   for (int u = 0; u < units; ++u) {
     if (j + u >= a.hidden) break;
     const float* p = a.p + 3 * (j + u) * a.p_stride;
+    const std::int32_t* col = a.p_col + v0;
     const std::ptrdiff_t at = (j + u) * a.stride + v0 * Vec::lanes;
-#pragma GCC unroll 8
-    for (int v = 0; v < vectors; ++v) {
-      const float* pv = p + a.p_col[v0 + v];
-      (acc[2 * u + 1][v] + Vec::load(pv + a.p_stride)).store(a.scratch + at + v * Vec::lanes);
-      if (!a.h) continue;
-      const Vec r = activate(act.gate, acc[2 * u][v] + Vec::load(pv));
-      (r * Vec::load(a.h + at + v * Vec::lanes)).store(reset_h + at + v * Vec::lanes);
-    }
+    (V::of(acc[2 * u + 1]) + V::load(p + a.p_stride, col)).store(a.scratch + at);
+    if (!a.h) continue;
+    const V r = gru_gate(act, V::of(acc[2 * u]) + V::load(p, col));
+    (r * V::load(a.h + at)).store(reset_h + at);
   }
 }
 
@@ -71,6 +66,7 @@ void gru_reset_block(const slidecell::StepColumns& a, const float* w, std::int64
 template <int units, int vectors>
 void gru_candidate_block(const slidecell::StepColumns& a, const float* w, std::int64_t j,
                          std::int64_t v0) {
+  using V = Vecs<vectors>;
   const Activations act{a.activation, a.recurrent_activation};
   const float* reset_h = a.scratch + a.hidden * a.stride;
   Vec acc[units][vectors];
@@ -81,13 +77,9 @@ void gru_candidate_block(const slidecell::StepColumns& a, const float* w, std::i
     if (j + u >= a.hidden) break;
     const float* p = a.p + (3 * (j + u) + 2) * a.p_stride;
     const std::ptrdiff_t at = (j + u) * a.stride + v0 * Vec::lanes;
-#pragma GCC unroll 8
-    for (int v = 0; v < vectors; ++v) {
-      const Vec n = activate(act.candidate, acc[u][v] + Vec::load(p + a.p_col[v0 + v]));
-      const Vec z = Vec::load(a.scratch + at + v * Vec::lanes);
-      const Vec h = a.h ? Vec::load(a.h + at + v * Vec::lanes) : Vec(0.0f);
-      gru_blend(act, z, n, h).store(a.h_out + at + v * Vec::lanes);
-    }
+    const V n = gru_candidate(act, V::of(acc[u]) + V::load(p, a.p_col + v0));
+    const V h = a.h ? V::load(a.h + at) : V(0.0f);
+    gru_blend(act, V::load(a.scratch + at), n, h).store(a.h_out + at);
   }
 }
 

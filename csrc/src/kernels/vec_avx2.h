@@ -36,7 +36,7 @@ struct Vec {
   // a / b. vrcpps has 12 bits only: two Newton steps would cost more than the division.
   friend Vec quotient(Vec a, Vec b) { return _mm256_div_ps(a.v, b.v); }
   // p * 2^n for p * 2^n in the normal range: the low bits of `biased` = n + 1.5*2^23 hold n.
-  friend Vec scale_by_power_of_two(Vec p, Vec /*n*/, Vec biased) {
+  friend Vec scale_by_power_of_two(Vec p, Vec biased) {
     const __m256i exponent = _mm256_slli_epi32(_mm256_castps_si256(biased.v), 23);
     return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(p.v), exponent));
   }

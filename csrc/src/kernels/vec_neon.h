@@ -39,7 +39,7 @@ struct Vec {
 
   friend Vec quotient(Vec a, Vec b) { return vdivq_f32(a.v, b.v); }
   // p * 2^n for p * 2^n in the normal range: the low bits of `biased` = n + 1.5*2^23 hold n.
-  friend Vec scale_by_power_of_two(Vec p, Vec /*n*/, Vec biased) {
+  friend Vec scale_by_power_of_two(Vec p, Vec biased) {
     const int32x4_t exponent = vshlq_n_s32(vreinterpretq_s32_f32(biased.v), 23);
     return vreinterpretq_f32_s32(vaddq_s32(vreinterpretq_s32_f32(p.v), exponent));
   }

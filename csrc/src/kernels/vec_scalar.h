@@ -29,7 +29,7 @@ struct Vec {
 
   friend Vec quotient(Vec a, Vec b) { return a.v / b.v; }
   // p * 2^n for p * 2^n in the normal range: the low bits of `biased` = n + 1.5*2^23 hold n.
-  friend Vec scale_by_power_of_two(Vec p, Vec /*n*/, Vec biased) {
+  friend Vec scale_by_power_of_two(Vec p, Vec biased) {
     std::uint32_t bits, exponent;
     __builtin_memcpy(&bits, &p.v, sizeof bits);
     __builtin_memcpy(&exponent, &biased.v, sizeof exponent);
