@@ -5,21 +5,28 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
-from time import perf_counter
-
-import torch
+from typing import Any
 
 import slidecell as sc
-from benchmarks import measure, report
+from benchmarks import cold_start
 from benchmarks.cases import CASES
 from benchmarks.peers import PEERS
+from benchmarks.report import commit
+from slidecell.bench import measure, report
+from slidecell.bench.command import json_file, positive, thread_counts
+from slidecell.bench.limits import limited, run_limited
+from slidecell.bench.means import geometric_means
+from slidecell.bench.peers import absent
+from slidecell.bench.run import run_contests, settings_restored
+
+RESULTS = Path(__file__).parent / "results"
+COLD_STARTS = {measure.FULL.name: 7, measure.QUICK.name: 1}  # processes of each; others: none
 
 
-def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
@@ -41,16 +48,26 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         metavar="N,N",
         help="default: 1 and all cores; with --quick and --smoke 1",
     )
-    parser.add_argument("--isa", choices=sc.available_isas(), help="force slidecell's kernels")
+    parser.add_argument(
+        "--isa",
+        choices=sc.available_isas(),
+        help="force slidecell's kernels; with avx2 the peers, too, where they can be told",
+    )
     parser.add_argument("--repeats", type=positive, help="samples of each contestant")
     parser.add_argument("--only", default="", metavar="TEXT", help="cases whose name has this text")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything there, too")
+    parser.add_argument(
+        "--json", type=json_file, metavar="FILE", help="write everything there, too"
+    )
+    parser.add_argument(
+        "--save",
+        action="store_true",
+        help="write benchmarks/results/scores.json, scores.md and scores.png (with --isa: "
+        "scores-ISA...)",
+    )
     options = parser.parse_args(arguments)
     options.cases = [case for case in CASES if options.only in case.name]
     if not options.cases:
         parser.error(f"--only: expected a part of one of {', '.join(c.name for c in CASES)}")
-    if options.json and not options.json.parent.is_dir():
-        parser.error(f"--json: expected a file in a folder that is there, got {options.json}")
     if options.threads is None:
         cores = os.cpu_count() or 1
         options.threads = [1] if options.quick or options.smoke else sorted({1, cores})
@@ -62,57 +79,64 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
-def positive(text: str) -> int:
-    """Read an integer >= 1."""
-    value = int(text)
-    if value < 1:
-        raise ValueError(text)
-    return value
+def text_of(about: Mapping[str, Any], results: Sequence[measure.Result], cold: Any) -> str:
+    """Return all that is printed, which is Markdown."""
+    parts = ["\n".join(f"{key}: {value}  " for key, value in about.items()), report.table(results)]
+    means = geometric_means(results)
+    if means:
+        parts += [
+            "slidecell is so many times as fast as the best peer of each case:",
+            report.means_table(means),
+        ]
+    if cold:
+        parts += [
+            "Cold start, in milliseconds of a fresh process (median, lowest - highest):",
+            cold_start.table(cold),
+        ]
+    return "\n\n".join([*parts, report.summary(results)]) + "\n"
 
 
-def thread_counts(text: str) -> list[int]:
-    """Read "1,2"."""
-    return [positive(part) for part in text.split(",")]
+def save(options: argparse.Namespace, content: Mapping[str, Any], text: str) -> None:
+    """Write the three files of a run that is kept."""
+    from benchmarks import chart
 
-
-@contextmanager
-def settings_restored() -> Iterator[None]:
-    """Leave torch's threads and our ISA as they were."""
-    threads, isa = torch.get_num_threads(), sc.active_isa()
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-        sc.set_isa(isa)
-
-
-def run(options: argparse.Namespace) -> list[measure.Result]:
-    """Hold all contests, with a line on stderr after each."""
-    results = []
-    for case in options.cases:
-        start = perf_counter()
-        job = case.job(options.effort.max_rows)
-        for threads in options.threads if job.threaded else [1]:
-            results += measure.contest(job, PEERS[case.kind], threads, options.effort)
-        print(f"{case.name}: {perf_counter() - start:.1f} s", file=sys.stderr)
-    return results
+    stem = f"scores-{options.isa}" if options.isa else "scores"
+    report.write_json(RESULTS / f"{stem}.json", content)
+    (RESULTS / f"{stem}.md").write_text(text, encoding="utf-8")
+    chart.draw(content, RESULTS / f"{stem}.png")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status."""
+    arguments = sys.argv[1:] if arguments is None else arguments
     options = parse(arguments)
+    if not limited(options.isa):
+        return run_limited(options.isa, "benchmarks", arguments)
     with settings_restored():
         if options.isa:
             sc.set_isa(options.isa)
-        about = report.conditions(options.threads, options.effort)
-        results = run(options)
+        about = report.conditions(
+            options.threads,
+            options.effort,
+            command=" ".join(["python -m benchmarks", *arguments]),
+            absent=absent(),
+        )
+        about["slidecell"] += f" ({commit()})"
+        about["repeats"] = options.effort.repeats
+        results = run_contests(options.cases, PEERS, options.threads, options.effort)
+        starts = 0 if options.only else COLD_STARTS.get(options.effort.name, 0)
+        cold = cold_start.measure(starts) if starts else []
         about["load average"] = [about["load average"], report.load_average()]
-    for key, value in about.items():
-        print(f"{key}: {value}")
-    print(f"\n{report.table(results)}\n\n{report.summary(results)}")
+    text = text_of(about, results, cold)
+    sys.stdout.write(text)
+    content = report.as_json(
+        about, results, geometric_means(results), cold_start=[asdict(start) for start in cold]
+    )
     if options.json:
-        report.write_json(options.json, about, results)
-    return 0 if all(result.right for result in results) else 1
+        report.write_json(options.json, content)
+    if options.save:
+        save(options, content, text)
+    return 0 if all(r.acceptable for r in results) and all(s.right for s in cold) else 1
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
-"""What is to be computed: the data of a case, its work per call, and the truth in float64.
+"""What is to be computed beside scores: steps, windows, training.
 
-A job knows nothing of who does it (that is `peers`), nor of clocks (that is `measure`).
+Like `slidecell.bench.jobs`, which has the scores: a job knows nothing of who does it, nor of
+clocks.
 """
 
 from __future__ import annotations
@@ -9,57 +10,38 @@ import copy
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-import slidecell as sc
+from slidecell.bench.accuracy import Verdict, equal_within
+from slidecell.bench.jobs import Floats, Ints, SeriesJob, window_starts
 
-Floats = npt.NDArray[np.float32]
-Ints = npt.NDArray[np.int64]
-
-TRUTH_BATCH = 2048
-
-
-class Job(Protocol):
-    """What `measure` needs of a job."""
-
-    unit: ClassVar[str]  # "windows/s" or "us/step"
-    rtol: ClassVar[float]  # an answer is right if |answer - truth| <= atol + rtol |truth|
-    atol: ClassVar[float]
-    threaded: ClassVar[bool]  # whether more threads than one mean anything
-
-    @property
-    def case(self) -> str:
-        """The case's name."""
-
-    @property
-    def kind(self) -> str:
-        """Whose peers do it: a key of `peers.PEERS`."""
-
-    @property
-    def shape(self) -> str:
-        """Sizes, for the report."""
-
-    @property
-    def work(self) -> int:
-        """Windows or steps per call."""
-
-    @property
-    def truth(self) -> Any:
-        """Return the right answer: an array, or a tuple of arrays."""
-
-    def first(self, rows: int) -> Job:
-        """Return the same with at most `rows` rows, to choose settings by short runs."""
+__all__ = [
+    "Floats",
+    "GatherJob",
+    "Gradients",
+    "Ints",
+    "StepJob",
+    "TrainJob",
+    "WindowsJob",
+    "squared_errors",
+    "window_starts",
+]
 
 
-def window_starts(offsets: Ints, span: int) -> Ints:
-    """First rows [N] of all windows that need `span` rows, by numpy alone."""
-    ends = np.repeat(offsets[1:], np.diff(offsets))  # [S] where the row's entity ends
-    return np.flatnonzero(np.arange(len(ends)) + span <= ends)
+class _Judged:
+    """An answer is right if |answer - truth| <= atol everywhere."""
+
+    atol: ClassVar[float] = 0.0
+    truth: Any
+
+    def judge(self, answer: Any, precision: str) -> Verdict:
+        """Hold an answer against the truth; there is one precision."""
+        return equal_within(answer, self.truth, rtol=0.0, atol=self.atol)
 
 
 def squared_errors(prediction: Tensor, truth: Tensor) -> Tensor:
@@ -68,83 +50,7 @@ def squared_errors(prediction: Tensor, truth: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class _SeriesJob:
-    """A series [S, F] of entities, and its windows."""
-
-    case: str
-    series: Floats  # [S, F]
-    offsets: Ints  # [G+1]
-    window: int
-    horizon: int
-
-    def first(self, rows: int) -> Any:
-        """Return the same on the first `rows` rows."""
-        rows = min(rows, len(self.series))
-        inside = self.offsets[self.offsets < rows]
-        return replace(self, series=self.series[:rows], offsets=np.append(inside, rows))
-
-    @property
-    def shape(self) -> str:
-        """Sizes, for the report."""
-        return (
-            f"W={self.window} F={self.series.shape[1]} S={len(self.series):,} "
-            f"entities={len(self.offsets) - 1:,}"
-        )
-
-    @property
-    def work(self) -> int:
-        """Number of windows."""
-        return len(self.starts)
-
-    @cached_property
-    def starts(self) -> Ints:
-        """First row of each window, [N]."""
-        return window_starts(self.offsets, self.window + self.horizon)
-
-    def gathered(self, starts: Ints) -> tuple[Floats, Floats]:
-        """Windows x [n, W, F] and what follows them, y [n, K, F], by numpy's fancy indexing."""
-        x = self.series[starts[:, None] + np.arange(self.window)]
-        return x, self.series[starts[:, None] + self.window + np.arange(self.horizon)]
-
-
-@dataclass(frozen=True)
-class ScoreJob(_SeriesJob):
-    """Score every window of the series: the mean squared error of each, [N]."""
-
-    module: nn.Module
-    kind: ClassVar[str] = "score"
-    unit: ClassVar[str] = "windows/s"
-    # Float32 accuracy: what the tests promise of `score`, with room for the largest of a million
-    # windows.
-    rtol: ClassVar[float] = 1e-6
-    atol: ClassVar[float] = 2e-7
-    threaded: ClassVar[bool] = True
-
-    @cached_property
-    def model(self) -> sc.SequenceModel:
-        """The module, compiled."""
-        return sc.SequenceModel.from_torch(self.module, window=self.window, horizon=self.horizon)
-
-    @cached_property
-    def windows(self) -> tuple[Tensor, Tensor]:
-        """All windows x [N, W, F] and targets, materialised: [N, K, F], or x itself."""
-        x, y = (torch.from_numpy(part) for part in self.gathered(self.starts))
-        return x, y if self.horizon else x
-
-    @cached_property
-    def truth(self) -> npt.NDArray[np.float64]:
-        """Scores [N] by torch in float64."""
-        module = copy.deepcopy(self.module).double()
-        with torch.inference_mode():
-            parts = [
-                squared_errors(module(x.double()), y.double())
-                for x, y in zip(*(part.split(TRUTH_BATCH) for part in self.windows), strict=True)
-            ]
-            return torch.cat(parts).numpy()
-
-
-@dataclass(frozen=True)
-class StepJob:
+class StepJob(_Judged):
     """One cell, one row at a time: each step's state feeds the next one."""
 
     case: str
@@ -152,7 +58,6 @@ class StepJob:
     rows: Floats  # [T, I]
     kind: ClassVar[str] = "step"
     unit: ClassVar[str] = "us/step"
-    rtol: ClassVar[float] = 0.0
     atol: ClassVar[float] = 1e-6  # of h after the last step
     threaded: ClassVar[bool] = False
 
@@ -181,13 +86,11 @@ class StepJob:
 
 
 @dataclass(frozen=True)
-class WindowsJob(_SeriesJob):
+class WindowsJob(SeriesJob, _Judged):
     """Copy all windows out of the series, in order: into new arrays, or into the caller's."""
 
     kind: str
     unit: ClassVar[str] = "windows/s"
-    rtol: ClassVar[float] = 0.0
-    atol: ClassVar[float] = 0.0
     threaded: ClassVar[bool] = True
 
     @property
@@ -209,7 +112,7 @@ class WindowsJob(_SeriesJob):
 
 
 @dataclass(frozen=True)
-class GatherJob(_SeriesJob):
+class GatherJob(SeriesJob, _Judged):
     """Copy all windows in random order, a batch at a time into reused buffers, as training does.
 
     The answer is the last batch.
@@ -218,8 +121,6 @@ class GatherJob(_SeriesJob):
     batch: int
     kind: ClassVar[str] = "gather"
     unit: ClassVar[str] = "windows/s"
-    rtol: ClassVar[float] = 0.0
-    atol: ClassVar[float] = 0.0
     threaded: ClassVar[bool] = True
 
     @property
@@ -252,7 +153,7 @@ class GatherJob(_SeriesJob):
 
 
 @dataclass(frozen=True)
-class TrainJob:
+class TrainJob(_Judged):
     """One step of training on one batch, from zero_grad to the optimizer's update.
 
     The answer is the step's gradients, each in units of its largest number, which only the first
@@ -265,7 +166,6 @@ class TrainJob:
     y: Tensor  # [N, F]
     kind: ClassVar[str] = "train"
     unit: ClassVar[str] = "windows/s"
-    rtol: ClassVar[float] = 0.0
     atol: ClassVar[float] = 1e-4  # torch's own error is 7e-5 with W=50
     threaded: ClassVar[bool] = True
 

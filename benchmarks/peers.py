@@ -1,16 +1,13 @@
-"""Who does a job. A new peer is one function and one entry of `PEERS`.
+"""Who does the jobs beside scores. A new peer is one function and one entry of `PEERS`.
 
-A peer takes a job and a number of threads and returns its ways to do it, by setting: functions
-without arguments that do the whole job once and return the answer. Short runs choose the
-setting; only the best one is then measured. What a peer prepares before it returns is not
-counted: each says in its docstring what that is.
+What a peer is: `slidecell.bench.contestants`. Those of the scores are `slidecell.bench.peers`.
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from functools import cache, partial
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -25,86 +22,15 @@ from benchmarks.jobs import (
     GatherJob,
     Gradients,
     Ints,
-    ScoreJob,
     StepJob,
     TrainJob,
     WindowsJob,
-    squared_errors,
-    window_starts,
 )
-from benchmarks.networks import LastHidden, LastStep
+from benchmarks.networks import LastHidden
 from slidecell import training
-
-Run = Callable[[], Any]
-Ways = dict[str, Run]
-Peer = Callable[[Any, int], Ways]
-
-BATCHES = (256, 512, 1024, 2048, 4096, 8192)
-
-
-# score: [S] or [N] scores of a ScoreJob
-
-
-def slidecell_score(job: ScoreJob, threads: int) -> Ways:
-    """Straight from the series. Prepared: the model."""
-    model = job.model
-    return {"": lambda: model.score(job.series, job.offsets, num_threads=threads)}
-
-
-def torch_score(job: ScoreJob, threads: int) -> Ways:
-    """Run the module on batches of windows, batch-first or time-major.
-
-    Prepared: all windows and targets, each batch contiguous in its layout.
-    """
-    modules = {"": job.module}
-    if isinstance(job.module, LastStep):
-        modules[", time-major"] = job.module.time_major()
-
-    @cache  # within the first call, which is not counted
-    def batches(batch: int, layout: str) -> list[tuple[Tensor, Tensor]]:
-        x, y = (part.split(batch) for part in job.windows)
-        if layout:
-            x = [part.transpose(0, 1).contiguous() for part in x]
-        return list(zip(x, y, strict=True))
-
-    def run(batch: int, layout: str) -> Floats:
-        torch.set_num_threads(threads)
-        module = modules[layout]
-        with torch.inference_mode():
-            parts = [squared_errors(module(x), y) for x, y in batches(batch, layout)]
-            return torch.cat(parts).numpy()
-
-    return {
-        f"batch {batch}{layout}": partial(run, batch, layout)
-        for layout in modules
-        for batch in BATCHES
-    }
-
-
-def torch_score_end_to_end(job: ScoreJob, threads: int) -> Ways:
-    """Do the same from the series: gather each batch from a strided view. Prepared: nothing."""
-
-    def run(batch: int) -> Floats:
-        torch.set_num_threads(threads)
-        series = torch.from_numpy(job.series)
-        starts = torch.from_numpy(window_starts(job.offsets, job.window + job.horizon))
-        inputs, ahead = strided_windows(series, job.window), strided_windows(series, job.horizon)
-        with torch.inference_mode():
-            parts = []
-            for chosen in starts.split(batch):
-                x = inputs.index_select(0, chosen)
-                y = ahead.index_select(0, chosen + job.window) if job.horizon else x
-                parts.append(squared_errors(job.module(x), y))
-            return torch.cat(parts).numpy()
-
-    return {f"batch {batch}": partial(run, batch) for batch in BATCHES}
-
-
-def strided_windows(series: Tensor, length: int) -> Tensor:
-    """`series` [S, F] -> view [S - length + 1, length, F]."""
-    S, F = series.shape
-    return series.as_strided((S - length + 1, length, F), (F, F, 1))
-
+from slidecell.bench.contestants import OURS, Peer, Run, Ways
+from slidecell.bench.peers import score_peers
+from slidecell.bench.peers_torch import strided_windows
 
 # step: h [1, H] after the last step of a StepJob
 
@@ -341,27 +267,25 @@ def step_of(job: TrainJob, module: nn.Module, x: Tensor, threads: int) -> Run:
     return run
 
 
-OURS = "slidecell"
-
 # By kind of job; ours is the first of each, and every other one's ratio is to it.
 PEERS: dict[str, dict[str, Peer]] = {
-    "score": {
-        OURS: slidecell_score,
-        "torch": torch_score,
-        "torch end to end": torch_score_end_to_end,
+    "score": score_peers(),
+    "step": {OURS: Peer(slidecell_step), "torch": Peer(torch_step)},
+    "windows": {
+        OURS: Peer(slidecell_windows),
+        "numpy": Peer(numpy_windows),
+        "Python loop": Peer(loop_windows),
     },
-    "step": {OURS: slidecell_step, "torch": torch_step},
-    "windows": {OURS: slidecell_windows, "numpy": numpy_windows, "Python loop": loop_windows},
-    "windows into out": {OURS: slidecell_windows, "numpy": numpy_windows},
+    "windows into out": {OURS: Peer(slidecell_windows), "numpy": Peer(numpy_windows)},
     "gather": {
-        OURS: slidecell_gather,
-        "numpy": numpy_gather,
-        "torch": torch_gather,
-        "Python loop": loop_gather,
+        OURS: Peer(slidecell_gather),
+        "numpy": Peer(numpy_gather),
+        "torch": Peer(torch_gather),
+        "Python loop": Peer(loop_gather),
     },
     "train": {
-        OURS: slidecell_train,
-        "slidecell's layer": slidecell_layer_train,
-        "torch": torch_train,
+        OURS: Peer(slidecell_train),
+        "slidecell's layer": Peer(slidecell_layer_train),
+        "torch": Peer(torch_train),
     },
 }

@@ -21,6 +21,10 @@ def main() -> int:
 
 
 def _run() -> int:
+    if sys.argv[1:2] == ["bench"]:  # which needs numpy alone
+        from slidecell.bench.command import main as bench
+
+        return bench(sys.argv[2:])
     try:
         import pandas  # noqa: F401  # told here, not after the command has begun
 

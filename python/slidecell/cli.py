@@ -12,6 +12,7 @@ from rich.table import Table
 
 from slidecell import __version__, cli_reproduce
 from slidecell import cli_options as o
+from slidecell.cli_bench import SETTINGS, bench
 from slidecell.cli_guard import guarded
 from slidecell.cli_retrain import retrain
 
@@ -244,6 +245,7 @@ def demo(
 
 
 app.add_typer(cli_reproduce.app, name="reproduce")
+app.command(context_settings=SETTINGS)(bench)
 
 
 @app.command()

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import platform
 from importlib import metadata
-from pathlib import Path
 
-from slidecell.config import config
+from slidecell.config import config, cpu_name
 
 __all__ = ["cpu_name", "environment", "versions"]
 
@@ -34,16 +33,6 @@ def versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
-
-
-def cpu_name() -> str:
-    """Return the processor's name, as the system tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 def environment() -> dict[str, str]:

@@ -1,0 +1,130 @@
+"""The command ``slidecell bench``: scores on this machine, as a table. It needs numpy alone."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import slidecell as sc
+from slidecell.bench import report
+from slidecell.bench.accuracy import BOUNDS
+from slidecell.bench.cases import SCORE_CASES
+from slidecell.bench.limits import limited, run_limited
+from slidecell.bench.means import geometric_means
+from slidecell.bench.measure import QUICK, Effort
+from slidecell.bench.peers import absent, score_peers
+from slidecell.bench.run import run_contests, settings_restored
+
+__all__ = ["json_file", "main", "positive", "thread_counts"]
+
+ROWS_PER_SECOND = 200  # of a run: a case's rows, so that short runs can be had
+LEAST_ROWS = 400
+
+
+def positive(text: str) -> int:
+    """Read an integer >= 1."""
+    value = int(text)
+    if value < 1:
+        raise ValueError(text)
+    return value
+
+
+def thread_counts(text: str) -> list[int]:
+    """Read "1,2".
+
+    Examples
+    --------
+    >>> from slidecell.bench.command import thread_counts
+    >>> thread_counts("1,2")
+    [1, 2]
+    """
+    return [positive(part) for part in text.split(",")]
+
+
+def json_file(text: str) -> Path:
+    """Read the name of a file whose folder is there."""
+    path = Path(text)
+    if not path.parent.is_dir():
+        raise argparse.ArgumentTypeError(f"expected a file in a folder that is there, got {text}")
+    return path
+
+
+def _parse(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="slidecell bench",
+        description="Score random series with networks of several sizes, beside the peers that "
+        "are installed: torch, ONNX Runtime, OpenVINO, and a loop in NumPy. Every answer is held "
+        "against float64. Exit status 1 if one was wrong.",
+        epilog="A whole comparison: python -m benchmarks in the project's repository.",
+    )
+    parser.add_argument(
+        "--threads",
+        type=thread_counts,
+        default=[1],
+        metavar="N,N",
+        help="numbers of threads to compare on (default: 1)",
+    )
+    parser.add_argument(
+        "--isa",
+        choices=sc.available_isas(),
+        help="force slidecell's kernels; with avx2 the peers, too, where they can be told",
+    )
+    parser.add_argument(
+        "--seconds", type=positive, default=60, metavar="N", help="about how long (default: 60)"
+    )
+    parser.add_argument(
+        "--json", type=json_file, metavar="FILE", help="write every sample there, too"
+    )
+    return parser.parse_args(arguments)
+
+
+def _effort(seconds: int) -> Effort:
+    rows = max(LEAST_ROWS, min(QUICK.max_rows, ROWS_PER_SECOND * seconds))
+    return replace(QUICK, name=f"{seconds} s", max_rows=rows, search_rows=rows // 3)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command; return its exit status.
+
+    Examples
+    --------
+    >>> from slidecell.bench.command import main
+    >>> main(["--threads", "1", "--seconds", "60", "--help"])
+    Traceback (most recent call last):
+        ...
+    SystemExit: 0
+    """
+    options = _parse(arguments)
+    if not limited(options.isa):
+        return run_limited(options.isa, "slidecell", ["bench", *arguments])
+    effort = _effort(options.seconds)
+    with settings_restored():
+        if options.isa:
+            sc.set_isa(options.isa)
+        about = report.conditions(
+            options.threads,
+            effort,
+            command=" ".join(["slidecell bench", *arguments]),
+            absent=absent(),
+        )
+        results = run_contests(
+            SCORE_CASES,
+            {"score": score_peers(plain=True)},
+            options.threads,
+            effort,
+            seconds=options.seconds,
+        )
+        about["load average"] = [about["load average"], report.load_average()]
+    means = geometric_means(results)
+    out = [f"{key}: {value}" for key, value in about.items()]
+    out += ["", report.table(results), ""]
+    out += ["slidecell is so many times as fast as the best peer of each case:", ""]
+    out += [report.means_table(means), "", report.summary(results)]
+    out += [f'Scores at "{name}" are right within {bound}.' for name, bound in BOUNDS.items()]
+    sys.stdout.write("\n".join(out) + "\n")
+    if options.json:
+        report.write_json(options.json, report.as_json(about, results, means))
+    return 0 if all(result.acceptable for result in results) else 1

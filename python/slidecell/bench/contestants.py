@@ -1,0 +1,42 @@
+"""Who takes part: a peer knows ways to do a job, and at what precision."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["OURS", "Peer", "Run", "Ways"]
+
+Run = Callable[[], Any]
+Ways = dict[str, Run]
+
+OURS = "slidecell"
+
+
+def _always(_job: Any) -> bool:
+    return True
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A way or several to do a job.
+
+    ``ways(job, threads)`` returns functions without arguments, by setting, that do the whole job
+    once and return the answer. Short runs choose the setting; only the best one is then measured.
+    What the first call of a way prepares is not counted: each peer says in its docstring what
+    that is.
+
+    Examples
+    --------
+    >>> from slidecell.bench.contestants import Peer
+    >>> peer = Peer(lambda job, threads: {"": lambda: job + 1})
+    >>> peer.ways(1, 1)[""](), peer.precision
+    (2, 'highest')
+    """
+
+    ways: Callable[[Any, int], Ways]
+    precision: str = "highest"  # whose bound its answer must keep: "highest", "high", "medium"
+    rows: int | None = None  # most rows that it gets, where the whole job would take too long
+    takes: Callable[[Any], bool] = _always  # whether it takes part in this job at all
+    isa_limited: bool = True  # whether it can be told to use older instructions only

@@ -1,0 +1,62 @@
+"""What libraries are to be told before they load, so that a comparison is fair.
+
+``--isa avx2`` compares kernels of one generation. oneDNN (torch's and OpenVINO's), torch's own
+kernels, MKL and OpenBLAS each read an environment variable when they are loaded, so the command
+runs once more in a process of its own. ONNX Runtime looks at the processor itself and cannot be
+told: it goes on with what it finds, is marked in the table, and counts in no mean.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+
+__all__ = ["LIMITS", "limited", "limits_of", "run_limited"]
+
+LIMITS: dict[str, dict[str, str]] = {
+    "avx2": {
+        "ONEDNN_MAX_CPU_ISA": "AVX2",
+        "DNNL_MAX_CPU_ISA": "AVX2",  # the name in older versions
+        "ATEN_CPU_CAPABILITY": "avx2",
+        "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+        "OPENBLAS_CORETYPE": "Haswell",
+    },
+}
+# NumPy's products otherwise start threads on all cores, whose idle ones spin beside the others.
+ALWAYS = {"OPENBLAS_NUM_THREADS": "1"}
+
+
+def limits_of(isa: str | None) -> dict[str, str]:
+    """Return what must stand in the environment.
+
+    Examples
+    --------
+    >>> from slidecell.bench.limits import limits_of
+    >>> limits_of(None), limits_of("avx2")["ONEDNN_MAX_CPU_ISA"]
+    ({'OPENBLAS_NUM_THREADS': '1'}, 'AVX2')
+    """
+    return ALWAYS | LIMITS.get(isa or "", {})
+
+
+def limited(isa: str | None, environment: Mapping[str, str] = os.environ) -> bool:
+    """Return whether the libraries of this process have been told.
+
+    Examples
+    --------
+    >>> from slidecell.bench.limits import limited, limits_of
+    >>> limited("avx2", {}), limited("avx2", limits_of(None)), limited("avx2", limits_of("avx2"))
+    (False, False, True)
+    """
+    return all(environment.get(name) == value for name, value in limits_of(isa).items())
+
+
+def run_limited(isa: str | None, module: str, arguments: Sequence[str]) -> int:
+    """Run ``python -m module arguments`` where they have been; return its exit status."""
+    command = [sys.executable, "-m", module, *arguments]
+    environment = {**os.environ, **limits_of(isa)}
+    try:
+        return subprocess.run(command, env=environment, check=False).returncode
+    except KeyboardInterrupt:  # the other process was interrupted, too, and has said so
+        return 130

@@ -1,0 +1,88 @@
+"""The contestants of scores that this installation has. A new one is one entry here."""
+
+from __future__ import annotations
+
+from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+from slidecell.bench import peers_slidecell
+from slidecell.bench.contestants import OURS, Peer, Ways
+
+__all__ = ["absent", "score_peers"]
+
+PLAIN_ROWS = 1_000  # of the loop in NumPy, a hundred times slower than the rest
+
+# Modules that a peer needs, and who lacks them.
+_NEEDS = {
+    "torch": ("torch",),
+    "onnxruntime": ("onnxruntime", "onnx"),
+    "openvino": ("openvino", "onnx"),
+}
+
+
+def absent() -> dict[str, str]:
+    """Return peers that are not installed, with what installs them.
+
+    Examples
+    --------
+    >>> from slidecell.bench.peers import absent
+    >>> "numpy" in absent()
+    False
+    """
+    missing = {
+        name: [module for module in modules if find_spec(module) is None]
+        for name, modules in _NEEDS.items()
+    }
+    return {name: "pip install 'slidecell[bench]'" for name, modules in missing.items() if modules}
+
+
+def score_peers(*, plain: bool = False) -> dict[str, Peer]:
+    """Return who scores, ours first: every other one's ratio is to it.
+
+    With `plain` a loop in NumPy too, which every installation has.
+
+    Examples
+    --------
+    >>> from slidecell.bench.peers import score_peers
+    >>> list(score_peers())[:2]
+    ['slidecell', 'slidecell high']
+    """
+    otherwise = peers_slidecell.runs_otherwise
+    ours = peers_slidecell.score
+    peers = {OURS: Peer(ours)}
+    for precision in ("high", "medium"):
+        peers[f"{OURS} {precision}"] = Peer(
+            partial(ours, precision=precision), precision, takes=otherwise(precision)
+        )
+    if plain:
+        peers["numpy"] = Peer(peers_slidecell.numpy_loop, rows=PLAIN_ROWS)
+    missing = absent()
+    if "torch" not in missing:
+        peers["torch"] = Peer(_in("torch", "score"))
+        peers["torch end to end"] = Peer(_in("torch", "end_to_end"))
+        peers["torch bf16"] = Peer(partial(_in("torch", "score"), bf16=True), "medium")
+    if "onnxruntime" not in missing:
+        # It looks at the processor itself and has no setting that forbids it AVX-512.
+        peers["onnxruntime"] = Peer(_in("onnx", "score"), isa_limited=False)
+    if "openvino" not in missing:
+        from slidecell.bench.peers_openvino import has
+
+        peers["openvino"] = Peer(_in("openvino", "score"))
+        for short in ("bf16", "f16"):
+            peers[f"openvino {short}"] = Peer(
+                partial(_in("openvino", "score"), precision=short), "medium", takes=has(short)
+            )
+    return peers
+
+
+def _in(library: str, function: str) -> Any:
+    """Return the function of ``peers_<library>``, imported when it is called."""
+
+    def ways(job: Any, threads: int, **options: Any) -> Ways:
+        module = import_module(f"slidecell.bench.peers_{library}")
+        found: Ways = getattr(module, function)(job, threads, **options)
+        return found
+
+    return ways

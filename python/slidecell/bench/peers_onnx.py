@@ -1,0 +1,89 @@
+"""ONNX Runtime's ways to score."""
+
+from __future__ import annotations
+
+from functools import cache, partial
+from typing import Any
+
+import numpy as np
+
+from slidecell.bench import batches
+from slidecell.bench.contestants import Ways
+from slidecell.bench.jobs import Floats, ScoreJob
+from slidecell.bench.onnx_graph import onnx_scores
+
+__all__ = ["score", "session"]
+
+
+def session(model: bytes, threads: int, *, spinning: bool = True) -> Any:
+    """Start a session with all graph optimisations on so many threads."""
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spinning)))
+    options.add_session_config_entry("session.set_denormal_as_zero", "1")
+    options.log_severity_level = 3  # no warning about what it could not find out of the system
+    return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def score(job: ScoreJob, threads: int) -> Ways:
+    """Batches of windows, bound to the caller's memory, batch-first or time-major.
+
+    On several threads: one batch after the other on all of them, whose idle ones spin or sleep, or
+    one batch per thread. Prepared: the session, all windows and targets, each batch contiguous in
+    its layout, and the bindings.
+    """
+
+    @cache  # within the first call, which is not counted
+    def runner(time_major: bool, requests: int, spinning: bool) -> Any:
+        each = threads if requests == 1 else 1
+        return session(onnx_scores(job.model, time_major=time_major), each, spinning=spinning)
+
+    @cache
+    def prepared(size: int, time_major: bool, requests: int, spinning: bool) -> Any:
+        found, scores = [], np.empty(job.work, np.float32)
+        for batch in batches.batches_of(job, size, time_major=time_major):
+            binding = runner(time_major, requests, spinning).io_binding()
+            inputs = {"x": batch.x} if batch.y is None else {"x": batch.x, "y": batch.y}
+            for name, array in inputs.items():
+                binding.bind_input(
+                    name, "cpu", 0, np.float32, array.shape, np.ascontiguousarray(array).ctypes.data
+                )
+            part = scores[batch.first : batch.end]
+            binding.bind_output("scores", "cpu", 0, np.float32, part.shape, part.ctypes.data)
+            found.append((binding, batch, part))  # the arrays must outlive the binding
+        return found, scores
+
+    def run(size: int, time_major: bool, requests: int, spinning: bool) -> Floats:
+        bound, scores = prepared(size, time_major, requests, spinning)
+        runs = runner(time_major, requests, spinning).run_with_iobinding
+
+        def scored(item: Any) -> Floats:
+            runs(item[0])
+            part: Floats = item[2]
+            return part
+
+        for _ in batches.each(scored, bound, requests):
+            pass
+        answer: Floats = scores
+        return answer
+
+    together = [(1, True)] if threads == 1 else [(threads, False), (1, False), (1, True)]
+    return {
+        f"batch {size}{', time-major' if time_major else ''}{_text(threads, requests, spins)}": (
+            partial(run, size, time_major, requests, spins)
+        )
+        for requests, spins in together
+        for size in job.batches
+        for time_major in (True, False)
+    }
+
+
+def _text(threads: int, requests: int, spinning: bool) -> str:
+    if requests > 1:
+        return f", {requests} at a time"
+    return ", no spinning" if threads > 1 and not spinning else ""

@@ -1,0 +1,97 @@
+"""OpenVINO's ways to score."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache, partial
+from typing import Any
+
+import numpy as np
+
+from slidecell.bench import batches
+from slidecell.bench.contestants import Ways
+from slidecell.bench.jobs import Floats, ScoreJob
+from slidecell.bench.onnx_graph import onnx_scores
+
+__all__ = ["compiled", "has", "score"]
+
+
+@cache
+def _core() -> Any:
+    import openvino
+
+    return openvino.Core()
+
+
+def has(precision: str) -> Callable[[Any], bool]:
+    """Return whether this processor computes in ``"bf16"`` or ``"f16"``, as a test of jobs."""
+
+    def takes(_job: Any) -> bool:
+        return precision.upper() in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+    return takes
+
+
+def compiled(model: bytes, threads: int, *, hint: str = "LATENCY", precision: str = "f32") -> Any:
+    """Compile an ONNX model file for so many threads."""
+    settings = {
+        "PERFORMANCE_HINT": hint,
+        "INFERENCE_NUM_THREADS": threads,
+        "INFERENCE_PRECISION_HINT": precision,
+    }
+    if hint == "THROUGHPUT":
+        settings["NUM_STREAMS"] = threads
+    return _core().compile_model(_core().read_model(model), "CPU", settings)
+
+
+def score(job: ScoreJob, threads: int, *, precision: str = "f32") -> Ways:
+    """Batches of one static shape in shared memory, by both hints.
+
+    LATENCY: one batch after the other on all threads. THROUGHPUT: a stream per thread, all batches
+    asynchronous. On one thread the two differ in nothing but the call. Prepared: the compiled
+    model, all windows and targets, each batch contiguous in its layout (the last one padded), and
+    one bound request per batch.
+    """
+
+    @cache  # within the first call, which is not counted
+    def prepared(size: int, time_major: bool, hint: str) -> Any:
+        import openvino
+
+        data = onnx_scores(job.model, time_major=time_major, batch=size)
+        model = compiled(data, threads, hint=hint, precision=precision)
+        cut = batches.batches_of(job, size, time_major=time_major, padded=True)
+        scores = np.empty(len(cut) * size, np.float32)
+        requests = []
+        for number, batch in enumerate(cut):
+            request = model.create_infer_request()
+            inputs = {"x": batch.x} if batch.y is None else {"x": batch.x, "y": batch.y}
+            for name, array in inputs.items():
+                tensor = openvino.Tensor(np.ascontiguousarray(array), shared_memory=True)
+                request.set_tensor(name, tensor)
+            part = scores[number * size : (number + 1) * size]
+            request.set_tensor("scores", openvino.Tensor(part, shared_memory=True))
+            requests.append(request)
+        return requests, scores, cut  # the arrays must outlive the requests
+
+    def run(size: int, time_major: bool, hint: str) -> Floats:
+        requests, scores, _ = prepared(size, time_major, hint)
+        if hint == "LATENCY":
+            for request in requests:
+                request.infer()
+        else:
+            for request in requests:
+                request.start_async()
+            for request in requests:
+                request.wait()
+        answer: Floats = scores[: job.work]
+        return answer
+
+    hints = ("LATENCY",) if threads == 1 else ("THROUGHPUT", "LATENCY")
+    return {
+        f"batch {size}{', time-major' if time_major else ''}, {hint}": partial(
+            run, size, time_major, hint
+        )
+        for hint in hints
+        for size in job.batches
+        for time_major in (True, False)
+    }

@@ -1,0 +1,40 @@
+"""slidecell itself, at each precision that has a kernel of its own; and a plain NumPy loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from slidecell.bench.contestants import Ways
+from slidecell.bench.jobs import ScoreJob
+from slidecell.bench.reference import scores_of_windows
+
+__all__ = ["numpy_loop", "runs_otherwise", "score"]
+
+
+def score(job: ScoreJob, threads: int, *, precision: str = "highest") -> Ways:
+    """Straight from the series. Prepared: the model."""
+    model = job.model
+    return {
+        "": lambda: model.score(job.series, job.offsets, precision=precision, num_threads=threads)
+    }
+
+
+def runs_otherwise(precision: str) -> Callable[[Any], bool]:
+    """Return whether another kernel runs at this precision than at the one above, of jobs."""
+    above = {"high": "highest", "medium": "high"}[precision]
+
+    def takes(job: ScoreJob) -> bool:
+        keys = ("isa", "kernel")
+        here, there = (job.model.plan(name) for name in (precision, above))
+        return any(here[key] != there[key] for key in keys)
+
+    return takes
+
+
+def numpy_loop(job: ScoreJob, threads: int) -> Ways:
+    """Loop over the steps of 512 windows at a time. Prepared: all windows and targets."""
+    windows = job.windows
+    return {"": lambda: scores_of_windows(job.model, *windows, dtype=np.float32)}
