@@ -56,7 +56,7 @@ class Effort:
 
 QUICK = Effort("quick", 400, ScoreEffort(2, 400, 20, 64), both_users=60, batches=0, users_timed=60)
 DEFAULT = Effort(
-    "default", 4_000, ScoreEffort(3, 4_000, 60, 256), both_users=150, batches=60, users_timed=60
+    "default", 4_000, ScoreEffort(3, 4_000, 40, 256), both_users=150, batches=60, users_timed=60
 )
 FULL = Effort(
     "full", 4_000, ScoreEffort(3, 4_000, 200, 1_000), both_users=4_000, batches=0, users_timed=4_000
@@ -85,8 +85,17 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         metavar="N",
         help="default: scores on 1 and on all cores, training on all; with --quick 1",
     )
+    parser.add_argument(
+        "--only", default="", metavar="TEXT", help="networks whose name has this text"
+    )
     parser.add_argument("--json", type=told.json_file, metavar="FILE", help="write all there, too")
     options = parser.parse_args(arguments)
+    options.scored, options.trained = (
+        {name: config for name, config in configs.items() if options.only in name}
+        for configs in (SCORED, ARCHITECTURES)
+    )
+    if not (options.trained if options.part == "train" else options.scored):
+        parser.error(f"--only: expected a part of one of {'; '.join(SCORED)}")
     options.effort = QUICK if options.quick else FULL if options.full else DEFAULT
     most = options.threads or (1 if options.quick else cores)
     options.score_threads = [most] if options.threads else sorted({1, most})
@@ -107,7 +116,7 @@ def scores(data: Users, options: argparse.Namespace) -> list[Scored]:
     """Score with every architecture on every number of threads."""
     found = []
     for threads in options.score_threads:
-        for name, config in SCORED.items():
+        for name, config in options.scored.items():
             found += score_case(name, config, data, threads, options.effort.score)
             tell(f"score {name}, threads {threads}: {told.short_number(mine(found))} windows/s")
     return found
@@ -125,7 +134,7 @@ def trainings(data: Users, options: argparse.Namespace) -> dict[str, Training]:
     found = {}
     if effort.batches:
         found["scaled"] = train_sampled(
-            ARCHITECTURES,
+            options.trained,
             own,
             threads,
             batches=effort.batches,
@@ -133,7 +142,7 @@ def trainings(data: Users, options: argparse.Namespace) -> dict[str, Training]:
             tell=tell,
         )
     both = own.first(effort.both_users)
-    found["complete"] = train_complete(ARCHITECTURES, both, threads, tell=tell)
+    found["complete"] = train_complete(options.trained, both, threads, tell=tell)
     return found
 
 
@@ -221,13 +230,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     }
     data = study(options.effort.users)
     scored = scores(data, options) if options.part != "train" else []
-    trained = trainings(data, options) if options.part != "score" else {}
+    trained = trainings(data, options) if options.part != "score" and options.trained else {}
     report: dict[str, Any] = {
         "scores": [asdict(way) for way in scored],
         "training": {kind: asdict(found) for kind, found in trained.items()},
     }
     if options.full and trained:
-        seconds, losses = search_ours(ARCHITECTURES, training_users(data), options.train_threads)
+        seconds, losses = search_ours(options.trained, training_users(data), options.train_threads)
         report["search"] = {"seconds": seconds, "validation losses": losses}
     told.print_conditions(about)
     if scored:

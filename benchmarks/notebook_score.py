@@ -75,7 +75,7 @@ class ScoreEffort:
     """How much of the data each way gets."""
 
     rounds: int
-    users: int  # scored by ours; a wide or deep network gets a quarter
+    users: int  # scored by ours; a wide or deep network gets an eighth
     sample_users: int  # scored the notebooks' way
     cell_windows: int  # scored by the NumPy cell
 
@@ -87,7 +87,7 @@ def score_case(
     with seeded(0):
         module = ways.network(config, data.rows.shape[1]).eval()
     wide = config.get("num_layers", 1) > 1 or config["hidden_size"] > 64
-    whole = data.first(max(1, effort.users // 4) if wide else effort.users)
+    whole = data.first(max(1, effort.users // 8) if wide else effort.users)
     few = data.first(min(effort.sample_users, len(whole.names)))
     x, y = ways.windows_by_offsets(few.rows, few.offsets)
     cell_windows = min(effort.cell_windows, len(x))

@@ -216,6 +216,7 @@ def test_calls_are_timed_in_turn() -> None:
     [
         (notebook.main, ["--threads", "0"], "--threads: expected 1 to"),
         (notebook.main, ["--threads", "x"], "the cores here, got 'x'"),
+        (notebook.main, ["--only", "LSTM 65"], "--only: expected a part of one of baseline LSTM;"),
         (notebook.main, ["--quick", "--full"], "not allowed with"),
         (notebook.main, ["--json", "/nowhere/x.json"], "expected a file in a folder that is there"),
         (scaling.main, ["--only", "LSTM 65"], "--only: expected a part of one of LSTM 3;"),
