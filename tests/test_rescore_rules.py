@@ -48,7 +48,9 @@ def test_rescore_flags_as_a_monitor_alarms(model, tmp_path, rule, smoothing):
     frame = pd.DataFrame(ROWS, columns=["a", "b"]).assign(who=np.repeat(["x", "y"], 120))
     frame.to_csv(tmp_path / "in.csv", index=False)
     options = ScoreOptions(
-        tmp_path / "m.safetensors", tmp_path / "in.csv", tmp_path / "out", entity="who", html=True
+        *(tmp_path / name for name in ("m.safetensors", "in.csv", "out")),
+        entity="who",
+        html=smoothing is not None,  # a page for each rule
     )
     result = run_score(options)
     monitor = sc.Monitor.from_model(model, num_entities=2)
