@@ -1,6 +1,6 @@
 """slidecell.cuda on a GPU; what can be checked without one is in the test_cuda_*.py beside this.
 
-compute-sanitizer --error-exitcode 1 python -m pytest tests/test_cuda.py -k small
+.ci/gpu runs them, compute-sanitizer on the small ones, and the benchmark.
 """
 
 from __future__ import annotations
@@ -79,6 +79,24 @@ def test_cuda_small_options(name: str) -> None:
             options = {"aggregate": aggregate, "reduction": reduction}
             got = cuda.score(model, series, offsets, chunk_bytes=5000, **options)
             want = model.score(series, offsets, **options)
+            np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.skipif((REASON or why_not("numba")) is not None, reason="Numba finds no GPU")
+@pytest.mark.parametrize("name", ["lstm16", "gru", "gru_before", "lstm_targets", "ae_relu_stack"])
+def test_cuda_small_numba(name: str) -> None:
+    import cupy
+
+    model, series, offsets = small(name)
+    for function, method in (
+        (cuda.score, model.score),
+        (cuda.predict, model.predict),
+        (cuda.encode, model.encode),
+    ):
+        want = method(series, offsets)
+        for rows in (series, cupy.asarray(series)):
+            got = cupy.asnumpy(function(model, rows, offsets, backend="numba"))
+            np.testing.assert_array_equal(np.isnan(got), np.isnan(want))
             np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
 
 
@@ -162,6 +180,11 @@ def test_cuda_usable_after_errors() -> None:
         cuda.score(model, cupy.asarray(series)[::2])
     with pytest.raises(TypeError, match="real numbers"):
         cuda.score(model, cupy.asarray(series).astype(cupy.complex64))
+    if cupy.cuda.runtime.getDeviceCount() > 1:
+        with cupy.cuda.Device(1):
+            out = cupy.zeros(len(series), cupy.float32)
+        with pytest.raises(ValueError, match="out: expected an array on device 0"):
+            cuda.score(model, cupy.asarray(series), out=out)
     pool = cupy.get_default_memory_pool()
     pool.set_limit(size=pool.total_bytes() + 1)
     with pytest.raises(MemoryError, match="chunk_bytes"):
