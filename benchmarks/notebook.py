@@ -34,6 +34,8 @@ from benchmarks.notebook_train import (
     train_complete,
     train_sampled,
 )
+from slidecell.bench.command import json_file
+from slidecell.bench.report import markdown, short_number, write_json
 from slidecell.datasets import insider_threat_study
 from slidecell.detect import INSIDER_THREAT_ARCHITECTURES as ARCHITECTURES
 from slidecell.scaling import apply_scaler, fit_scaler
@@ -88,7 +90,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--only", default="", metavar="TEXT", help="networks whose name has this text"
     )
-    parser.add_argument("--json", type=told.json_file, metavar="FILE", help="write all there, too")
+    parser.add_argument("--json", type=json_file, metavar="FILE", help="write all there, too")
     options = parser.parse_args(arguments)
     options.scored, options.trained = (
         {name: config for name, config in configs.items() if options.only in name}
@@ -118,7 +120,7 @@ def scores(data: Users, options: argparse.Namespace) -> list[Scored]:
     for threads in options.score_threads:
         for name, config in options.scored.items():
             found += score_case(name, config, data, threads, options.effort.score)
-            tell(f"score {name}, threads {threads}: {told.short_number(mine(found))} windows/s")
+            tell(f"score {name}, threads {threads}: {short_number(mine(found))} windows/s")
     return found
 
 
@@ -163,20 +165,20 @@ def score_table(found: Sequence[Scored]) -> str:
     for way in found:
         new = (way.case, way.threads) != before
         before = way.case, way.threads
-        ends = [told.short_number(way.windows / s) for s in (max(way.seconds), min(way.seconds))]
+        ends = [short_number(way.windows / s) for s in (max(way.seconds), min(way.seconds))]
         rows.append([
             way.case if new else "",
             str(way.threads) if new else "",
             way.contestant,
             f"{way.windows:,}",
-            f"{told.short_number(way.rate)} windows/s",
+            f"{short_number(way.rate)} windows/s",
             " - ".join(ends),
             "" if new else f"{way.ratio:.0f}x",
             "-" if way.max_error is None else f"{way.max_error:.1e}",
             "ok" if way.right else "WRONG",
         ])  # fmt: skip
     header = ("network", "threads", "way", "windows timed", "rate", "lowest - highest")
-    return told.markdown([*header, "slidecell is", "max error", "check"], rows)
+    return markdown([[*header, "slidecell is", "max error", "check"], *rows])
 
 
 def train_table(found: Training) -> str:
@@ -204,7 +206,7 @@ def train_table(found: Training) -> str:
         _sum_row("all but windows by user", networks + found.loaders, found.ours),
     ]
     header = ("network", "notebook", "timed", "slidecell", "slidecell is")
-    return told.markdown([*header, "notebook's loss", "slidecell's loss", "check"], rows)
+    return markdown([[*header, "notebook's loss", "slidecell's loss", "check"], *rows])
 
 
 def _sum_row(name: str, theirs: float, ours: float) -> list[str]:
@@ -232,6 +234,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     scored = scores(data, options) if options.part != "train" else []
     trained = trainings(data, options) if options.part != "score" and options.trained else {}
     report: dict[str, Any] = {
+        "conditions": about,
         "scores": [asdict(way) for way in scored],
         "training": {kind: asdict(found) for kind, found in trained.items()},
     }
@@ -247,7 +250,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         search = f"search_architectures, {options.train_threads} at a time on a thread each"
         print(f"\nslidecell, {search}: {report['search']['seconds']:.1f} s")
     if options.json:
-        told.write_json(options.json, about, report)
+        write_json(options.json, report)
     right = [way.right for way in scored]
     right += [case.right for training in trained.values() for case in training.cases]
     return 0 if all(right) else 1

@@ -14,10 +14,10 @@ import pandas as pd
 import slidecell as sc
 from benchmarks import notebook_ways as ways
 from benchmarks.in_turn import timed_in_turn
-from benchmarks.jobs import Floats, Ints, window_starts
 from benchmarks.networks import LastStep
 from benchmarks.notebook_ways import WINDOW
 from benchmarks.sampled import largest_error, sample, true_scores
+from slidecell.bench.jobs import Floats, Ints, window_starts
 from slidecell.training import seeded, torch_threads
 
 OURS = "slidecell, whole series"

@@ -18,10 +18,10 @@ import torch
 
 import slidecell as sc
 from benchmarks import notebook_ways as ways
-from benchmarks.jobs import Floats, Ints, window_starts
 from benchmarks.networks import LastStep
 from benchmarks.notebook_score import Users
 from benchmarks.notebook_ways import BATCH_SIZE, LR, WINDOW, Loader
+from slidecell.bench.jobs import Floats, Ints, window_starts
 from slidecell.detect import search_architectures
 from slidecell.training import Forecaster, History, fit, seeded, torch_threads
 

@@ -22,8 +22,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from benchmarks.jobs import Floats, Ints
 from benchmarks.networks import LastStep
+from slidecell.bench.jobs import Floats, Ints
 
 Loader = DataLoader[tuple[Tensor, ...]]
 

@@ -24,6 +24,8 @@ from statistics import median
 from benchmarks import told
 from benchmarks.scaling_memory import SUPPORTED, Memory, measure_memory
 from benchmarks.scaling_runs import Network, RowsResult, ThreadsResult, scale_rows, scale_threads
+from slidecell.bench.command import json_file
+from slidecell.bench.report import markdown, short_number, write_json
 
 NETWORKS = {
     "LSTM 16": Network("lstm", 16),
@@ -94,7 +96,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--only", default="", metavar="TEXT", help="networks whose name has this text"
     )
-    parser.add_argument("--json", type=told.json_file, metavar="FILE", help="write all there, too")
+    parser.add_argument("--json", type=json_file, metavar="FILE", help="write all there, too")
     options = parser.parse_args(arguments)
     options.networks = {name: n for name, n in NETWORKS.items() if options.only in name}
     if not options.networks:
@@ -118,14 +120,14 @@ def rows_table(found: Sequence[RowsResult]) -> str:
             f"{result.rows:,}",
             f"{result.entities:,}",
             str(result.threads),
-            f"{told.short_number(result.rate)} windows/s",
-            " - ".join(told.short_number(f(result.rates)) for f in (min, max)),
-            told.short_number(result.windows / median(result.timed.cpu_seconds)),
+            f"{short_number(result.rate)} windows/s",
+            " - ".join(short_number(f(result.rates)) for f in (min, max)),
+            short_number(result.windows / median(result.timed.cpu_seconds)),
             f"{max(rates) / min(rates):.3f}" if result is same[-1] else "",
             _check(result.max_error, result.right),
         ])  # fmt: skip
     header = ("network", "rows", "entities", "threads", "rate", "lowest - highest")
-    return told.markdown([*header, "per cpu second", "spread", "max error"], lines)
+    return markdown([[*header, "per cpu second", "spread", "max error"], *lines])
 
 
 def threads_table(found: Sequence[ThreadsResult]) -> str:
@@ -136,7 +138,7 @@ def threads_table(found: Sequence[ThreadsResult]) -> str:
             f"{result.entities:,}",
             f"{result.windows:,}",
             *(
-                f"{told.short_number(result.windows / median(timed.seconds))} windows/s"
+                f"{short_number(result.windows / median(timed.seconds))} windows/s"
                 for timed in (result.one, result.several)
             ),
             f"{result.speedup:.2f}x",
@@ -148,7 +150,7 @@ def threads_table(found: Sequence[ThreadsResult]) -> str:
     ]
     threads = found[0].threads
     header = ("network", "entities", "windows", "1 thread", f"{threads} threads", "speedup")
-    return told.markdown([*header, "lowest - highest", "cpu time", "max error"], lines)
+    return markdown([[*header, "lowest - highest", "cpu time", "max error"], *lines])
 
 
 def memory_table(found: Sequence[Memory]) -> str:
@@ -166,7 +168,7 @@ def memory_table(found: Sequence[Memory]) -> str:
         for m in found
     ]
     header = ("network", "series", "rows", "threads", "series", "scores", "peak beyond both")
-    return told.markdown(header, lines)
+    return markdown([header, *lines])
 
 
 def _check(error: float | None, right: bool) -> str:
@@ -214,11 +216,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"\nMemory\n\n{memory_table(memory)}")
     if options.json:
         report = {
+            "conditions": about,
             "rows": [asdict(r) for r in rows],
             "threads": [asdict(r) for r in by_threads],
             "memory": [asdict(r) for r in memory],
         }
-        told.write_json(options.json, about, report)
+        write_json(options.json, report)
     right = [*(r.right for r in rows), *(r.right for r in by_threads)]
     return 0 if all(right) else 1
 

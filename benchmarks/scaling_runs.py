@@ -11,9 +11,9 @@ from torch import nn
 
 import slidecell as sc
 from benchmarks.in_turn import Timed, timed_in_turn
-from benchmarks.jobs import Floats, Ints
 from benchmarks.networks import gru, lstm
 from benchmarks.sampled import largest_error, sample, true_scores
+from slidecell.bench.jobs import Floats, Ints
 from slidecell.training import seeded
 
 FEATURES = 7

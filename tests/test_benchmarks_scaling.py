@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from benchmarks import in_turn, notebook, notebook_score, notebook_train, sampled, scaling, told
+from benchmarks import in_turn, notebook, notebook_score, notebook_train, sampled, scaling
 from benchmarks import notebook_ways as ways
 from benchmarks.notebook_score import ScoreEffort
 from benchmarks.scaling_memory import SUPPORTED
@@ -228,9 +228,3 @@ def test_arguments_are_refused(main, arguments, text, capsys) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(arguments)
     assert text in capsys.readouterr().err
-
-
-def test_short_numbers_have_three_digits() -> None:
-    values = (1_234_567, 999_600, 45_678, 1_000, 123.4, 12.34, 1.234)
-    texts = ["1.23M", "1.00M", "45.7k", "1.00k", "123", "12.3", "1.23"]
-    assert [told.short_number(value) for value in values] == texts
