@@ -70,8 +70,9 @@ struct Vec {
   friend Vec quotient(Vec a, Vec b) {
     return each([&](int i) { return a.v[i] / b.v[i]; });
   }
-  friend Vec scale_by_power_of_two(Vec p, Vec n, Vec /*biased*/) {
-    return each([&](int i) { return std::ldexp(p.v[i], static_cast<int>(n.v[i])); });
+  friend Vec scale_by_power_of_two(Vec p, Vec biased) {
+    return each(
+        [&](int i) { return std::ldexp(p.v[i], static_cast<int>(biased.v[i] - 12582912.0f)); });
   }
   friend Vec bf16_low(Vec a) {
     return each([&](int i) { return from_bits(bits_of(a.v[i]) << 16); });

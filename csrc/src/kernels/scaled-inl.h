@@ -47,7 +47,7 @@ inline Vec exp2_below(Vec x, float high) {
   x = max(Vec(kScaledLow), min(Vec(high), x));
   const Vec biased = x + Vec(kRound);
   const Vec n = biased - Vec(kRound);
-  return scale_by_power_of_two(power_of_fraction<grade>(x - n), n, biased);
+  return scale_by_power_of_two(power_of_fraction<grade>(x - n), biased);
 }
 
 template <Grade grade>
