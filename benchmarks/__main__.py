@@ -17,7 +17,7 @@ from benchmarks.peers import PEERS
 from benchmarks.report import commit
 from slidecell.bench import measure, report
 from slidecell.bench.command import json_file, positive, thread_counts
-from slidecell.bench.limits import limited, run_limited
+from slidecell.bench.limits import limited, run_again
 from slidecell.bench.means import geometric_means
 from slidecell.bench.peers import absent
 from slidecell.bench.run import run_contests, settings_restored
@@ -111,7 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     options = parse(arguments)
     if not limited(options.isa):
-        return run_limited(options.isa, "benchmarks", arguments)
+        run_again(options.isa, "benchmarks", arguments)
     with settings_restored():
         if options.isa:
             sc.set_isa(options.isa)

@@ -12,7 +12,7 @@ import slidecell as sc
 from slidecell.bench import report
 from slidecell.bench.accuracy import BOUNDS
 from slidecell.bench.cases import SCORE_CASES
-from slidecell.bench.limits import limited, run_limited
+from slidecell.bench.limits import limited, run_again
 from slidecell.bench.means import geometric_means
 from slidecell.bench.measure import QUICK, Effort
 from slidecell.bench.peers import absent, score_peers
@@ -99,7 +99,7 @@ def main(arguments: Sequence[str]) -> int:
     """
     options = _parse(arguments)
     if not limited(options.isa):
-        return run_limited(options.isa, "slidecell", ["bench", *arguments])
+        run_again(options.isa, "slidecell", ["bench", *arguments])
     effort = _effort(options.seconds)
     with settings_restored():
         if options.isa:

@@ -2,23 +2,26 @@
 
 ``--isa avx2`` compares kernels of one generation. oneDNN (torch's and OpenVINO's), torch's own
 kernels, MKL and OpenBLAS each read an environment variable when they are loaded, so the command
-runs once more in a process of its own. ONNX Runtime looks at the processor itself and cannot be
-told: it goes on with what it finds, is marked in the table, and counts in no mean.
+starts itself once more. Of OpenVINO that limits the recurrent layers, which are oneDNN's; its own
+kernels for the head and the error heed a variable in builds after 2026.4 only. ONNX Runtime looks
+at the processor itself and cannot be told: it goes on with what it finds, is marked in the table,
+and counts in no mean.
 """
 
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from typing import NoReturn
 
-__all__ = ["LIMITS", "limited", "limits_of", "run_limited"]
+__all__ = ["LIMITS", "limited", "limits_of", "run_again"]
 
 LIMITS: dict[str, dict[str, str]] = {
     "avx2": {
         "ONEDNN_MAX_CPU_ISA": "AVX2",
         "DNNL_MAX_CPU_ISA": "AVX2",  # the name in older versions
+        "OV_CPU_MAX_ISA": "AVX2",
         "ATEN_CPU_CAPABILITY": "avx2",
         "MKL_ENABLE_INSTRUCTIONS": "AVX2",
         "OPENBLAS_CORETYPE": "Haswell",
@@ -52,11 +55,9 @@ def limited(isa: str | None, environment: Mapping[str, str] = os.environ) -> boo
     return all(environment.get(name) == value for name, value in limits_of(isa).items())
 
 
-def run_limited(isa: str | None, module: str, arguments: Sequence[str]) -> int:
-    """Run ``python -m module arguments`` where they have been; return its exit status."""
+def run_again(isa: str | None, module: str, arguments: Sequence[str]) -> NoReturn:
+    """Become ``python -m module arguments`` where they have been."""
+    sys.stdout.flush()
+    sys.stderr.flush()
     command = [sys.executable, "-m", module, *arguments]
-    environment = {**os.environ, **limits_of(isa)}
-    try:
-        return subprocess.run(command, env=environment, check=False).returncode
-    except KeyboardInterrupt:  # the other process was interrupted, too, and has said so
-        return 130
+    os.execve(sys.executable, command, {**os.environ, **limits_of(isa)})
