@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +16,7 @@ from benchmarks.roofline.model import (
     Layer,
     Machine,
     Network,
-    Vectors,
+    Sets,
     best_of,
     families,
     least_time,
@@ -24,7 +25,7 @@ from benchmarks.roofline.model import (
     weight_bytes,
 )
 from benchmarks.roofline.probes import Probes
-from benchmarks.roofline.tables import NOT_HERE, machine
+from benchmarks.roofline.tables import NOT_HERE, machine, set_times
 
 import slidecell as sc
 
@@ -38,13 +39,18 @@ def metadata(window: int, encoder: list[Any], decoder: list[Any], horizon: int) 
     return {"window": window, "horizon": horizon, "encoder": encoder, "decoder": decoder}
 
 
+def sets(lstm: float, gru: float, saved: float) -> Sets:
+    return Sets(lstm, lstm - saved + 48, gru, gru - saved + 48, fma=1.0, mixed=48.0)
+
+
 # Costs that tell a count from another in the sum: 1 ns a product, sets of 100 and 1000 ns.
-PLAIN = Vectors(
-    lanes=16, registers=32, fma=1.0, lstm=100.0, lstm_mixed=90.0 + 48, gru=1000.0,
-    gru_mixed=900.0 + 48, l1=0.0, l2=0.0, mixed=48.0,
-)  # fmt: skip
-BARE = Machine(PLAIN, {}, 32_768)
-FULL = Machine(PLAIN, {"bf16": 0.5, "amx": 0.01}, 32_768)
+PLAIN = sets(100.0, 1000.0, 10.0)
+BARE = Machine(16, 32, 1.0, 0.0, 0.0, {"plain": PLAIN}, {}, 32_768)
+FULL = replace(
+    BARE,
+    sets={"plain": PLAIN, "fine": sets(80.0, 800.0, 8.0), "rough": sets(60.0, 600.0, 6.0)},
+    units={"bf16": 0.5, "amx": 0.01},
+)
 
 
 @pytest.mark.parametrize(
@@ -116,46 +122,47 @@ ONE_PRODUCTS = 32 + 8 + 24 + 36 + 10
 def test_roofline_adds_on_vectors() -> None:
     least = least_time(ONE, BARE, "fma", "highest")
     assert least.products == ONE_PRODUCTS
-    assert least.sets == 6 * 90 + 6 * 900
+    assert least.sets == 6 * 90 + 6 * 990
     assert least.sets_alone == 6 * 100 + 6 * 1000
     assert least.time == least.products + least.sets
     assert least.in_turn == least.products + least.sets_alone
     assert least.limit == "products + activations"
 
 
-@pytest.mark.parametrize(("precision", "number"), [("high", 3), ("medium", 1)])
-def test_roofline_bf16_products_add_on_vectors_too(precision, number) -> None:
+@pytest.mark.parametrize(("precision", "number", "set_ns"), [("high", 3, 864), ("medium", 1, 648)])
+def test_roofline_bf16_products_add_on_vectors_too(precision, number, set_ns) -> None:
     least = least_time(ONE, FULL, "bf16", precision)
     assert least.products == ONE_PRODUCTS * number * 0.5
-    assert least.time == least.products + least.sets == least.products + 6 * 990
+    assert least.time == least.products + least.sets == least.products + 6 * set_ns
 
 
-@pytest.mark.parametrize(("precision", "number"), [("highest", 6), ("high", 3), ("medium", 1)])
-def test_roofline_tiles_overlap_with_activations(precision, number) -> None:
+@pytest.mark.parametrize(
+    ("precision", "number", "set_ns"), [("highest", 6, 880), ("high", 3, 880), ("medium", 1, 660)]
+)
+def test_roofline_tiles_overlap_with_activations(precision, number, set_ns) -> None:
     least = least_time(ONE, FULL, "amx", precision)
     assert least.products == pytest.approx(ONE_PRODUCTS * number * 0.01, rel=1e-12)
-    assert least.time == least.sets == 6 * 1100  # alone: nothing else is on the vector pipes
+    assert least.time == least.sets == 6 * set_ns  # alone: nothing else is on the vector pipes
     assert least.limit == "activations"
-    slow = Machine(PLAIN, {"amx": 100.0}, 32_768)
-    least = least_time(ONE, slow, "amx", precision)
+    least = least_time(ONE, replace(FULL, units={"amx": 100.0}), "amx", precision)
     assert least.time == least.products == ONE_PRODUCTS * number * 100
     assert least.limit == "products"
 
 
 def test_roofline_set_beside_products_is_between_nothing_and_alone() -> None:
-    def vectors(mixed: float) -> Vectors:
-        return Vectors(16, 32, 1.0, 5.0, mixed, 7.0, mixed, 0.0, 0.0, 48.0)
+    def beside(mixed: float) -> float:
+        return Sets(5.0, mixed, 7.0, mixed, fma=1.0, mixed=48.0).beside(ONE)
 
-    assert (vectors(51.0).lstm_beside, vectors(51.0).gru_beside) == (3.0, 3.0)
-    assert (vectors(60.0).lstm_beside, vectors(60.0).gru_beside) == (5.0, 7.0)
-    assert (vectors(40.0).lstm_beside, vectors(40.0).gru_beside) == (0.0, 0.0)
+    assert beside(51.0) == 6 * 3 + 6 * 3
+    assert beside(60.0) == 6 * 5 + 6 * 7
+    assert beside(40.0) == 0
 
 
 @pytest.mark.parametrize(("level", "limit"), [("l1", "L1"), ("l2", "L2")])
 def test_roofline_caches_bind_where_they_are_slower(level, limit) -> None:
-    slow = Vectors(16, 32, 1e-3, 0.0, 0.0, 0.0, 0.0, float(level == "l1"), float(level == "l2"), 1)
+    slow = replace(BARE, fma=1e-3, sets={"plain": Sets(0, 0, 0, 0, 0, 0)}, **{level: 1.0})
     wide = Network(7, (Layer("lstm", 7, 128, 1.0),), 0.0)
-    least = least_time(wide, Machine(slow, {}, 32_768), "fma", "highest")
+    least = least_time(wide, slow, "fma", "highest")
     expected = {
         "l1": wide.multiply_adds * 10 * 4 / 25,  # 5 x 5 sums in 32 registers
         # 262,144 bytes of weights in six steps, for 32 windows with 512 bytes of h each
@@ -166,13 +173,13 @@ def test_roofline_caches_bind_where_they_are_slower(level, limit) -> None:
 
 
 def test_roofline_operands() -> None:
-    few = Vectors(8, 16, 1, 1, 1, 1, 1, 1, 1, 1)
+    few = replace(BARE, lanes=8, registers=16)
     assert operand_bytes(few, "fma", "highest") == 4 * 7 / 12  # 4 x 3 sums, 3 columns, 1 weight
-    assert operand_bytes(PLAIN, "bf16", "medium") == operand_bytes(PLAIN, "fma", "highest") / 2
-    assert operand_bytes(PLAIN, "bf16", "high") == operand_bytes(PLAIN, "fma", "highest")
+    assert operand_bytes(FULL, "bf16", "medium") == operand_bytes(FULL, "fma", "highest") / 2
+    assert operand_bytes(FULL, "bf16", "high") == operand_bytes(FULL, "fma", "highest")
     # Four tiles of 1 KB for 4 * 8,192 multiply-adds.
-    assert operand_bytes(PLAIN, "amx", "medium") == 1 / 8
-    assert operand_bytes(PLAIN, "amx", "highest") == 3 / 8
+    assert operand_bytes(FULL, "amx", "medium") == 1 / 8
+    assert operand_bytes(FULL, "amx", "highest") == 3 / 8
 
 
 def test_roofline_weights_in_l1_are_free() -> None:
@@ -221,23 +228,24 @@ def test_roofline_the_plan_tells_what_runs(plans, expected) -> None:
 
     units = {k.family: 1.0 for k in expected if k.family != "fma"}
     model: Any = SimpleNamespace(plan=plan)
-    assert kernels_of(model, Machine(PLAIN, units, 32_768)) == expected
+    assert kernels_of(model, replace(BARE, units=units)) == expected
 
 
 def test_roofline_best_of_takes_each_least() -> None:
-    a = Vectors(16, 32, 1, 9, 1, 9, 1, 9, 1, 48)
-    b = Vectors(16, 32, 9, 1, 9, 1, 9, 1, 9, 48)
-    assert best_of([a, b]) == Vectors(16, 32, 1, 1, 1, 1, 1, 1, 1, 48)
+    def machine_of(a: float, b: float) -> Machine:
+        sets = {"plain": Sets(a, b, a, b, a, 48)}
+        return Machine(16, 32, a, b, a, sets, {"bf16": b}, 32_768)
+
+    assert best_of([machine_of(1, 9), machine_of(9, 1)]) == machine_of(1, 1)
 
 
 def test_roofline_table_says_what_is_not_there() -> None:
-    vectors = Vectors(16, 32, 0.5, 1, 1, 1, 1, 0.01, 0.02, 0)
-    bare, full = Machine(vectors, {}, 1), Machine(vectors, FULL.units, 1)
-    assert machine("avx512", bare) == [
-        "avx512", "2.0", NOT_HERE, NOT_HERE, *["1.000"] * 4, "100", "50",
-    ]  # fmt: skip
-    assert machine("avx512", full)[2:4] == ["2.0", "100.0"]
+    bare = replace(BARE, fma=0.5, l1=0.01, l2=0.02)
+    assert machine("avx512", bare) == ["avx512", "2.0", NOT_HERE, NOT_HERE, "100", "50"]
+    full = replace(bare, units=FULL.units)
+    assert machine("amx", full)[2:4] == ["2.0", "100.0"]
     assert machine("avx2", bare)[2:4] == ["", ""]
+    assert set_times(PLAIN) == [100, 90, 1000, 990]
 
 
 @pytest.mark.parametrize(
@@ -286,13 +294,12 @@ def test_roofline_command(tmp_path: Path, capsys, monkeypatch) -> None:
     # What the CPU lacks is told, not tried.
     probes = made[0]
     assert probes.vectors("z80", 1) is None
-    assert probes.unit("z80", 1) is None
     with pytest.raises(ValueError, match="isa: expected one of scalar, avx2, avx512, neon and amx"):
         probes.machine("z80", 1)
     cpu = Path("/proc/cpuinfo")
     flags = cpu.read_text(encoding="utf-8") if cpu.is_file() else ""
-    for unit, flag in (("bf16", "avx512_bf16"), ("amx", "amx_bf16")):
-        if flag not in flags:
-            assert probes.unit(unit, 1) is None
+    assert (probes.bf16(1) is None) == ("avx512_bf16" not in flags)
+    if "amx_bf16" not in flags:
+        assert probes.amx(1) is None
     if "avx512" in sc.available_isas() and "amx_bf16" not in flags:
         assert NOT_HERE in out

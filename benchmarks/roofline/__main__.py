@@ -18,6 +18,8 @@ from benchmarks import told
 from benchmarks.roofline import measure, tables
 from benchmarks.roofline.cases import CASES
 from benchmarks.roofline.probes import Probes
+from slidecell.bench.command import json_file
+from slidecell.bench.report import write_json
 
 MACHINE_REPEATS = 50
 
@@ -32,7 +34,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--isa", choices=sc.available_isas(), help="this alone; default: all")
     parser.add_argument("--only", default="", metavar="TEXT", help="cases whose name has this text")
     parser.add_argument(
-        "--json", type=told.json_file, metavar="FILE", help="write everything there, too"
+        "--json", type=json_file, metavar="FILE", help="write everything there, too"
     )
     options = parser.parse_args(arguments)
     options.cases = [case for case in CASES if options.only in case.name]
@@ -73,10 +75,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"\n{tables.machines(machines)}\n\n{tables.kernels(rows)}")
     if options.json:
         found = {
+            "conditions": about,
             "machines": {isa: asdict(machine) for isa, machine in machines.items()},
             "kernels": [tables.as_json(row) for row in rows],
         }
-        told.write_json(options.json, about, found)
+        write_json(options.json, found)
     return 0
 
 

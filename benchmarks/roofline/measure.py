@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 import slidecell as sc
-from benchmarks.measure import no_garbage_collection
 from benchmarks.roofline.cases import Case
 from benchmarks.roofline.model import (
     FAMILIES,
@@ -20,11 +19,13 @@ from benchmarks.roofline.model import (
     Least,
     Machine,
     Network,
+    best_of,
     families,
     least_time,
     network,
 )
-from benchmarks.roofline.probes import Probes, best_machine
+from benchmarks.roofline.probes import Probes
+from slidecell.bench.measure import no_garbage_collection
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ def rows_of(case: Case, isa: str, probes: Probes, effort: Effort) -> list[Row]:
     model = case.model()
     kernels = kernels_of(model, probes.machine(isa, 1))
     rounds = measure(case, model, isa, kernels, probes=probes, effort=effort)
-    best = best_machine(rounds.machines)
+    best = best_of(rounds.machines)
     rows = []
     for kernel in kernels:
         windows = rounds.windows.get(kernel, 0)

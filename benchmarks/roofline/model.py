@@ -9,7 +9,8 @@ A window of a network costs multiply-adds and sets of activations, and reads ope
   divided by the peak of the unit: independent products in registers.
 * **Sets of activations**, W per unit: all activations of one unit at one step. Their cost is that
   of the project's own functions on independent cells, from and to the L1 cache: one after the
-  other, or by the kernels' step without its products, whichever is faster. What a better
+  other, or by the kernels' step without its products, whichever is faster. Matrix kernels have
+  their own, for sums that are scaled already; at "medium" these are rough. What a better
   approximation would save is not seen here.
 * **Operands** from the L1 cache, for the register tile that needs the fewest loads; a broadcast
   counts as a whole vector, whose port it occupies. From the L2 cache, weights beyond the L1 cache,
@@ -120,38 +121,46 @@ def network(metadata: Mapping[str, Any], *, targets: int, rows_per_window: float
 
 
 @dataclass(frozen=True)
-class Vectors:
-    """What one core does on the registers of one instruction set, all in nanoseconds."""
+class Sets:
+    """Nanoseconds for a set of activations, alone and with `mixed` multiply-adds of `fma` each."""
 
-    lanes: int
-    registers: int
-    fma: float  # per multiply-add
-    lstm: float  # per set
-    lstm_mixed: float  # per set with `mixed` multiply-adds
+    lstm: float
+    lstm_mixed: float
     gru: float
     gru_mixed: float
-    l1: float  # per byte
-    l2: float
+    fma: float
     mixed: float
 
-    @property
-    def lstm_beside(self) -> float:
-        """What a set adds to the time of products, at least."""
-        return min(self.lstm, max(0.0, self.lstm_mixed - self.mixed * self.fma))
+    def alone(self, network: Network) -> float:
+        """All sets of a window, and nothing else."""
+        return network.sets("lstm") * self.lstm + network.sets("gru") * self.gru
 
-    @property
-    def gru_beside(self) -> float:
-        """What a set adds to the time of products, at least."""
-        return min(self.gru, max(0.0, self.gru_mixed - self.mixed * self.fma))
+    def beside(self, network: Network) -> float:
+        """Return what all sets of a window add to the time of products, at least."""
+        products = self.mixed * self.fma
+        lstm = min(self.lstm, max(0.0, self.lstm_mixed - products))
+        gru = min(self.gru, max(0.0, self.gru_mixed - products))
+        return network.sets("lstm") * lstm + network.sets("gru") * gru
 
 
 @dataclass(frozen=True)
 class Machine:
-    """One core: vectors of one instruction set, and the units beside them."""
+    """What one core does with one instruction set, in nanoseconds, and the units beside it."""
 
-    vectors: Vectors
-    units: Mapping[str, float]  # nanoseconds per multiply-add of "bf16" and "amx", if there
+    lanes: int
+    registers: int
+    fma: float  # per multiply-add
+    l1: float  # per byte
+    l2: float
+    sets: Mapping[str, Sets]  # "plain", and on AVX512-BF16 "fine" and "rough" for its kernels
+    units: Mapping[str, float]  # per multiply-add of "bf16" and "amx", if there
     l1_bytes: int  # size of the L1 data cache
+
+    def sets_of(self, family: str, precision: str) -> Sets:
+        """Return the activations of a family's kernels: "medium" takes rough ones."""
+        if family == "fma":
+            return self.sets["plain"]
+        return self.sets["rough" if precision == "medium" else "fine"]
 
 
 @dataclass(frozen=True)
@@ -177,15 +186,13 @@ def families(machine: Machine) -> list[tuple[str, str]]:
 
 def least_time(network: Network, machine: Machine, family: str, precision: str) -> Least:
     """Divide the counts of a network by the machine."""
-    v = machine.vectors
-    per_product = v.fma if family == "fma" else machine.units[family]
+    per_product = machine.fma if family == "fma" else machine.units[family]
     number = 1 if family == "fma" else BF16_PRODUCTS[precision]
-    lstm, gru = network.sets("lstm"), network.sets("gru")
     products = network.multiply_adds * number * per_product
-    alone = lstm * v.lstm + gru * v.gru
-    beside = lstm * v.lstm_beside + gru * v.gru_beside
-    l1 = network.multiply_adds * operand_bytes(v, family, precision) * v.l1
-    l2 = weight_bytes(network, machine.l1_bytes, family, precision) * v.l2
+    sets = machine.sets_of(family, precision)
+    alone, beside = sets.alone(network), sets.beside(network)
+    l1 = network.multiply_adds * operand_bytes(machine, family, precision) * machine.l1
+    l2 = weight_bytes(network, machine.l1_bytes, family, precision) * machine.l2
     if family == "amx":
         times = {"products": products, "activations": alone}
     else:
@@ -204,15 +211,15 @@ def least_time(network: Network, machine: Machine, family: str, precision: str) 
     )
 
 
-def operand_bytes(vectors: Vectors, family: str, precision: str) -> float:
+def operand_bytes(machine: Machine, family: str, precision: str) -> float:
     """Bytes from the L1 cache per float32 multiply-add, at the best tile of sums in registers.
 
     Examples
     --------
     32 registers of 16 lanes hold 5 x 5 sums: 10 loads for 25 multiply-adds a lane.
 
-    >>> v = Vectors(16, 32, 1, 1, 1, 1, 1, 1, 1, 1)
-    >>> operand_bytes(v, "fma", "highest") == 10 * 64 / (25 * 16)
+    >>> machine = Machine(16, 32, 1, 1, 1, sets={}, units={}, l1_bytes=32768)
+    >>> operand_bytes(machine, "fma", "highest") == 10 * 64 / (25 * 16)
     True
     """
     if family == "amx":
@@ -220,9 +227,9 @@ def operand_bytes(vectors: Vectors, family: str, precision: str) -> float:
         return PARTS[precision] * 4 * 1024 / (4 * TILE * TILE * TILE_DEPTH)
     loads = min(
         (rows + columns) / (rows * columns)
-        for rows in range(1, vectors.registers)
-        for columns in range(1, vectors.registers)
-        if rows * columns + columns + 1 <= vectors.registers  # sums, columns, one weight
+        for rows in range(1, machine.registers)
+        for columns in range(1, machine.registers)
+        if rows * columns + columns + 1 <= machine.registers  # sums, columns, one weight
     )
     if family == "fma":
         return 4 * loads
@@ -240,8 +247,17 @@ def weight_bytes(network: Network, l1_bytes: int, family: str, precision: str) -
     return total
 
 
-def best_of(samples: Sequence[Vectors]) -> Vectors:
+def best_of(samples: Sequence[Machine]) -> Machine:
     """Take the least of every time."""
-    names = ("fma", "lstm", "lstm_mixed", "gru", "gru_mixed", "l1", "l2")
-    least = {name: min(getattr(sample, name) for sample in samples) for name in names}
-    return replace(samples[0], **least)
+    first = samples[0]
+    return replace(
+        first,
+        **{name: min(getattr(s, name) for s in samples) for name in ("fma", "l1", "l2")},
+        units={unit: min(s.units[unit] for s in samples) for unit in first.units},
+        sets={kind: _best_sets([s.sets[kind] for s in samples]) for kind in first.sets},
+    )
+
+
+def _best_sets(samples: Sequence[Sets]) -> Sets:
+    names = ("lstm", "lstm_mixed", "gru", "gru_mixed", "fma")
+    return replace(samples[0], **{name: min(getattr(s, name) for s in samples) for name in names})

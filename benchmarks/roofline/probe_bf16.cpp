@@ -1,7 +1,10 @@
-// AVX512-BF16's dot products: two multiply-adds a lane.
+// AVX512-BF16: dot products, two multiply-adds a lane, and what matrix kernels do beside them.
 #include <immintrin.h>
 
-#include "probes.h"
+#include "kernels/pairs_avx512.h"
+//
+#include "kernels/scaled-inl.h"
+#include "probes-inl.h"
 
 namespace roofline {
 namespace {
@@ -25,10 +28,28 @@ void dot_products(float*, std::int64_t rounds) {
   for (__m512& a : acc) asm volatile("" : "+v"(a));
 }
 
+template <Grade grade>
+struct Scaled {
+  static Vec gate(Vec x) { return scaled_sigmoid<grade>(x); }
+  static Vec candidate(Vec x) { return scaled_tanh<grade>(x); }
+  static Vec gate_times_candidate(Vec a, Vec b) { return scaled_sigmoid_times_tanh<grade>(a, b); }
+  static Vec gate_times_tanh(Vec a, Vec c) {
+    return scaled_sigmoid_times_tanh<grade>(a, c * Vec(kTwoLog2e));
+  }
+};
+
 }  // namespace
 
-const Probe& probe_bf16() {
-  static constexpr Probe probe{&dot_products, 1000, 8.0 * kSums * 32};
-  return probe;
+const Bf16Probes& probes_bf16() {
+  using Fine = Scaled<Grade::fine>;
+  using Rough = Scaled<Grade::rough>;
+  static constexpr Bf16Probes probes{
+      {&dot_products, 1000, 8.0 * kSums * 32},
+      {make_cells<Cell::lstm, Fine, Vec, 0>(), make_cells<Cell::lstm, Fine, Vec, kFmas>(),
+       make_cells<Cell::gru, Fine, Vec, 0>(), make_cells<Cell::gru, Fine, Vec, kFmas>()},
+      {make_cells<Cell::lstm, Rough, Vec, 0>(), make_cells<Cell::lstm, Rough, Vec, kFmas>(),
+       make_cells<Cell::gru, Rough, Vec, 0>(), make_cells<Cell::gru, Rough, Vec, kFmas>()},
+      kFmas};
+  return probes;
 }
 }  // namespace roofline

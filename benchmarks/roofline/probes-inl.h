@@ -61,8 +61,16 @@ inline __attribute__((always_inline)) void beside(Wide (&acc)[kSpread], Wide x, 
   }
 }
 
-// One vector of cells after the other by the kernels' functions, from and to the L1 cache.
-template <Cell cell, class Wide, int fmas>
+// The kernels' functions.
+struct Plain {
+  static Vec gate(Vec x) { return sigmoid(x); }
+  static Vec candidate(Vec x) { return tanh(x); }
+  static Vec gate_times_candidate(Vec a, Vec b) { return sigmoid_times_tanh(a, b); }
+  static Vec gate_times_tanh(Vec a, Vec c) { return sigmoid_times_tanh(a, c); }
+};
+
+// One vector of cells after the other, from and to the L1 cache.
+template <Cell cell, class Functions, class Wide, int fmas>
 void plain_cells(float* data, std::int64_t rounds) {
   constexpr int kStep = kUnits * Vec::lanes;
   Wide acc[kSpread], x(0.5f), y(0.25f);
@@ -76,11 +84,11 @@ void plain_cells(float* data, std::int64_t rounds) {
                 d = Vec::load(p + 3 * kStep);
       Vec state = Vec::load(p + 4 * kStep);
       if constexpr (cell == Cell::lstm) {
-        state = fma(sigmoid(b), state, sigmoid_times_tanh(a, c));
-        sigmoid_times_tanh(d, state).store(p + 5 * kStep);
+        state = fma(Functions::gate(b), state, Functions::gate_times_candidate(a, c));
+        Functions::gate_times_tanh(d, state).store(p + 5 * kStep);
       } else {
-        const Vec candidate = tanh(fma(sigmoid(a), c, d));
-        state = fma(sigmoid(b), state - candidate, candidate);
+        const Vec candidate = Functions::candidate(fma(Functions::gate(a), c, d));
+        state = fma(Functions::gate(b), state - candidate, candidate);
       }
       state.store(p + 4 * kStep);
       beside<fmas>(acc, x, y, 1);
@@ -125,12 +133,19 @@ void step_cells(float* data, std::int64_t rounds) {
   for (Wide& sum : acc) keep(sum);
 }
 
+constexpr int kFmas = 48;  // beside each vector of cells
+
+template <Cell cell, class Functions, class Wide, int fmas>
+constexpr roofline::Probe make_cells() {
+  return {&plain_cells<cell, Functions, Wide, fmas>, 150, kUnits * Vec::lanes};
+}
+
 template <Cell cell, class Wide, int fmas>
 constexpr roofline::Ways make_ways() {
-  constexpr double sets = kUnits * Vec::lanes;
-  return {{{&plain_cells<cell, Wide, fmas>, 150, sets},
-           {&step_cells<cell, Wide, 1, 3, fmas>, 50, 3 * sets},
-           {&step_cells<cell, Wide, 2, 3, fmas>, 50, 3 * sets}}};
+  constexpr double sets = 3 * kUnits * Vec::lanes;
+  return {{make_cells<cell, Plain, Wide, fmas>(),
+           {&step_cells<cell, Wide, 1, 3, fmas>, 50, sets},
+           {&step_cells<cell, Wide, 2, 3, fmas>, 50, sets}}};
 }
 
 template <class Wide, std::int64_t bytes>
@@ -153,7 +168,6 @@ template <class Wide, int sums>
 constexpr roofline::VectorProbes make_probes() {
   using roofline::kL1Bytes;
   using roofline::kL2Bytes;
-  constexpr int kFmas = 48;
   return {{&multiply_add<Wide, sums>, 1000, 8.0 * sums * Wide::lanes},
           make_ways<Cell::lstm, Wide, 0>(),
           make_ways<Cell::lstm, Wide, kFmas>(),

@@ -85,50 +85,75 @@ const VectorProbes* find_vectors(const char* isa) {
   return nullptr;
 }
 
-const Probe* find_unit([[maybe_unused]] const char* unit) {
+const Bf16Probes* find_bf16() {
 #if defined(ROOFLINE_bf16)
-  if (!std::strcmp(unit, "bf16") && __builtin_cpu_supports("avx512f") &&
-      __builtin_cpu_supports("avx512bf16")) {
-    return &probe_bf16();
-  }
-#endif
-#if defined(ROOFLINE_amx)
-  static const bool amx = cpu_has_amx() && amx_permitted();
-  if (!std::strcmp(unit, "amx") && amx) return &probe_amx();
+  if (find_vectors("avx512") && __builtin_cpu_supports("avx512bf16")) return &probes_bf16();
 #endif
   return nullptr;
 }
 
+const Probe* find_amx() {
+#if defined(ROOFLINE_amx)
+  static const bool there = cpu_has_amx() && amx_permitted();
+  if (there) return &probe_amx();
+#endif
+  return nullptr;
+}
+
+// Lowers best [n] to the nanoseconds of each probe.
+template <int n>
+void take_best(const double (&found)[n], double* best) {
+  for (int i = 0; i < n; ++i) best[i] = std::min(best[i], found[i]);
+}
+
+constexpr double kNever = std::numeric_limits<double>::infinity();
+
 }  // namespace
 }  // namespace roofline
 
+// Nanoseconds for a unit of work, the least of all repeats. They return 0 if this machine or this
+// build does not have it.
 extern "C" {
 
-// best [8]: nanoseconds, the least of all repeats, in the order of VectorProbes, then `beside`.
-// Returns 0 if this machine or this build does not have the instruction set.
+// best [8]: in the order of VectorProbes, then `beside`.
 int roofline_vectors(const char* isa, int repeats, double* best) {
   using roofline::nanoseconds;
   const roofline::VectorProbes* p = roofline::find_vectors(isa);
   if (!p) return 0;
-  constexpr int kProbes = 7;
-  std::fill_n(best, kProbes, std::numeric_limits<double>::infinity());
+  std::fill_n(best, 7, roofline::kNever);
   for (int r = 0; r < repeats; ++r) {
-    const double found[kProbes] = {nanoseconds(p->fma),         nanoseconds(p->lstm),
-                                   nanoseconds(p->lstm_beside), nanoseconds(p->gru),
-                                   nanoseconds(p->gru_beside),  nanoseconds(p->l1),
-                                   nanoseconds(p->l2)};
-    for (int i = 0; i < kProbes; ++i) best[i] = std::min(best[i], found[i]);
+    roofline::take_best(
+        {nanoseconds(p->fma), nanoseconds(p->lstm), nanoseconds(p->lstm_beside),
+         nanoseconds(p->gru), nanoseconds(p->gru_beside), nanoseconds(p->l1), nanoseconds(p->l2)},
+        best);
   }
-  best[kProbes] = p->beside;
+  best[7] = p->beside;
   return 1;
 }
 
-// best [1]: nanoseconds for a multiply-add of "bf16" or "amx".
-int roofline_unit(const char* unit, int repeats, double* best) {
-  const roofline::Probe* probe = roofline::find_unit(unit);
-  if (!probe) return 0;
-  *best = roofline::nanoseconds(*probe);
-  for (int r = 1; r < repeats; ++r) *best = std::min(*best, roofline::nanoseconds(*probe));
+// best [10]: in the order of Bf16Probes.
+int roofline_bf16(int repeats, double* best) {
+  using roofline::nanoseconds;
+  const roofline::Bf16Probes* p = roofline::find_bf16();
+  if (!p) return 0;
+  std::fill_n(best, 9, roofline::kNever);
+  for (int r = 0; r < repeats; ++r) {
+    roofline::take_best(
+        {nanoseconds(p->dot), nanoseconds(p->fine[0]), nanoseconds(p->fine[1]),
+         nanoseconds(p->fine[2]), nanoseconds(p->fine[3]), nanoseconds(p->rough[0]),
+         nanoseconds(p->rough[1]), nanoseconds(p->rough[2]), nanoseconds(p->rough[3])},
+        best);
+  }
+  best[9] = p->beside;
+  return 1;
+}
+
+// best [1]: for a multiply-add.
+int roofline_amx(int repeats, double* best) {
+  const roofline::Probe* p = roofline::find_amx();
+  if (!p) return 0;
+  *best = roofline::kNever;
+  for (int r = 0; r < repeats; ++r) roofline::take_best({roofline::nanoseconds(*p)}, best);
   return 1;
 }
 }

@@ -27,6 +27,14 @@ struct VectorProbes {
   double beside;  // multiply-adds for each such set
 };
 
+// Dot products of AVX512-BF16, and the activations that matrix kernels run on scaled sums: to
+// float32's accuracy, and rough ones.
+struct Bf16Probes {
+  Probe dot;
+  Probe fine[4], rough[4];  // LSTM alone and beside, GRU alone and beside
+  double beside;
+};
+
 constexpr std::int64_t kL1Bytes = 16 << 10;   // read again and again: half of the usual L1 cache
 constexpr std::int64_t kL2Bytes = 256 << 10;  // beyond any L1 cache, within the usual L2 cache
 
@@ -34,7 +42,7 @@ const VectorProbes& probes_scalar();
 const VectorProbes& probes_avx2();
 const VectorProbes& probes_avx512();
 const VectorProbes& probes_neon();
-const Probe& probe_bf16();
+const Bf16Probes& probes_bf16();
 const Probe& probe_amx();
 
 // Asks the OS for the tile registers, where it wants to be asked.

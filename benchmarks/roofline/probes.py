@@ -5,18 +5,15 @@ from __future__ import annotations
 import ctypes
 import subprocess
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.roofline.model import Machine, Vectors, best_of
+from benchmarks.roofline.model import Machine, Sets
 
 HERE = Path(__file__).parent
 USUAL_L1_BYTES = 32 * 1024
 
 # lanes and registers
 SHAPES = {"scalar": (4, 16), "avx2": (8, 16), "avx512": (16, 32), "neon": (4, 32)}
-UNITS = ("bf16", "amx")
-FIGURES = 8
 
 
 def build(folder: Path) -> Path:
@@ -51,19 +48,25 @@ class Probes:
                 self._library = ctypes.CDLL(str(build(Path(folder))))
         self._l1_bytes = l1_bytes()
 
-    def vectors(self, isa: str, repeats: int) -> Vectors | None:
-        """Time the loops of one instruction set in turn; None if it is not on this machine."""
-        found = (ctypes.c_double * FIGURES)()
-        if not self._library.roofline_vectors(isa.encode(), ctypes.c_int(repeats), found):
-            return None
-        return Vectors(*SHAPES[isa], *found)
+    def vectors(self, isa: str, repeats: int) -> list[float] | None:
+        """Time the loops of one instruction set in turn; None if it is not on this machine.
 
-    def unit(self, name: str, repeats: int) -> float | None:
-        """Nanoseconds per multiply-add of "bf16" or "amx"; None if not on this machine."""
+        In nanoseconds: a multiply-add; LSTM and GRU sets, each alone and mixed with multiply-adds;
+        a byte from L1 and L2. Then how many multiply-adds a set was mixed with.
+        """
+        found = (ctypes.c_double * 8)()
+        there = self._library.roofline_vectors(isa.encode(), ctypes.c_int(repeats), found)
+        return list(found) if there else None
+
+    def bf16(self, repeats: int) -> list[float] | None:
+        """Time AVX512-BF16's products and its kernels' fine and rough sets, as `vectors` does."""
+        found = (ctypes.c_double * 10)()
+        return list(found) if self._library.roofline_bf16(ctypes.c_int(repeats), found) else None
+
+    def amx(self, repeats: int) -> float | None:
+        """Nanoseconds per multiply-add of the tiles; None if they are not on this machine."""
         found = (ctypes.c_double * 1)()
-        if not self._library.roofline_unit(name.encode(), ctypes.c_int(repeats), found):
-            return None
-        return found[0]
+        return found[0] if self._library.roofline_amx(ctypes.c_int(repeats), found) else None
 
     def machine(self, isa: str, repeats: int) -> Machine:
         """Measure all that kernels of slidecell's `isa` may use.
@@ -77,16 +80,25 @@ class Probes:
         vectors = self.vectors(name, repeats)
         if vectors is None:
             raise ValueError(f"isa: expected one of {', '.join(SHAPES)} and amx, got {isa!r}")
-        wanted = {"avx512": ("bf16",), "amx": UNITS}.get(isa, ())
-        units = {unit: self.unit(unit, repeats) for unit in wanted}
-        there = {unit: time for unit, time in units.items() if time is not None}
-        return Machine(vectors, there, self._l1_bytes)
+        fma, *_, l1, l2, mixed = vectors
+        sets = {"plain": _sets(vectors[1:5], fma, mixed)}
+        units: dict[str, float] = {}
+        bf16 = self.bf16(repeats) if name == "avx512" else None
+        if bf16:
+            units["bf16"] = bf16[0]
+            sets |= {
+                "fine": _sets(bf16[1:5], fma, bf16[9]),
+                "rough": _sets(bf16[5:9], fma, bf16[9]),
+            }
+        amx = self.amx(repeats) if isa == "amx" else None
+        if amx:
+            units["amx"] = amx
+        return Machine(*SHAPES[name], fma, l1, l2, sets, units, self._l1_bytes)
 
 
-def best_machine(samples: Sequence[Machine]) -> Machine:
-    """Take the least of every figure."""
-    units = {name: min(s.units[name] for s in samples) for name in samples[0].units}
-    return Machine(best_of([s.vectors for s in samples]), units, samples[0].l1_bytes)
+def _sets(times: list[float], fma: float, mixed: float) -> Sets:
+    lstm, lstm_mixed, gru, gru_mixed = times
+    return Sets(lstm, lstm_mixed, gru, gru_mixed, fma, mixed)
 
 
 def l1_bytes() -> int:

@@ -6,23 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from benchmarks import told
 from benchmarks.roofline.measure import Row
-from benchmarks.roofline.model import Machine
+from benchmarks.roofline.model import Layer, Machine, Network, Sets
+from slidecell.bench.report import markdown, short_number
 
-MACHINE_HEADER = (
-    "isa",
-    "multiply-adds/ns",
-    "bf16 dot",
-    "AMX",
-    "LSTM set, ns",
-    "beside products",
-    "GRU set, ns",
-    "beside products",
-    "L1, GB/s",
-    "L2, GB/s",
-)
+MACHINE_HEADER = ("isa", "multiply-adds/ns", "bf16 dot", "AMX", "L1, GB/s", "L2, GB/s")
+SETS_HEADER = ("isa", "activations", "LSTM set, ns", "beside products", "GRU set, ns", "beside")
 NOT_HERE = "not on this machine"
+# Kernels of these instruction sets use units that a CPU may lack.
+WITH_UNITS = ("avx512", "amx")
 
 KERNEL_HEADER = (
     "case",
@@ -43,35 +35,42 @@ KERNEL_HEADER = (
 
 
 def machines(found: Mapping[str, Machine]) -> str:
-    """One line for each instruction set."""
-    return told.markdown(MACHINE_HEADER, [machine(isa, m) for isa, m in found.items()])
+    """Tell the peaks of each instruction set, and its activations."""
+    peaks = markdown([MACHINE_HEADER, *(machine(isa, m) for isa, m in found.items())])
+    lines = [
+        [isa, kind, *(f"{time:.3f}" for time in set_times(sets))]
+        for isa, m in found.items()
+        for kind, sets in m.sets.items()
+    ]
+    return f"{peaks}\n\n{markdown([SETS_HEADER, *lines])}"
 
 
 def machine(isa: str, found: Machine) -> list[str]:
     """One line of the table, in the order of `MACHINE_HEADER`."""
-    v = found.vectors
-    beside_vectors = {"avx512": ("bf16", "amx"), "amx": ("bf16", "amx")}.get(isa, ())
     units = [
-        f"{1 / found.units[unit]:.1f}"
-        if unit in found.units
-        else NOT_HERE
-        if unit in beside_vectors
-        else ""
+        f"{1 / found.units[unit]:.1f}" if unit in found.units else NOT_HERE
         for unit in ("bf16", "amx")
     ]
+    if isa not in WITH_UNITS:
+        units = ["", ""]
     return [
         isa,
-        f"{1 / v.fma:.1f}",
+        f"{1 / found.fma:.1f}",
         *units,
-        *(f"{time:.3f}" for time in (v.lstm, v.lstm_beside, v.gru, v.gru_beside)),
-        f"{1 / v.l1:.0f}",
-        f"{1 / v.l2:.0f}",
+        f"{1 / found.l1:.0f}",
+        f"{1 / found.l2:.0f}",
     ]
+
+
+def set_times(sets: Sets) -> list[float]:
+    """Return the times of a set of each cell, alone and beside products."""
+    cells = [Network(1, (Layer(cell, 1, 1, 1.0),), 0.0) for cell in ("lstm", "gru")]
+    return [time for cell in cells for time in (sets.alone(cell), sets.beside(cell))]
 
 
 def kernels(rows: Sequence[Row]) -> str:
     """One line for each kernel, those that only might be among them."""
-    return told.markdown(KERNEL_HEADER, [kernel(row) for row in rows])
+    return markdown([KERNEL_HEADER, *(kernel(row) for row in rows)])
 
 
 def kernel(row: Row) -> list[str]:
@@ -82,7 +81,7 @@ def kernel(row: Row) -> list[str]:
     if row.samples:
         measured = [
             microseconds(row.time),
-            told.short_number(1e9 / row.time),
+            short_number(1e9 / row.time),
             f"{row.share:.0%}",
             f"{row.share_in_turn:.0%}",
         ]
