@@ -27,9 +27,9 @@ from slidecell.training import Forecaster, History, fit, seeded, torch_threads
 
 EPOCHS = 3
 TRAIN_SHARE = 0.8
-# Of the last validation loss, from equal initial weights: other orders of the batches and other
-# dropout masks moved it by 0.4 % at most where it was tried.
-LOSS_TOLERANCE = 0.03
+# Of the last validation loss, from equal initial weights: other orders of the batches moved it by
+# 0.5 % at most where it was tried, other dropout masks by 3 % after a dozen steps.
+LOSS_TOLERANCE = 0.05
 
 Part = tuple[Floats, Ints]  # rows [S, F], offsets [G+1]
 
