@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from slidecell.bench import peers_slidecell
-from slidecell.bench.contestants import OURS, Peer, Ways
+from slidecell.bench.contestants import OURS, Peer
 
 __all__ = ["absent", "score_peers"]
 
@@ -62,7 +62,8 @@ def score_peers(*, plain: bool = False) -> dict[str, Peer]:
     if "torch" not in missing:
         peers["torch"] = Peer(_in("torch", "score"))
         peers["torch end to end"] = Peer(_in("torch", "end_to_end"))
-        peers["torch bf16"] = Peer(partial(_in("torch", "score"), bf16=True), "medium")
+        bf16 = partial(_in("torch", "score"), bf16=True)
+        peers["torch bf16"] = Peer(bf16, "medium", takes=_in("torch", "has_bf16"))
     if "onnxruntime" not in missing:
         # It looks at the processor itself and has no setting that forbids it AVX-512.
         peers["onnxruntime"] = Peer(_in("onnx", "score"), isa_limited=False)
@@ -71,18 +72,16 @@ def score_peers(*, plain: bool = False) -> dict[str, Peer]:
 
         peers["openvino"] = Peer(_in("openvino", "score"))
         for short in ("bf16", "f16"):
-            peers[f"openvino {short}"] = Peer(
-                partial(_in("openvino", "score"), precision=short), "medium", takes=has(short)
-            )
+            lower = partial(_in("openvino", "score"), precision=short)
+            peers[f"openvino {short}"] = Peer(lower, "medium", takes=has(short))
     return peers
 
 
 def _in(library: str, function: str) -> Any:
     """Return the function of ``peers_<library>``, imported when it is called."""
 
-    def ways(job: Any, threads: int, **options: Any) -> Ways:
+    def call(*arguments: Any, **options: Any) -> Any:
         module = import_module(f"slidecell.bench.peers_{library}")
-        found: Ways = getattr(module, function)(job, threads, **options)
-        return found
+        return getattr(module, function)(*arguments, **options)
 
-    return ways
+    return call

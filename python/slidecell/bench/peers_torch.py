@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import cache, partial
 from typing import Any
 
@@ -15,7 +16,7 @@ from slidecell.bench.jobs import Floats, ScoreJob, window_starts
 from slidecell.bench.layers import layers_of
 from slidecell.model import SequenceModel
 
-__all__ = ["Network", "end_to_end", "score", "squared_errors", "strided_windows"]
+__all__ = ["Network", "end_to_end", "has_bf16", "score", "squared_errors", "strided_windows"]
 
 
 class Network(nn.Module):
@@ -121,6 +122,15 @@ def score(job: ScoreJob, threads: int, *, bf16: bool = False) -> Ways:
         for size in job.batches
         for time_major in (True, False)
     }
+
+
+def has_bf16(_job: ScoreJob) -> bool:
+    """Return whether oneDNN has layers in bf16 here: else they fail, or take far longer.
+
+    torch asks the processor, which knows nothing of a limit that oneDNN was told.
+    """
+    limited = "ONEDNN_MAX_CPU_ISA" in os.environ
+    return not limited and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def end_to_end(job: ScoreJob, threads: int) -> Ways:
