@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from benchmarks import peers
+from benchmarks import __main__ as command
+from benchmarks import chart, cold_start, peers
 from benchmarks.__main__ import main, parse
 from benchmarks.cases import CASES
 
@@ -102,6 +103,33 @@ def test_command_writes_table_and_json(tmp_path: Path, capsys) -> None:
         ours = r["contestant"] in {OURS, "slidecell's layer"}  # two modules on the same kernels
         assert (r["max_difference"] == 0) == ours
     assert list(tmp_path.iterdir()) == [file]
+
+
+@pytest.mark.usefixtures("few")
+def test_saved_run_has_a_table_and_a_chart(tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(command, "RESULTS", tmp_path)
+    assert main(["--smoke", "--only", "score LSTM 16", "--save"]) == 0
+    assert sorted(file.name for file in tmp_path.iterdir()) == [
+        "scores.json",
+        "scores.md",
+        "scores.png",
+    ]
+    assert (tmp_path / "scores.md").read_text() == capsys.readouterr().out
+    assert (tmp_path / "scores.png").read_bytes().startswith(b"\x89PNG")
+    content = json.loads((tmp_path / "scores.json").read_text())
+    assert chart.contests(content, 1)["LSTM 16"].keys() == {OURS, "torch"}
+    content["results"] = []
+    with pytest.raises(ValueError, match="no scores of a peer"):
+        chart.draw(content, tmp_path / "none.png")
+
+
+def test_cold_start_scores_rightly_in_a_fresh_process(monkeypatch) -> None:
+    scripts = {"slidecell": cold_start.SCRIPTS["slidecell"]}
+    monkeypatch.setattr(cold_start, "SCRIPTS", scripts)
+    (start,) = cold_start.measure(1)
+    assert start.right
+    assert list(start.seconds) == list(cold_start.PHASES)
+    assert "| slidecell  |" in cold_start.table([start])
 
 
 @pytest.mark.parametrize(
