@@ -241,10 +241,12 @@ def test_roofline_best_of_takes_each_least() -> None:
 
 def test_roofline_table_says_what_is_not_there() -> None:
     bare = replace(BARE, fma=0.5, l1=0.01, l2=0.02)
-    assert machine("avx512", bare) == ["avx512", "2.0", NOT_HERE, NOT_HERE, "100", "50"]
+    line = machine("avx512", bare, amx=False)
+    assert line == ["avx512", "2.0", NOT_HERE, NOT_HERE, "100", "50"]
     full = replace(bare, units=FULL.units)
-    assert machine("amx", full)[2:4] == ["2.0", "100.0"]
-    assert machine("avx2", bare)[2:4] == ["", ""]
+    assert machine("amx", full, amx=True)[2:4] == ["2.0", "100.0"]
+    assert machine("avx512", replace(full, units={"bf16": 0.5}), amx=True)[2:4] == ["2.0", ""]
+    assert machine("avx2", bare, amx=False)[2:4] == ["", ""]
     assert set_times(PLAIN) == [100, 90, 1000, 990]
 
 
@@ -261,6 +263,12 @@ def test_roofline_refuses_bad_options(arguments, text, capsys) -> None:
     with pytest.raises(SystemExit, match="2"):
         parse(arguments)
     assert text in capsys.readouterr().err
+
+
+def test_roofline_says_why_it_cannot_be_built(tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert main(["--only", "LSTM 16"]) == 1
+    assert capsys.readouterr().err == "cmake: No such file or directory; it builds the probes\n"
 
 
 def test_roofline_command(tmp_path: Path, capsys, monkeypatch) -> None:

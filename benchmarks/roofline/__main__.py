@@ -17,11 +17,10 @@ import slidecell as sc
 from benchmarks import told
 from benchmarks.roofline import measure, tables
 from benchmarks.roofline.cases import CASES
+from benchmarks.roofline.model import best_of
 from benchmarks.roofline.probes import Probes
 from slidecell.bench.command import json_file
 from slidecell.bench.report import write_json
-
-MACHINE_REPEATS = 50
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -30,7 +29,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         prog="python -m benchmarks.roofline",
         description="State the least time per window on this machine, and slidecell's share of it.",
     )
-    parser.add_argument("--quick", action="store_true", help="fewer rounds: about ten seconds")
+    parser.add_argument("--quick", action="store_true", help="fewer rounds: a quarter of a minute")
     parser.add_argument("--isa", choices=sc.available_isas(), help="this alone; default: all")
     parser.add_argument("--only", default="", metavar="TEXT", help="cases whose name has this text")
     parser.add_argument(
@@ -65,14 +64,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except RuntimeError as error:
         print(error, file=sys.stderr)
         return 1
-    machines = {isa: probes.machine(isa, MACHINE_REPEATS) for isa in options.isas}
-    isa = sc.active_isa()
+    before = sc.active_isa()
     try:
         rows = run(options, probes)
     finally:
-        sc.set_isa(isa)
+        sc.set_isa(before)
+    machines = {isa: best_of([r.machine for r in rows if r.isa == isa]) for isa in options.isas}
     told.print_conditions(about)
-    print(f"\n{tables.machines(machines)}\n\n{tables.kernels(rows)}")
+    print(f"\n{tables.machines(machines, amx=probes.amx(1) is not None)}\n\n{tables.kernels(rows)}")
     if options.json:
         found = {
             "conditions": about,

@@ -34,9 +34,9 @@ KERNEL_HEADER = (
 )
 
 
-def machines(found: Mapping[str, Machine]) -> str:
-    """Tell the peaks of each instruction set, and its activations."""
-    peaks = markdown([MACHINE_HEADER, *(machine(isa, m) for isa, m in found.items())])
+def machines(found: Mapping[str, Machine], *, amx: bool) -> str:
+    """Tell the peaks of each instruction set, and its activations; `amx`: the CPU has tiles."""
+    peaks = markdown([MACHINE_HEADER, *(machine(isa, m, amx=amx) for isa, m in found.items())])
     lines = [
         [isa, kind, *(f"{time:.3f}" for time in set_times(sets))]
         for isa, m in found.items()
@@ -45,18 +45,15 @@ def machines(found: Mapping[str, Machine]) -> str:
     return f"{peaks}\n\n{markdown([SETS_HEADER, *lines])}"
 
 
-def machine(isa: str, found: Machine) -> list[str]:
+def machine(isa: str, found: Machine, *, amx: bool) -> list[str]:
     """One line of the table, in the order of `MACHINE_HEADER`."""
-    units = [
-        f"{1 / found.units[unit]:.1f}" if unit in found.units else NOT_HERE
-        for unit in ("bf16", "amx")
-    ]
-    if isa not in WITH_UNITS:
-        units = ["", ""]
+    units = {unit: f"{1 / time:.1f}" for unit, time in found.units.items()}
+    lacking = NOT_HERE if isa in WITH_UNITS else ""
     return [
         isa,
         f"{1 / found.fma:.1f}",
-        *units,
+        units.get("bf16", lacking),
+        units.get("amx", "" if amx else lacking),
         f"{1 / found.l1:.0f}",
         f"{1 / found.l2:.0f}",
     ]
