@@ -44,19 +44,20 @@ class Effort:
     min_seconds: float  # of a sample
     max_rows: int  # of a case's data
     search_rows: int  # of the short runs that choose a peer's setting
-    search_repeats: int = 2  # of the settings that the first short run left
-    search_seconds: float = 5.0  # of a peer: settings that come too late are not tried
+    search_repeats: int = 1  # of the settings that the first short run left
+    search_seconds: float = 4.0  # of a peer: settings that come too late are not tried
     batches: tuple[int, ...] = BATCHES  # sizes that peers may choose from
 
 
-FULL = Effort("full", repeats=5, min_seconds=0.2, max_rows=2_000_000, search_rows=8_500)
+FULL = Effort(
+    "full", repeats=5, min_seconds=0.2, max_rows=2_000_000, search_rows=8_500, search_repeats=1
+)
 QUICK = Effort(
     "quick",
     repeats=3,
     min_seconds=0.03,
     max_rows=12_000,
     search_rows=4_200,
-    search_repeats=1,
     search_seconds=1.0,
     batches=(512, 1024, 256),
 )
