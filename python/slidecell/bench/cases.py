@@ -15,6 +15,7 @@ from slidecell.model import SequenceModel
 __all__ = ["FEATURES", "SCORE_CASES", "Case", "ScoreCase", "random_model", "random_series"]
 
 FEATURES = 7  # of the insider-threat forecaster: seven daily counts per user
+WEEK = 7  # days, the window of most cases
 USER_ROWS = 350  # about a year of days per user
 ANOMALOUS = 0.01  # share of the rows
 SHIFT = 0.2  # of an anomalous row: easy to miss, so that a spoilt score costs ROC-AUC
@@ -139,7 +140,8 @@ class ScoreCase:
     threaded: ClassVar[bool] = True
 
     def job(self, max_rows: int) -> ScoreJob:
-        """Make data of at most about `max_rows` rows."""
+        """Make data of at most about `max_rows` rows, of fewer where windows are long."""
+        max_rows = max(4 * self.window, max_rows * WEEK // self.window)
         series, offsets = random_series(self.entities, self.rows, self.features, max_rows)
         series, labels = with_anomalies(series)
         horizon = 0 if self.decoder else 1

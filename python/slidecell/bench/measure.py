@@ -49,16 +49,14 @@ class Effort:
     batches: tuple[int, ...] = BATCHES  # sizes that peers may choose from
 
 
-FULL = Effort(
-    "full", repeats=5, min_seconds=0.2, max_rows=2_000_000, search_rows=8_500, search_repeats=1
-)
+FULL = Effort("full", repeats=5, min_seconds=0.2, max_rows=2_000_000, search_rows=8_500)
 QUICK = Effort(
     "quick",
     repeats=3,
     min_seconds=0.03,
-    max_rows=12_000,
+    max_rows=10_000,
     search_rows=4_200,
-    search_seconds=1.0,
+    search_seconds=0.6,
     batches=(512, 1024, 256),
 )
 SMOKE = Effort(
