@@ -103,7 +103,7 @@ def draw(content: Mapping[str, Any], path: Path) -> None:
     if not names:
         raise ValueError(f"{path.name}: the run has no scores of a peer to draw")
     rows = max(len(cases) for cases in panels.values())
-    size = (1.6 + 4.7 * len(panels), 1.5 + rows * (0.16 * len(names) + 0.14))
+    size = (max(9.0, 1.6 + 4.7 * len(panels)), 1.5 + rows * (0.16 * len(names) + 0.14))
     figure, axes = plt.subplots(
         1, len(panels), figsize=size, sharex=True, sharey=True, squeeze=False, layout="constrained"
     )

@@ -101,11 +101,13 @@ def score(job: ScoreJob, threads: int, *, bf16: bool = False) -> Ways:
         return found
 
     def run(size: int, time_major: bool, requests: int) -> Floats:
-        torch.set_num_threads(1 if requests > 1 else threads)
+        torch.set_num_threads(threads // requests)
         module = network(time_major)
         window_axis = 1 if time_major and not job.horizon else 0
 
         def scored(batch: tuple[Tensor, Tensor]) -> Floats:
+            if requests > 1:  # OpenMP's number is each thread's own
+                torch.set_num_threads(1)
             with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
                 predicted = module(batch[0]).float()
                 return squared_errors(predicted, batch[1], window_axis).numpy()
