@@ -135,7 +135,7 @@ inline __attribute__((always_inline)) V lstm_cell(Activations act, const V (&gat
   return o * activate(act.candidate, c);
 }
 
-// The GRU's r or z, and its n.
+// The GRU's r or z, and its n. z comes before n, whose chain waits for r.
 template <class V>
 inline __attribute__((always_inline)) V gru_gate(Activations act, V x) {
   return act.usual() ? sigmoid(x) : activate(act.gate, x);
@@ -145,10 +145,10 @@ inline __attribute__((always_inline)) V gru_candidate(Activations act, V x) {
   return act.usual() ? tanh(x) : activate(act.candidate, x);
 }
 
-// h' = (1-z) n + z h = n + z (h - n), with z before activation and n after it.
+// h' = (1-z) n + z h = n + z (h - n).
 template <class V>
-inline __attribute__((always_inline)) V gru_blend(Activations act, V z, V n, V h) {
-  return fma(gru_gate(act, z), h - n, n);
+inline __attribute__((always_inline)) V gru_blend(V z, V n, V h) {
+  return fma(z, h - n, n);
 }
 
 }  // namespace

@@ -20,11 +20,11 @@ void gru_block(const slidecell::StepColumns& a, const float* w, std::int64_t j, 
     const std::int32_t* col = a.p_col + v0;
     const std::ptrdiff_t at = (j + u) * a.stride + v0 * Vec::lanes;
     const V r = gru_gate(act, V::of(acc[3 * u]) + V::load(p, col));
-    const V z = V::of(acc[3 * u + 1]) + V::load(p + a.p_stride, col);
+    const V z = gru_gate(act, V::of(acc[3 * u + 1]) + V::load(p + a.p_stride, col));
     const V m = V::of(acc[3 * u + 2]) + V(a.b_hn[j + u]);
     const V n = gru_candidate(act, fma(r, m, V::load(p + 2 * a.p_stride, col)));
     const V h = a.h ? V::load(a.h + at) : V(0.0f);
-    gru_blend(act, z, n, h).store(a.h_out + at);
+    gru_blend(z, n, h).store(a.h_out + at);
   }
 }
 
@@ -78,8 +78,9 @@ void gru_candidate_block(const slidecell::StepColumns& a, const float* w, std::i
     const float* p = a.p + (3 * (j + u) + 2) * a.p_stride;
     const std::ptrdiff_t at = (j + u) * a.stride + v0 * Vec::lanes;
     const V n = gru_candidate(act, V::of(acc[u]) + V::load(p, a.p_col + v0));
+    const V z = gru_gate(act, V::load(a.scratch + at));
     const V h = a.h ? V::load(a.h + at) : V(0.0f);
-    gru_blend(act, V::load(a.scratch + at), n, h).store(a.h_out + at);
+    gru_blend(z, n, h).store(a.h_out + at);
   }
 }
 

@@ -135,11 +135,11 @@ void gru_cell_row(const slidecell::CellRow& a) {
   for_panels(a.hidden, [&](std::int64_t j, std::int64_t live) {
     const float* p = a.p + 3 * j;
     const Vec r = gru_gate(act, sum_of(a, j, 3, 0) + Vec::load(p));
-    const Vec z = sum_of(a, j, 3, 1) + Vec::load(p + Vec::lanes);
+    const Vec z = gru_gate(act, sum_of(a, j, 3, 1) + Vec::load(p + Vec::lanes));
     const Vec n = gru_candidate(
         act, fma(r, sum_of(a, j, 3, 2) + Vec::load(a.b_hn + j), Vec::load(p + 2 * Vec::lanes)));
     const Vec h = a.sums ? Vec::load(a.h + j, live) : Vec(0.0f);
-    gru_blend(act, z, n, h).store(a.h_out + j, live);
+    gru_blend(z, n, h).store(a.h_out + j, live);
   });
 }
 
@@ -159,9 +159,10 @@ void gru_reset_row(const slidecell::CellRow& a) {
 void gru_candidate_row(const slidecell::CellRow& a) {
   const Activations act{a.activation, a.recurrent_activation};
   for_panels(a.hidden, [&](std::int64_t j, std::int64_t live) {
+    const Vec z = gru_gate(act, Vec::load(a.update + j));
     const Vec n = gru_candidate(act, sum_of(a, j, 1, 0) + Vec::load(a.p + 3 * j + 2 * Vec::lanes));
     const Vec h = a.sums ? Vec::load(a.h + j, live) : Vec(0.0f);
-    gru_blend(act, Vec::load(a.update + j), n, h).store(a.h_out + j, live);
+    gru_blend(z, n, h).store(a.h_out + j, live);
   });
 }
 

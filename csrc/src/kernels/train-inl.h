@@ -57,52 +57,49 @@ inline __attribute__((always_inline)) void gate_sums(const slidecell::TrainStep&
 template <int units, int vectors>
 void lstm_train_block(const slidecell::TrainStep& a, const float* w, std::int64_t j,
                       std::int64_t column) {
+  using V = Vecs<vectors>;
   Vec acc[4 * units][vectors];
   gate_sums<0, 4 * units>(a, w, column, acc);
   const std::int64_t gate = a.hidden * kTrainTile;
 #pragma GCC unroll 4
   for (int u = 0; u < units; ++u) {
     if (j + u >= a.hidden) break;
-#pragma GCC unroll 8
-    for (int v = 0; v < vectors; ++v) {
-      const std::int64_t at = (j + u) * kTrainTile + column + v * Vec::lanes;
-      const Vec i = sigmoid(acc[u][v]), f = sigmoid(acc[units + u][v]);
-      const Vec g = tanh(acc[2 * units + u][v]), o = sigmoid(acc[3 * units + u][v]);
-      Vec c = i * g;
-      if (a.c) c = fma(f, Vec::load(a.c + at), c);
-      c.store(a.c_out + at);
-      (o * tanh(c)).store(a.h_out + at);
-      if (!a.gates) continue;
-      i.store(a.gates + at);
-      f.store(a.gates + gate + at);
-      g.store(a.gates + 2 * gate + at);
-      o.store(a.gates + 3 * gate + at);
-    }
+    const std::int64_t at = (j + u) * kTrainTile + column;
+    const V i = sigmoid(V::of(acc[u])), f = sigmoid(V::of(acc[units + u]));
+    const V g = tanh(V::of(acc[2 * units + u])), o = sigmoid(V::of(acc[3 * units + u]));
+    V c = i * g;
+    if (a.c) c = fma(f, V::load(a.c + at), c);
+    c.store(a.c_out + at);
+    (o * tanh(c)).store(a.h_out + at);
+    if (!a.gates) continue;
+    i.store(a.gates + at);
+    f.store(a.gates + gate + at);
+    g.store(a.gates + 2 * gate + at);
+    o.store(a.gates + 3 * gate + at);
   }
 }
 
 template <int units, int vectors>
 void gru_train_block(const slidecell::TrainStep& a, const float* w, std::int64_t j,
                      std::int64_t column) {
+  using V = Vecs<vectors>;
   Vec acc[4 * units][vectors];
   gate_sums<units, 3 * units>(a, w, column, acc);
   const std::int64_t gate = a.hidden * kTrainTile;
 #pragma GCC unroll 4
   for (int u = 0; u < units; ++u) {
     if (j + u >= a.hidden) break;
-#pragma GCC unroll 8
-    for (int v = 0; v < vectors; ++v) {
-      const std::int64_t at = (j + u) * kTrainTile + column + v * Vec::lanes;
-      const Vec m = acc[u][v], r = sigmoid(acc[units + u][v]), z = sigmoid(acc[2 * units + u][v]);
-      const Vec n = tanh(fma(r, m, acc[3 * units + u][v]));
-      const Vec h = a.h ? Vec::load(a.h + at) : Vec(0.0f);
-      fma(z, h - n, n).store(a.h_out + at);
-      if (!a.gates) continue;
-      m.store(a.gates + at);
-      r.store(a.gates + gate + at);
-      z.store(a.gates + 2 * gate + at);
-      n.store(a.gates + 3 * gate + at);
-    }
+    const std::int64_t at = (j + u) * kTrainTile + column;
+    const V m = V::of(acc[u]), r = sigmoid(V::of(acc[units + u]));
+    const V z = sigmoid(V::of(acc[2 * units + u]));
+    const V n = tanh(fma(r, m, V::of(acc[3 * units + u])));
+    const V h = a.h ? V::load(a.h + at) : V(0.0f);
+    gru_blend(z, n, h).store(a.h_out + at);
+    if (!a.gates) continue;
+    m.store(a.gates + at);
+    r.store(a.gates + gate + at);
+    z.store(a.gates + 2 * gate + at);
+    n.store(a.gates + 3 * gate + at);
   }
 }
 
