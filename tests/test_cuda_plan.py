@@ -21,7 +21,7 @@ from slidecell.cuda.device import DEVICES, Device
 from slidecell.cuda.network import network_of_model
 from slidecell.cuda.packing import bf16, pack_fma, pack_mma
 from slidecell.cuda.plan import PRECISIONS, KernelPlan, plan_network
-from slidecell.cuda.source import kernel_source, source_dir
+from slidecell.cuda.source import kernel_source
 
 
 def network(*sizes: int, cell: str = "lstm", features: int = 7, **options: Any) -> Any:
@@ -251,6 +251,8 @@ def test_cuda_names_are_numbered_as_in_cpp() -> None:
 
 # --- what CI compiles -----------------------------------------------------------------------------
 
+CUDA = Path(__file__).parents[1] / "csrc" / "cuda"  # an installed package has no entry points
+
 COMPILED: dict[str, tuple[str, tuple[int, ...], dict[str, Any]]] = {
     "lstm16_medium": ("medium", (16,), {}),
     "lstm64_medium": ("medium", (64,), {}),
@@ -264,7 +266,7 @@ COMPILED: dict[str, tuple[str, tuple[int, ...], dict[str, Any]]] = {
 
 def test_cuda_compiled_entry_points_are_those_of_plans() -> None:
     """The launch bounds that the compiler's reports are for are those of the plans on an H200."""
-    text = (source_dir() / "instances_mma.cu").read_text()
+    text = (CUDA / "instances_mma.cu").read_text()
     found = dict(re.findall(r"^SLIDECELL_MMA\((\w+), (.*)\)$", text, re.MULTILINE))
     cells = {"1": "kLstmOnly", "2": "kGruOnly", "4": "kResetBeforeOnly"}
     want = {}
