@@ -32,14 +32,17 @@ std::string shape(std::int64_t rows, std::int64_t columns) {
 Arithmetic choose_arithmetic(const KernelTable& kernels, const ModelParts& model,
                              Precision precision, Kernel kernel) {
   const bool possible = kernels.matrix && every_layer(model, [](const LayerSpec& spec) {
-                          return !spec.bidirectional && spec.proj_size == 0;
+                          return !spec.bidirectional && spec.proj_size == 0 &&
+                                 spec.activation == Activation::tanh &&
+                                 spec.recurrent_activation == RecurrentActivation::sigmoid;
                         });
   if (kernel == Kernel::matrix && !possible) {
-    throw UnsupportedError(
-        kernels.matrix
-            ? "kernel: 'matrix' runs neither bidirectional layers nor layers with proj_size"
-            : std::string("kernel: expected 'auto' or 'fma' with isa '") + kernels.isa +
-                  "' on this CPU, got 'matrix'");
+    throw UnsupportedError(kernels.matrix
+                               ? "kernel: expected 'auto' or 'fma' for a model with a "
+                                 "bidirectional layer, proj_size or "
+                                 "an activation other than tanh and sigmoid, got 'matrix'"
+                               : std::string("kernel: expected 'auto' or 'fma' with isa '") +
+                                     kernels.isa + "' on this CPU, got 'matrix'");
   }
   if (kernel == Kernel::matrix ||
       (kernel == Kernel::automatic && possible && wanted(*kernels.matrix, model, precision))) {

@@ -16,8 +16,8 @@ struct Arithmetic {
   std::string kernel;                        // its name, for people
 };
 
-// Without matrix kernels, and for stacks with a bidirectional layer or one that projects its h,
-// products are float32, whatever is asked.
+// Products are float32, whatever is asked, without matrix kernels and for models with a layer that
+// is bidirectional, projects its h, or activates by anything but tanh and sigmoid.
 // AVX512-BF16's dot products, twice as fast as float32's, serve "medium" alone: three of them would
 // cost more than one of float32.
 // AMX serves "medium" and "high", and "highest" where every layer has H >= 32: below, its tiles are

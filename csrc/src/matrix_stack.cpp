@@ -80,8 +80,6 @@ void MatrixStack::step(std::size_t l, const StepInput& input, std::int64_t vecto
   a.scratch = layer.scratch.data();
   a.reset_pairs = layer.reset_pairs.data();
   a.stride = stride_;
-  a.activation = spec.activation;
-  a.recurrent_activation = spec.recurrent_activation;
   if (spec.cell == Cell::lstm) {
     matrix_.lstm_step[form_](a);
   } else if (spec.reset_after) {

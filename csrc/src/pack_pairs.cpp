@@ -10,11 +10,8 @@ namespace {
 
 // What the rows of each gate are scaled by: see kernels/matrix_table.h. In float64, so that scaling
 // costs one rounding.
-double gate_scale(const LayerSpec& spec, std::int64_t gate) {
+double gate_scale(std::int64_t gate) {
   constexpr double kLog2e = 1.4426950408889634;
-  const bool usual = spec.activation == Activation::tanh &&
-                     spec.recurrent_activation == RecurrentActivation::sigmoid;
-  if (!usual) return 1.0;
   return gate == 2 ? 2.0 * kLog2e : -kLog2e;  // the candidate is the third gate of both cells
 }
 
@@ -24,7 +21,7 @@ std::vector<float> scaled(const LayerSpec& spec, Span<const float> values, std::
   std::vector<float> out(values.begin(), values.end());
   for (std::size_t i = 0; i < out.size(); ++i) {
     const std::int64_t gate = static_cast<std::int64_t>(i) / depth / spec.hidden_size;
-    const double value = static_cast<double>(out[i]) * gate_scale(spec, gate);
+    const double value = static_cast<double>(out[i]) * gate_scale(gate);
     out[i] = static_cast<float>(std::clamp(value, -kLargest, kLargest));
   }
   return out;

@@ -15,7 +15,7 @@ struct PackedPairs {
   MatrixWeights view() const { return {words.data(), part}; }
 };
 
-// A unidirectional layer without a projection of h.
+// A unidirectional layer of the usual cell, without a projection of h.
 struct PackedMatrixLayer {
   PackedLayer input;        // float32, scaled; of the layer's one direction only `input` is filled
   PackedPairs input_pairs;  // scaled

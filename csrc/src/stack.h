@@ -27,7 +27,7 @@ class Stack {
 
   // Packed on first use per ISA; later calls take no lock.
   const std::vector<PackedLayer>& packed(const KernelTable& kernels) const;
-  // For `parts` parts of kernels.matrix; no layer may be bidirectional or project its h.
+  // For `parts` parts of kernels.matrix; every layer as PackedMatrixLayer says.
   const std::vector<PackedMatrixLayer>& packed_pairs(const KernelTable& kernels, int parts) const;
 
  private:

@@ -392,8 +392,9 @@ class SequenceModel:
 
         ``kernel="auto"`` depends on CPU, model and precision alone, never on a timing. With ISA
         ``amx``, tiles serve medium and high, and highest where every layer has 32 units or more.
-        With ISA ``avx512`` on a CPU with AVX512-BF16, dot products serve medium. All else, and all
-        models with bidirectional layers or projections of h, runs in float32.
+        With ISA ``avx512`` on a CPU with AVX512-BF16, dot products serve medium. All else runs in
+        float32, and so do models with bidirectional layers, projections of h, or activations other
+        than tanh and sigmoid.
 
         Examples
         --------

@@ -10,6 +10,11 @@ namespace {
 using slidecell::MatrixProject;
 using slidecell::MatrixStep;
 
+template <int parts>
+constexpr Grade grade_of() {
+  return parts == 1 ? Grade::rough : Grade::fine;
+}
+
 // Units j and j+1 of one group of columns: `parts` words each.
 template <int parts>
 inline void store_pairs(std::uint32_t* out, std::int64_t pairs, std::ptrdiff_t stride,
@@ -45,7 +50,6 @@ inline __attribute__((always_inline)) void for_pairs(const MatrixStep& a, std::i
 template <int parts, int units, int vectors, class Sum>
 inline __attribute__((always_inline)) void lstm_cells(const MatrixStep& a, std::int64_t j,
                                                       std::int64_t v0, Sum sum) {
-  const Activations act{a.activation, a.recurrent_activation};
   const std::ptrdiff_t column = v0 * Vec::lanes;
   for_pairs<units, vectors>(
       a, j,
@@ -57,8 +61,7 @@ inline __attribute__((always_inline)) void lstm_cells(const MatrixStep& a, std::
                               sum(4 * u + 2, v) + Vec::load(p + 2 * a.p_stride),
                               sum(4 * u + 3, v) + Vec::load(p + 3 * a.p_stride)};
         Vec c = a.h_pairs ? Vec::load(a.c + at) : Vec(0.0f);
-        const Vec h =
-            a.usual() ? scaled_lstm_cell<grade_of<parts>()>(gates, c) : lstm_cell(act, gates, c);
+        const Vec h = scaled_lstm_cell<grade_of<parts>()>(gates, c);
         c.store(a.c + at);
         h.store(a.h_out + at);
         return h;
@@ -69,20 +72,12 @@ inline __attribute__((always_inline)) void lstm_cells(const MatrixStep& a, std::
       });
 }
 
-template <int parts>
-inline Vec gate_of(const MatrixStep& a, Vec sum) {
-  return a.usual() ? scaled_sigmoid<grade_of<parts>()>(sum) : activate(a.recurrent_activation, sum);
-}
-template <int parts>
-inline Vec candidate_of(const MatrixStep& a, Vec sum) {
-  return a.usual() ? scaled_tanh<grade_of<parts>()>(sum) : activate(a.activation, sum);
-}
-
 // h' = n + z (h - n), with z before activation; stored.
 template <int parts>
-inline Vec gru_output(const MatrixStep& a, std::ptrdiff_t at, Vec z, Vec n) {
+inline __attribute__((always_inline)) Vec gru_output(const MatrixStep& a, std::ptrdiff_t at, Vec z,
+                                                     Vec n) {
   const Vec h = a.h_pairs ? Vec::load(a.h + at) : Vec(0.0f);
-  const Vec out = fma(gate_of<parts>(a, z), h - n, n);
+  const Vec out = fma(scaled_sigmoid<grade_of<parts>()>(z), h - n, n);
   out.store(a.h_out + at);
   return out;
 }
@@ -96,10 +91,10 @@ inline __attribute__((always_inline)) void gru_cells(const MatrixStep& a, std::i
       a, j,
       [&](int u, int v) __attribute__((always_inline)) {
         const float* p = a.p + 3 * (j + u) * a.p_stride + a.p_col[v0 + v];
-        const Vec r = gate_of<parts>(a, sum(3 * u, v) + Vec::load(p));
+        const Vec r = scaled_sigmoid<grade_of<parts>()>(sum(3 * u, v) + Vec::load(p));
         const Vec z = sum(3 * u + 1, v) + Vec::load(p + a.p_stride);
-        const Vec n = candidate_of<parts>(
-            a, fma(r, sum(3 * u + 2, v) + Vec(a.b_hn[j + u]), Vec::load(p + 2 * a.p_stride)));
+        const Vec n = scaled_tanh<grade_of<parts>()>(
+            fma(r, sum(3 * u + 2, v) + Vec(a.b_hn[j + u]), Vec::load(p + 2 * a.p_stride)));
         return gru_output<parts>(a, (j + u) * a.stride + column + v * Vec::lanes, z, n);
       },
       [&](int u, int v, Vec even, Vec odd) __attribute__((always_inline)) {
@@ -120,7 +115,8 @@ inline __attribute__((always_inline)) void gru_reset_cells(const MatrixStep& a, 
         const std::ptrdiff_t at = (j + u) * a.stride + column + v * Vec::lanes;
         (sum(2 * u + 1, v) + Vec::load(p + a.p_stride)).store(a.scratch + at);
         if (!a.h_pairs) return Vec(0.0f);
-        return gate_of<parts>(a, sum(2 * u, v) + Vec::load(p)) * Vec::load(a.h + at);
+        return scaled_sigmoid<grade_of<parts>()>(sum(2 * u, v) + Vec::load(p)) *
+               Vec::load(a.h + at);
       },
       [&](int u, int v, Vec even, Vec odd) __attribute__((always_inline)) {
         if (!a.h_pairs) return;
@@ -139,7 +135,7 @@ inline __attribute__((always_inline)) void gru_candidate_cells(const MatrixStep&
       [&](int u, int v) __attribute__((always_inline)) {
         const float* p = a.p + (3 * (j + u) + 2) * a.p_stride + a.p_col[v0 + v];
         const std::ptrdiff_t at = (j + u) * a.stride + column + v * Vec::lanes;
-        const Vec n = candidate_of<parts>(a, sum(u, v) + Vec::load(p));
+        const Vec n = scaled_tanh<grade_of<parts>()>(sum(u, v) + Vec::load(p));
         return gru_output<parts>(a, at, Vec::load(a.scratch + at), n);
       },
       [&](int u, int v, Vec even, Vec odd) __attribute__((always_inline)) {

@@ -8,15 +8,13 @@
 // Two successive units of one window share a 32-bit word, the even one in its low half: a pair.
 // That is what both units multiply, and a column of pairs is still one window.
 //
-// Where the cell is the usual one (tanh and sigmoid), its rows of weights, biases and projected
-// inputs are scaled by -log2(e) (sigmoid) or 2 log2(e) (tanh), so that the activations begin with
-// 2^x and not with a product.
+// Cells are the usual ones, of tanh and sigmoid. Their rows of weights, biases and projected inputs
+// are scaled by -log2(e) (sigmoid) or 2 log2(e) (tanh), so that the activations begin with 2^x and
+// not with a product.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
-
-#include "slidecell/layer.hpp"
 
 namespace slidecell {
 
@@ -58,12 +56,6 @@ struct MatrixStep {
   float* scratch;                // GRU, reset before: [H][stride]
   std::uint32_t* reset_pairs;    // GRU, reset before: r*h, [parts][pairs][stride]
   std::ptrdiff_t stride;
-  Activation activation;
-  RecurrentActivation recurrent_activation;
-  // Tanh and sigmoid: p, the weights and b_hn are scaled.
-  bool usual() const {
-    return activation == Activation::tanh && recurrent_activation == RecurrentActivation::sigmoid;
-  }
 };
 
 struct MatrixKernels {

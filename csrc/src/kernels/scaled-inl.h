@@ -16,15 +16,10 @@ constexpr float kScaledTanhLimit = 28.8f;
 // err by as much; `fine` is good to float32.
 enum class Grade { rough, fine };
 
-template <int parts>
-constexpr Grade grade_of() {
-  return parts == 1 ? Grade::rough : Grade::fine;
-}
-
 // 2^f on [-1/2, 1/2]. Rough: degree 3 with p(0) = 1 and the least relative error, 1.0e-4, found
 // like exp_below's polynomial, whose coefficients are the fine ones.
 template <Grade grade>
-inline Vec power_of_fraction(Vec f) {
+inline __attribute__((always_inline)) Vec power_of_fraction(Vec f) {
   Vec p;
   if constexpr (grade == Grade::rough) {
     p = Vec(5.50090447e-2f);
@@ -42,7 +37,7 @@ inline Vec power_of_fraction(Vec f) {
 
 // 2^x for x <= high. A NaN in x comes through.
 template <Grade grade>
-inline Vec exp2_below(Vec x, float high) {
+inline __attribute__((always_inline)) Vec exp2_below(Vec x, float high) {
   constexpr float kRound = 12582912.0f;  // 1.5 * 2^23
   x = max(Vec(kScaledLow), min(Vec(high), x));
   const Vec biased = x + Vec(kRound);
@@ -51,7 +46,7 @@ inline Vec exp2_below(Vec x, float high) {
 }
 
 template <Grade grade>
-inline Vec quotient_of(Vec a, Vec b) {
+inline __attribute__((always_inline)) Vec quotient_of(Vec a, Vec b) {
   if constexpr (grade == Grade::rough) {
     return a * reciprocal_estimate(b);
   } else {
@@ -61,11 +56,11 @@ inline Vec quotient_of(Vec a, Vec b) {
 
 // z = -log2(e) x.
 template <Grade grade>
-inline Vec scaled_sigmoid_denominator(Vec z) {
+inline __attribute__((always_inline)) Vec scaled_sigmoid_denominator(Vec z) {
   return Vec(1.0f) + exp2_below<grade>(z, kScaledSigmoidLimit);
 }
 template <Grade grade>
-inline Vec scaled_sigmoid(Vec z) {
+inline __attribute__((always_inline)) Vec scaled_sigmoid(Vec z) {
   const Vec d = scaled_sigmoid_denominator<grade>(z);
   if constexpr (grade == Grade::rough) {
     return reciprocal_estimate(d);
@@ -76,21 +71,21 @@ inline Vec scaled_sigmoid(Vec z) {
 
 // z = 2 log2(e) x.
 template <Grade grade>
-inline Vec scaled_tanh(Vec z) {
+inline __attribute__((always_inline)) Vec scaled_tanh(Vec z) {
   const Vec e = exp2_below<grade>(z, kScaledTanhLimit);
   return quotient_of<grade>(e - Vec(1.0f), e + Vec(1.0f));
 }
 
 // sigmoid(a) * tanh(b) of scaled a and b, with one quotient.
 template <Grade grade>
-inline Vec scaled_sigmoid_times_tanh(Vec a, Vec b) {
+inline __attribute__((always_inline)) Vec scaled_sigmoid_times_tanh(Vec a, Vec b) {
   const Vec e = exp2_below<grade>(b, kScaledTanhLimit);
   return quotient_of<grade>(e - Vec(1.0f), (e + Vec(1.0f)) * scaled_sigmoid_denominator<grade>(a));
 }
 
 // As lstm_cell, from scaled gates i f g o.
 template <Grade grade>
-inline Vec scaled_lstm_cell(const Vec gates[4], Vec& c) {
+inline __attribute__((always_inline)) Vec scaled_lstm_cell(const Vec gates[4], Vec& c) {
   c = fma(scaled_sigmoid<grade>(gates[1]), c, scaled_sigmoid_times_tanh<grade>(gates[0], gates[2]));
   return scaled_sigmoid_times_tanh<grade>(gates[3], c * Vec(kTwoLog2e));
 }
