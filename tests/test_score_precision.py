@@ -136,7 +136,7 @@ def test_models_without_matrix_kernels_run_in_float32(matrix_isa: str) -> None:
     assert model.plan("medium")["precision"] == "highest"
     series = np.random.default_rng(0).random((50, 3), dtype=np.float32)
     np.testing.assert_array_equal(model.score(series, precision="medium"), model.score(series))
-    with pytest.raises(sc.UnsupportedError, match="kernel: expected .* bidirectional"):
+    with pytest.raises(sc.UnsupportedError, match=r"kernel: expected .* bidirectional"):
         model.score(series, kernel="matrix")
 
 

@@ -40,7 +40,7 @@ inline void for_block(slidecell::MatrixWeights w, const std::uint32_t* x, std::p
     Vec acc[rows][n];
     clear(acc);
     if (x) accumulate_pairs<parts, rows, n>(w, x + v * Vec::lanes, stride, pairs, acc);
-    cells(v, count, [&acc](int r, int u) __attribute__((always_inline)) { return acc[r][u]; });
+    cells(v, count, [&acc](int r) __attribute__((always_inline)) { return Vecs<n>::of(acc[r]); });
   });
 }
 
@@ -52,7 +52,8 @@ void dot_project(const MatrixProject& a) {
   slidecell::MatrixWeights w = a.w;
   for (std::int64_t row = 0; row < a.rows; row += rows, w.pairs += a.pairs * rows) {
     for_block<parts, rows, kDotVectors>(
-        w, a.x, a.stride, a.pairs, a.vectors, [&](std::int64_t v, auto count, auto sum) {
+        w, a.x, a.stride, a.pairs, a.vectors,
+        [&](std::int64_t v, auto count, auto sum) __attribute__((always_inline)) {
           project_rows<rows, decltype(count)::value>(a, row, v, sum);
         });
   }
@@ -64,7 +65,8 @@ void dot_lstm_step(const MatrixStep& a) {
   slidecell::MatrixWeights w = a.w;
   for (std::int64_t j = 0; j < a.hidden; j += units, w.pairs += a.pairs * 4 * units) {
     for_block<parts, 4 * units, kDotVectors>(
-        w, a.h_pairs, a.stride, a.pairs, a.vectors, [&](std::int64_t v, auto count, auto sum) {
+        w, a.h_pairs, a.stride, a.pairs, a.vectors,
+        [&](std::int64_t v, auto count, auto sum) __attribute__((always_inline)) {
           lstm_cells<parts, units, decltype(count)::value>(a, j, v, sum);
         });
   }
@@ -76,7 +78,8 @@ void dot_gru_step(const MatrixStep& a) {
   slidecell::MatrixWeights w = a.w;
   for (std::int64_t j = 0; j < a.hidden; j += units, w.pairs += a.pairs * 3 * units) {
     for_block<parts, 3 * units, kDotVectors>(
-        w, a.h_pairs, a.stride, a.pairs, a.vectors, [&](std::int64_t v, auto count, auto sum) {
+        w, a.h_pairs, a.stride, a.pairs, a.vectors,
+        [&](std::int64_t v, auto count, auto sum) __attribute__((always_inline)) {
           gru_cells<parts, units, decltype(count)::value>(a, j, v, sum);
         });
   }
@@ -88,7 +91,8 @@ void dot_gru_step_reset_before(const MatrixStep& a) {
   slidecell::MatrixWeights w = a.w;
   for (std::int64_t j = 0; j < a.hidden; j += reset_units, w.pairs += a.pairs * 2 * reset_units) {
     for_block<parts, 2 * reset_units, kDotVectors>(
-        w, a.h_pairs, a.stride, a.pairs, a.vectors, [&](std::int64_t v, auto count, auto sum) {
+        w, a.h_pairs, a.stride, a.pairs, a.vectors,
+        [&](std::int64_t v, auto count, auto sum) __attribute__((always_inline)) {
           gru_reset_cells<parts, reset_units, decltype(count)::value>(a, j, v, sum);
         });
   }
@@ -97,7 +101,8 @@ void dot_gru_step_reset_before(const MatrixStep& a) {
   for (std::int64_t j = 0; j < a.hidden;
        j += candidate_units, w.pairs += a.pairs * candidate_units) {
     for_block<parts, candidate_units, kDotVectors>(
-        w, reset, a.stride, a.pairs, a.vectors, [&](std::int64_t v, auto count, auto sum) {
+        w, reset, a.stride, a.pairs, a.vectors,
+        [&](std::int64_t v, auto count, auto sum) __attribute__((always_inline)) {
           gru_candidate_cells<parts, candidate_units, decltype(count)::value>(a, j, v, sum);
         });
   }

@@ -63,9 +63,14 @@ inline void for_blocks(slidecell::MatrixWeights w, const std::uint32_t* x, std::
   };
   const auto activate_block = [&](const Work& work, const BlockSums& sums) {
     const auto run = [&](auto count) {
-      cells(work.block, work.v, count, [&](int r, int u) __attribute__((always_inline)) {
-        const int tile = r / 16 * decltype(count)::value + u;
-        return Vec::load(sums.tiles + tile * kTileWords + r % 16 * kTile);
+      constexpr int n = decltype(count)::value;
+      cells(work.block, work.v, count, [&](int r) __attribute__((always_inline)) {
+        Vecs<n> sum;
+#pragma GCC unroll 2
+        for (int u = 0; u < n; ++u) {
+          sum.v[u] = Vec::load(sums.tiles + (r / 16 * n + u) * kTileWords + r % 16 * kTile);
+        }
+        return sum;
       });
     };
     work.two ? run(Count<2>{}) : run(Count<1>{});
@@ -105,42 +110,44 @@ inline std::int64_t blocks_of(std::int64_t rows, std::int64_t block) {
 template <int parts>
 void tile_project(const MatrixProject& a) {
   for_blocks<parts, 2>(a.w, a.x, a.stride, a.pairs, a.vectors, blocks_of(a.rows, 32),
-                       [&](std::int64_t block, std::int64_t v, auto count, auto sum) {
-                         project_rows<32, decltype(count)::value>(a, block * 32, v, sum);
-                       });
+                       [&](std::int64_t block, std::int64_t v, auto count, auto sum)
+                           __attribute__((always_inline)) {
+                             project_rows<32, decltype(count)::value>(a, block * 32, v, sum);
+                           });
 }
 
 template <int parts>
 void tile_lstm_step(const MatrixStep& a) {
   for_blocks<parts, 2>(
       a.w, a.h_pairs, a.stride, a.pairs, a.vectors, blocks_of(a.hidden, kLstmUnits),
-      [&](std::int64_t block, std::int64_t v, auto count, auto sum) {
+      [&](std::int64_t block, std::int64_t v, auto count, auto sum) __attribute__((always_inline)) {
         lstm_cells<parts, kLstmUnits, decltype(count)::value>(a, block * kLstmUnits, v, sum);
       });
 }
 
 template <int parts>
 void tile_gru_step(const MatrixStep& a) {
-  for_blocks<parts, 3>(a.w, a.h_pairs, a.stride, a.pairs, a.vectors, blocks_of(a.hidden, kGruUnits),
-                       [&](std::int64_t block, std::int64_t v, auto count, auto sum) {
-                         gru_cells<parts, kGruUnits, decltype(count)::value>(a, block * kGruUnits,
-                                                                             v, sum);
-                       });
+  for_blocks<parts, 3>(
+      a.w, a.h_pairs, a.stride, a.pairs, a.vectors, blocks_of(a.hidden, kGruUnits),
+      [&](std::int64_t block, std::int64_t v, auto count, auto sum) __attribute__((always_inline)) {
+        gru_cells<parts, kGruUnits, decltype(count)::value>(a, block * kGruUnits, v, sum);
+      });
 }
 
 template <int parts>
 void tile_gru_step_reset_before(const MatrixStep& a) {
   for_blocks<parts, 2>(
       a.w, a.h_pairs, a.stride, a.pairs, a.vectors, blocks_of(a.hidden, kResetUnits),
-      [&](std::int64_t block, std::int64_t v, auto count, auto sum) {
+      [&](std::int64_t block, std::int64_t v, auto count, auto sum) __attribute__((always_inline)) {
         gru_reset_cells<parts, kResetUnits, decltype(count)::value>(a, block * kResetUnits, v, sum);
       });
   for_blocks<parts, 2>(a.w_new, a.h_pairs ? a.reset_pairs : nullptr, a.stride, a.pairs, a.vectors,
                        blocks_of(a.hidden, kCandidateUnits),
-                       [&](std::int64_t block, std::int64_t v, auto count, auto sum) {
-                         gru_candidate_cells<parts, kCandidateUnits, decltype(count)::value>(
-                             a, block * kCandidateUnits, v, sum);
-                       });
+                       [&](std::int64_t block, std::int64_t v, auto count, auto sum)
+                           __attribute__((always_inline)) {
+                             gru_candidate_cells<parts, kCandidateUnits, decltype(count)::value>(
+                                 a, block * kCandidateUnits, v, sum);
+                           });
 }
 
 constexpr slidecell::MatrixKernels make_tile_kernels(const char* name, std::size_t index) {
