@@ -12,7 +12,7 @@ namespace slidecell {
 // Names, slowest first: "scalar", then "avx2", "avx512" and "amx" on x86-64 or "neon" on AArch64.
 SLIDECELL_API std::vector<std::string> available_isas();
 
-// The ISAs of this build that are not available here, and why: {"amx": "this CPU does not have it"}.
+// The ISAs of this build that are not available here, and why: "amx": "this CPU does not have it".
 SLIDECELL_API std::map<std::string, std::string> refused_isas();
 
 // The ISA that calls made from now on use: the best available one, unless the environment
