@@ -47,10 +47,15 @@ inline __attribute__((always_inline)) V exp2_below(V x, float high) {
   return scale_by_power_of_two(power_of_fraction<grade>(x - n), biased);
 }
 
+template <int n>
+inline __attribute__((always_inline)) Vecs<n> reciprocal_estimate(const Vecs<n>& b) {
+  return Vecs<n>::each([](Vec x) { return reciprocal_estimate(x); }, b);
+}
+
 template <Grade grade, class V>
 inline __attribute__((always_inline)) V reciprocal_of(V b) {
   if constexpr (grade == Grade::rough) {
-    return V::each([](Vec x) { return reciprocal_estimate(x); }, b);
+    return reciprocal_estimate(b);
   } else {
     return quotient(V(1.0f), b);
   }
