@@ -13,8 +13,8 @@ from typing import Any
 import slidecell as sc
 from benchmarks import cold_start
 from benchmarks.cases import CASES
+from benchmarks.commit import commit
 from benchmarks.peers import PEERS
-from benchmarks.report import commit
 from slidecell.bench import measure, report
 from slidecell.bench.command import json_file, positive, thread_counts
 from slidecell.bench.limits import limited, run_again

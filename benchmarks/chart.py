@@ -115,8 +115,10 @@ def draw(content: Mapping[str, Any], path: Path) -> None:
             f"{threads} thread{'s' if threads > 1 else ''}", fontsize=10, color=TEXT, loc="left"
         )
         axis.set_xlabel("slidecell is so many times as fast", fontsize=9, color=TEXT)
+    for axis in axes[0]:  # after all bars: the axes share their limits
         axis.margins(x=0.08)
-        axis.set_xlim(left=0)
+    axes[0][0].autoscale(axis="x")
+    axes[0][0].set_xlim(left=0)
     figure.legend(
         handles=[Patch(color=COLOURS[name], label=name) for name in names],
         loc="outside upper center",
@@ -139,7 +141,7 @@ def caption(about: Mapping[str, Any]) -> str:
     return (
         f"{about['cpu']}, {about['cores']} cores, {about['isa']}, {about['date']}; "
         "each peer at its best setting, lines from the lowest to the highest round;\n"
-        f"bf16 and f16 beside slidecell's precision medium. {versions}"
+        f"bf16 beside slidecell's precision medium. {versions}"
     )
 
 

@@ -24,7 +24,7 @@ from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, T
 
 import slidecell as sc
 from benchmarks.cases import random_series
-from benchmarks.measure import no_garbage_collection
+from slidecell.bench.measure import no_garbage_collection
 from slidecell.training import Forecaster
 from slidecell.training.batches import WindowBatches, shuffled
 from slidecell.training.objective import make_loss, make_optimizer

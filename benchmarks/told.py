@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 import slidecell as sc
-from benchmarks.report import commit
+from benchmarks.commit import commit
 from slidecell.bench.report import load_average
 from slidecell.config import cpu_name
 

@@ -1,14 +1,9 @@
-"""The commit that a run comes from; the rest that is told of one is `slidecell.bench.report`."""
+"""The commit that a run comes from."""
 
 from __future__ import annotations
 
 import subprocess
 from pathlib import Path
-
-from slidecell.bench.report import load_average
-from slidecell.config import cpu_name as cpu_model
-
-__all__ = ["commit", "cpu_model", "load_average"]
 
 
 def commit() -> str:
