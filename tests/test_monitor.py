@@ -49,7 +49,7 @@ def test_monitor_equals_the_batch() -> None:
     model = make()
     series = rows_for(model)
     events = [monitor.push(row) for monitor in [monitor_for(model)] for row in series]
-    scores = model.score(series)
+    scores = model.score(series, kernel="fma")
     smoothed = MovingAverage(3).apply(scores)
     alarms = RollingQuantileThreshold(0.8, 12, min_scores=4).apply(smoothed)
     found = told(events)
@@ -143,22 +143,24 @@ def test_monitor_without_rules_and_with_a_number() -> None:
         assert event.smoothed == event.score or np.isnan(event.score)
         assert np.isnan(event.threshold)
         assert event.alarm is False
-    limit = float(np.nanmedian(model.score(series)))
+    limit = float(np.nanmedian(model.score(series, kernel="fma")))
     fixed = sc.Monitor(model.stream(), threshold=limit)
     alarms = [fixed.push(row).alarm for row in series]
-    np.testing.assert_array_equal(alarms, model.score(series).astype(np.float64) > limit)
+    np.testing.assert_array_equal(
+        alarms, model.score(series, kernel="fma").astype(np.float64) > limit
+    )
     assert "alarm=" in repr(event)
 
 
 def test_monitor_from_model() -> None:
     model = make()
     series = rows_for(model)
-    rule = PercentileThreshold(90.0).fit(model.score(series))
+    rule = PercentileThreshold(90.0).fit(model.score(series, kernel="fma"))
     carrying = model.with_metadata(threshold=rule.state(), smoothing={"kind": "ewma", "alpha": 0.5})
     monitor = sc.Monitor.from_model(carrying, 3, reduction="mse")
     assert monitor.stream.num_entities == 3
     events = [monitor.push(row, 1) for row in series]
-    smoothed = EWMA(0.5).apply(model.score(series))
+    smoothed = EWMA(0.5).apply(model.score(series, kernel="fma"))
     np.testing.assert_array_equal(told(events)[:, 1], smoothed)
     np.testing.assert_array_equal(told(events)[:, 3], rule.apply(smoothed))
     assert sc.Monitor.from_model(model).push(series[0]).alarm is False

@@ -37,7 +37,7 @@ def test_stream_push_equals_score(isa: str, name: str, num_entities: int) -> Non
     series = rows_for(model, 40)
     stream = model.stream(num_entities)
     entity = num_entities - 1
-    same([stream.push(row, entity) for row in series], model.score(series))
+    same([stream.push(row, entity) for row in series], model.score(series, kernel="fma"))
 
 
 @pytest.mark.parametrize("name", ["lstm_horizon3", "gru_before", "lstm_targets", "ae_relu_stack"])
@@ -46,7 +46,9 @@ def test_stream_reductions(isa: str, name: str, reduction: str) -> None:
     model = make(name)
     series = rows_for(model, 30)
     stream = model.stream(reduction=reduction)
-    same([stream.push(row) for row in series], model.score(series, reduction=reduction))
+    same(
+        [stream.push(row) for row in series], model.score(series, kernel="fma", reduction=reduction)
+    )
 
 
 @pytest.mark.parametrize("name", AUTOENCODERS)
@@ -54,7 +56,7 @@ def test_stream_aggregate_last(isa: str, name: str) -> None:
     model = make(name)
     series = rows_for(model, 30)
     stream = model.stream(aggregate="last")
-    same([stream.push(row) for row in series], model.score(series, aggregate="last"))
+    same([stream.push(row) for row in series], model.score(series, kernel="fma", aggregate="last"))
 
 
 @pytest.mark.parametrize("name", FORECASTERS)
@@ -102,14 +104,14 @@ def test_stream_push_many(isa: str, name: str, num_entities: int) -> None:
             scored[e].append(score)
     for e in range(num_entities):
         if given[e]:
-            same(scored[e], model.score(np.stack(given[e])))
+            same(scored[e], model.score(np.stack(given[e]), kernel="fma"))
 
 
 @pytest.mark.parametrize("num_entities", [1, 3, 40])
 def test_stream_background_keeps_the_bits(num_entities: int, tmp_path: Path) -> None:
     model = make("gru_before")
     series = rows_for(model, 60)
-    want = model.score(series)
+    want = model.score(series, kernel="fma")
     stream = model.stream(num_entities)
     got = [stream.push(row) for row in series[:7]]
     stream.set_background(True)
@@ -141,7 +143,7 @@ def test_stream_reset(num_entities: int) -> None:
     stream.reset(1)
     assert stream.rows_seen(1) == 0
     assert stream.rows_seen(0) == 1
-    same([stream.push(row, 1) for row in series], model.score(series))
+    same([stream.push(row, 1) for row in series], model.score(series, kernel="fma"))
     stream.reset()
     assert stream.rows_seen(0) == 0
 
@@ -161,7 +163,7 @@ def test_stream_save_and_go_on(isa: str, name: str, num_entities: int, tmp_path:
         again = model.stream(state=path)
         assert again.num_entities == num_entities
         scores += [again.push(row, num_entities - 1) for row in series[stop:]]
-        same(scores, model.score(series))
+        same(scores, model.score(series, kernel="fma"))
     assert [p.name for p in tmp_path.iterdir()] == ["state"]
 
 
@@ -202,7 +204,7 @@ def test_stream_row_dtypes() -> None:
         "lstm", scaler={"kind": "minmax", "center": [0.5] * 3, "scale": [2.0] * 3, "constant": []}
     )
     series = np.random.default_rng(5).integers(0, 9, (12, 3))
-    want = model.score(series)
+    want = model.score(series, kernel="fma")
     for convert in (np.float64, np.float32, np.int8, list, lambda r: np.repeat(r, 2)[::2]):
         stream = model.stream()
         same([stream.push(convert(row)) for row in series], want)
@@ -233,7 +235,7 @@ def test_stream_bad_input_changes_nothing(num_entities: int) -> None:
         with pytest.raises(TypeError, match="entity_ids: expected"):
             stream.push_many([1.0], row[None])
         scores.append(stream.push(row, 1))
-    same(scores, model.score(series))
+    same(scores, model.score(series, kernel="fma"))
 
 
 def test_stream_refused_options() -> None:
@@ -255,7 +257,7 @@ def test_stream_keeps_its_isa(isa: str) -> None:
     model = make("lstm")
     series = rows_for(model, 20)
     stream = model.stream()
-    want = model.score(series)
+    want = model.score(series, kernel="fma")
     got = []
     for n, row in enumerate(series):
         sc.set_isa(sc.available_isas()[n % len(sc.available_isas())])

@@ -1,4 +1,5 @@
-# One object library per instruction set (amx and avx512_bf16: their products alone), with that set's flags, which live here and nowhere else.
+# One object library per instruction set, with that set's flags, which live here and nowhere else.
+# Those of amx and avx512_bf16 hold their products alone.
 set(SLIDECELL_FLAGS_scalar "")
 set(SLIDECELL_FLAGS_avx2 -mavx2 -mfma)
 set(SLIDECELL_FLAGS_avx512 -mavx2 -mfma -mavx512f -mavx512bw -mavx512dq -mavx512vl)
@@ -32,5 +33,8 @@ function(add_kernel_targets objects)
     target_compile_options(slidecell_kernels_${isa} PRIVATE ${SLIDECELL_FLAGS_${isa}})
     list(APPEND all $<TARGET_OBJECTS:slidecell_kernels_${isa}>)
   endforeach()
+  if(SLIDECELL_EMULATE_AMX AND TARGET slidecell_kernels_amx)
+    target_compile_definitions(slidecell_kernels_amx PRIVATE SLIDECELL_EMULATE_AMX)
+  endif()
   set(${objects} ${all} PARENT_SCOPE)
 endfunction()

@@ -7,6 +7,7 @@
 
 #include <cerrno>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #endif
 
@@ -39,11 +40,20 @@ bool system_saves_tiles() {
 }  // namespace
 
 std::string amx_refusal() {
+#ifdef SLIDECELL_EMULATE_AMX
+  return __builtin_cpu_supports("avx512bf16") ? "" : "this CPU does not have AVX512-BF16";
+#endif
+  const char* forced = std::getenv("SLIDECELL_ISA");
+  if (forced && *forced && std::strcmp(forced, "amx") != 0) {
+    return std::string("SLIDECELL_ISA is ") + forced;
+  }
   if (!cpu_has_amx()) return "this CPU does not have it";
   if (!system_saves_tiles()) return "the operating system does not save its tile registers";
   constexpr long kRequest = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
   if (syscall(SYS_arch_prctl, kRequest, kTileData) != 0) {
-    return std::string("the operating system refuses its tile registers: ") + std::strerror(errno);
+    return errno == ENOSPC ? "a thread's alternate signal stack is too small for its tile registers"
+                           : std::string("the operating system refuses its tile registers: ") +
+                                 std::strerror(errno);
   }
   return "";
 }

@@ -20,8 +20,9 @@ struct Arithmetic {
 // is bidirectional, projects its h, or activates by anything but tanh and sigmoid.
 // AVX512-BF16's dot products, twice as fast as float32's, serve "medium" alone: three of them would
 // cost more than one of float32.
-// AMX serves "medium" and "high", and "highest" where every layer has H >= 32: below, its tiles are
-// half empty and six products cost more than one of float32.
+// AMX serves "medium" and "high", and "highest" where every layer has H >= 32: below, its tiles of
+// 32 inputs are partly empty. By the throughputs of instructions six products win from H = 12 on;
+// no CPU with AMX has confirmed either number yet.
 // Kernel::fma and Kernel::matrix overrule this; Kernel::matrix throws UnsupportedError where there
 // is none.
 Arithmetic choose_arithmetic(const KernelTable& kernels, const ModelParts& model,

@@ -131,7 +131,7 @@ KernelPlan SequenceModel::plan(Precision precision, int num_threads, Kernel kern
   plan.isa = kernels.isa;
   plan.kernel = arithmetic.kernel;
   plan.precision = kPrecisions[static_cast<std::size_t>(arithmetic.precision)];
-  plan.tile = tile_vectors(kernels, impl_->parts) * kernels.lanes;
+  plan.tile = tile_vectors(kernels, impl_->parts, arithmetic) * kernels.lanes;
   plan.threads = resolve_threads(num_threads);
   return plan;
 }

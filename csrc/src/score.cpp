@@ -26,10 +26,10 @@ std::vector<WindowVector> tile_at(const VectorPlan& vectors, std::int64_t tile_s
 // Calls work(workspace, vectors) for every tile of the plan, each thread with a workspace of
 // make().
 template <class Make, class Work>
-void for_tiles(const ModelParts& model, const KernelTable& kernels, const WindowPlan& plan,
-               int num_threads, Make make, Work work) {
+void for_tiles(const ModelParts& model, const KernelTable& kernels, const Arithmetic& arithmetic,
+               const WindowPlan& plan, int num_threads, Make make, Work work) {
   const VectorPlan vectors(plan, kernels.lanes);
-  const std::int64_t size = tile_vectors(kernels, model);
+  const std::int64_t size = tile_vectors(kernels, model, arithmetic);
   parallel_for(
       ceil_div(vectors.size(), size), num_threads, make,
       [&](auto& workspace, std::int64_t i) { work(*workspace, tile_at(vectors, size, i)); });
@@ -248,7 +248,8 @@ class PredictionWriter final : public PredictionSink {
 
 }  // namespace
 
-std::int64_t tile_vectors(const KernelTable& kernels, const ModelParts& model) {
+std::int64_t tile_vectors(const KernelTable& kernels, const ModelParts& model,
+                          const Arithmetic& arithmetic) {
   // h, h' and c of the widest layer should stay in a 32 KB to 48 KB L1 cache beside the weights
   // of a block, but a short tile loads and projects more of a window's rows per window.
   std::int64_t widest = 1;
@@ -257,7 +258,8 @@ std::int64_t tile_vectors(const KernelTable& kernels, const ModelParts& model) {
     for (const LayerSpec& spec : stack->specs()) widest = std::max(widest, spec.hidden_size);
   }
   const std::int64_t windows = widest <= 64 ? 96 : 48;
-  return std::max(kernels.vector_step, windows / kernels.lanes);
+  const std::int64_t vectors = std::max(kernels.vector_step, windows / kernels.lanes);
+  return arithmetic.parts > 0 ? round_up(vectors, kernels.matrix->vector_step) : vectors;
 }
 
 void score_windows(const ModelParts& model, const SeriesView& series, const WindowPlan& plan,
@@ -272,7 +274,7 @@ void score_windows(const ModelParts& model, const SeriesView& series, const Wind
     return;
   }
   for_tiles(
-      model, kernels, plan, options.num_threads,
+      model, kernels, arithmetic, plan, options.num_threads,
       [&] {
         return std::make_unique<WindowScorer>(model, kernels, arithmetic, series, plan, options,
                                               out);
@@ -283,10 +285,9 @@ void score_windows(const ModelParts& model, const SeriesView& series, const Wind
 void predict_windows(const ModelParts& model, const SeriesView& series, const WindowPlan& plan,
                      int num_threads, float* out) {
   const KernelTable& kernels = active_kernels();
-  const Arithmetic arithmetic =
-      choose_arithmetic(kernels, model, Precision::highest, Kernel::automatic);
+  const Arithmetic arithmetic = choose_arithmetic(kernels, model, Precision::highest, Kernel::fma);
   for_tiles(
-      model, kernels, plan, num_threads,
+      model, kernels, arithmetic, plan, num_threads,
       [&] {
         return std::make_unique<PredictionWriter>(model, kernels, arithmetic, series, plan, out);
       },
@@ -296,11 +297,10 @@ void predict_windows(const ModelParts& model, const SeriesView& series, const Wi
 void encode_windows(const ModelParts& model, const SeriesView& series, const WindowPlan& plan,
                     int num_threads, float* out) {
   const KernelTable& kernels = active_kernels();
-  const Arithmetic arithmetic =
-      choose_arithmetic(kernels, model, Precision::highest, Kernel::automatic);
+  const Arithmetic arithmetic = choose_arithmetic(kernels, model, Precision::highest, Kernel::fma);
   const std::int64_t size = model.encoder->output_size();
   for_tiles(
-      model, kernels, plan, num_threads,
+      model, kernels, arithmetic, plan, num_threads,
       [&] { return std::make_unique<TileRunner>(model, kernels, arithmetic, series, plan); },
       [&](TileRunner& runner, const std::vector<WindowVector>& tile) {
         runner.load(tile);

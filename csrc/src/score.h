@@ -3,12 +3,14 @@
 
 #include <cstdint>
 
+#include "arithmetic.h"
 #include "model_parts.h"
 
 namespace slidecell {
 
-// Windows per tile, in groups of `lanes`: a stated rule of the model's shape alone.
-std::int64_t tile_vectors(const KernelTable& kernels, const ModelParts& model);
+// Windows per tile, in groups of `lanes`: a stated rule of the model's shape and its products.
+std::int64_t tile_vectors(const KernelTable& kernels, const ModelParts& model,
+                          const Arithmetic& arithmetic = {});
 
 // out [S] or [S, T]: NaN where there is no score. Arguments are checked by the caller.
 void score_windows(const ModelParts& model, const SeriesView& series, const WindowPlan& plan,

@@ -9,7 +9,7 @@ TileRunner::TileRunner(const ModelParts& model, const KernelTable& kernels,
                        const WindowPlan& plan)
     : model_(model),
       kernels_(kernels),
-      max_vectors_(tile_vectors(kernels, model)),
+      max_vectors_(tile_vectors(kernels, model, arithmetic)),
       tile_(kernels, series, model.scaler(), plan, max_vectors_),
       encoder_(make_tile_stack(kernels, *model.encoder, arithmetic, max_vectors_)),
       input_(kernels, encoder_->bottom(), tile_, max_vectors_),

@@ -271,9 +271,9 @@ class SequenceModel:
             one entity.
         precision : {"highest", "high", "medium"}
             Of the recurrent products, in torch's terms for float32 matrix products: float32
-            accuracy; float32 numbers split into two bf16 parts (errors of a score up to 1e-6 at
-            torch's initial weights); bf16 (up to 1 % of a high score). Where the CPU has nothing
-            faster, a better one runs; `plan` tells.
+            accuracy; float32 numbers split into two bf16 parts (errors of a score up to 1e-6, or
+            1e-6 of a score above 1, at torch's initial weights); bf16 (up to 1 % of a high score).
+            Where the CPU has nothing faster, a better one runs; `plan` tells.
         kernel : {"auto", "fma", "matrix"}
             Which instructions multiply: by a fixed rule (see `plan`), float32 multiply-adds, or
             the CPU's bf16 products: AMX tiles, or AVX512-BF16's dot products.
@@ -327,7 +327,8 @@ class SequenceModel:
         """Predict every window's targets: [N, K, targets], for an autoencoder [N, W, targets].
 
         In raw units where the model has a scaler, for the same windows that `score` uses
-        (`WindowPlan.rows` says where each is scored). A window with a missing row predicts NaN.
+        (`WindowPlan.rows` says where each is scored), in float32. A window with a missing row
+        predicts NaN.
         """
         return self._core.predict(
             match_features(series, self._metadata["features"]), offsets, num_threads=num_threads
@@ -354,14 +355,18 @@ class SequenceModel:
         aggregate: str = "window",
         state: str | os.PathLike[str] | None = None,
     ) -> Stream:
-        """Score live rows, exactly as `score` does with the whole series.
+        """Score live rows as `score` does with the whole series.
+
+        The scores are the bits of ``score(kernel="fma")``; where `score` takes another kernel (see
+        `plan`) the two agree within the precision's bound.
 
         Parameters
         ----------
         num_entities : int
             Entities that are kept apart: 0 .. num_entities-1.
         precision, reduction, aggregate
-            As for `score`; ``aggregate="mean"`` needs future rows and is refused.
+            As for `score`; ``aggregate="mean"`` needs future rows and is refused. At ``"medium"``
+            streams of few entities take weights as bf16 for the answer; all else is float32.
         state : path, optional
             A file written by `Stream.save`: the stream goes on where it stopped, with the entities
             and options that it had.

@@ -1,4 +1,4 @@
-"""Live scoring: one row at a time, with the windows and the bits of `SequenceModel.score`."""
+"""Live scoring: one row at a time, with the bits of `SequenceModel.score`'s float32 kernels."""
 
 from __future__ import annotations
 

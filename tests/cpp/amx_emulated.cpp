@@ -1,6 +1,5 @@
 #include "amx_emulated.h"
 
-#include <atomic>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -71,8 +70,7 @@ struct Vec {
     return each([&](int i) { return a.v[i] / b.v[i]; });
   }
   friend Vec scale_by_power_of_two(Vec p, Vec biased) {
-    return each(
-        [&](int i) { return std::ldexp(p.v[i], static_cast<int>(biased.v[i] - 12582912.0f)); });
+    return each([&](int i) { return from_bits(bits_of(p.v[i]) + (bits_of(biased.v[i]) << 23)); });
   }
   friend Vec bf16_low(Vec a) {
     return each([&](int i) { return from_bits(bits_of(a.v[i]) << 16); });
@@ -117,56 +115,10 @@ struct PairVec {
   }
 };
 
-std::atomic<int> sessions{0};
-
-// As kernels/tiles_amx.h. Tiles hold rubbish before they are written.
-class Tiles {
- public:
-  Tiles() {
-    ++sessions;
-    std::memset(data_, 0xff, sizeof data_);
-  }
-  ~Tiles() { --sessions; }
-  Tiles(const Tiles&) = delete;
-  Tiles& operator=(const Tiles&) = delete;
-
-  template <int tile>
-  void zero() {
-    std::memset(data_[tile], 0, sizeof data_[tile]);
-  }
-  template <int tile>
-  void load(const void* from, std::ptrdiff_t row_bytes) {
-    for (int r = 0; r < 16; ++r) {
-      std::memcpy(data_[tile][r], static_cast<const char*>(from) + r * row_bytes, 64);
-    }
-  }
-  template <int tile>
-  void store(void* to, std::ptrdiff_t row_bytes) {
-    for (int r = 0; r < 16; ++r) {
-      std::memcpy(static_cast<char*>(to) + r * row_bytes, data_[tile][r], 64);
-    }
-  }
-  template <int sums, int a, int b>
-  void multiply() {
-    for (int m = 0; m < 16; ++m) {
-      for (int n = 0; n < 16; ++n) {
-        float sum = from_bits(data_[sums][m][n]);
-        for (int k = 0; k < 16; ++k) {
-          const std::uint32_t x = data_[a][m][k], y = data_[b][k][n];
-          sum += from_bits(x << 16) * from_bits(y << 16);
-          sum += from_bits(x & 0xffff0000u) * from_bits(y & 0xffff0000u);
-        }
-        data_[sums][m][n] = bits_of(sum);
-      }
-    }
-  }
-
- private:
-  std::uint32_t data_[8][16][16];
-};
-
 }  // namespace
 
+#include "kernels/tiles_emulated.h"
+//
 #include "kernels/kernels-inl.h"
 //
 #include "kernels/tile-inl.h"
@@ -183,6 +135,6 @@ const KernelTable& amx_emulated() {
   return table;
 }
 
-int open_tile_sessions() { return sessions; }
+int open_tiles() { return tiles_in_use; }
 
 }  // namespace slidecell::test

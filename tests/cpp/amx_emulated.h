@@ -9,6 +9,6 @@ namespace slidecell::test {
 const KernelTable& amx_emulated();
 
 // Tiles in use now: 0 outside a kernel.
-int open_tile_sessions();
+int open_tiles();
 
 }  // namespace slidecell::test

@@ -102,7 +102,7 @@ double worst_code(const KernelTable& kernels, const ModelSpec& spec, Precision p
       }
     }
   }
-  CHECK(test::open_tile_sessions() == 0);
+  CHECK(test::open_tiles() == 0);
   return worst;
 }
 
@@ -151,6 +151,15 @@ void test_codes(const KernelTable& kernels, std::mt19937& rng) {
   }
 }
 
+// The 95th percentile of those that are not NaN.
+float high_score(Floats scores) {
+  scores.erase(std::remove_if(scores.begin(), scores.end(), [](float s) { return std::isnan(s); }),
+               scores.end());
+  if (scores.empty()) return 0.0f;
+  std::sort(scores.begin(), scores.end());
+  return scores[scores.size() * 95 / 100];
+}
+
 // Whole scores of any forecaster and autoencoder that they run: near those of float32 products,
 // the same on every number of threads, and NaN on the same rows.
 void test_scores(const KernelTable& kernels, std::mt19937& rng) {
@@ -184,11 +193,13 @@ void test_scores(const KernelTable& kernels, std::mt19937& rng) {
       options.num_threads = 3;
       model.score(view, offsets, again.data(), options);
       CHECK(test::same(got, again));
-      const float relative = precision == Precision::medium ? 0.03f : 1e-5f;
+      // Scores of a window of few targets may be near zero: of a typical one, then.
+      const float relative = precision == Precision::medium ? 0.01f : 1e-5f;
+      const float typical = high_score(expected);
       for (std::size_t i = 0; i < got.size(); ++i) {
         CHECK(std::isnan(got[i]) == std::isnan(expected[i]));
         if (std::isnan(expected[i])) continue;
-        CHECK(std::fabs(got[i] - expected[i]) <= relative * (expected[i] + 0.1f));
+        CHECK(std::fabs(got[i] - expected[i]) <= relative * std::max(expected[i], typical));
       }
     }
   }

@@ -105,6 +105,7 @@ Truth make_truth(const SequenceModel& model, std::int64_t entities, const Stream
   options.num_threads = 1;
   const SeriesView series = view_of(t.rows.data(), S, F);
   t.scores.resize(static_cast<std::size_t>(S));
+  options.kernel = Kernel::fma;  // whose bits a stream has
   model.score(series, offsets, t.scores.data(), options);
   t.ahead.resize(static_cast<std::size_t>(S));
   if (K == 0) return t;

@@ -83,7 +83,8 @@ class SLIDECELL_API SequenceModel {
   // Throws UnsupportedError for Kernel::matrix where this CPU or model has none.
   void score(const SeriesView& series, Span<const std::int64_t> offsets, float* out,
              const ScoreOptions& options = {}) const;
-  // out: [windows, horizon or window, num_targets], in raw units, for the windows of `plan`.
+  // out: [windows, horizon or window, num_targets], in raw units, for the windows of `plan`. In
+  // float32 products, like encode.
   void predict(const SeriesView& series, const WindowPlan& plan, float* out,
                int num_threads = 0) const;
   // out: [windows, code_size].

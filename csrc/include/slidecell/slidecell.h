@@ -26,7 +26,7 @@ enum slidecell_status {
   SLIDECELL_OK = 0,
   SLIDECELL_INVALID_ARGUMENT = 1, /* an argument, or the content of a file */
   SLIDECELL_IO_ERROR = 2,         /* a file that cannot be opened, read or written */
-  SLIDECELL_UNSUPPORTED = 3,      /* an instruction set that this CPU does not have */
+  SLIDECELL_UNSUPPORTED = 3,      /* an instruction set or setting that is not here */
   SLIDECELL_OUT_OF_MEMORY = 4,
   SLIDECELL_UNKNOWN_ENTITY = 5,
   SLIDECELL_NOT_A_FORECASTER = 6,
@@ -35,8 +35,9 @@ enum slidecell_status {
 
 enum slidecell_precision {
   SLIDECELL_HIGHEST = 0, /* float32 accuracy */
-  SLIDECELL_HIGH = 1,    /* three bfloat16 products where a matrix unit exists, else as highest */
-  SLIDECELL_MEDIUM = 2   /* bfloat16 products where a matrix unit exists, else as highest */
+  SLIDECELL_HIGH = 1,    /* score: three bfloat16 products on AMX, else as highest */
+  SLIDECELL_MEDIUM = 2   /* score: bfloat16 products (AMX, AVX512-BF16), else as highest;
+                            streams of few entities: bfloat16 weights for the answer */
 };
 
 enum slidecell_reduction {

@@ -1,4 +1,5 @@
-// Live scoring: one row at a time, the same windows and the same bits as SequenceModel::score.
+// Live scoring: one row at a time, the same windows as SequenceModel::score and the same bits as
+// its float32 kernels (Kernel::fma).
 #pragma once
 
 #include <cstdint>

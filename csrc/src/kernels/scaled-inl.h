@@ -37,7 +37,8 @@ inline __attribute__((always_inline)) V power_of_fraction(V f) {
   return fma(p, f, V(1.0f));
 }
 
-// 2^x for x <= high.
+// 2^x for x <= high. A NaN stays one: here they come from arithmetic alone, whose NaNs have no bits
+// that 2^n could change.
 template <Grade grade, class V>
 inline __attribute__((always_inline)) V exp2_below(V x, float high) {
   constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: the sum's low bits hold the whole number

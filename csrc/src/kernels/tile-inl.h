@@ -1,5 +1,6 @@
 // bf16 products on a matrix unit: tiles of 16 rows of weights times 16 columns. While the unit
-// multiplies one block, the vector units activate the block before it.
+// multiplies one block, the vector units activate the block before it, as far ahead as the core
+// looks: some 500 instructions.
 #pragma once
 
 #include <utility>
@@ -28,32 +29,40 @@ inline __attribute__((always_inline)) void unroll(F f) {
 }
 
 // w: the block of part 0, [pairs / 16][row_tiles][16 rows][16 pairs]; x: the first of the columns.
-// The sums take tiles 0 to 5, a tile of w and one of x the last two.
+// Four sums leave two tiles for rows of w and two for columns of x, which stay loaded while they
+// are needed; six sums leave one of each.
 template <int parts, int row_tiles, int col_tiles>
 inline void multiply_block(Tiles& tiles, slidecell::MatrixWeights w, const std::uint32_t* x,
                            std::ptrdiff_t stride, std::int64_t pairs, BlockSums& sums) {
-  constexpr int kW = 6, kX = 7;
-  static_assert(row_tiles * col_tiles <= kW, "two tiles are left for the factors");
-  unroll<row_tiles * col_tiles>([&](auto t) { tiles.zero<t>(); });
+  constexpr int kSums = row_tiles * col_tiles;
+  constexpr bool keeps = kSums <= 4;
+  constexpr int kW = keeps ? 4 : 6, kX = keeps ? 6 : 7;
+  static_assert(kSums <= 6, "two tiles are left for the factors");
+  unroll<kSums>([&](auto t) __attribute__((always_inline)) { tiles.zero<t>(); });
   for (std::int64_t k = 0; k < pairs; k += kTile) {
-    unroll<Products<parts>::count>([&](auto i) {
+    unroll<Products<parts>::count>([&](auto i) __attribute__((always_inline)) {
       const std::uint32_t* wk = w.pairs + Products<parts>::w[i] * w.part + k * row_tiles * kTile;
       const std::uint32_t* xk = x + (Products<parts>::x[i] * pairs + k) * stride;
-      unroll<col_tiles>([&](auto col) {
-        tiles.load<kX>(xk + col * kTile, stride * 4);
-        unroll<row_tiles>([&](auto row) {
-          tiles.load<kW>(wk + row * kTileWords, 64);
-          tiles.multiply<row * col_tiles + col, kW, kX>();
+      constexpr bool same_w =
+          i > 0 && Products<parts>::w[i] == Products<parts>::w[i > 0 ? i - 1 : 0];
+      unroll<col_tiles>([&](auto col) __attribute__((always_inline)) {
+        constexpr int x_tile = keeps ? kX + col : kX;
+        tiles.load<x_tile>(xk + col * kTile, stride * 4);
+        unroll<row_tiles>([&](auto row) __attribute__((always_inline)) {
+          constexpr int w_tile = keeps ? kW + row : kW;
+          if (!keeps || (col == 0 && !same_w)) tiles.load<w_tile>(wk + row * kTileWords, 64);
+          tiles.multiply<row * col_tiles + col, w_tile, x_tile>();
         });
       });
     });
   }
-  unroll<row_tiles * col_tiles>([&](auto t) { tiles.store<t>(sums.tiles + t * kTileWords, 64); });
+  unroll<kSums>([&](auto t) __attribute__((always_inline)) {
+    tiles.store<t>(sums.tiles + t * kTileWords, 64);
+  });
 }
 
 // For every block of row_tiles * 16 rows and every two groups of columns: the products, then
-// cells(block, first group, Count<groups>, sum) of the work before, which the vector units do while
-// the matrix unit goes on.
+// cells(block, first group, Count<groups>, sum) of the work before.
 template <int parts, int row_tiles, class Cells>
 inline void for_blocks(slidecell::MatrixWeights w, const std::uint32_t* x, std::ptrdiff_t stride,
                        std::int64_t pairs, std::int64_t vectors, std::int64_t blocks, Cells cells) {
@@ -78,15 +87,19 @@ inline void for_blocks(slidecell::MatrixWeights w, const std::uint32_t* x, std::
   BlockSums sums[2];
   Work before{};
   std::int64_t done = 0;
-  if (!x) sums[0] = BlockSums{};
+  if (!x) {
+    sums[0] = BlockSums{};
+    for (std::int64_t block = 0; block < blocks; ++block) {
+      for (std::int64_t v = 0; v < vectors; v += 2) {
+        activate_block({block, v, v + 2 <= vectors}, sums[0]);
+      }
+    }
+    return;
+  }
   Tiles tiles;
   for (std::int64_t block = 0; block < blocks; ++block, w.pairs += pairs * row_tiles * kTile) {
     for (std::int64_t v = 0; v < vectors; v += 2) {
       const Work work{block, v, v + 2 <= vectors};
-      if (!x) {
-        activate_block(work, sums[0]);
-        continue;
-      }
       const std::uint32_t* xv = x + v * kTile;
       if (work.two) {
         multiply_block<parts, row_tiles, 2>(tiles, w, xv, stride, pairs, sums[done % 2]);

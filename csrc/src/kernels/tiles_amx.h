@@ -12,14 +12,13 @@ struct Tiles {
   // and its core's sleep shallow.
   Tiles() {
     struct alignas(64) Config {
-      std::uint8_t palette = 1, start = 0, reserved[14] = {};
-      std::uint16_t row_bytes[16] = {};
-      std::uint8_t rows[16] = {};
-    } config;
-    for (int t = 0; t < 8; ++t) {
-      config.row_bytes[t] = 64;
-      config.rows[t] = 16;
-    }
+      std::uint8_t palette, start_row, reserved[14];
+      std::uint16_t row_bytes[16];
+      std::uint8_t rows[16];
+    };
+    static_assert(sizeof(Config) == 64, "the processor reads 64 bytes");
+    static constexpr Config config{
+        1, 0, {}, {64, 64, 64, 64, 64, 64, 64, 64}, {16, 16, 16, 16, 16, 16, 16, 16}};
     asm volatile("ldtilecfg %0" : : "m"(config));
   }
   ~Tiles() { asm volatile("tilerelease" : : : "memory"); }
