@@ -29,13 +29,13 @@ inline __attribute__((always_inline)) void unroll(F f) {
 }
 
 // w: the block of part 0, [pairs / 16][row_tiles][16 rows][16 pairs]; x: the first of the columns.
-// Four sums leave two tiles for rows of w and two for columns of x, which stay loaded while they
-// are needed; six sums leave one of each.
+// Sums of two rows of tiles leave two tiles for w and two for x, which stay loaded while they are
+// needed; those of three rows leave one of each.
 template <int parts, int row_tiles, int col_tiles>
 inline void multiply_block(Tiles& tiles, slidecell::MatrixWeights w, const std::uint32_t* x,
                            std::ptrdiff_t stride, std::int64_t pairs, BlockSums& sums) {
   constexpr int kSums = row_tiles * col_tiles;
-  constexpr bool keeps = kSums <= 4;
+  constexpr bool keeps = row_tiles <= 2 && col_tiles <= 2;
   constexpr int kW = keeps ? 4 : 6, kX = keeps ? 6 : 7;
   static_assert(kSums <= 6, "two tiles are left for the factors");
   unroll<kSums>([&](auto t) __attribute__((always_inline)) { tiles.zero<t>(); });
