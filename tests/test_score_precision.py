@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 import slidecell as sc
+from slidecell.config import config
 
 torch = pytest.importorskip("torch")
 
@@ -151,3 +153,12 @@ def test_isas_without_bf16_products_refuse_them(plain_isa: str, restored_isa: No
 def test_an_unknown_kernel_is_named() -> None:
     with pytest.raises(ValueError, match="kernel: expected one of 'auto', 'fma', 'matrix'"):
         model_of("lstm16").plan(kernel="gpu")
+
+
+def test_the_configuration_says_why_an_isa_is_not_there() -> None:
+    found = config()
+    assert not set(found["refused_isas"]) & set(found["available_isas"])
+    assert all(found["refused_isas"].values())
+    for isa, reason in found["refused_isas"].items():
+        with pytest.raises(sc.UnsupportedError, match=f"got '{isa}': {re.escape(reason)}"):
+            sc.set_isa(isa)

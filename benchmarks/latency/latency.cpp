@@ -109,21 +109,22 @@ void time_push(const std::string& name, const SequenceModel& model, int pushes,
   print_histogram(name, us, more);
 }
 
-// One layer, one row, state in place; input as wide as the layer.
-void time_step(const std::string& name, Cell cell, int hidden, int pushes) {
+// One layer, one row, state in place.
+void time_step(const std::string& name, Cell cell, int inputs, int hidden, int pushes) {
   LayerSpec spec;
   spec.cell = cell;
-  spec.input_size = spec.hidden_size = hidden;
-  const auto H = static_cast<std::size_t>(hidden);
+  spec.input_size = inputs;
+  spec.hidden_size = hidden;
+  const auto H = static_cast<std::size_t>(hidden), I = static_cast<std::size_t>(inputs);
   const std::size_t rows = static_cast<std::size_t>(spec.gates()) * H;
   const double bound = 1.0 / std::sqrt(hidden);
-  const std::vector<float> w_ih = uniform(rows * H, -bound, bound),
+  const std::vector<float> w_ih = uniform(rows * I, -bound, bound),
                            w_hh = uniform(rows * H, -bound, bound),
                            b_ih = uniform(rows, -bound, bound), b_hh = uniform(rows, -bound, bound);
   LayerWeights weights;
   weights.forward = {w_ih, w_hh, b_ih, b_hh, {}};
   const Recurrent layer({spec}, {weights});
-  const std::vector<float> x = uniform(H * 1024, 0, 1);
+  const std::vector<float> x = uniform(I * 1024, 0, 1);
   std::vector<float> h(H), c(H);
   std::vector<double> us;
   us.reserve(static_cast<std::size_t>(pushes));
@@ -132,7 +133,7 @@ void time_step(const std::string& name, Cell cell, int hidden, int pushes) {
     const double start = now_us();
     for (int k = 0; k < kBatch; ++k) {
       const auto row = static_cast<std::size_t>(i + 2000 + k) % 1024;
-      layer.step(x.data() + row * H, 1, h.data(), c.data(), h.data(), c.data());
+      layer.step(x.data() + row * I, 1, h.data(), c.data(), h.data(), c.data());
     }
     const double end = now_us();
     if (i >= 0) us.push_back((end - start) / kBatch);
@@ -183,11 +184,13 @@ int main(int argc, char** argv) {
   }
   std::printf("{\"isa\": \"%s\"}\n", active_isa().c_str());
   for (const int hidden : {16, 32, 64}) {
-    time_step("step, LSTM " + std::to_string(hidden), Cell::lstm, hidden, pushes);
+    time_step("step, LSTM " + std::to_string(hidden), Cell::lstm, hidden, hidden, pushes);
   }
   for (const int hidden : {16, 32, 64}) {
-    time_step("step, GRU " + std::to_string(hidden), Cell::gru, hidden, pushes);
+    time_step("step, GRU " + std::to_string(hidden), Cell::gru, hidden, hidden, pushes);
   }
+  time_step("step, LSTM 64, 7 features", Cell::lstm, 7, 64, pushes);
+  time_step("step, GRU 64, 7 features", Cell::gru, 7, 64, pushes);
   time_push("push, 8 features, LSTM 64, W=50", forecaster(8, 64, 1, 50, 8), pushes);
   const SequenceModel wide = forecaster(100, 100, 2, 50, 1);
   time_push("push, 100 features, LSTM 100 x 2 -> 1, W=50", wide, pushes);
