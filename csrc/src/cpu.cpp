@@ -24,10 +24,10 @@ struct Isa {
   bool available() const { return refusal.empty(); }
 };
 
+#if defined(__x86_64__)
 // Why a CPU without the features cannot run an ISA; empty where it has them.
 std::string lacks(bool has_features) { return has_features ? "" : "this CPU does not have it"; }
 
-#if defined(__x86_64__)
 bool has_avx512() {
   return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
