@@ -41,7 +41,11 @@ def thread_counts(text: str) -> list[int]:
     >>> thread_counts("1,2")
     [1, 2]
     """
-    return [positive(part) for part in text.split(",")]
+    try:
+        return [positive(part) for part in text.split(",")]
+    except ValueError:
+        expected = "expected whole numbers from 1 on, such as 1,2"
+        raise argparse.ArgumentTypeError(f"{expected}, got {text!r}") from None
 
 
 def json_file(text: str) -> Path:
