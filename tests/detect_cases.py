@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from slidecell.detect.job import DetectOptions, run_detect
-from slidecell.detect.table import TableOptions
+from slidecell.tables.table import TableOptions
 
 PANEL = TableOptions(time="day", entity="user", label="label")
 

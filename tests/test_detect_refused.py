@@ -14,7 +14,7 @@ for _module in ("torch", "pyarrow", "sklearn", "matplotlib"):
 from detect_cases import options, panel, run  # noqa: E402
 from slidecell.detect.job import run_detect  # noqa: E402
 from slidecell.detect.outputs import OutputFolder  # noqa: E402
-from slidecell.detect.table import TableOptions  # noqa: E402
+from slidecell.tables.table import TableOptions  # noqa: E402
 
 
 def test_detect_job_interrupt_leaves_what_was_there(tmp_path):

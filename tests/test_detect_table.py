@@ -10,7 +10,7 @@ import pytest
 pd = pytest.importorskip("pandas")
 pytest.importorskip("pyarrow")
 
-from slidecell.detect.table import TableOptions, join_tables, make_table, read_table  # noqa: E402
+from slidecell.tables.table import TableOptions, join_tables, make_table, read_table  # noqa: E402
 
 
 def read(tmp_path, text, **options):

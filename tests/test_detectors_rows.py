@@ -13,8 +13,8 @@ from scipy.sparse import csr_matrix
 from tests.detectors import ALL, make, series
 
 import slidecell as sc
-from slidecell.detect.detectors.rows import Source, take_rows
 from slidecell.frames import feature_columns
+from slidecell.tables.rows import Source, take_rows
 
 
 def test_pandas_columns_become_numbers() -> None:

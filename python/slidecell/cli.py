@@ -86,7 +86,7 @@ def detect(
     """
     from slidecell.detect.job import DetectOptions, run_detect
     from slidecell.detect.show import show_data, show_report
-    from slidecell.detect.table import TableOptions
+    from slidecell.tables.table import TableOptions
 
     options = DetectOptions(
         file=file,

@@ -51,7 +51,7 @@ def load_card_fraud(path: str | Path) -> LabelledRows:
     ((4, 29), array([0, 0, 1, 0]))
     """
     require("pandas", extra="detect")
-    from slidecell.detect.files import read_frame
+    from slidecell.tables.files import read_frame
 
     file = _find(Path(path))
     table = read_frame(file)

@@ -130,7 +130,7 @@ def _read_values(path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64]]
     """Read times [S] and values [S, 1]."""
     import pandas as pd
 
-    from slidecell.detect.files import read_frame
+    from slidecell.tables.files import read_frame
 
     table = read_frame(path)
     try:

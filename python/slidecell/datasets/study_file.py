@@ -46,8 +46,8 @@ def load_insider_study(path: str | Path, *, seed: int = 0) -> InsiderStudy:
     ((3485, 7), 6)
     """
     require("pandas", extra="detect")
-    from slidecell.detect.files import read_frame
-    from slidecell.detect.times import parse_times
+    from slidecell.tables.files import read_frame
+    from slidecell.tables.times import parse_times
 
     file = Path(path)
     table = read_frame(file, keys=("user", "day"))

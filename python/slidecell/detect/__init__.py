@@ -38,7 +38,7 @@ from slidecell.detect.job import DetectOptions, run_detect
 from slidecell.detect.rescore import ScoreOptions, run_score
 from slidecell.detect.results import Result
 from slidecell.detect.retrain import RetrainOptions, run_retrain
-from slidecell.detect.table import Table, TableOptions, read_table
+from slidecell.tables.table import Table, TableOptions, read_table
 
 if TYPE_CHECKING:
     from slidecell.detect.detectors.autoencoder import AutoencoderDetector
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from slidecell.detect.detectors.storage import load_detector
     from slidecell.detect.detectors.zscore import ZScoreDetector
     from slidecell.detect.ensemble import Ensemble
-    from slidecell.detect.ordering import time_order
+    from slidecell.tables.ordering import time_order
 
 # What needs scikit-learn is imported when it is asked for: thresholds and smoothing, which live
 # streams use, do without.
@@ -66,7 +66,7 @@ _LAZY = {
     "SklearnDetector": "slidecell.detect.detectors",
     "ZScoreDetector": "slidecell.detect.detectors",
     "load_detector": "slidecell.detect.detectors",
-    "time_order": "slidecell.detect.ordering",
+    "time_order": "slidecell.tables.ordering",
 }
 
 __all__ = [

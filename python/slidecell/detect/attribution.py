@@ -18,9 +18,9 @@ from slidecell.detect.scores import Floats
 
 if TYPE_CHECKING:
     from slidecell.detect.detectors.base import Detector
-    from slidecell.detect.detectors.rows import Rows
     from slidecell.detect.ensemble import Ensemble
     from slidecell.model import SequenceModel
+    from slidecell.tables.rows import Rows
 
 Ints = npt.NDArray[np.int64]
 
@@ -228,8 +228,8 @@ def _ensemble_parts(ensemble: Ensemble, known: Rows, chosen: Ints) -> Floats:
 def _model_parts(
     model: SequenceModel, X: Any, rows: npt.ArrayLike | None, offsets: npt.ArrayLike | None
 ) -> Floats:
-    from slidecell.detect.detectors.rows import Source, take_rows
     from slidecell.frames import match_features
+    from slidecell.tables.rows import Source, take_rows
 
     known = take_rows(match_features(X, model.features), offsets, Source())
     chosen = _chosen(rows, known)

@@ -6,7 +6,7 @@ import shlex
 from dataclasses import fields
 from typing import Any
 
-from slidecell.detect.table import TableOptions
+from slidecell.tables.table import TableOptions
 
 __all__ = ["command_line"]
 

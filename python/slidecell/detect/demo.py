@@ -13,7 +13,7 @@ import numpy.typing as npt
 from slidecell.detect.job import DetectOptions, make_module
 from slidecell.detect.outputs import OutputFolder
 from slidecell.detect.results import Result
-from slidecell.detect.table import TableOptions
+from slidecell.tables.table import TableOptions
 
 if TYPE_CHECKING:
     from torch import nn

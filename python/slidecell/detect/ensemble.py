@@ -12,7 +12,6 @@ from sklearn.base import clone
 
 from slidecell.detect.attribution import member_attribution
 from slidecell.detect.detectors.base import Detector
-from slidecell.detect.detectors.rows import Floats, Rows
 from slidecell.detect.fusion.fused import as_weights, fuse
 from slidecell.detect.fusion.normalisers import (
     Normaliser,
@@ -22,6 +21,7 @@ from slidecell.detect.fusion.normalisers import (
 from slidecell.detect.fusion.search import PERCENTILES, FoundWeights, as_labels, search_weights
 from slidecell.detect.members import checked_members, fit_member, member_folder, naming
 from slidecell.detect.states import mapping, numbers
+from slidecell.tables.rows import Floats, Rows
 
 if TYPE_CHECKING:
     from slidecell.detect.detectors.storage import Parts

@@ -21,8 +21,8 @@ from slidecell.detect.results import (
     summarise_parts,
     write_result,
 )
-from slidecell.detect.split import Split, split_table
-from slidecell.detect.table import Table, TableOptions, join_tables, read_table, with_features
+from slidecell.tables.split import Split, split_table
+from slidecell.tables.table import Table, TableOptions, join_tables, read_table, with_features
 
 if TYPE_CHECKING:
     from torch import nn
@@ -48,7 +48,7 @@ class DetectOptions:
     test : Path, optional
         A second file whose rows are the test part; those of ``file`` then all train.
     train_until : str, optional
-        Fraction of each entity's rows, or a time: see `slidecell.detect.split.split_table`.
+        Fraction of each entity's rows, or a time: see `slidecell.tables.split.split_table`.
     train_on : {"all", "normal"}
     window, horizon : int
         W rows in, K rows forecast; horizon 0 is an autoencoder.

@@ -12,7 +12,7 @@ from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
 from slidecell.detect.detectors.base import Detector
-from slidecell.detect.detectors.rows import Floats, Rows
+from slidecell.tables.rows import Floats, Rows
 
 __all__ = ["checked_members", "fit_member", "member_folder", "naming"]
 
@@ -82,7 +82,7 @@ def fit_member(member: Detector, rows: Rows, *, prefit: bool) -> tuple[Detector,
     Examples
     --------
     >>> from slidecell.detect import ZScoreDetector
-    >>> from slidecell.detect.detectors.rows import Source, take_rows
+    >>> from slidecell.tables.rows import Source, take_rows
     >>> from slidecell.detect.members import fit_member
     >>> rows = take_rows([[0.0], [2.0]], None, Source())
     >>> fit_member(ZScoreDetector(), rows, prefit=False)[1]

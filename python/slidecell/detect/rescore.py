@@ -22,7 +22,7 @@ from slidecell.detect.results import (
     write_result,
 )
 from slidecell.detect.smoothing import smoothing_from_state
-from slidecell.detect.table import Table, TableOptions, read_table
+from slidecell.tables.table import Table, TableOptions, read_table
 
 if TYPE_CHECKING:
     from slidecell.model import SequenceModel
@@ -38,7 +38,7 @@ class ScoreOptions:
     ----------
     model, file, out : Path
     time, entity, max_gap, missing, duplicates : str, optional
-        As in `slidecell.detect.table.TableOptions`. An empty ``time`` or ``entity`` says that
+        As in `slidecell.tables.table.TableOptions`. An empty ``time`` or ``entity`` says that
         this file has no such column.
     label : str, optional
         Column to measure the flags against; never taken from the model.

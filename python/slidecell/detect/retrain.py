@@ -23,9 +23,9 @@ from slidecell.detect.results import (
 )
 from slidecell.detect.scores import Floats
 from slidecell.detect.smoothing import smoothing_from_state
-from slidecell.detect.split import Split, split_table
-from slidecell.detect.table import Table, read_table
 from slidecell.detect.thresholds import BestFThreshold, threshold_from_state
+from slidecell.tables.split import Split, split_table
+from slidecell.tables.table import Table, read_table
 
 if TYPE_CHECKING:
     from slidecell.model import SequenceModel

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from slidecell.detect.files import MISSING
+from slidecell.tables.files import MISSING
 
 if TYPE_CHECKING:
     from slidecell.live.options import LiveOptions

@@ -24,7 +24,7 @@ class LiveOptions:
     model : Path
     format : {"csv", "jsonl"}
     time, entity, max_gap, missing : str, optional
-        As in `slidecell.detect.table.TableOptions`. An empty ``time`` or ``entity`` says that
+        As in `slidecell.tables.table.TableOptions`. An empty ``time`` or ``entity`` says that
         there is no such column.
     state : Path, optional
         Where to go on from, if it exists, and to save to at the end.

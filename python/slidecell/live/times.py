@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from slidecell.detect.times import Times, parse_gap
+from slidecell.tables.times import Times, parse_gap
 
 __all__ = ["Clock"]
 

@@ -144,8 +144,8 @@ def _generated(seed: int) -> _Data:
 
 
 def _read(path: Path) -> _Data:
-    from slidecell.detect.files import read_frame
-    from slidecell.detect.table import TableOptions, make_table
+    from slidecell.tables.files import read_frame
+    from slidecell.tables.table import TableOptions, make_table
 
     frame = read_frame(path, keys=["time"])
     if "label" not in frame.columns:

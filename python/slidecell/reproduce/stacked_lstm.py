@@ -151,9 +151,9 @@ def _generated(seed: int) -> _Data:
 
 def _read(path: Path) -> _Data:
     """Read a table's numeric columns; a column of times orders the rows."""
-    from slidecell.detect.columns import to_numbers
-    from slidecell.detect.files import read_frame
-    from slidecell.detect.table import TableOptions, make_table
+    from slidecell.tables.columns import to_numbers
+    from slidecell.tables.files import read_frame
+    from slidecell.tables.table import TableOptions, make_table
 
     frame = read_frame(path)
     named = {str(column).lower(): str(column) for column in frame.columns}

@@ -15,9 +15,9 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from slidecell.detect.detectors.rows import Floats, Ints, Rows, Source, take_rows
 from slidecell.detect.detectors.saved import read_constants, read_names
 from slidecell.detect.states import whole
+from slidecell.tables.rows import Floats, Ints, Rows, Source, take_rows
 
 if TYPE_CHECKING:
     from slidecell.detect.detectors.storage import Parts

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from slidecell.detect.detectors.rows import Rows
 from slidecell.detect.network import Part
+from slidecell.tables.rows import Rows
 
 __all__ = ["held_out_rows", "part_of"]
 
@@ -24,7 +24,7 @@ def held_out_rows(
     Examples
     --------
     >>> from slidecell.detect.detectors.parts import held_out_rows
-    >>> from slidecell.detect.detectors.rows import Source, take_rows
+    >>> from slidecell.tables.rows import Source, take_rows
     >>> rows = take_rows([[0.0]] * 10, None, Source())
     >>> held_out_rows(rows, window=1, horizon=1, fraction=0.3, seed=0).astype(int)
     array([0, 0, 0, 0, 0, 0, 1, 1, 1, 1])
@@ -60,7 +60,7 @@ def part_of(rows: Rows, mask: npt.NDArray[np.bool_]) -> Part:
     --------
     >>> import numpy as np
     >>> from slidecell.detect.detectors.parts import part_of
-    >>> from slidecell.detect.detectors.rows import Source, take_rows
+    >>> from slidecell.tables.rows import Source, take_rows
     >>> rows = take_rows([[1.0], [2.0], [3.0]], [0, 1, 3], Source())
     >>> values, offsets = part_of(rows, np.array([False, True, True]))
     >>> values[:, 0].tolist(), offsets.tolist()

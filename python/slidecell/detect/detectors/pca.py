@@ -11,9 +11,9 @@ from sklearn.decomposition import PCA
 
 from slidecell.detect.detectors.base import Detector, FeatureReduction
 from slidecell.detect.detectors.principal import mean_squared_residual, squared_residuals
-from slidecell.detect.detectors.rows import Floats, Rows
 from slidecell.detect.detectors.saved import read_scaler
 from slidecell.detect.detectors.scales import ScalerKind, fit_rows_scaler, scale
+from slidecell.tables.rows import Floats, Rows
 
 if TYPE_CHECKING:
     from slidecell.detect.detectors.storage import Parts

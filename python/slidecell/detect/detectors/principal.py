@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from slidecell.detect.detectors.rows import Floats
+from slidecell.tables.rows import Floats
 
 __all__ = ["mean_squared_residual", "squared_residuals"]
 

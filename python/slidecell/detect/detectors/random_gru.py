@@ -13,9 +13,9 @@ from slidecell._arguments import whole_number
 from slidecell.detect.detectors.base import Detector
 from slidecell.detect.detectors.checks import seed_of
 from slidecell.detect.detectors.principal import mean_squared_residual
-from slidecell.detect.detectors.rows import Floats, Rows
 from slidecell.detect.detectors.scales import ScalerKind, fit_rows_scaler
 from slidecell.detect.detectors.windowed import refuse_no_window, window_ends
+from slidecell.tables.rows import Floats, Rows
 from slidecell.windows import WindowPlan
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ import numpy as np
 
 from slidecell._arguments import whole_number
 from slidecell.detect.detectors.base import Detector, FeatureReduction
-from slidecell.detect.detectors.rows import Floats, Rows
 from slidecell.detect.detectors.saved import read_scaler
 from slidecell.detect.detectors.scales import ScalerKind, fit_rows_scaler, scale
 from slidecell.detect.detectors.windowed import refuse_no_window, window_ends
+from slidecell.tables.rows import Floats, Rows
 
 if TYPE_CHECKING:
     from slidecell.detect.detectors.storage import Parts

@@ -8,8 +8,8 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from slidecell.detect.detectors.checks import check_scaler
-from slidecell.detect.detectors.rows import Floats, Rows
 from slidecell.scaling import fit_scaler
+from slidecell.tables.rows import Floats, Rows
 
 __all__ = ["ScalerKind", "fit_rows_scaler", "scale"]
 
@@ -21,7 +21,7 @@ def fit_rows_scaler(rows: Rows, kind: str | None) -> dict[str, Any] | None:
 
     Examples
     --------
-    >>> from slidecell.detect.detectors.rows import Source, take_rows
+    >>> from slidecell.tables.rows import Source, take_rows
     >>> from slidecell.detect.detectors.scales import fit_rows_scaler
     >>> fit_rows_scaler(take_rows([[1.0], [3.0]], None, Source()), "minmax")["scale"]
     [2.0]

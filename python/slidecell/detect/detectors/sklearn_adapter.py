@@ -9,9 +9,9 @@ import numpy as np
 from sklearn.base import clone
 
 from slidecell.detect.detectors.base import Detector
-from slidecell.detect.detectors.rows import Floats, Rows
 from slidecell.detect.detectors.saved import read_scaler
 from slidecell.detect.detectors.scales import ScalerKind, fit_rows_scaler, scale
+from slidecell.tables.rows import Floats, Rows
 
 if TYPE_CHECKING:
     from slidecell.detect.detectors.storage import Parts

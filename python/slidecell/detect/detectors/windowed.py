@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from slidecell.detect.detectors.rows import Rows
+from slidecell.tables.rows import Rows
 
 __all__ = ["refuse_no_window", "window_ends"]
 
@@ -15,7 +15,7 @@ def window_ends(rows: Rows, *, window: int, horizon: int) -> npt.NDArray[np.bool
 
     Examples
     --------
-    >>> from slidecell.detect.detectors.rows import Source, take_rows
+    >>> from slidecell.tables.rows import Source, take_rows
     >>> from slidecell.detect.detectors.windowed import window_ends
     >>> rows = take_rows([[0.0]] * 5, [0, 3, 5], Source())
     >>> window_ends(rows, window=1, horizon=1).tolist()

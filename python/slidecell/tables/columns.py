@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from slidecell.detect.times import looks_like_dates
+from slidecell.tables.times import looks_like_dates
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from slidecell.detect.filling import fill_forward
 from slidecell.frames import feature_columns, is_frame
 from slidecell.scaling import unmasked
+from slidecell.tables.filling import fill_forward
 from slidecell.windows import WindowPlan
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def take_rows(X: Any, offsets: npt.ArrayLike | None, source: Source) -> Rows:
     Examples
     --------
     >>> import pandas as pd
-    >>> from slidecell.detect.detectors.rows import Source, take_rows
+    >>> from slidecell.tables.rows import Source, take_rows
     >>> frame = pd.DataFrame({"user": ["b", "a", "a"], "day": [1, 2, 1], "x": [5.0, 4.0, 3.0]})
     >>> rows = take_rows(frame, None, Source(entity="user", time="day"))
     >>> rows.values[:, 0].tolist(), rows.offsets.tolist(), rows.names
@@ -240,7 +240,7 @@ def _order(X: Any, codes: Ints, time: Hashable | None) -> Ints:
     """Sort rows stably by entity and time: the input rows in their new order, [S]."""
     if time is None:
         return np.argsort(codes, kind="stable").astype(np.int64)
-    from slidecell.detect.times import parse_times
+    from slidecell.tables.times import parse_times
 
     column = _series(X, time)
     if column.dtype.kind == "m" and not column.isna().any():

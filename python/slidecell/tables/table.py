@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from slidecell.detect.columns import (
+from slidecell.tables.columns import (
     feature_numbers,
     find_column,
     is_unnamed,
     parse_labels,
     split_names,
 )
-from slidecell.detect.files import FileKind, file_kind, read_frame
-from slidecell.detect.filling import fill_forward
-from slidecell.detect.times import Times, parse_gap, parse_times
+from slidecell.tables.files import FileKind, file_kind, read_frame
+from slidecell.tables.filling import fill_forward
+from slidecell.tables.times import Times, parse_gap, parse_times
 from slidecell.windows import entity_offsets
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ def make_table(
     Examples
     --------
     >>> import pandas as pd
-    >>> from slidecell.detect.table import TableOptions, make_table
+    >>> from slidecell.tables.table import TableOptions, make_table
     >>> frame = pd.DataFrame({"t": [2, 1, 1], "id": ["b", "b", "a"], "x": [2.0, 1.0, 0.0]})
     >>> table = make_table(frame, TableOptions(time="t", entity="id"))
     >>> table.features[:, 0].tolist(), table.offsets.tolist(), table.order.tolist()

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import Any
 
-from slidecell.detect.detectors.rows import Ints, _entity_codes, _order, _runs
 from slidecell.frames import is_frame
+from slidecell.tables.rows import Ints, _entity_codes, _order, _runs
 
 __all__ = ["time_order"]
 

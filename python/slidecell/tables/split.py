@@ -8,8 +8,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from slidecell.detect.table import Table
-from slidecell.detect.times import parse_time
+from slidecell.tables.table import Table
+from slidecell.tables.times import parse_time
 
 __all__ = ["DEFAULT_TRAIN_FRACTION", "Split", "split_table"]
 

@@ -22,7 +22,7 @@ def fill_forward(features: npt.NDArray[np.floating], offsets: npt.NDArray[np.int
     Examples
     --------
     >>> import numpy as np
-    >>> from slidecell.detect.filling import fill_forward
+    >>> from slidecell.tables.filling import fill_forward
     >>> features = np.array([[1.0], [np.nan], [np.nan], [2.0]])
     >>> fill_forward(features, np.array([0, 2, 4]))
     >>> features[:, 0].tolist()

@@ -1,0 +1,1 @@
+"""Files and frames as rows in order of entity and time, with the way back to the input."""
