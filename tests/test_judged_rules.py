@@ -19,8 +19,8 @@ from slidecell.detect import RetrainOptions, run_retrain  # noqa: E402
 from slidecell.detect.rescore import ScoreOptions, run_score  # noqa: E402
 from slidecell.detect.show import show_report  # noqa: E402
 from slidecell.detect.show_retrained import show_retrained  # noqa: E402
-from slidecell.detect.thresholds import CusumThreshold, FixedThreshold  # noqa: E402
 from slidecell.evaluate import evaluate, event_f1, point_scores, roc_auc  # noqa: E402
+from slidecell.thresholds import CusumThreshold, FixedThreshold  # noqa: E402
 from slidecell.training import Forecaster  # noqa: E402
 
 ROWS = np.random.default_rng(5).random((240, 2)) ** 3

@@ -13,12 +13,12 @@ import pytest
 
 import slidecell as sc
 from models import MODELS, layer, random_model
-from slidecell.detect.smoothing import EWMA, MovingAverage
-from slidecell.detect.thresholds import (
+from slidecell.thresholds import (
     CusumThreshold,
     PercentileThreshold,
     RollingQuantileThreshold,
 )
+from slidecell.thresholds.smoothing import EWMA, MovingAverage
 
 
 def make(name: str = "lstm", **options: Any) -> sc.SequenceModel:

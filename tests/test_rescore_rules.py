@@ -14,8 +14,8 @@ import torch  # noqa: E402
 import slidecell as sc  # noqa: E402
 from slidecell.detect.rescore import ScoreOptions, run_score  # noqa: E402
 from slidecell.detect.show import show_report  # noqa: E402
-from slidecell.detect.smoothing import MovingAverage  # noqa: E402
-from slidecell.detect.thresholds import CusumThreshold, FixedThreshold, SpotThreshold  # noqa: E402
+from slidecell.thresholds import CusumThreshold, FixedThreshold, SpotThreshold  # noqa: E402
+from slidecell.thresholds.smoothing import MovingAverage  # noqa: E402
 from slidecell.training import Forecaster  # noqa: E402
 
 ROWS = np.random.default_rng(5).random((240, 2)) ** 3

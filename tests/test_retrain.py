@@ -17,13 +17,13 @@ typer_testing = pytest.importorskip("typer.testing")
 from slidecell.cli import app  # noqa: E402
 from slidecell.detect import RetrainOptions, run_retrain  # noqa: E402
 from slidecell.detect.retrain import Retrained  # noqa: E402
-from slidecell.detect.smoothing import EWMA  # noqa: E402
-from slidecell.detect.thresholds import (  # noqa: E402
+from slidecell.scaling import apply_scaler, fit_scaler  # noqa: E402
+from slidecell.thresholds import (  # noqa: E402
     BestFThreshold,
     FixedThreshold,
     PercentileThreshold,
 )
-from slidecell.scaling import apply_scaler, fit_scaler  # noqa: E402
+from slidecell.thresholds.smoothing import EWMA  # noqa: E402
 from slidecell.training import Forecaster, fit  # noqa: E402
 
 WINDOW = 4

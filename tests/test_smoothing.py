@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from slidecell.detect.smoothing import EWMA, MovingAverage, Smoothing, smoothing_from_state
+from slidecell.thresholds.smoothing import EWMA, MovingAverage, Smoothing, smoothing_from_state
 
 SMOOTHINGS: list[Smoothing] = [
     MovingAverage(1),

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from slidecell.detect.smoothing import EWMA
-from slidecell.detect.thresholds import (
+from slidecell.thresholds import (
     BestFThreshold,
     ContaminationThreshold,
     CusumThreshold,
@@ -19,6 +18,7 @@ from slidecell.detect.thresholds import (
     SpotThreshold,
     threshold_from_state,
 )
+from slidecell.thresholds.smoothing import EWMA
 
 
 @pytest.mark.parametrize(

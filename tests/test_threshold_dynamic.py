@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import plain_telemanom
-from slidecell.detect.thresholds import (
+from slidecell.thresholds import (
     DynamicThreshold,
     dynamic_threshold,
     threshold_from_state,

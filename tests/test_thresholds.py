@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from slidecell.detect.thresholds import (
+from slidecell.thresholds import (
     BestFThreshold,
     ContaminationThreshold,
     CusumThreshold,
@@ -374,7 +374,7 @@ def test_metadata_of_a_model_is_a_state() -> None:
 
 def test_thresholds_import_numpy_only() -> None:
     code = (
-        "import sys, slidecell.detect.thresholds, slidecell.detect.smoothing\n"
+        "import sys, slidecell.thresholds, slidecell.thresholds.smoothing\n"
         "heavy = {'torch', 'sklearn', 'pandas', 'matplotlib', 'libspot'} & set(sys.modules)\n"
         "sys.exit(','.join(sorted(heavy)) or 0)"
     )

@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from slidecell.attribution import Evidence, ForecastHistory, Shares
-from slidecell.detect.smoothing import Smoothing, smoothing_from_state
-from slidecell.detect.states import flag, mapping
-from slidecell.detect.thresholds import FixedThreshold, Threshold, threshold_from_state
 from slidecell.monitor_file import read_monitor_file, write_monitor_file
 from slidecell.stream import Stream
+from slidecell.thresholds import FixedThreshold, Threshold, threshold_from_state
+from slidecell.thresholds.smoothing import Smoothing, smoothing_from_state
+from slidecell.thresholds.state_values import flag, mapping
 
 if TYPE_CHECKING:
     from slidecell.model import SequenceModel
@@ -108,7 +108,7 @@ class Monitor:
     --------
     >>> import numpy as np
     >>> import slidecell as sc
-    >>> from slidecell.detect.thresholds import PercentileThreshold
+    >>> from slidecell.thresholds import PercentileThreshold
     >>> from slidecell.training import Forecaster
     >>> model = sc.SequenceModel.from_torch(Forecaster(2, 8, window=3))
     >>> series = np.random.default_rng(0).random((50, 2))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from slidecell.detect.scores import Floats
+from slidecell.thresholds.scores import Floats
 
 if TYPE_CHECKING:
     from slidecell.detect.detectors.base import Detector

@@ -20,8 +20,8 @@ from slidecell.detect.fusion.normalisers import (
 )
 from slidecell.detect.fusion.search import PERCENTILES, FoundWeights, as_labels, search_weights
 from slidecell.detect.members import checked_members, fit_member, member_folder, naming
-from slidecell.detect.states import mapping, numbers
 from slidecell.tables.rows import Floats, Rows
+from slidecell.thresholds.state_values import mapping, numbers
 
 if TYPE_CHECKING:
     from slidecell.detect.detectors.storage import Parts

@@ -21,8 +21,8 @@ from slidecell.detect.results import (
     summarise_parts,
     write_result,
 )
-from slidecell.detect.smoothing import smoothing_from_state
 from slidecell.tables.table import Table, TableOptions, read_table
+from slidecell.thresholds.smoothing import smoothing_from_state
 
 if TYPE_CHECKING:
     from slidecell.model import SequenceModel

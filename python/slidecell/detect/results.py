@@ -19,9 +19,9 @@ from slidecell.detect.environment import cpu_name, versions
 from slidecell.detect.outputs import OutputFolder
 from slidecell.detect.page import write_page
 from slidecell.detect.result_page import result_sections
-from slidecell.detect.thresholds import threshold_from_state
 from slidecell.evaluate import evaluate
 from slidecell.tables.table import Table, TableOptions
+from slidecell.thresholds import threshold_from_state
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -21,11 +21,11 @@ from slidecell.detect.results import (
     summarise_parts,
     to_json,
 )
-from slidecell.detect.scores import Floats
-from slidecell.detect.smoothing import smoothing_from_state
-from slidecell.detect.thresholds import BestFThreshold, threshold_from_state
 from slidecell.tables.split import Split, split_table
 from slidecell.tables.table import Table, read_table
+from slidecell.thresholds import BestFThreshold, threshold_from_state
+from slidecell.thresholds.scores import Floats
+from slidecell.thresholds.smoothing import smoothing_from_state
 
 if TYPE_CHECKING:
     from slidecell.model import SequenceModel

@@ -274,7 +274,7 @@ def _threshold(part: Scored, threshold: float | None) -> tuple[float | None, str
     if not part.both_classes:
         return None, "oracle"
     # The detection layer stands above this package.
-    from slidecell.detect.thresholds import BestFThreshold
+    from slidecell.thresholds import BestFThreshold
 
     return BestFThreshold().fit(part.scores, part.labels).threshold, "oracle"
 

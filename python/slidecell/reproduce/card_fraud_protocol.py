@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from slidecell.detect.scores import Floats
+from slidecell.thresholds.scores import Floats
 
 if TYPE_CHECKING:
     from slidecell.detect import AutoencoderDetector
@@ -211,8 +211,8 @@ def measure(scores: Floats, y: Ints, choosing: Ints, reported: Ints) -> Found:
     >>> found.threshold, found.points.precision, found.points.recall, found.roc_auc
     (0.5, 1.0, 0.5, 1.0)
     """
-    from slidecell.detect.thresholds import BestFThreshold
     from slidecell.evaluate import point_scores, pr_auc, roc_auc
+    from slidecell.thresholds import BestFThreshold
 
     threshold = BestFThreshold().fit(scores[choosing], y[choosing]).threshold
     truth, found = y[reported], scores[reported]

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from slidecell.detect.page import Table
-from slidecell.detect.scores import Floats
 from slidecell.reproduce.card_fraud_protocol import PROTOCOLS, Found, Ints, Trained
 from slidecell.reproduce.highest import highest_rows, highest_table, label_texts
 from slidecell.reproduce.outcome import UsedThreshold
+from slidecell.thresholds.scores import Floats
 
 if TYPE_CHECKING:
     from slidecell.datasets import LabelledRows
@@ -100,8 +100,8 @@ def protocol_table(results: Sequence[Sequence[Found]], caption: str) -> Table:
 
 def threshold_table(scores: Floats, y: Ints, found: Found, source: float) -> Table:
     """Judge the first seed's reported rows at several thresholds."""
-    from slidecell.detect.thresholds import BestFThreshold
     from slidecell.evaluate import point_scores
+    from slidecell.thresholds import BestFThreshold
 
     truth, error = y[found.reported], scores[found.reported]
     oracle = BestFThreshold().fit(error, truth).threshold

@@ -17,7 +17,6 @@ import numpy as np
 
 from slidecell._extras import require
 from slidecell.detect.page import Table
-from slidecell.detect.scores import Floats
 from slidecell.reproduce.ensemble_beside import (
     beside_the_source,
     part_report,
@@ -48,6 +47,7 @@ from slidecell.reproduce.ensemble_tables import (
     weights_table,
 )
 from slidecell.reproduce.outcome import Outcome, SystemOptions
+from slidecell.thresholds.scores import Floats
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

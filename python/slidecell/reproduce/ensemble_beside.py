@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from slidecell.detect.scores import Floats
 from slidecell.reproduce.ensemble_gru import KernelCheck
 from slidecell.reproduce.ensemble_protocol import GRID, WINDOW, Fitted, Ints, Part
 from slidecell.reproduce.ensemble_tables import number
 from slidecell.reproduce.outcome import Comparison, UsedThreshold
+from slidecell.thresholds.scores import Floats
 
 __all__ = ["beside_the_source", "part_report", "summary", "used_thresholds"]
 

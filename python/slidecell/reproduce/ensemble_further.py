@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from slidecell.detect.page import Table
-from slidecell.detect.scores import Floats
 from slidecell.evaluate import pr_auc
 from slidecell.reproduce.ensemble_protocol import (
     GRID,
@@ -20,6 +19,7 @@ from slidecell.reproduce.ensemble_protocol import (
     report_on,
 )
 from slidecell.reproduce.ensemble_tables import number
+from slidecell.thresholds.scores import Floats
 
 __all__ = ["gru_seeds", "other_series", "with_forecaster"]
 

@@ -10,10 +10,10 @@ import numpy.typing as npt
 
 from slidecell._extras import require
 from slidecell.detect.fusion import fuse, search_weights
-from slidecell.detect.scores import Floats
-from slidecell.detect.smoothing import MovingAverage
-from slidecell.detect.thresholds import CusumThreshold, threshold_from_state
 from slidecell.evaluate import Evaluation, PointScores, evaluate, point_scores
+from slidecell.thresholds import CusumThreshold, threshold_from_state
+from slidecell.thresholds.scores import Floats
+from slidecell.thresholds.smoothing import MovingAverage
 
 if TYPE_CHECKING:
     from slidecell.detect.detectors.base import Detector

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slidecell.detect.page import Table
-from slidecell.detect.scores import Floats
+from slidecell.thresholds.scores import Floats
 
 __all__ = ["highest_rows", "highest_table", "label_texts"]
 

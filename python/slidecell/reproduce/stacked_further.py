@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from slidecell.detect.scores import Floats
 from slidecell.tables.filling import fill_forward
+from slidecell.thresholds.scores import Floats
 
 if TYPE_CHECKING:
     from slidecell.detect import ForecastDetector

@@ -18,7 +18,6 @@ import numpy.typing as npt
 
 from slidecell._extras import require
 from slidecell.detect.page import Table
-from slidecell.detect.scores import Floats
 from slidecell.reproduce.highest import highest_rows, highest_table, label_texts
 from slidecell.reproduce.outcome import Comparison, Outcome, SystemOptions, UsedThreshold
 from slidecell.reproduce.stacked_further import (
@@ -27,6 +26,7 @@ from slidecell.reproduce.stacked_further import (
     retrained,
     with_holes,
 )
+from slidecell.thresholds.scores import Floats
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -42,7 +42,7 @@ def time_order(
     >>> import numpy as np
     >>> import pandas as pd
     >>> from slidecell.detect import time_order
-    >>> from slidecell.detect.smoothing import EWMA
+    >>> from slidecell.thresholds.smoothing import EWMA
     >>> frame = pd.DataFrame({"user": ["b", "a", "b", "a"], "day": [2, 2, 1, 1]})
     >>> order, offsets = time_order(frame, entity="user", time="day")
     >>> order.tolist(), offsets.tolist()

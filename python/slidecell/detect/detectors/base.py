@@ -16,8 +16,8 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from slidecell.detect.detectors.saved import read_constants, read_names
-from slidecell.detect.states import whole
 from slidecell.tables.rows import Floats, Ints, Rows, Source, take_rows
+from slidecell.thresholds.state_values import whole
 
 if TYPE_CHECKING:
     from slidecell.detect.detectors.storage import Parts

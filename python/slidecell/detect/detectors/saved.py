@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from slidecell.detect.states import flag, mapping, number, numbers, whole
+from slidecell.thresholds.state_values import flag, mapping, number, numbers, whole
 
 __all__ = ["read_constants", "read_history", "read_names", "read_scaler"]
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from slidecell.detect.scores import Floats, as_scores, training_part
+from slidecell.thresholds.scores import Floats, as_scores, training_part
 
 N = TypeVar("N", bound="Normaliser")
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from slidecell.detect.scores import Floats
+from slidecell.thresholds.scores import Floats
 
 __all__ = ["as_weights", "fuse"]
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from slidecell.detect.fusion.base import Normaliser, spread_or_one
 from slidecell.detect.fusion.rank import RankNormaliser
-from slidecell.detect.scores import Floats
-from slidecell.detect.states import mapping, number
+from slidecell.thresholds.scores import Floats
+from slidecell.thresholds.state_values import mapping, number
 
 __all__ = [
     "MinMaxNormaliser",

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from slidecell.detect.fusion.base import Normaliser, spread_or_one
-from slidecell.detect.scores import Floats
-from slidecell.detect.states import number, numbers
+from slidecell.thresholds.scores import Floats
+from slidecell.thresholds.state_values import number, numbers
 
 __all__ = ["RankNormaliser"]
 

@@ -12,9 +12,9 @@ import numpy.typing as npt
 
 from slidecell.detect.fusion.fused import fuse
 from slidecell.detect.fusion.ranking import Cut, Ranking
-from slidecell.detect.scores import Floats
-from slidecell.detect.states import mapping, number, numbers, whole
 from slidecell.evaluate.inputs import as_labels as check_labels
+from slidecell.thresholds.scores import Floats
+from slidecell.thresholds.state_values import mapping, number, numbers, whole
 
 __all__ = [
     "METHODS",

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from slidecell.detect.scores import Floats
-from slidecell.detect.states import mapping, number, numbers, whole
-from slidecell.detect.thresholds.base import Bools, Threshold
-from slidecell.detect.thresholds.dynamic_parts import Average, best_epsilon, near
+from slidecell.thresholds.base import Bools, Threshold
+from slidecell.thresholds.dynamic_parts import Average, best_epsilon, near
+from slidecell.thresholds.scores import Floats
+from slidecell.thresholds.state_values import mapping, number, numbers, whole
 
 __all__ = ["DynamicThreshold"]
 
@@ -56,7 +56,7 @@ class DynamicThreshold(Threshold):
     Examples
     --------
     >>> import numpy as np
-    >>> from slidecell.detect.thresholds import DynamicThreshold
+    >>> from slidecell.thresholds import DynamicThreshold
     >>> scores = np.random.default_rng(0).random(3000)
     >>> scores[2000:2050] += 5.0
     >>> alarms = np.flatnonzero(DynamicThreshold(window=700).apply(scores))

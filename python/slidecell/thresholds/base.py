@@ -10,7 +10,7 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from slidecell.detect.scores import Floats, as_scores, entity_slices
+from slidecell.thresholds.scores import Floats, as_scores, entity_slices
 
 Bools = npt.NDArray[np.bool_]
 T = TypeVar("T", bound="Threshold")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from slidecell.detect.scores import Floats
-from slidecell.detect.thresholds.base import Bools
+from slidecell.thresholds.base import Bools
+from slidecell.thresholds.scores import Floats
 
 __all__ = ["MOST_SD", "Average", "best_epsilon", "near"]
 
@@ -23,7 +23,7 @@ class Average:
 
     Examples
     --------
-    >>> from slidecell.detect.thresholds.dynamic_parts import Average
+    >>> from slidecell.thresholds.dynamic_parts import Average
     >>> average = Average(span=3)
     >>> average.push(1.0), average.push(4.0)
     (1.0, 3.0)
@@ -71,7 +71,7 @@ def best_epsilon(windows: Floats, mean: Floats, sd: Floats, buffer: int) -> Floa
     Examples
     --------
     >>> import numpy as np
-    >>> from slidecell.detect.thresholds.dynamic_parts import best_epsilon
+    >>> from slidecell.thresholds.dynamic_parts import best_epsilon
     >>> errors = np.append(np.tile([0.9, 1.1], 50), 9.0)[None]
     >>> mean, sd = errors.mean(axis=1), errors.std(axis=1)
     >>> bool(1.1 < best_epsilon(errors, mean, sd, buffer=3)[0] < 9.0)
@@ -133,7 +133,7 @@ def near(places: npt.NDArray[np.intp], n: int, reach: int) -> Bools:
     Examples
     --------
     >>> import numpy as np
-    >>> from slidecell.detect.thresholds.dynamic_parts import near
+    >>> from slidecell.thresholds.dynamic_parts import near
     >>> np.flatnonzero(near(np.array([0, 5]), 9, 2)).tolist()
     [0, 1, 2, 3, 4, 5, 6, 7]
     """

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from slidecell.detect.scores import Floats
-from slidecell.detect.states import numbers
-from slidecell.detect.thresholds.base import Bools, Threshold
 from slidecell.evaluate.inputs import as_number
+from slidecell.thresholds.base import Bools, Threshold
+from slidecell.thresholds.scores import Floats
+from slidecell.thresholds.state_values import numbers
 
 __all__ = ["RollingQuantileThreshold"]
 
@@ -39,7 +39,7 @@ class RollingQuantileThreshold(Threshold):
 
     Examples
     --------
-    >>> from slidecell.detect.thresholds import RollingQuantileThreshold
+    >>> from slidecell.thresholds import RollingQuantileThreshold
     >>> rule = RollingQuantileThreshold(1.0, window=3)
     >>> rule.apply([1.0, 2.0, 3.0, 4.0, 4.0, 5.0]).tolist()
     [False, False, False, True, False, True]

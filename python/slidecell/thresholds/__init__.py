@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import inspect
 
-from slidecell.detect.states import mapping
-from slidecell.detect.thresholds.base import Threshold
-from slidecell.detect.thresholds.constant import (
+from slidecell.thresholds.base import Threshold
+from slidecell.thresholds.constant import (
     BestFThreshold,
     ContaminationThreshold,
     FixedThreshold,
     PercentileThreshold,
 )
-from slidecell.detect.thresholds.cusum import CusumThreshold
-from slidecell.detect.thresholds.dynamic import DynamicThreshold
-from slidecell.detect.thresholds.dynamic_batch import DynamicAnomalies, dynamic_threshold
-from slidecell.detect.thresholds.rolling import RollingQuantileThreshold
-from slidecell.detect.thresholds.spot import SpotThreshold
+from slidecell.thresholds.cusum import CusumThreshold
+from slidecell.thresholds.dynamic import DynamicThreshold
+from slidecell.thresholds.dynamic_batch import DynamicAnomalies, dynamic_threshold
+from slidecell.thresholds.rolling import RollingQuantileThreshold
+from slidecell.thresholds.spot import SpotThreshold
+from slidecell.thresholds.state_values import mapping
 
 __all__ = [
     "BestFThreshold",
@@ -58,7 +58,7 @@ def threshold_from_state(state: object) -> Threshold:
 
     Examples
     --------
-    >>> from slidecell.detect.thresholds import threshold_from_state
+    >>> from slidecell.thresholds import threshold_from_state
     >>> threshold_from_state({"kind": "percentile", "percentile": 95.0, "value": 0.25}).update(0.3)
     True
     """

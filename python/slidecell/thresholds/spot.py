@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from slidecell.detect.scores import Floats, training_part
-from slidecell.detect.states import mapping, number, numbers, whole
-from slidecell.detect.thresholds.base import Threshold
-from slidecell.detect.thresholds.spot_tail import Tail, new_spot
 from slidecell.evaluate.inputs import as_number
+from slidecell.thresholds.base import Threshold
+from slidecell.thresholds.scores import Floats, training_part
+from slidecell.thresholds.spot_tail import Tail, new_spot
+from slidecell.thresholds.state_values import mapping, number, numbers, whole
 
 __all__ = ["SpotThreshold"]
 
@@ -49,7 +49,7 @@ class SpotThreshold(Threshold):
     Examples
     --------
     >>> import numpy as np
-    >>> from slidecell.detect.thresholds import SpotThreshold
+    >>> from slidecell.thresholds import SpotThreshold
     >>> scores = np.random.default_rng(0).exponential(size=3000)
     >>> rule = SpotThreshold(q=1e-4).fit(scores)
     >>> rule.update(3.0), rule.update(30.0)

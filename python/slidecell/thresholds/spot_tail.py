@@ -34,7 +34,7 @@ class Tail:
 
     Examples
     --------
-    >>> from slidecell.detect.thresholds.spot_tail import Tail
+    >>> from slidecell.thresholds.spot_tail import Tail
     >>> tail = Tail(3, [1.0])
     >>> for excess in (5.0, 2.0, 3.0, 4.0):
     ...     gamma, sigma = tail.push(excess)

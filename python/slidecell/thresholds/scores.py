@@ -25,7 +25,7 @@ def entity_slices(offsets: npt.ArrayLike | None, S: int) -> list[slice]:
 
     Examples
     --------
-    >>> from slidecell.detect.scores import entity_slices
+    >>> from slidecell.thresholds.scores import entity_slices
     >>> entity_slices([0, 2, 5], 5)
     [slice(0, 2, None), slice(2, 5, None)]
     """

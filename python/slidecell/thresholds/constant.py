@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from slidecell.detect.fusion.ranking import Ranking
-from slidecell.detect.scores import Floats, as_scores, training_part
-from slidecell.detect.states import number
-from slidecell.detect.thresholds.base import Bools, Threshold
 from slidecell.evaluate.inputs import as_labels, as_number
+from slidecell.thresholds.base import Bools, Threshold
+from slidecell.thresholds.scores import Floats, as_scores, training_part
+from slidecell.thresholds.state_values import number
 
 __all__ = ["BestFThreshold", "ContaminationThreshold", "FixedThreshold", "PercentileThreshold"]
 
@@ -57,7 +57,7 @@ class FixedThreshold(_Constant):
 
     Examples
     --------
-    >>> from slidecell.detect.thresholds import FixedThreshold
+    >>> from slidecell.thresholds import FixedThreshold
     >>> FixedThreshold(2.0).apply([1.0, 2.0, 3.0, float("nan")]).tolist()
     [False, False, True, False]
     """
@@ -83,7 +83,7 @@ class PercentileThreshold(_Constant):
 
     Examples
     --------
-    >>> from slidecell.detect.thresholds import PercentileThreshold
+    >>> from slidecell.thresholds import PercentileThreshold
     >>> PercentileThreshold(50.0).fit([1.0, 2.0, 4.0]).threshold
     2.0
     """
@@ -114,7 +114,7 @@ class ContaminationThreshold(_Constant):
 
     Examples
     --------
-    >>> from slidecell.detect.thresholds import ContaminationThreshold
+    >>> from slidecell.thresholds import ContaminationThreshold
     >>> rule = ContaminationThreshold(0.2).fit(range(10))
     >>> int(rule.apply(range(10)).sum())
     2
@@ -153,7 +153,7 @@ class BestFThreshold(_Constant):
 
     Examples
     --------
-    >>> from slidecell.detect.thresholds import BestFThreshold
+    >>> from slidecell.thresholds import BestFThreshold
     >>> rule = BestFThreshold().fit([1.0, 2.0, 6.0, 8.0], labels=[0, 0, 1, 1])
     >>> rule.threshold
     4.0

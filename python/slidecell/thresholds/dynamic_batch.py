@@ -9,10 +9,10 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from slidecell.detect.scores import Floats, as_scores, entity_slices
-from slidecell.detect.thresholds.base import Bools
-from slidecell.detect.thresholds.dynamic_parts import Average, best_epsilon, near
 from slidecell.evaluate.inputs import runs_of
+from slidecell.thresholds.base import Bools
+from slidecell.thresholds.dynamic_parts import Average, best_epsilon, near
+from slidecell.thresholds.scores import Floats, as_scores, entity_slices
 
 __all__ = ["DynamicAnomalies", "dynamic_threshold"]
 
@@ -109,7 +109,7 @@ def dynamic_threshold(
     Examples
     --------
     >>> import numpy as np
-    >>> from slidecell.detect.thresholds import dynamic_threshold
+    >>> from slidecell.thresholds import dynamic_threshold
     >>> errors = np.random.default_rng(0).random(5000) / 10
     >>> errors[4000:4030] += 1.0
     >>> dynamic_threshold(errors).sequences.tolist()

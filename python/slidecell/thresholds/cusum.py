@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from slidecell.detect.scores import training_part
-from slidecell.detect.states import mapping, number, whole
-from slidecell.detect.thresholds.base import Threshold
 from slidecell.evaluate.inputs import as_number
+from slidecell.thresholds.base import Threshold
+from slidecell.thresholds.scores import training_part
+from slidecell.thresholds.state_values import mapping, number, whole
 
 __all__ = ["CusumThreshold"]
 
@@ -46,7 +46,7 @@ class CusumThreshold(Threshold):
 
     Examples
     --------
-    >>> from slidecell.detect.thresholds import CusumThreshold
+    >>> from slidecell.thresholds import CusumThreshold
     >>> rule = CusumThreshold(k=0.5, h=2.0).fit([0.0, 2.0])
     >>> [rule.update(score) for score in (1.0, 2.5, 2.5, 2.5)]
     [False, False, False, True]

@@ -1,0 +1,241 @@
+"""Causal smoothing of scores, the same in a batch and one score at a time.
+
+Both ways do the same float64 operations in the same order, so that they agree bit for bit. A score
+that is not finite is passed on as it is and leaves the state unchanged; each entity begins anew.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from slidecell.evaluate.inputs import as_number
+from slidecell.thresholds.scores import Floats, as_scores, entity_slices
+from slidecell.thresholds.state_values import mapping, number, numbers, whole
+
+__all__ = ["EWMA", "MovingAverage", "Smoothing", "smoothing_from_state"]
+
+
+class Smoothing(ABC):
+    """What smoothings share: `update` for streams, `apply` for series."""
+
+    kind: ClassVar[str]
+
+    def update(self, score: float) -> float:
+        """Take the next score and return the smoothed one."""
+        value = float(score)
+        if not -np.inf < value < np.inf:
+            return value
+        return self._next(value)
+
+    def apply(self, scores: npt.ArrayLike, offsets: npt.ArrayLike | None = None) -> Floats:
+        """Smooth scores [S], each entity from its own beginning: [S].
+
+        The object's own state takes no part and stays as it is.
+
+        Parameters
+        ----------
+        scores : array_like, [S]
+            In time order within an entity.
+        offsets : array_like of int, [G+1], optional
+            Entity g owns scores ``offsets[g]:offsets[g+1]``. Default: one entity.
+
+        Returns
+        -------
+        ndarray, [S]
+        """
+        smoothed = as_scores(scores)
+        for rows in entity_slices(offsets, len(smoothed)):
+            part = smoothed[rows]  # a view
+            finite = np.isfinite(part)
+            part[finite] = self._series(part[finite])
+        return smoothed
+
+    def state(self) -> dict[str, Any]:
+        """Return settings and running state, ready for JSON."""
+        return {"kind": self.kind, **self._settings(), "running": self.running()}
+
+    @abstractmethod
+    def reset(self) -> None:
+        """Forget all scores: the next one is the first of an entity."""
+
+    @abstractmethod
+    def fresh(self) -> Smoothing:
+        """Return a smoothing with the same settings that has seen no score."""
+
+    @classmethod
+    @abstractmethod
+    def from_state(cls, state: Mapping[str, Any]) -> Smoothing:
+        """Return the smoothing whose `state` this is; it goes on bit for bit."""
+
+    @abstractmethod
+    def running(self) -> list[float]:
+        """Return the part of the state that scores change."""
+
+    @abstractmethod
+    def load_running(self, running: object) -> None:
+        """Go on from what `running` returned."""
+
+    @abstractmethod
+    def _settings(self) -> dict[str, Any]: ...
+
+    @abstractmethod
+    def _next(self, score: float) -> float: ...
+
+    @abstractmethod
+    def _series(self, scores: Floats) -> Floats: ...
+
+
+class MovingAverage(Smoothing):
+    """Mean of the last n finite scores; of those that there are, at the beginning.
+
+    The sum runs from the oldest to the newest score every time, in O(n): a running sum would drift,
+    and drift differently wherever one begins.
+
+    Parameters
+    ----------
+    n : int
+        At least 1.
+
+    Examples
+    --------
+    >>> from slidecell.thresholds.smoothing import MovingAverage
+    >>> smoothing = MovingAverage(2)
+    >>> [smoothing.update(score) for score in (1.0, 3.0, float("nan"), 4.0)]
+    [1.0, 2.0, nan, 3.5]
+    >>> smoothing.apply([1.0, 3.0, 4.0, 8.0], offsets=[0, 3, 4]).tolist()
+    [1.0, 2.0, 3.5, 8.0]
+    """
+
+    kind = "moving_average"
+
+    def __init__(self, n: int) -> None:
+        if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
+            raise ValueError(f"n: expected a whole number >= 1, got {n!r}")
+        self.n = int(n)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all scores."""
+        self._last: deque[float] = deque(maxlen=self.n)
+
+    def fresh(self) -> MovingAverage:
+        """Return one with the same n that has seen no score."""
+        return MovingAverage(self.n)
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> MovingAverage:
+        """Return the moving average whose `state` this is."""
+        made = cls(whole(state, "n"))
+        made.load_running(state.get("running", []))
+        return made
+
+    def running(self) -> list[float]:
+        """Return the last scores, oldest first."""
+        return list(self._last)
+
+    def load_running(self, running: object) -> None:
+        """Go on from what `running` returned."""
+        self._last = deque(numbers({"running": running}, "running", most=self.n), maxlen=self.n)
+
+    def _settings(self) -> dict[str, Any]:
+        return {"n": self.n}
+
+    def _next(self, score: float) -> float:
+        self._last.append(score)
+        total = 0.0
+        for value in self._last:  # the built-in sum compensates from Python 3.12 on
+            total += value
+        return total / len(self._last)
+
+    def _series(self, scores: Floats) -> Floats:
+        S = len(scores)
+        total = np.zeros(S)
+        for lag in range(min(self.n, S) - 1, -1, -1):
+            total[lag:] += scores[: S - lag]
+        return total / np.minimum(np.arange(1, S + 1), self.n)
+
+
+class EWMA(Smoothing):
+    """Exponentially weighted moving average: s = s + alpha (score - s), from the first score on.
+
+    Parameters
+    ----------
+    alpha : float
+        Weight of the newest score, 0 < alpha <= 1.
+
+    Examples
+    --------
+    >>> from slidecell.thresholds.smoothing import EWMA
+    >>> smoothing = EWMA(0.5)
+    >>> [smoothing.update(score) for score in (1.0, 3.0, float("nan"), 4.0)]
+    [1.0, 2.0, nan, 3.0]
+    """
+
+    kind = "ewma"
+
+    def __init__(self, alpha: float) -> None:
+        self.alpha = as_number("alpha", alpha)
+        if not 0.0 < self.alpha <= 1.0:
+            raise ValueError(f"alpha: expected 0 < alpha <= 1, got {alpha!r}")
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all scores."""
+        self._average: float | None = None
+
+    def fresh(self) -> EWMA:
+        """Return one with the same alpha that has seen no score."""
+        return EWMA(self.alpha)
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> EWMA:
+        """Return the average whose `state` this is."""
+        made = cls(number(state, "alpha"))
+        made.load_running(state.get("running", []))
+        return made
+
+    def running(self) -> list[float]:
+        """Return the average, if there is one."""
+        return [] if self._average is None else [self._average]
+
+    def load_running(self, running: object) -> None:
+        """Go on from what `running` returned."""
+        found = numbers({"running": running}, "running", most=1)
+        self._average = found[0] if found else None
+
+    def _settings(self) -> dict[str, Any]:
+        return {"alpha": self.alpha}
+
+    def _next(self, score: float) -> float:
+        before = self._average
+        self._average = score if before is None else before + self.alpha * (score - before)
+        return self._average
+
+    def _series(self, scores: Floats) -> Floats:
+        each = self.fresh()
+        return np.array([each._next(score) for score in scores.tolist()], np.float64)
+
+
+_KINDS: dict[str, type[Smoothing]] = {MovingAverage.kind: MovingAverage, EWMA.kind: EWMA}
+
+
+def smoothing_from_state(state: object) -> Smoothing:
+    """Return the smoothing whose `state` this is, or which a model's metadata describes.
+
+    Examples
+    --------
+    >>> from slidecell.thresholds.smoothing import smoothing_from_state
+    >>> smoothing_from_state({"kind": "ewma", "alpha": 0.25}).update(2.0)
+    2.0
+    """
+    found = mapping(state, "smoothing")
+    kind = found.get("kind")
+    if not isinstance(kind, str) or kind not in _KINDS:
+        raise ValueError(f"smoothing: expected kind {' or '.join(map(repr, _KINDS))}, got {kind!r}")
+    return _KINDS[kind].from_state(found)
