@@ -11,7 +11,6 @@ import numpy as np
 
 from slidecell._extras import require
 from slidecell.detect.command_line import command_line
-from slidecell.detect.network import NetworkTraining, train_network
 from slidecell.detect.outputs import OutputFolder
 from slidecell.detect.results import (
     Clock,
@@ -23,6 +22,7 @@ from slidecell.detect.results import (
 )
 from slidecell.tables.split import Split, split_table
 from slidecell.tables.table import Table, TableOptions, join_tables, read_table, with_features
+from slidecell.training.train_network import NetworkTraining, train_network
 
 if TYPE_CHECKING:
     from torch import nn

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from slidecell._extras import require
-from slidecell.detect.network import NetworkTraining, train_network
 from slidecell.detect.outputs import OutputFolder
 from slidecell.detect.rescore import ScoreOptions, table_options
 from slidecell.detect.results import (
@@ -26,6 +25,7 @@ from slidecell.tables.table import Table, read_table
 from slidecell.thresholds import BestFThreshold, threshold_from_state
 from slidecell.thresholds.scores import Floats
 from slidecell.thresholds.smoothing import smoothing_from_state
+from slidecell.training.train_network import NetworkTraining, train_network
 
 if TYPE_CHECKING:
     from slidecell.model import SequenceModel

@@ -22,9 +22,9 @@ from slidecell.detect.detectors.parts import held_out_rows, part_of
 from slidecell.detect.detectors.saved import read_history
 from slidecell.detect.detectors.scales import ScalerKind
 from slidecell.detect.detectors.windowed import refuse_no_window, window_ends
-from slidecell.detect.network import NetworkTraining, train_network
 from slidecell.error_statistics import least_errors
 from slidecell.tables.rows import Rows
+from slidecell.training.train_network import NetworkTraining, train_network
 
 if TYPE_CHECKING:
     from torch import nn

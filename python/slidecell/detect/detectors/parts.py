@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from slidecell.detect.network import Part
 from slidecell.tables.rows import Rows
+from slidecell.training.train_network import Part
 
 __all__ = ["held_out_rows", "part_of"]
 

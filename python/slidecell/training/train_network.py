@@ -89,7 +89,7 @@ def train_network(
     Examples
     --------
     >>> import numpy as np
-    >>> from slidecell.detect.network import NetworkTraining, train_network
+    >>> from slidecell.training.train_network import NetworkTraining, train_network
     >>> from slidecell.training import Forecaster
     >>> rows = np.sin(np.arange(200) / 5)[:, None]
     >>> model, history = train_network(
