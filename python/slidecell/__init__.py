@@ -22,7 +22,7 @@ from slidecell.recurrent import GRU, LSTM
 from slidecell.windows import WindowPlan, entity_offsets, sliding_windows
 
 if TYPE_CHECKING:
-    from slidecell.monitor import Event, Monitor
+    from slidecell.live.monitor import Event, Monitor
 
 __all__ = [
     "GRU",
@@ -47,7 +47,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     # Few programs have a monitor; the thresholds take as long to import as all the rest.
     if name in {"Event", "Monitor"}:
-        from slidecell import monitor
+        from slidecell.live import monitor
 
         return getattr(monitor, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
 """The names of `slidecell.thresholds.smoothing`, where version 0.1 had them."""
 
 from slidecell.thresholds.smoothing import *  # noqa: F403
-from slidecell.thresholds.smoothing import __all__ as __all__
+from slidecell.thresholds.smoothing import __all__  # noqa: F401

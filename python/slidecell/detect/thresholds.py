@@ -1,4 +1,4 @@
 """The names of `slidecell.thresholds`, where version 0.1 had them."""
 
 from slidecell.thresholds import *  # noqa: F403
-from slidecell.thresholds import __all__ as __all__
+from slidecell.thresholds import __all__  # noqa: F401

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from slidecell.live.monitor import Event, Monitor
 from slidecell.live.options import DEFAULT_ENTITIES
 from slidecell.live.times import Clock
-from slidecell.monitor import Event, Monitor
 from slidecell.thresholds.state_values import mapping
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ import numpy as np
 from slidecell.tables.files import MISSING
 
 if TYPE_CHECKING:
+    from slidecell.live.monitor import Event
     from slidecell.live.options import LiveOptions
     from slidecell.model import SequenceModel
-    from slidecell.monitor import Event
 
 __all__ = ["CsvFormat", "Format", "HeaderError", "JsonFormat", "Row", "make_format"]
 

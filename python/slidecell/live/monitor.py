@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from slidecell.attribution import Evidence, ForecastHistory, Shares
-from slidecell.monitor_file import read_monitor_file, write_monitor_file
+from slidecell.live.evidence import Evidence, ForecastHistory, Shares
+from slidecell.live.monitor_file import read_monitor_file, write_monitor_file
 from slidecell.stream import Stream
 from slidecell.thresholds import FixedThreshold, Threshold, threshold_from_state
 from slidecell.thresholds.smoothing import Smoothing, smoothing_from_state
