@@ -22,7 +22,7 @@ from slidecell.detect import (
     SklearnDetector,
     ZScoreDetector,
 )
-from slidecell.detect.detectors.random_gru import _xavier
+from slidecell.detect.random_gru import _xavier
 
 
 def test_zscore_equals_its_formula() -> None:

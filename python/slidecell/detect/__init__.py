@@ -28,49 +28,63 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from slidecell.detect.architectures import (
-    INSIDER_THREAT_ARCHITECTURES,
-    ArchitectureResult,
-    ArchitectureSearch,
-    search_architectures,
-)
-from slidecell.detect.job import DetectOptions, run_detect
-from slidecell.detect.rescore import ScoreOptions, run_score
-from slidecell.detect.results import Result
-from slidecell.detect.retrain import RetrainOptions, run_retrain
-from slidecell.tables.table import Table, TableOptions, read_table
+from slidecell._extras import require
 
 if TYPE_CHECKING:
-    from slidecell.detect.detectors.autoencoder import AutoencoderDetector
-    from slidecell.detect.detectors.base import Detector
-    from slidecell.detect.detectors.forecast import ForecastDetector
-    from slidecell.detect.detectors.pca import PCADetector
-    from slidecell.detect.detectors.random_gru import RandomGRUDetector
-    from slidecell.detect.detectors.rolling_variance import RollingVarianceDetector
-    from slidecell.detect.detectors.sklearn_adapter import SklearnDetector
-    from slidecell.detect.detectors.storage import load_detector
-    from slidecell.detect.detectors.zscore import ZScoreDetector
+    from slidecell.detect.architectures import (
+        INSIDER_THREAT_ARCHITECTURES,
+        ArchitectureResult,
+        ArchitectureSearch,
+        search_architectures,
+    )
+    from slidecell.detect.autoencoder import AutoencoderDetector
+    from slidecell.detect.base import Detector
     from slidecell.detect.ensemble import Ensemble
+    from slidecell.detect.forecast import ForecastDetector
+    from slidecell.detect.job import DetectOptions, run_detect
+    from slidecell.detect.pca import PCADetector
+    from slidecell.detect.random_gru import RandomGRUDetector
+    from slidecell.detect.rescore import ScoreOptions, run_score
+    from slidecell.detect.results import Result
+    from slidecell.detect.retrain import RetrainOptions, run_retrain
+    from slidecell.detect.rolling_variance import RollingVarianceDetector
+    from slidecell.detect.sklearn_adapter import SklearnDetector
+    from slidecell.detect.storage import load_detector
+    from slidecell.detect.zscore import ZScoreDetector
     from slidecell.tables.ordering import time_order
+    from slidecell.tables.table import Table, TableOptions, read_table
 
-# What needs scikit-learn is imported when it is asked for: thresholds and smoothing, which live
-# streams use, do without.
-_LAZY = {
-    "AutoencoderDetector": "slidecell.detect.detectors",
-    "Detector": "slidecell.detect.detectors",
+# Where each name lives: imported when it is asked for, so that what a program does without costs
+# nothing.
+_HOMES = {
+    "ArchitectureResult": "slidecell.detect.architectures",
+    "ArchitectureSearch": "slidecell.detect.architectures",
+    "AutoencoderDetector": "slidecell.detect.autoencoder",
+    "DetectOptions": "slidecell.detect.job",
+    "Detector": "slidecell.detect.base",
     "Ensemble": "slidecell.detect.ensemble",
-    "ForecastDetector": "slidecell.detect.detectors",
-    "PCADetector": "slidecell.detect.detectors",
-    "RandomGRUDetector": "slidecell.detect.detectors",
-    "RollingVarianceDetector": "slidecell.detect.detectors",
-    "SklearnDetector": "slidecell.detect.detectors",
-    "ZScoreDetector": "slidecell.detect.detectors",
-    "load_detector": "slidecell.detect.detectors",
+    "ForecastDetector": "slidecell.detect.forecast",
+    "INSIDER_THREAT_ARCHITECTURES": "slidecell.detect.architectures",
+    "PCADetector": "slidecell.detect.pca",
+    "RandomGRUDetector": "slidecell.detect.random_gru",
+    "Result": "slidecell.detect.results",
+    "RetrainOptions": "slidecell.detect.retrain",
+    "RollingVarianceDetector": "slidecell.detect.rolling_variance",
+    "ScoreOptions": "slidecell.detect.rescore",
+    "SklearnDetector": "slidecell.detect.sklearn_adapter",
+    "Table": "slidecell.tables.table",
+    "TableOptions": "slidecell.tables.table",
+    "ZScoreDetector": "slidecell.detect.zscore",
+    "load_detector": "slidecell.detect.storage",
+    "read_table": "slidecell.tables.table",
+    "run_detect": "slidecell.detect.job",
+    "run_retrain": "slidecell.detect.retrain",
+    "run_score": "slidecell.detect.rescore",
+    "search_architectures": "slidecell.detect.architectures",
     "time_order": "slidecell.tables.ordering",
 }
 
 __all__ = [
-    "INSIDER_THREAT_ARCHITECTURES",
     "ArchitectureResult",
     "ArchitectureSearch",
     "AutoencoderDetector",
@@ -78,6 +92,7 @@ __all__ = [
     "Detector",
     "Ensemble",
     "ForecastDetector",
+    "INSIDER_THREAT_ARCHITECTURES",
     "PCADetector",
     "RandomGRUDetector",
     "Result",
@@ -99,9 +114,15 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
+    if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_LAZY[name]), name)
+    try:
+        home = importlib.import_module(_HOMES[name])
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] == "sklearn":
+            require("sklearn", extra="detect")  # names the extra
+        raise
+    return getattr(home, name)
 
 
 def __dir__() -> list[str]:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from slidecell.thresholds.scores import Floats
 
 if TYPE_CHECKING:
-    from slidecell.detect.detectors.base import Detector
+    from slidecell.detect.base import Detector
     from slidecell.detect.ensemble import Ensemble
     from slidecell.model import SequenceModel
     from slidecell.tables.rows import Rows
@@ -190,7 +190,7 @@ def _feature_parts(
     offsets: npt.ArrayLike | None,
 ) -> Floats:
     """Parts [n, F] that add up to the scores of the chosen rows."""
-    from slidecell.detect.detectors.base import Detector
+    from slidecell.detect.base import Detector
     from slidecell.detect.ensemble import Ensemble
 
     if not isinstance(detector, Detector):

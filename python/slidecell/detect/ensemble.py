@@ -11,7 +11,7 @@ import numpy.typing as npt
 from sklearn.base import clone
 
 from slidecell.detect.attribution import member_attribution
-from slidecell.detect.detectors.base import Detector
+from slidecell.detect.base import Detector
 from slidecell.detect.fusion.fused import as_weights, fuse
 from slidecell.detect.fusion.normalisers import (
     Normaliser,
@@ -24,7 +24,7 @@ from slidecell.tables.rows import Floats, Rows
 from slidecell.thresholds.state_values import mapping, numbers
 
 if TYPE_CHECKING:
-    from slidecell.detect.detectors.storage import Parts
+    from slidecell.detect.storage import Parts
 
 __all__ = ["Ensemble"]
 
@@ -238,7 +238,7 @@ class Ensemble(Detector):
     @classmethod
     def load_from(cls: type[E], folder: Path) -> E:
         """Read what `save_into` wrote."""
-        from slidecell.detect.detectors.storage import load_folder
+        from slidecell.detect.storage import load_folder
 
         ensemble = super().load_from(folder)
         try:

@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
-from slidecell.detect.detectors.base import Detector
+from slidecell.detect.base import Detector
 from slidecell.tables.rows import Floats, Rows
 
 __all__ = ["checked_members", "fit_member", "member_folder", "naming"]

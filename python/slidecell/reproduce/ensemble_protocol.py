@@ -16,7 +16,7 @@ from slidecell.thresholds.scores import Floats
 from slidecell.thresholds.smoothing import MovingAverage
 
 if TYPE_CHECKING:
-    from slidecell.detect.detectors.base import Detector
+    from slidecell.detect.base import Detector
     from slidecell.detect.ensemble import Ensemble
 
 __all__ = ["EQUAL", "GRID", "REFINED", "WINDOW", "Fitted", "Part", "Way", "fit_system", "report_on"]

@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from slidecell.detect.detectors.checks import check_scaler
+from slidecell.detect.checks import check_scaler
 from slidecell.scaling import fit_scaler
 from slidecell.tables.rows import Floats, Rows
 
@@ -22,7 +22,7 @@ def fit_rows_scaler(rows: Rows, kind: str | None) -> dict[str, Any] | None:
     Examples
     --------
     >>> from slidecell.tables.rows import Source, take_rows
-    >>> from slidecell.detect.detectors.scales import fit_rows_scaler
+    >>> from slidecell.detect.scales import fit_rows_scaler
     >>> fit_rows_scaler(take_rows([[1.0], [3.0]], None, Source()), "minmax")["scale"]
     [2.0]
     """
@@ -40,7 +40,7 @@ def scale(scaler: Mapping[str, Any] | None, values: Floats) -> Floats:
     Examples
     --------
     >>> import numpy as np
-    >>> from slidecell.detect.detectors.scales import scale
+    >>> from slidecell.detect.scales import scale
     >>> scale({"center": [1.0], "scale": [2.0]}, np.array([[5.0]])).tolist()
     [[2.0]]
     """

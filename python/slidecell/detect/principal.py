@@ -28,7 +28,7 @@ def squared_residuals(values: npt.NDArray[np.floating], mean: Floats, components
     Examples
     --------
     >>> import numpy as np
-    >>> from slidecell.detect.detectors.principal import squared_residuals
+    >>> from slidecell.detect.principal import squared_residuals
     >>> squared_residuals(np.array([[3.0, 4.0]]), np.zeros(2), np.array([[1.0, 0.0]])).tolist()
     [[0.0, 16.0]]
     """
@@ -46,7 +46,7 @@ def mean_squared_residual(
     Examples
     --------
     >>> import numpy as np
-    >>> from slidecell.detect.detectors.principal import mean_squared_residual
+    >>> from slidecell.detect.principal import mean_squared_residual
     >>> mean_squared_residual(np.array([[3.0, 4.0]]), np.zeros(2), np.array([[1.0, 0.0]]))
     array([8.])
     """

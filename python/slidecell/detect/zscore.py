@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from slidecell.detect.detectors.base import Detector, FeatureReduction
-from slidecell.detect.detectors.saved import read_scaler
-from slidecell.detect.detectors.scales import fit_rows_scaler, scale
+from slidecell.detect.base import Detector, FeatureReduction
+from slidecell.detect.saved import read_scaler
+from slidecell.detect.scales import fit_rows_scaler, scale
 from slidecell.tables.rows import Floats, Rows
 
 if TYPE_CHECKING:
-    from slidecell.detect.detectors.storage import Parts
+    from slidecell.detect.storage import Parts
 
 __all__ = ["ZScoreDetector"]
 

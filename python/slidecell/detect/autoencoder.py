@@ -1,51 +1,50 @@
-"""Forecasting errors: how far the next rows are from what the network expects."""
+"""Reconstruction errors: how much of a window is lost on its way through a bottleneck."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from slidecell._arguments import whole_number
-from slidecell.detect.detectors.network import NetworkDetector
-from slidecell.detect.detectors.scales import ScalerKind
+from slidecell.detect.checks import check_choice
+from slidecell.detect.network_detector import NetworkDetector
+from slidecell.detect.scales import ScalerKind
 
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["ForecastDetector"]
+__all__ = ["AutoencoderDetector"]
 
 
-class ForecastDetector(NetworkDetector):
-    """Score rows by the error of an LSTM's or GRU's forecast of them.
+class AutoencoderDetector(NetworkDetector):
+    """Score rows by the error of an LSTM or GRU autoencoder that reconstructs their window.
 
-    From W rows the network forecasts the next K; the error stands at the last of them. The first
-    W + K - 1 rows of an entity have no score.
+    The error stands at the window's last row; the first W - 1 rows of an entity have no score.
+    `encode` returns the bottleneck.
 
     Parameters
     ----------
     window : int
-        W rows in.
-    hidden_size : int or sequence of int
-        One size for all layers, or one per layer: ``(64, 32)``.
-    num_layers : int
-        With an integer `hidden_size`.
+        W rows; 1 is allowed.
+    encoder_sizes : sequence of int
+        Hidden size per layer; the last one is the bottleneck.
+    decoder_sizes : sequence of int, optional
+        None: those of the encoder, mirrored.
+    activation : {"tanh", "relu", "sigmoid", "linear"}
     cell : {"lstm", "gru"}
-    horizon : int
-        K rows ahead, at least 1.
     scaler : {"minmax", "standard", "robust"}, optional
     contamination : float
         Share of the training scores above the threshold.
     epochs : int
     random_state : int, RandomState or None
         The same one: the same scores.
-    dropout, head_dropout : float
-        Between layers, and between the last h and the head; in training.
-    activation : {"tanh", "relu", "sigmoid", "linear"}
-    proj_size : int
-        LSTM: size of the projected h; 0 for none.
+    dropout : float
+        Between the layers of the encoder and between those of the decoder, in training.
     bidirectional, recurrent_activation, reset_after, single_bias
         Of the layers: see `NetworkDetector`.
     reduction : {"mse", "mae", "mahalanobis"}
+    aggregate : {"window", "last", "mean"}
+        Of which errors: all of the window's, those of its last row, or those of a row in all
+        windows that cover it. The latter looks ahead: a row's score changes as rows follow it.
     precision : {"highest", "high", "medium"}
     batch_size, patience, lr, optimizer, loss, clip_grad_norm, validation, device
         Of training: see `NetworkDetector`.
@@ -58,36 +57,40 @@ class ForecastDetector(NetworkDetector):
     Examples
     --------
     >>> import numpy as np
-    >>> from slidecell.detect import ForecastDetector
-    >>> X = np.sin(np.arange(600) / 5)[:, None]
+    >>> from slidecell.detect import AutoencoderDetector
+    >>> X = np.sin(np.arange(600) / 5)[:, None] * [1.0, -0.5]
     >>> X[550] += 1.0
-    >>> detector = ForecastDetector(window=8, hidden_size=8, epochs=5, lr=0.02, random_state=0)
+    >>> detector = AutoencoderDetector(
+    ...     window=8, encoder_sizes=(8, 4), decoder_sizes=(4, 8), epochs=5, lr=0.02, random_state=0
+    ... )
     >>> scores = detector.fit(X[:500]).score_samples(X)
-    >>> bool(scores[550] > detector.threshold_), int(np.isnan(scores).sum())
-    (True, 8)
+    >>> int(np.nanargmax(scores)) in range(550, 558), int(np.isnan(scores).sum())
+    (True, 7)
+    >>> detector.encode(X).shape
+    (593, 4)
     """
+
+    _scoring_parameters: ClassVar[tuple[str, ...]] = ("missing", "reduction", "aggregate")
 
     def __init__(  # noqa: PLR0917  # the first nine may be given in their order
         self,
         window: int = 32,
-        hidden_size: int | Sequence[int] = 64,
-        num_layers: int = 1,
+        encoder_sizes: Sequence[int] = (16, 8),
+        decoder_sizes: Sequence[int] | None = (8, 16),
+        activation: Literal["tanh", "relu", "sigmoid", "linear"] = "tanh",
         cell: Literal["lstm", "gru"] = "lstm",
-        horizon: int = 1,
         scaler: ScalerKind | None = "minmax",
         contamination: float = 0.05,
         epochs: int = 50,
         random_state: Any = None,
         *,
         dropout: float = 0.0,
-        head_dropout: float = 0.0,
         bidirectional: bool = False,
-        activation: Literal["tanh", "relu", "sigmoid", "linear"] = "tanh",
         recurrent_activation: Literal["sigmoid", "hard_sigmoid"] = "sigmoid",
         reset_after: bool = True,
-        proj_size: int = 0,
         single_bias: bool = False,
         reduction: Literal["mse", "mae", "mahalanobis"] = "mse",
+        aggregate: Literal["window", "last", "mean"] = "window",
         precision: Literal["highest", "high", "medium"] = "highest",
         batch_size: int | None = None,
         patience: int | None = 5,
@@ -104,23 +107,21 @@ class ForecastDetector(NetworkDetector):
         progress: bool | Callable[[int, int, float, float | None], object] = False,
     ) -> None:
         self.window = window
-        self.hidden_size = hidden_size
-        self.num_layers = num_layers
+        self.encoder_sizes = encoder_sizes
+        self.decoder_sizes = decoder_sizes
+        self.activation = activation
         self.cell = cell
-        self.horizon = horizon
         self.scaler = scaler
         self.contamination = contamination
         self.epochs = epochs
         self.random_state = random_state
         self.dropout = dropout
-        self.head_dropout = head_dropout
         self.bidirectional = bidirectional
-        self.activation = activation
         self.recurrent_activation = recurrent_activation
         self.reset_after = reset_after
-        self.proj_size = proj_size
         self.single_bias = single_bias
         self.reduction = reduction
+        self.aggregate = aggregate
         self.precision = precision
         self.batch_size = batch_size
         self.patience = patience
@@ -138,31 +139,30 @@ class ForecastDetector(NetworkDetector):
 
     @property
     def _rows_ahead(self) -> int:
-        return self.horizon
+        return 0
 
     def _check_parameters(self) -> None:
-        whole_number("horizon", self.horizon, least=1)
+        check_choice("aggregate", self.aggregate, ("window", "last", "mean"))
         super()._check_parameters()
 
-    def _dropouts(self) -> dict[str, float]:
-        return {"dropout": self.dropout, "head_dropout": self.head_dropout}
+    def _score_options(self) -> dict[str, Any]:
+        return {**super()._score_options(), "aggregate": self._at_fit("aggregate")}
 
     def _make_module(self, features: int) -> nn.Module:
-        from slidecell.training import Forecaster
+        from slidecell.training import Autoencoder
+        from slidecell.training.arguments import as_sizes
 
-        return Forecaster(
+        encoder_sizes = as_sizes("encoder_sizes", self.encoder_sizes)
+        return Autoencoder(
             features,
-            self.hidden_size,
-            self.num_layers,
+            encoder_sizes,
+            encoder_sizes[::-1] if self.decoder_sizes is None else self.decoder_sizes,
             cell=self.cell,
             window=self.window,
-            horizon=self.horizon,
             dropout=self.dropout,
-            head_dropout=self.head_dropout,
             bidirectional=self.bidirectional,
             activation=self.activation,
             recurrent_activation=self.recurrent_activation,
             reset_after=self.reset_after,
-            proj_size=self.proj_size,
             single_bias=self.single_bias,
         )

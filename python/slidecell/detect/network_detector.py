@@ -11,17 +11,17 @@ import numpy.typing as npt
 
 from slidecell._arguments import whole_number
 from slidecell._extras import require
-from slidecell.detect.detectors.base import Detector, FeatureReduction, constant_columns
-from slidecell.detect.detectors.checks import (
+from slidecell.detect.base import Detector, FeatureReduction, constant_columns
+from slidecell.detect.checks import (
     check_choice,
     check_scaler,
     check_share,
     seed_of,
 )
-from slidecell.detect.detectors.parts import held_out_rows, part_of
-from slidecell.detect.detectors.saved import read_history
-from slidecell.detect.detectors.scales import ScalerKind
-from slidecell.detect.detectors.windowed import refuse_no_window, window_ends
+from slidecell.detect.parts import held_out_rows, part_of
+from slidecell.detect.saved import read_history
+from slidecell.detect.scales import ScalerKind
+from slidecell.detect.windowed import refuse_no_window, window_ends
 from slidecell.error_statistics import least_errors
 from slidecell.tables.rows import Rows
 from slidecell.training.train_network import NetworkTraining, train_network
@@ -29,7 +29,7 @@ from slidecell.training.train_network import NetworkTraining, train_network
 if TYPE_CHECKING:
     from torch import nn
 
-    from slidecell.detect.detectors.storage import Parts
+    from slidecell.detect.storage import Parts
     from slidecell.model import SequenceModel
     from slidecell.training import History
 

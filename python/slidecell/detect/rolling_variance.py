@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 
 from slidecell._arguments import whole_number
-from slidecell.detect.detectors.base import Detector, FeatureReduction
-from slidecell.detect.detectors.saved import read_scaler
-from slidecell.detect.detectors.scales import ScalerKind, fit_rows_scaler, scale
-from slidecell.detect.detectors.windowed import refuse_no_window, window_ends
+from slidecell.detect.base import Detector, FeatureReduction
+from slidecell.detect.saved import read_scaler
+from slidecell.detect.scales import ScalerKind, fit_rows_scaler, scale
+from slidecell.detect.windowed import refuse_no_window, window_ends
 from slidecell.tables.rows import Floats, Rows
 
 if TYPE_CHECKING:
-    from slidecell.detect.detectors.storage import Parts
+    from slidecell.detect.storage import Parts
 
 __all__ = ["RollingVarianceDetector", "rolling_variance"]
 
@@ -121,7 +121,7 @@ def rolling_variance(values: Floats, window: int) -> Floats:
     Examples
     --------
     >>> import numpy as np
-    >>> from slidecell.detect.detectors.rolling_variance import rolling_variance
+    >>> from slidecell.detect.rolling_variance import rolling_variance
     >>> rolling_variance(np.array([[1.0], [2.0], [6.0]]), 2)[:, 0]
     array([nan, 0.5, 8. ])
     """

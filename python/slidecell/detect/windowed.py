@@ -16,7 +16,7 @@ def window_ends(rows: Rows, *, window: int, horizon: int) -> npt.NDArray[np.bool
     Examples
     --------
     >>> from slidecell.tables.rows import Source, take_rows
-    >>> from slidecell.detect.detectors.windowed import window_ends
+    >>> from slidecell.detect.windowed import window_ends
     >>> rows = take_rows([[0.0]] * 5, [0, 3, 5], Source())
     >>> window_ends(rows, window=1, horizon=1).tolist()
     [False, True, True, False, True]

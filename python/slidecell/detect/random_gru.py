@@ -10,16 +10,16 @@ import numpy.typing as npt
 from sklearn.decomposition import PCA
 
 from slidecell._arguments import whole_number
-from slidecell.detect.detectors.base import Detector
-from slidecell.detect.detectors.checks import seed_of
-from slidecell.detect.detectors.principal import mean_squared_residual
-from slidecell.detect.detectors.scales import ScalerKind, fit_rows_scaler
-from slidecell.detect.detectors.windowed import refuse_no_window, window_ends
+from slidecell.detect.base import Detector
+from slidecell.detect.checks import seed_of
+from slidecell.detect.principal import mean_squared_residual
+from slidecell.detect.scales import ScalerKind, fit_rows_scaler
+from slidecell.detect.windowed import refuse_no_window, window_ends
 from slidecell.tables.rows import Floats, Rows
 from slidecell.windows import WindowPlan
 
 if TYPE_CHECKING:
-    from slidecell.detect.detectors.storage import Parts
+    from slidecell.detect.storage import Parts
     from slidecell.model import SequenceModel
 
 __all__ = ["RandomGRUDetector"]

@@ -21,7 +21,7 @@ def check_choice(name: str, value: object, choices: Sequence[object]) -> None:
 
     Examples
     --------
-    >>> from slidecell.detect.detectors.checks import check_choice
+    >>> from slidecell.detect.checks import check_choice
     >>> check_choice("cell", "gru", ("lstm", "gru"))
     """
     if value not in choices:
@@ -34,7 +34,7 @@ def check_share(name: str, value: Any) -> None:
 
     Examples
     --------
-    >>> from slidecell.detect.detectors.checks import check_share
+    >>> from slidecell.detect.checks import check_share
     >>> check_share("validation", 0.2)
     """
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
@@ -48,7 +48,7 @@ def check_scaler(kind: object) -> None:
 
     Examples
     --------
-    >>> from slidecell.detect.detectors.checks import check_scaler
+    >>> from slidecell.detect.checks import check_scaler
     >>> check_scaler("minmax")
     """
     check_choice("scaler", kind, (*_SCALERS, None))
@@ -59,7 +59,7 @@ def seed_of(random_state: Any) -> int:
 
     Examples
     --------
-    >>> from slidecell.detect.detectors.checks import seed_of
+    >>> from slidecell.detect.checks import seed_of
     >>> seed_of(3)
     3
     """

@@ -15,12 +15,12 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from slidecell.detect.detectors.saved import read_constants, read_names
+from slidecell.detect.saved import read_constants, read_names
 from slidecell.tables.rows import Floats, Ints, Rows, Source, take_rows
 from slidecell.thresholds.state_values import whole
 
 if TYPE_CHECKING:
-    from slidecell.detect.detectors.storage import Parts
+    from slidecell.detect.storage import Parts
 
 __all__ = ["Detector", "FeatureReduction"]
 
@@ -156,7 +156,7 @@ class Detector(BaseEstimator, ABC):  # type: ignore[misc]
             If a part of the detector cannot be saved, or a parameter was set after `fit` that
             scores depend on; the text names it.
         """
-        from slidecell.detect.detectors.storage import save_detector
+        from slidecell.detect.storage import save_detector
 
         save_detector(self, path)
 
@@ -171,7 +171,7 @@ class Detector(BaseEstimator, ABC):  # type: ignore[misc]
         ValueError
             If it is damaged or of another class; the text names the place.
         """
-        from slidecell.detect.detectors.storage import load_detector
+        from slidecell.detect.storage import load_detector
 
         detector = load_detector(path)
         if not isinstance(detector, cls):
@@ -182,7 +182,7 @@ class Detector(BaseEstimator, ABC):  # type: ignore[misc]
 
     def save_into(self, folder: Path) -> None:
         """Write all parts to a folder that is there: what `save` does, without its safety."""
-        from slidecell.detect.detectors.storage import write_parts
+        from slidecell.detect.storage import write_parts
 
         self._check_parameters()
         for name, fitted in self._fitted_parameters.items():
@@ -196,7 +196,7 @@ class Detector(BaseEstimator, ABC):  # type: ignore[misc]
     @classmethod
     def load_from(cls: type[D], folder: Path) -> D:
         """Read what `save_into` wrote."""
-        from slidecell.detect.detectors.storage import check_params, read_parts
+        from slidecell.detect.storage import check_params, read_parts
 
         parts = read_parts(folder)
         try:
@@ -283,7 +283,7 @@ class Detector(BaseEstimator, ABC):  # type: ignore[misc]
 
     def _parts(self) -> Parts:
         """Return all that a folder keeps; a class adds what it has beyond this."""
-        from slidecell.detect.detectors.storage import Parts
+        from slidecell.detect.storage import Parts
 
         names = getattr(self, "feature_names_in_", None)
         params = {name: getattr(self, name) for name in sorted(self._saved_names())}
@@ -379,7 +379,7 @@ def constant_columns(values: Floats) -> list[int]:
     Examples
     --------
     >>> import numpy as np
-    >>> from slidecell.detect.detectors.base import constant_columns
+    >>> from slidecell.detect.base import constant_columns
     >>> constant_columns(np.array([[1.0, 5.0], [2.0, np.nan], [3.0, 5.0]]))
     [1]
     """

@@ -16,10 +16,10 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.utils.validation import check_is_fitted
 
-from slidecell.detect.detectors.estimators import read_estimator, write_estimator
+from slidecell.detect.estimators import read_estimator, write_estimator
 
 if TYPE_CHECKING:
-    from slidecell.detect.detectors.base import Detector
+    from slidecell.detect.base import Detector
     from slidecell.model import SequenceModel
 
 __all__ = ["Parts", "load_detector", "load_folder", "read_parts", "save_detector", "write_parts"]
@@ -30,14 +30,14 @@ _MODEL, _ESTIMATOR = "model.safetensors", "estimator.skops"
 
 # The classes that a folder may name, and their modules: nothing else is ever imported.
 _CLASSES = {
-    "AutoencoderDetector": "slidecell.detect.detectors.autoencoder",
+    "AutoencoderDetector": "slidecell.detect.autoencoder",
     "Ensemble": "slidecell.detect.ensemble",
-    "ForecastDetector": "slidecell.detect.detectors.forecast",
-    "PCADetector": "slidecell.detect.detectors.pca",
-    "RandomGRUDetector": "slidecell.detect.detectors.random_gru",
-    "RollingVarianceDetector": "slidecell.detect.detectors.rolling_variance",
-    "SklearnDetector": "slidecell.detect.detectors.sklearn_adapter",
-    "ZScoreDetector": "slidecell.detect.detectors.zscore",
+    "ForecastDetector": "slidecell.detect.forecast",
+    "PCADetector": "slidecell.detect.pca",
+    "RandomGRUDetector": "slidecell.detect.random_gru",
+    "RollingVarianceDetector": "slidecell.detect.rolling_variance",
+    "SklearnDetector": "slidecell.detect.sklearn_adapter",
+    "ZScoreDetector": "slidecell.detect.zscore",
 }
 
 
@@ -175,7 +175,7 @@ def load_folder(folder: Path) -> Detector:
     --------
     >>> import tempfile, pathlib
     >>> from slidecell.detect import ZScoreDetector
-    >>> from slidecell.detect.detectors.storage import load_folder
+    >>> from slidecell.detect.storage import load_folder
     >>> folder = pathlib.Path(tempfile.mkdtemp())
     >>> ZScoreDetector().fit([[0.0], [1.0], [2.0]]).save_into(folder)
     >>> load_folder(folder)
@@ -282,7 +282,7 @@ def check_params(params: Mapping[str, Any], expected: set[str]) -> None:
 
     Examples
     --------
-    >>> from slidecell.detect.detectors.storage import check_params
+    >>> from slidecell.detect.storage import check_params
     >>> check_params({"window": 3}, {"window"})
     """
     if set(params) != expected:

@@ -27,7 +27,7 @@ def read_names(values: Mapping[str, Any], features: int) -> list[str] | None:
 
     Examples
     --------
-    >>> from slidecell.detect.detectors.saved import read_names
+    >>> from slidecell.detect.saved import read_names
     >>> read_names({"feature_names_in": ["a", "b"]}, 2)
     ['a', 'b']
     """
@@ -48,7 +48,7 @@ def read_constants(values: Mapping[str, Any], known: Sequence[str] | range) -> l
 
     Examples
     --------
-    >>> from slidecell.detect.detectors.saved import read_constants
+    >>> from slidecell.detect.saved import read_constants
     >>> read_constants({"constant_features": [1]}, range(3))
     [1]
     """
@@ -63,7 +63,7 @@ def read_scaler(values: Mapping[str, Any], features: int) -> dict[str, Any] | No
 
     Examples
     --------
-    >>> from slidecell.detect.detectors.saved import read_scaler
+    >>> from slidecell.detect.saved import read_scaler
     >>> saved = {"kind": "minmax", "center": [0.0], "scale": [2.0], "constant": []}
     >>> read_scaler({"scaler": saved}, 1) == saved
     True
@@ -85,7 +85,7 @@ def read_history(values: Mapping[str, Any]) -> dict[str, Any]:
 
     Examples
     --------
-    >>> from slidecell.detect.detectors.saved import read_history
+    >>> from slidecell.detect.saved import read_history
     >>> from slidecell.training import History
     >>> read_history({"history": History(train_loss=[0.5]).to_dict()})["train_loss"]
     [0.5]

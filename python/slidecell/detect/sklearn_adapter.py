@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import numpy as np
 from sklearn.base import clone
 
-from slidecell.detect.detectors.base import Detector
-from slidecell.detect.detectors.saved import read_scaler
-from slidecell.detect.detectors.scales import ScalerKind, fit_rows_scaler, scale
+from slidecell.detect.base import Detector
+from slidecell.detect.saved import read_scaler
+from slidecell.detect.scales import ScalerKind, fit_rows_scaler, scale
 from slidecell.tables.rows import Floats, Rows
 
 if TYPE_CHECKING:
-    from slidecell.detect.detectors.storage import Parts
+    from slidecell.detect.storage import Parts
 
 __all__ = ["SklearnDetector"]
 

@@ -23,7 +23,7 @@ def held_out_rows(
 
     Examples
     --------
-    >>> from slidecell.detect.detectors.parts import held_out_rows
+    >>> from slidecell.detect.parts import held_out_rows
     >>> from slidecell.tables.rows import Source, take_rows
     >>> rows = take_rows([[0.0]] * 10, None, Source())
     >>> held_out_rows(rows, window=1, horizon=1, fraction=0.3, seed=0).astype(int)
@@ -59,7 +59,7 @@ def part_of(rows: Rows, mask: npt.NDArray[np.bool_]) -> Part:
     Examples
     --------
     >>> import numpy as np
-    >>> from slidecell.detect.detectors.parts import part_of
+    >>> from slidecell.detect.parts import part_of
     >>> from slidecell.tables.rows import Source, take_rows
     >>> rows = take_rows([[1.0], [2.0], [3.0]], [0, 1, 3], Source())
     >>> values, offsets = part_of(rows, np.array([False, True, True]))
