@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from slidecell.detect.job import DetectOptions, run_detect
+from slidecell.jobs.detect import DetectOptions, run_detect
 from slidecell.tables.table import TableOptions
 
 PANEL = TableOptions(time="day", entity="user", label="label")

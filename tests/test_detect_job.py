@@ -16,8 +16,8 @@ for _module in ("torch", "pyarrow", "sklearn", "matplotlib"):
 
 import slidecell as sc  # noqa: E402
 from detect_cases import PANEL, panel, run  # noqa: E402
-from slidecell.detect.job import DetectOptions  # noqa: E402
 from slidecell.evaluate import evaluate  # noqa: E402
+from slidecell.jobs.detect import DetectOptions  # noqa: E402
 from slidecell.tables.split import split_table  # noqa: E402
 from slidecell.tables.table import TableOptions, make_table  # noqa: E402
 

@@ -13,7 +13,7 @@ pd = pytest.importorskip("pandas")
 for _module in ("torch", "sklearn", "matplotlib"):
     pytest.importorskip(_module)
 
-from slidecell.detect.job import DetectOptions, run_detect  # noqa: E402
+from slidecell.jobs.detect import DetectOptions, run_detect  # noqa: E402
 from slidecell.tables.table import TableOptions  # noqa: E402
 
 _BESIDE = Path(__file__).resolve().parents[2] / "shared" / "data"

@@ -12,8 +12,8 @@ for _module in ("torch", "pyarrow", "sklearn", "matplotlib"):
     pytest.importorskip(_module)
 
 from detect_cases import options, panel, run  # noqa: E402
-from slidecell.detect.job import run_detect  # noqa: E402
-from slidecell.detect.outputs import OutputFolder  # noqa: E402
+from slidecell.jobs.detect import run_detect  # noqa: E402
+from slidecell.jobs.outputs import OutputFolder  # noqa: E402
 from slidecell.tables.table import TableOptions  # noqa: E402
 
 
@@ -37,7 +37,7 @@ def test_detect_job_failure_while_writing_leaves_nothing(tmp_path, monkeypatch):
     def fail(*_args, **_kwargs):
         raise OSError("disk full")
 
-    monkeypatch.setattr("slidecell.detect.results.evaluate", fail)
+    monkeypatch.setattr("slidecell.jobs.results.evaluate", fail)
     with pytest.raises(OSError, match="disk full"):
         run(tmp_path)
     assert not (tmp_path / "out").exists()

@@ -12,7 +12,7 @@ for _module in ("torch", "pyarrow", "sklearn", "matplotlib"):
     pytest.importorskip(_module)
 
 from detect_cases import panel, run  # noqa: E402
-from slidecell.detect.rescore import ScoreOptions, run_score  # noqa: E402
+from slidecell.jobs.score import ScoreOptions, run_score  # noqa: E402
 
 
 @pytest.fixture(scope="module")

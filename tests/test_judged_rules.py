@@ -16,10 +16,10 @@ from rich.console import Console  # noqa: E402
 
 import slidecell as sc  # noqa: E402
 from slidecell.detect import RetrainOptions, run_retrain  # noqa: E402
-from slidecell.detect.rescore import ScoreOptions, run_score  # noqa: E402
-from slidecell.detect.show import show_report  # noqa: E402
-from slidecell.detect.show_retrained import show_retrained  # noqa: E402
 from slidecell.evaluate import evaluate, event_f1, point_scores, roc_auc  # noqa: E402
+from slidecell.jobs.score import ScoreOptions, run_score  # noqa: E402
+from slidecell.jobs.terminal import show_report  # noqa: E402
+from slidecell.jobs.terminal_retrained import show_retrained  # noqa: E402
 from slidecell.thresholds import CusumThreshold, FixedThreshold  # noqa: E402
 from slidecell.training import Forecaster  # noqa: E402
 

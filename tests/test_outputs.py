@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from slidecell.detect.outputs import OutputFolder
+from slidecell.jobs.outputs import OutputFolder
 
 
 def test_a_folder_in_the_place_of_a_file_leaves_all_as_it_was(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 for _module in ("jinja2", "matplotlib"):
     pytest.importorskip(_module)
 
-from slidecell.detect.page import Section, Table, write_page  # noqa: E402
+from slidecell.jobs.page import Section, Table, write_page  # noqa: E402
 from slidecell.plots import plot_history  # noqa: E402
 
 HOSTILE = "<script>alert('x')</script>"
@@ -255,7 +255,8 @@ def test_page_of_score_without_labels(job):
 
 
 def test_page_that_fails_leaves_no_other_file(job, monkeypatch):
-    from slidecell.detect import ScoreOptions, results, run_score
+    from slidecell.detect import ScoreOptions, run_score
+    from slidecell.jobs import results
 
     def fail(*arguments):
         raise OSError("no space")
@@ -271,7 +272,7 @@ def test_page_of_a_quiet_file_lists_the_highest_rows(job):
     from dataclasses import replace
 
     from slidecell.detect import ScoreOptions, run_score
-    from slidecell.detect.result_page import result_sections
+    from slidecell.jobs.result_page import result_sections
 
     model = job / "out" / "model.safetensors"
     result = run_score(ScoreOptions(model, job / "new.csv", job / "quiet"))

@@ -12,8 +12,8 @@ for _module in ("torch", "sklearn", "matplotlib", "libspot"):
 import torch  # noqa: E402
 
 import slidecell as sc  # noqa: E402
-from slidecell.detect.rescore import ScoreOptions, run_score  # noqa: E402
-from slidecell.detect.show import show_report  # noqa: E402
+from slidecell.jobs.score import ScoreOptions, run_score  # noqa: E402
+from slidecell.jobs.terminal import show_report  # noqa: E402
 from slidecell.thresholds import CusumThreshold, FixedThreshold, SpotThreshold  # noqa: E402
 from slidecell.thresholds.smoothing import MovingAverage  # noqa: E402
 from slidecell.training import Forecaster  # noqa: E402

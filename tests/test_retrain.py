@@ -16,7 +16,7 @@ pd = pytest.importorskip("pandas")
 typer_testing = pytest.importorskip("typer.testing")
 from slidecell.cli import app  # noqa: E402
 from slidecell.detect import RetrainOptions, run_retrain  # noqa: E402
-from slidecell.detect.retrain import Retrained  # noqa: E402
+from slidecell.jobs.retrain import Retrained  # noqa: E402
 from slidecell.scaling import apply_scaler, fit_scaler  # noqa: E402
 from slidecell.thresholds import (  # noqa: E402
     BestFThreshold,

@@ -84,8 +84,8 @@ def detect(
     FILE in its order), model.safetensors, report.json and scores.png. Metrics use the test part
     only. A score looks back only; test rows may have training rows as their history.
     """
-    from slidecell.detect.job import DetectOptions, run_detect
-    from slidecell.detect.show import show_data, show_report
+    from slidecell.jobs.detect import DetectOptions, run_detect
+    from slidecell.jobs.terminal import show_data, show_report
     from slidecell.tables.table import TableOptions
 
     options = DetectOptions(
@@ -148,8 +148,8 @@ def score(
     Columns are matched by name. Time and entity column, --max-gap, --missing and --duplicates are
     those that the model was trained with, unless given here ('' for no such column).
     """
-    from slidecell.detect.rescore import ScoreOptions, run_score
-    from slidecell.detect.show import show_data, show_report
+    from slidecell.jobs.score import ScoreOptions, run_score
+    from slidecell.jobs.terminal import show_data, show_report
 
     options = ScoreOptions(
         model=model,
@@ -228,9 +228,9 @@ def demo(
 
     The data are written to insider_threat.csv in the folder of the results.
     """
-    from slidecell.detect.demo import compare_with_torch, demo_options, write_demo_data
-    from slidecell.detect.job import run_detect
-    from slidecell.detect.show import show_comparison, show_data, show_report
+    from slidecell.jobs.demo import compare_with_torch, demo_options, write_demo_data
+    from slidecell.jobs.detect import run_detect
+    from slidecell.jobs.terminal import show_comparison, show_data, show_report
 
     console = Console(highlight=False)
     file = write_demo_data(out, users=users, days=days, seed=seed)
@@ -252,7 +252,7 @@ app.command(context_settings=SETTINGS)(bench)
 @guarded
 def info() -> None:
     """Show versions, the processor, its instruction sets and the one in use."""
-    from slidecell.detect.environment import environment
+    from slidecell.jobs.environment import environment
 
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim")

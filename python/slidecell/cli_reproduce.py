@@ -99,7 +99,7 @@ def ensemble(
 
 def _run(module: str, **settings: Any) -> None:
     """Run the system in `slidecell.reproduce` of that name, print and write what came of it."""
-    from slidecell.detect.outputs import OutputFolder
+    from slidecell.jobs.outputs import OutputFolder
     from slidecell.reproduce import SystemOptions, write_outcome
     from slidecell.reproduce.show import show_outcome
 

@@ -45,9 +45,9 @@ def retrain(
     retrain.json; where the old model is better, its file is copied as it is. Scaler, features,
     time and entity column, --max-gap, --missing and --duplicates are the model's.
     """
-    from slidecell.detect.retrain import RetrainOptions, run_retrain
-    from slidecell.detect.show import show_data
-    from slidecell.detect.show_retrained import show_retrained
+    from slidecell.jobs.retrain import RetrainOptions, run_retrain
+    from slidecell.jobs.terminal import show_data
+    from slidecell.jobs.terminal_retrained import show_retrained
 
     options = RetrainOptions(
         model=model,

@@ -41,16 +41,16 @@ if TYPE_CHECKING:
     from slidecell.detect.base import Detector
     from slidecell.detect.ensemble import Ensemble
     from slidecell.detect.forecast import ForecastDetector
-    from slidecell.detect.job import DetectOptions, run_detect
     from slidecell.detect.pca import PCADetector
     from slidecell.detect.random_gru import RandomGRUDetector
-    from slidecell.detect.rescore import ScoreOptions, run_score
-    from slidecell.detect.results import Result
-    from slidecell.detect.retrain import RetrainOptions, run_retrain
     from slidecell.detect.rolling_variance import RollingVarianceDetector
     from slidecell.detect.sklearn_adapter import SklearnDetector
     from slidecell.detect.storage import load_detector
     from slidecell.detect.zscore import ZScoreDetector
+    from slidecell.jobs.detect import DetectOptions, run_detect
+    from slidecell.jobs.results import Result
+    from slidecell.jobs.retrain import RetrainOptions, run_retrain
+    from slidecell.jobs.score import ScoreOptions, run_score
     from slidecell.tables.ordering import time_order
     from slidecell.tables.table import Table, TableOptions, read_table
 
@@ -60,31 +60,32 @@ _HOMES = {
     "ArchitectureResult": "slidecell.detect.architectures",
     "ArchitectureSearch": "slidecell.detect.architectures",
     "AutoencoderDetector": "slidecell.detect.autoencoder",
-    "DetectOptions": "slidecell.detect.job",
+    "DetectOptions": "slidecell.jobs.detect",
     "Detector": "slidecell.detect.base",
     "Ensemble": "slidecell.detect.ensemble",
     "ForecastDetector": "slidecell.detect.forecast",
     "INSIDER_THREAT_ARCHITECTURES": "slidecell.detect.architectures",
     "PCADetector": "slidecell.detect.pca",
     "RandomGRUDetector": "slidecell.detect.random_gru",
-    "Result": "slidecell.detect.results",
-    "RetrainOptions": "slidecell.detect.retrain",
+    "Result": "slidecell.jobs.results",
+    "RetrainOptions": "slidecell.jobs.retrain",
     "RollingVarianceDetector": "slidecell.detect.rolling_variance",
-    "ScoreOptions": "slidecell.detect.rescore",
+    "ScoreOptions": "slidecell.jobs.score",
     "SklearnDetector": "slidecell.detect.sklearn_adapter",
     "Table": "slidecell.tables.table",
     "TableOptions": "slidecell.tables.table",
     "ZScoreDetector": "slidecell.detect.zscore",
     "load_detector": "slidecell.detect.storage",
     "read_table": "slidecell.tables.table",
-    "run_detect": "slidecell.detect.job",
-    "run_retrain": "slidecell.detect.retrain",
-    "run_score": "slidecell.detect.rescore",
+    "run_detect": "slidecell.jobs.detect",
+    "run_retrain": "slidecell.jobs.retrain",
+    "run_score": "slidecell.jobs.score",
     "search_architectures": "slidecell.detect.architectures",
     "time_order": "slidecell.tables.ordering",
 }
 
 __all__ = [
+    "INSIDER_THREAT_ARCHITECTURES",
     "ArchitectureResult",
     "ArchitectureSearch",
     "AutoencoderDetector",
@@ -92,7 +93,6 @@ __all__ = [
     "Detector",
     "Ensemble",
     "ForecastDetector",
-    "INSIDER_THREAT_ARCHITECTURES",
     "PCADetector",
     "RandomGRUDetector",
     "Result",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from slidecell.detect.page import Table
 from slidecell.evaluate import pr_auc
+from slidecell.jobs.page import Table
 from slidecell.reproduce.ensemble_protocol import (
     GRID,
     REFINED,

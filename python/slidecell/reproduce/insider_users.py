@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from slidecell.datasets import INSIDER_FEATURES, INSIDER_KINDS, InsiderStudy
-from slidecell.detect.page import Table
 from slidecell.evaluate import (
     detection_delay,
     label_entities,
@@ -18,6 +17,7 @@ from slidecell.evaluate import (
     recall_at_k,
     roc_auc,
 )
+from slidecell.jobs.page import Table
 from slidecell.reproduce.highest import highest_rows, highest_table
 
 if TYPE_CHECKING:

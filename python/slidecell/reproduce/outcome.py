@@ -8,13 +8,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from slidecell.detect.environment import cpu_name, versions
-from slidecell.detect.outputs import OutputFolder
+from slidecell.jobs.environment import cpu_name, versions
+from slidecell.jobs.outputs import OutputFolder
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from slidecell.detect.page import Table
+    from slidecell.jobs.page import Table
 
 __all__ = ["Comparison", "Outcome", "SystemOptions", "UsedThreshold", "write_outcome"]
 
@@ -99,12 +99,12 @@ class Outcome:
     summary : str
         A paragraph: what was run on what.
     comparisons : list of Comparison
-    tables : list of slidecell.detect.page.Table
+    tables : list of slidecell.jobs.page.Table
         Further tables, in the order in which they are shown.
     shown : int
         How many of them, from the first one, a terminal shows; the page has them all.
     thresholds : list of UsedThreshold
-    highest : slidecell.detect.page.Table, optional
+    highest : slidecell.jobs.page.Table, optional
         Rows with the highest scores and what these are made of.
     plan : dict, optional
         Of `slidecell.SequenceModel.plan`: which kernel scored.
@@ -128,7 +128,7 @@ class Outcome:
 
     def comparison_table(self) -> Table:
         """Return the comparisons as a table; its last column only where there are notes."""
-        from slidecell.detect.page import Table
+        from slidecell.jobs.page import Table
 
         columns = ["figure", "source", "slidecell", "note"]
         rows = [[c.name, c.source, c.ours, c.note] for c in self.comparisons]
@@ -145,7 +145,7 @@ def write_outcome(outcome: Outcome, options: SystemOptions) -> list[Path]:
     list of Path
         The files, in the folder ``options.out``.
     """
-    from slidecell.detect.page import write_page
+    from slidecell.jobs.page import write_page
     from slidecell.reproduce.sections import outcome_sections
 
     names = [*(f"{name}.png" for name in outcome.figures), "report.json", "report.html"]

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from slidecell.detect.command_line import command_line
-from slidecell.detect.environment import cpu_name, versions
-from slidecell.detect.page import Section, Table
+from slidecell.jobs.command_line import command_line
+from slidecell.jobs.environment import cpu_name, versions
+from slidecell.jobs.page import Section, Table
 
 if TYPE_CHECKING:
     from slidecell.reproduce.outcome import Outcome, SystemOptions

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from slidecell.detect import page
+    from slidecell.jobs import page
     from slidecell.reproduce.outcome import Outcome
 
 __all__ = ["show_outcome"]

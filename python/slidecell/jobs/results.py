@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from slidecell.detect.environment import cpu_name, versions
-from slidecell.detect.outputs import OutputFolder
-from slidecell.detect.page import write_page
-from slidecell.detect.result_page import result_sections
 from slidecell.evaluate import evaluate
+from slidecell.jobs.environment import cpu_name, versions
+from slidecell.jobs.outputs import OutputFolder
+from slidecell.jobs.page import write_page
+from slidecell.jobs.result_page import result_sections
 from slidecell.tables.table import Table, TableOptions
 from slidecell.thresholds import threshold_from_state
 

@@ -27,7 +27,7 @@ def command_line(command: str, options: Any) -> str:
     --------
     >>> from pathlib import Path
     >>> from slidecell.detect import DetectOptions, TableOptions
-    >>> from slidecell.detect.command_line import command_line
+    >>> from slidecell.jobs.command_line import command_line
     >>> options = DetectOptions(Path("my data.csv"), Path("out"), TableOptions(time="t"), window=7)
     >>> command_line("detect", options)
     "slidecell detect 'my data.csv' --out out --time t --window 7"

@@ -23,7 +23,7 @@ class OutputFolder:
     Examples
     --------
     >>> import tempfile, pathlib
-    >>> from slidecell.detect.outputs import OutputFolder
+    >>> from slidecell.jobs.outputs import OutputFolder
     >>> folder = pathlib.Path(tempfile.mkdtemp()) / "out"
     >>> with OutputFolder(folder) as out:
     ...     out.add("a.txt", lambda path: path.write_text("whole"))

@@ -9,14 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from slidecell.detect.attribution import feature_attribution
-from slidecell.detect.page import Section, Table
 from slidecell.evaluate.inputs import as_scores, runs_of
 from slidecell.evaluate.table import as_table, metric_rows
+from slidecell.jobs.page import Section, Table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from slidecell.detect.results import Result
+    from slidecell.jobs.results import Result
 
 __all__ = ["result_sections"]
 

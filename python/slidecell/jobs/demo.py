@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from slidecell.detect.job import DetectOptions, make_module
-from slidecell.detect.outputs import OutputFolder
-from slidecell.detect.results import Result
+from slidecell.jobs.detect import DetectOptions, make_module
+from slidecell.jobs.outputs import OutputFolder
+from slidecell.jobs.results import Result
 from slidecell.tables.table import TableOptions
 
 if TYPE_CHECKING:

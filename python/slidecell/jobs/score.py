@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from slidecell._extras import require
-from slidecell.detect.command_line import command_line
-from slidecell.detect.outputs import OutputFolder
-from slidecell.detect.results import (
+from slidecell.jobs.command_line import command_line
+from slidecell.jobs.outputs import OutputFolder
+from slidecell.jobs.results import (
     Clock,
     Result,
     check_key_names,

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from slidecell._extras import require
-from slidecell.detect.command_line import command_line
-from slidecell.detect.outputs import OutputFolder
-from slidecell.detect.results import (
+from slidecell.jobs.command_line import command_line
+from slidecell.jobs.outputs import OutputFolder
+from slidecell.jobs.results import (
     Clock,
     Result,
     check_key_names,

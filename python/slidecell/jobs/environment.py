@@ -20,7 +20,7 @@ def versions() -> dict[str, str]:
 
     Examples
     --------
-    >>> from slidecell.detect.environment import versions
+    >>> from slidecell.jobs.environment import versions
     >>> "numpy" in versions()
     True
     """
@@ -40,7 +40,7 @@ def environment() -> dict[str, str]:
 
     Examples
     --------
-    >>> from slidecell.detect.environment import environment
+    >>> from slidecell.jobs.environment import environment
     >>> list(environment())[:3]
     ['slidecell', 'isa', 'available isas']
     """

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from slidecell._extras import require
-from slidecell.detect.outputs import OutputFolder
-from slidecell.detect.rescore import ScoreOptions, table_options
-from slidecell.detect.results import (
+from slidecell.jobs.outputs import OutputFolder
+from slidecell.jobs.results import (
     Clock,
     judge,
     machine,
@@ -20,6 +19,7 @@ from slidecell.detect.results import (
     summarise_parts,
     to_json,
 )
+from slidecell.jobs.score import ScoreOptions, table_options
 from slidecell.tables.split import Split, split_table
 from slidecell.tables.table import Table, read_table
 from slidecell.thresholds import BestFThreshold, threshold_from_state
@@ -46,7 +46,7 @@ class RetrainOptions:
     model, file, out : Path
         The saved model, the new rows, the folder of the results.
     time, entity, label, max_gap, missing, duplicates : str, optional
-        As in `slidecell.detect.rescore.ScoreOptions`.
+        As in `slidecell.jobs.score.ScoreOptions`.
     train_until : str, optional
         A fraction of each entity's rows, or a time: rows before it train, those after it are the
         held-out part that old and new are compared on.

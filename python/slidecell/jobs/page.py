@@ -43,7 +43,7 @@ class Table:
 
     Examples
     --------
-    >>> from slidecell.detect.page import Table
+    >>> from slidecell.jobs.page import Table
     >>> Table(["host", "score"], [["a", "0.25"], ["b", "-"]]).numeric
     [False, True]
     """
@@ -79,7 +79,7 @@ class Section:
 
     Examples
     --------
-    >>> from slidecell.detect.page import Section
+    >>> from slidecell.jobs.page import Section
     >>> Section("Data", "One file.\n\nNo gaps.").paragraphs
     ['One file.', 'No gaps.']
     """
@@ -122,7 +122,7 @@ def write_page(path: str | PathLike[str], title: str, sections: Sequence[Section
     Examples
     --------
     >>> from pathlib import Path
-    >>> from slidecell.detect.page import Section, Table, write_page
+    >>> from slidecell.jobs.page import Section, Table, write_page
     >>> table = Table(["host", "score"], [["<b>", "0.25"]], "highest scores")
     >>> write_page("report.html", "Hosts", [Section("Scores", "One host.", [table])])
     >>> "&lt;b&gt;" in Path("report.html").read_text(encoding="utf-8")
@@ -133,7 +133,7 @@ def write_page(path: str | PathLike[str], title: str, sections: Sequence[Section
 
     from slidecell import __version__
 
-    source = resources.files("slidecell.detect").joinpath("page.html.j2")
+    source = resources.files("slidecell.jobs").joinpath("page.html.j2")
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
