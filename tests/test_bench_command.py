@@ -135,7 +135,7 @@ def test_bench_is_in_the_list_of_commands() -> None:
     pytest.importorskip("pandas")
     from typer.testing import CliRunner
 
-    from slidecell.cli import app
+    from slidecell.cli.main import app
 
     runner = CliRunner()
     assert "bench" in runner.invoke(app, ["--help"]).stdout

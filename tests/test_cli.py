@@ -20,7 +20,7 @@ for _module in ("typer", "torch", "pyarrow", "sklearn", "matplotlib"):
 from typer.testing import CliRunner  # noqa: E402
 
 import slidecell as sc  # noqa: E402
-from slidecell.cli import app  # noqa: E402
+from slidecell.cli.main import app  # noqa: E402
 
 SMALL = ["--window", "4", "--hidden-size", "8", "--epochs", "1", "--threads", "1"]
 
@@ -260,7 +260,7 @@ def test_cli_missing_torch_is_one_line(file, tmp_path):
 
 def test_cli_module_runs_without_heavy_imports():
     code = (
-        "import sys\nimport slidecell.cli\n"
+        "import sys\nimport slidecell.cli.main\n"
         "heavy = {'torch', 'sklearn', 'matplotlib', 'pyarrow'} & set(sys.modules)\n"
         "sys.exit(','.join(sorted(heavy)) or 0)"
     )

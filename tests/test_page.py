@@ -186,7 +186,7 @@ def job(tmp_path_factory):
     import pandas as pd
     from typer.testing import CliRunner
 
-    from slidecell.cli import app
+    from slidecell.cli.main import app
 
     folder = tmp_path_factory.mktemp("job")
     rng = np.random.default_rng(0)

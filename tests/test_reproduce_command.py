@@ -17,7 +17,7 @@ pytest.importorskip("jinja2")
 typer_testing = pytest.importorskip("typer.testing")
 from matplotlib.figure import Figure  # noqa: E402
 
-from slidecell.cli import app  # noqa: E402
+from slidecell.cli.main import app  # noqa: E402
 from slidecell.jobs.environment import cpu_name  # noqa: E402
 from slidecell.jobs.page import Table  # noqa: E402
 from slidecell.reproduce import Comparison, Outcome, SystemOptions, UsedThreshold  # noqa: E402

@@ -14,7 +14,7 @@ import slidecell as sc
 torch = pytest.importorskip("torch")
 pd = pytest.importorskip("pandas")
 typer_testing = pytest.importorskip("typer.testing")
-from slidecell.cli import app  # noqa: E402
+from slidecell.cli.main import app  # noqa: E402
 from slidecell.detect import RetrainOptions, run_retrain  # noqa: E402
 from slidecell.jobs.retrain import Retrained  # noqa: E402
 from slidecell.scaling import apply_scaler, fit_scaler  # noqa: E402

@@ -28,7 +28,7 @@ def _run() -> int:
     try:
         import pandas  # noqa: F401  # told here, not after the command has begun
 
-        from slidecell.cli import app
+        from slidecell.cli.main import app
     except ModuleNotFoundError as error:
         if error.name is None or error.name.split(".")[0] not in _OPTIONAL:
             raise

@@ -10,11 +10,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from slidecell import __version__, cli_reproduce
-from slidecell import cli_options as o
-from slidecell.cli_bench import SETTINGS, bench
-from slidecell.cli_guard import guarded
-from slidecell.cli_retrain import retrain
+from slidecell import __version__
+from slidecell.cli import options as o
+from slidecell.cli import reproduce
+from slidecell.cli.bench import SETTINGS, bench
+from slidecell.cli.guard import guarded
+from slidecell.cli.retrain import retrain
 
 app = typer.Typer(
     help="Anomaly scores for time series by LSTM and GRU networks on fused kernels.",
@@ -244,7 +245,7 @@ def demo(
     show_comparison(console, compare_with_torch(result, options))
 
 
-app.add_typer(cli_reproduce.app, name="reproduce")
+app.add_typer(reproduce.app, name="reproduce")
 app.command(context_settings=SETTINGS)(bench)
 
 

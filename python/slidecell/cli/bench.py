@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from slidecell.cli_guard import guarded
+from slidecell.cli.guard import guarded
 
 __all__ = ["SETTINGS", "bench"]
 

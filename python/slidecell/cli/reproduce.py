@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from slidecell import cli_options as o
-from slidecell.cli_guard import guarded
+from slidecell.cli import options as o
+from slidecell.cli.guard import guarded
 
 __all__ = ["app"]
 
