@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("torch")
-from slidecell.training.split import Split, split_windows, usable_windows
+from slidecell.tables.window_split import Split, split_windows, usable_windows
 
 WINDOW, HORIZON = 4, 1
 LENGTH = WINDOW + HORIZON

@@ -29,6 +29,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from slidecell._extras import require
+from slidecell.detect.registry import DETECTORS
 
 if TYPE_CHECKING:
     from slidecell.detect.architectures import (
@@ -51,38 +52,34 @@ if TYPE_CHECKING:
     from slidecell.jobs.results import Result
     from slidecell.jobs.retrain import RetrainOptions, run_retrain
     from slidecell.jobs.score import ScoreOptions, run_score
-    from slidecell.tables.ordering import time_order
-    from slidecell.tables.table import Table, TableOptions, read_table
+    from slidecell.tables.options import TableOptions
+    from slidecell.tables.rows import Rows as Table
+    from slidecell.tables.sorting import time_order
+    from slidecell.tables.table import read_table
 
 # Where each name lives: imported when it is asked for, so that what a program does without costs
-# nothing.
+# nothing. Jobs and tables stand here because version 0.1 had them here.
 _HOMES = {
+    **{entry.kind: entry.module for entry in DETECTORS},
     "ArchitectureResult": "slidecell.detect.architectures",
     "ArchitectureSearch": "slidecell.detect.architectures",
-    "AutoencoderDetector": "slidecell.detect.autoencoder",
     "DetectOptions": "slidecell.jobs.detect",
     "Detector": "slidecell.detect.base",
-    "Ensemble": "slidecell.detect.ensemble",
-    "ForecastDetector": "slidecell.detect.forecast",
     "INSIDER_THREAT_ARCHITECTURES": "slidecell.detect.architectures",
-    "PCADetector": "slidecell.detect.pca",
-    "RandomGRUDetector": "slidecell.detect.random_gru",
     "Result": "slidecell.jobs.results",
     "RetrainOptions": "slidecell.jobs.retrain",
-    "RollingVarianceDetector": "slidecell.detect.rolling_variance",
     "ScoreOptions": "slidecell.jobs.score",
-    "SklearnDetector": "slidecell.detect.sklearn_adapter",
-    "Table": "slidecell.tables.table",
-    "TableOptions": "slidecell.tables.table",
-    "ZScoreDetector": "slidecell.detect.zscore",
+    "Table": "slidecell.tables.rows",
+    "TableOptions": "slidecell.tables.options",
     "load_detector": "slidecell.detect.storage",
     "read_table": "slidecell.tables.table",
     "run_detect": "slidecell.jobs.detect",
     "run_retrain": "slidecell.jobs.retrain",
     "run_score": "slidecell.jobs.score",
     "search_architectures": "slidecell.detect.architectures",
-    "time_order": "slidecell.tables.ordering",
+    "time_order": "slidecell.tables.sorting",
 }
+_NAMES_OF_0_1 = {"Table": "Rows"}  # renamed where they live now
 
 __all__ = [
     "INSIDER_THREAT_ARCHITECTURES",
@@ -111,6 +108,7 @@ __all__ = [
     "search_architectures",
     "time_order",
 ]
+__all__.extend(sorted(set(_HOMES) - set(__all__)))  # a detector that is new in the registry
 
 
 def __getattr__(name: str) -> Any:
@@ -122,7 +120,7 @@ def __getattr__(name: str) -> Any:
         if (error.name or "").split(".")[0] == "sklearn":
             require("sklearn", extra="detect")  # names the extra
         raise
-    return getattr(home, name)
+    return getattr(home, _NAMES_OF_0_1.get(name, name))
 
 
 def __dir__() -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from slidecell.detect.checks import check_choice
@@ -140,6 +140,34 @@ class AutoencoderDetector(NetworkDetector):
     @property
     def _rows_ahead(self) -> int:
         return 0
+
+    def _window_rows(self) -> int | None:
+        # A mean over the windows that cover a row looks ahead.
+        return None if self._at_fit("aggregate") == "mean" else super()._window_rows()
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, Any]) -> AutoencoderDetector:
+        """Return an unfitted detector by the settings of the command line.
+
+        ``hidden_size`` and ``num_layers`` are those of the encoder, which the decoder mirrors; a
+        single size is halved from layer to layer.
+        """
+        given = dict(settings)
+        horizon = given.pop("horizon", 0)
+        if horizon != 0:
+            raise ValueError(f"--horizon: an autoencoder forecasts nothing, got {horizon}")
+        sizes = tuple(given.pop("hidden_size", ()))
+        layers = given.pop("num_layers", None)
+        if len(sizes) > 1 and layers not in {None, 1, len(sizes)}:
+            raise ValueError(
+                f"--layers: expected {len(sizes)}, the number of hidden sizes, got {layers}"
+            )
+        if len(sizes) <= 1 and (sizes or layers not in {None, 1}):
+            first = (sizes or (16,))[0]
+            sizes = tuple(max(1, first >> layer) for layer in range(layers or 1))
+        if sizes:
+            given |= {"encoder_sizes": sizes, "decoder_sizes": sizes[::-1]}
+        return super().from_settings(given)
 
     def _check_parameters(self) -> None:
         check_choice("aggregate", self.aggregate, ("window", "last", "mean"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numbers
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, TypeVar
@@ -15,14 +15,28 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from slidecell.detect.saved import read_constants, read_names
-from slidecell.tables.rows import Floats, Ints, Rows, Source, take_rows
+from slidecell.detect.saved import read_constants, read_names, read_table_options
+from slidecell.detect.shares import (
+    chosen_places,
+    scores_at,
+    share_out,
+    shares_of_maximum,
+    shares_of_sum,
+)
+from slidecell.tables.arrays import take_rows
+from slidecell.tables.options import TableOptions
+from slidecell.tables.rows import Floats, Ints, Rows
 from slidecell.thresholds.state_values import whole
 
 if TYPE_CHECKING:
     from slidecell.detect.storage import Parts
+    from slidecell.model import SequenceModel
 
-__all__ = ["Detector", "FeatureReduction"]
+__all__ = ["SHARED_SETTINGS", "Detector", "FeatureReduction"]
+
+# Settings of the command line that a detector may do without: one that draws no random number has
+# no use for a seed.
+SHARED_SETTINGS = frozenset({"random_state", "num_threads", "progress"})
 
 FeatureReduction: TypeAlias = Literal["mean", "max"] | None
 
@@ -82,6 +96,7 @@ class Detector(BaseEstimator, ABC):  # type: ignore[misc]
     # and threshold would no longer belong together.
     _scoring_parameters: ClassVar[tuple[str, ...]] = ("missing",)
     _fitted_parameters: dict[str, Any]
+    _table: dict[str, Any]  # fields of `TableOptions`, of the file or frame that was fitted
 
     contamination: float
     missing: Literal["skip", "ffill"]
@@ -113,13 +128,13 @@ class Detector(BaseEstimator, ABC):  # type: ignore[misc]
             Itself.
         """
         del y
-        self._fit_rows(take_rows(X, offsets, Source(self.entity, self.time)))
+        self._fit_rows(take_rows(X, offsets, self._columns()))
         return self
 
     def score_samples(self, X: Any, *, offsets: npt.ArrayLike | None = None) -> Floats:
         """Rows [S, F] -> their scores [S], higher = more anomalous; NaN where there is none."""
         rows = self._known_rows(X, offsets)
-        return rows.restore(self._score_rows(rows))
+        return self._restored(rows, self.score_rows(rows))
 
     def decision_function(self, X: Any, *, offsets: npt.ArrayLike | None = None) -> Floats:
         """Do as `score_samples`: rows [S, F] -> their scores [S]."""
@@ -127,8 +142,9 @@ class Detector(BaseEstimator, ABC):  # type: ignore[misc]
 
     def predict(self, X: Any, *, offsets: npt.ArrayLike | None = None) -> Ints:
         """Rows [S, F] -> 1 where the score is above ``threshold_``, else 0: int64 [S]."""
-        scores = self.score_samples(X, offsets=offsets)
-        return (scores > self.threshold_).astype(np.int64)  # NaN is above nothing
+        rows = self._known_rows(X, offsets)
+        flags = self.flag_rows(rows, self.score_rows(rows))
+        return rows.restore(flags.astype(np.int64), 0)
 
     def feature_scores(self, X: Any, *, offsets: npt.ArrayLike | None = None) -> Floats:
         """Rows [S, F] -> each feature's own score [S, F].
@@ -141,7 +157,124 @@ class Detector(BaseEstimator, ABC):  # type: ignore[misc]
             If the detector has no score per feature.
         """
         rows = self._known_rows(X, offsets)
-        return rows.restore(self._score_features(rows.filled() if self._fills() else rows))
+        return self._restored(rows, self._score_features(rows.filled() if self._fills() else rows))
+
+    def feature_parts(
+        self, X: Any, rows: npt.ArrayLike | None = None, *, offsets: npt.ArrayLike | None = None
+    ) -> Floats:
+        """Return each feature's part in the scores of chosen rows of X [S, F]: [n, F].
+
+        A row's parts add up to its score: see `slidecell.detect.attribution.feature_attribution`.
+
+        Parameters
+        ----------
+        X : array_like, [S, F], or DataFrame
+        rows : array_like of int, [n], optional
+            Rows of X, in any order, also repeatedly. Default: all.
+        offsets : array_like of int, [G+1], optional
+
+        Raises
+        ------
+        ValueError
+            If the detector has no score per feature.
+        """
+        known = self._known_rows(X, offsets)
+        return self.parts_at(known, chosen_places(rows, known))
+
+    def rows_needed(self) -> int | None:
+        """Return how many rows a score depends on, its own the last.
+
+        A series may be cut anywhere with so many rows less one of overlap, and its scores are the
+        same. None: a score depends on all rows before it, or nobody knows.
+        """
+        return None if self._fills() else self._window_rows()
+
+    def score_rows(self, rows: Rows) -> npt.NDArray[Any]:
+        """Return the scores of rows of a table, [S] in the rows' own order."""
+        return self._score(rows.filled() if self._fills() else rows)
+
+    def flag_rows(self, rows: Rows, scores: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+        """Return which rows of a table are flagged by their scores, bool [S]; NaN never is."""
+        del rows
+        return np.asarray(scores > self.threshold_)
+
+    def parts_at(self, rows: Rows, chosen: Ints) -> Floats:
+        """Return each feature's part in the scores of ``chosen`` rows of a table: [n, F]."""
+        return share_out(self._scores_at(rows, chosen), self.shares_at(rows, chosen))
+
+    def shares_at(self, rows: Rows, chosen: Ints) -> Floats:
+        """Return each feature's share of the scores of ``chosen`` rows of a table: [n, F]."""
+        if self.feature_reduction is None:
+            raise ValueError(f"detector: {type(self).__name__} has no score per feature")
+        errors = self._scores_at(rows, chosen, self._score_features)
+        return (
+            shares_of_sum(errors) if self.feature_reduction == "mean" else shares_of_maximum(errors)
+        )
+
+    def held_out(self, rows: Rows) -> npt.NDArray[np.bool_]:
+        """Return which of the rows that `fit` is given would train nothing, bool [S]."""
+        return np.zeros(len(rows), np.bool_)
+
+    def mean_loss(self, rows: Rows) -> float | None:
+        """Return a loss on rows of a table by which two fits compare; None: scores do not say."""
+        del rows
+        return None
+
+    def threshold_state(self) -> dict[str, Any] | None:
+        """Return the rule behind `predict` as a model file keeps it; None: no row is flagged."""
+        percentile = 100.0 * (1.0 - self.contamination)
+        return {"kind": "percentile", "percentile": percentile, "value": float(self.threshold_)}
+
+    def table_options(self) -> dict[str, Any]:
+        """Return how a file has to be read for this detector: fields of `TableOptions`.
+
+        They are those of the file that it was fitted on, or what the parameters say.
+        """
+        columns = {"entity": self.entity, "time": self.time}
+        named = {role: name for role, name in columns.items() if isinstance(name, str)}
+        return {"missing": self.missing, "duplicates": "keep", **named, **self._table}
+
+    def live_model(self) -> SequenceModel:
+        """Return the model that live streams score with, its threshold and smoothing included.
+
+        Raises
+        ------
+        ValueError
+            If the detector is no network that streams can run as it scores.
+        """
+        raise ValueError(
+            f"a {type(self).__name__} has no stream: streams run forecasters and autoencoders"
+        )
+
+    @property
+    def network(self) -> SequenceModel | None:
+        """The compiled network behind the scores; None if there is none."""
+        return None
+
+    @classmethod
+    def from_settings(cls: type[D], settings: Mapping[str, Any]) -> D:
+        """Return an unfitted detector by the settings of the command line.
+
+        Parameters
+        ----------
+        settings : mapping
+            Parameters of the constructor, as far as they were given; `SHARED_SETTINGS` are
+            left out where a detector has no use for them.
+
+        Raises
+        ------
+        ValueError
+            If the detector lacks one.
+        """
+        names = set(cls._get_param_names())
+        odd = sorted(set(settings) - names - SHARED_SETTINGS)
+        if odd:
+            flags = {"num_layers": "layers"}
+            flag = flags.get(odd[0], odd[0]).replace("_", "-")
+            raise ValueError(
+                f"--{flag}: a {cls.__name__} has no such setting, got {settings[odd[0]]!r}"
+            )
+        return cls(**{name: value for name, value in settings.items() if name in names})
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fitted detector to a folder: whole, or not at all, and without pickle.
@@ -234,6 +367,7 @@ class Detector(BaseEstimator, ABC):  # type: ignore[misc]
         with self._unchanged_on_error():
             self._check_parameters()
             self._remember_parameters()
+            self._table = {} if rows.options is None else rows.options.to_dict()
             if self._fills():
                 rows = rows.filled()
             self._set_features(rows)
@@ -251,22 +385,44 @@ class Detector(BaseEstimator, ABC):  # type: ignore[misc]
             self.__dict__.update(before)
             raise
 
-    def _score_rows(self, rows: Rows) -> npt.NDArray[Any]:
-        """Do as `score_samples`, with rows that are in order, and in their order: [S]."""
-        return self._score(rows.filled() if self._fills() else rows)
+    def _window_rows(self) -> int | None:
+        """Return how many rows a score depends on where none is filled; None: unknown."""
+        return None
+
+    def _scores_at(
+        self, rows: Rows, chosen: Ints, score: Callable[[Rows], npt.NDArray[Any]] | None = None
+    ) -> Floats:
+        """Scores [n], or what ``score`` returns of them, of the chosen rows."""
+        if self._fills():
+            rows = rows.filled()
+        return scores_at(rows, chosen, self._window_rows(), score or self._score)
+
+    @staticmethod
+    def _restored(rows: Rows, scores: npt.NDArray[Any]) -> Floats:
+        """Bring scores [S, ...] to input order, as float64."""
+        return rows.restore(scores.astype(np.float64, copy=False), np.nan)
+
+    def _columns(self, features: tuple[Any, ...] = ()) -> TableOptions:
+        """Return how a DataFrame is read."""
+        return TableOptions(
+            time=self.time,
+            entity=self.entity,
+            features=features,
+            missing=self.missing,
+            duplicates="keep",
+        )
 
     def _known_rows(self, X: Any, offsets: npt.ArrayLike | None) -> Rows:
         """Take rows with the features of `fit`."""
         check_is_fitted(self, "threshold_")
         known = getattr(self, "feature_names_in_", None)
-        features = None if known is None else tuple(known.tolist())
-        rows = take_rows(X, offsets, Source(self.entity, self.time, features))
+        rows = take_rows(X, offsets, self._columns(() if known is None else tuple(known.tolist())))
         if len(rows) == 0:
             raise ValueError("X: expected at least 1 row, got 0")
-        if rows.features != self.n_features_in_:
+        if rows.num_features != self.n_features_in_:
             raise ValueError(
                 f"X: expected [S, {self.n_features_in_}] (n_features_in_={self.n_features_in_}), "
-                f"got {list(rows.values.shape)}: X has {rows.features} features, but "
+                f"got {list(rows.features.shape)}: X has {rows.num_features} features, but "
                 f"{type(self).__name__} is expecting {self.n_features_in_} features as input"
             )
         return rows
@@ -291,6 +447,7 @@ class Detector(BaseEstimator, ABC):  # type: ignore[misc]
             "n_features_in": self.n_features_in_,
             "feature_names_in": None if names is None else names.tolist(),
             "constant_features": self.constant_features_,
+            "table": self._table,
         }
         arrays = {
             "decision_scores": self.decision_scores_,
@@ -307,6 +464,7 @@ class Detector(BaseEstimator, ABC):  # type: ignore[misc]
         if names is not None:
             self.feature_names_in_ = np.array(names, dtype=object)
         self.constant_features_ = read_constants(values, names or range(features))
+        self._table = read_table_options(values)
         self.threshold_ = parts.array("threshold", 1)[0]
         self._set_scores(parts.array("decision_scores", None))
 
@@ -343,20 +501,20 @@ class Detector(BaseEstimator, ABC):  # type: ignore[misc]
         if len(empty):
             raise ValueError(f"X: column {rows.label(int(empty[0]))} has no values")
         self._set_constant(rows, constant_columns(values))
-        self.n_features_in_ = rows.features
+        self.n_features_in_ = rows.num_features
         if rows.names is not None:
             self.feature_names_in_ = np.array(rows.names, dtype=object)
         elif hasattr(self, "feature_names_in_"):
             del self.feature_names_in_
 
     def _set_constant(self, rows: Rows, constant: list[int]) -> None:
-        if len(constant) == rows.features:
+        if len(constant) == rows.num_features:
             raise ValueError("X: all columns are constant; nothing can be learnt from them")
         names = rows.names
         self.constant_features_ = constant if names is None else [names[c] for c in constant]
 
     def _set_threshold(self, rows: Rows) -> None:
-        scores = rows.restore(self._score(rows))
+        scores = self._restored(rows, self._score(rows))
         if np.isnan(scores).all():
             raise ValueError("X: no row has a score: every one has a missing value")
         self.threshold_ = np.float64(np.nanpercentile(scores, 100.0 * (1.0 - self.contamination)))

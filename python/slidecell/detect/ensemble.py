@@ -10,8 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.base import clone
 
-from slidecell.detect.attribution import member_attribution
-from slidecell.detect.base import Detector
+from slidecell.detect.base import SHARED_SETTINGS, Detector
 from slidecell.detect.fusion.fused import as_weights, fuse
 from slidecell.detect.fusion.normalisers import (
     Normaliser,
@@ -20,13 +19,18 @@ from slidecell.detect.fusion.normalisers import (
 )
 from slidecell.detect.fusion.search import PERCENTILES, FoundWeights, as_labels, search_weights
 from slidecell.detect.members import checked_members, fit_member, member_folder, naming
-from slidecell.tables.rows import Floats, Rows
+from slidecell.detect.registry import find_detector
+from slidecell.detect.shares import chosen_places, share_out
+from slidecell.tables.rows import Floats, Ints, Rows
 from slidecell.thresholds.state_values import mapping, numbers
 
 if TYPE_CHECKING:
     from slidecell.detect.storage import Parts
 
-__all__ = ["Ensemble"]
+__all__ = ["DEFAULT_MEMBERS", "Ensemble"]
+
+# Of `slidecell detect --detector ensemble`: unlike ones, by their names on the command line.
+DEFAULT_MEMBERS = ("forecast", "random-gru", "pca", "zscore")
 
 E = TypeVar("E", bound="Ensemble")
 
@@ -216,7 +220,7 @@ class Ensemble(Detector):
     def member_scores(self, X: Any, *, offsets: npt.ArrayLike | None = None) -> Floats:
         """Rows [S, F] -> the members' normalised scores [S, M], weighted or not."""
         rows = self._known_rows(X, offsets)
-        return rows.restore(self._member_scores(rows, self.members_))
+        return self._restored(rows, self._member_scores(rows, self.members_))
 
     def attribution(
         self, X: Any, rows: npt.ArrayLike | None = None, *, offsets: npt.ArrayLike | None = None
@@ -225,7 +229,66 @@ class Ensemble(Detector):
 
         As `slidecell.detect.attribution.member_attribution`; `rows` are all by default.
         """
-        return member_attribution(self, X, rows, offsets)
+        known = self._known_rows(X, offsets)
+        return self._member_parts(known, chosen_places(rows, known))
+
+    def parts_at(self, rows: Rows, chosen: Ints) -> Floats:
+        """Return each feature's part: each weighted member's part, shared out as its score is."""
+        of_members = self._member_parts(rows, chosen)
+        parts = np.zeros((len(chosen), rows.num_features))
+        for m, (name, member) in enumerate(self.members_.items()):
+            if self.weights_[m] > 0.0:
+                try:
+                    shares = member.shares_at(rows, chosen)
+                except ValueError as error:
+                    raise ValueError(f"member {name!r}: {error}") from None
+                parts += share_out(of_members[:, m], shares)
+        return parts
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, Any]) -> Ensemble:
+        """Return `DEFAULT_MEMBERS` as an ensemble, by the settings of the command line.
+
+        Settings go to each member that has them, and one that none has is refused.
+        """
+        own = {name: settings[name] for name in settings if name in cls._get_param_names()}
+        rest = {name: value for name, value in settings.items() if name not in own}
+        shared = {name: own[name] for name in ("missing", "contamination") if name in own}
+        members, used = [], set(SHARED_SETTINGS)
+        for name in DEFAULT_MEMBERS:
+            kind = find_detector(name)
+            taken = {key: rest[key] for key in rest if key in kind._get_param_names()}
+            used |= set(taken)
+            members.append((name, kind.from_settings({**shared, **taken})))
+        odd = sorted(set(rest) - used)
+        if odd:
+            raise ValueError(
+                f"--{odd[0].replace('_', '-')}: no member of the ensemble has such a setting, "
+                f"got {rest[odd[0]]!r}"
+            )
+        return cls(members, **own)
+
+    def held_out(self, rows: Rows) -> npt.NDArray[np.bool_]:
+        """Return the rows that train no member, bool [S]."""
+        held = np.ones(len(rows), np.bool_)
+        for _, member in self._pairs():
+            held &= member.held_out(rows)
+        return held
+
+    def _member_parts(self, rows: Rows, chosen: Ints) -> Floats:
+        """Parts [n, M] of the members in the fused scores of the chosen rows."""
+        parts = np.zeros((len(chosen), len(self.members_)))
+        for m, (name, member) in enumerate(self.members_.items()):
+            if self.weights_[m] > 0.0:
+                normalised = self.normalisers_[name].apply(member._scores_at(rows, chosen))
+                parts[:, m] = self.weights_[m] * (normalised - self.baselines_[m])
+        parts[np.isnan(parts).any(axis=1)] = np.nan
+        return parts
+
+    def _window_rows(self) -> int | None:
+        needed = [member.rows_needed() for member in self.members_.values()]
+        known = [n for n in needed if n is not None]
+        return max(known) if len(known) == len(needed) else None
 
     def save_into(self, folder: Path) -> None:
         """Write all parts to a folder that is there, each member to one of its own."""
@@ -326,7 +389,7 @@ class Ensemble(Detector):
                 normalisers[name] = as_normaliser(self.normaliser).fit(scores)
             columns.append(normalisers[name].apply(scores))
         self.members_, self.normalisers_ = fitted, normalisers
-        self.member_decision_scores_ = rows.restore(np.column_stack(columns))
+        self.member_decision_scores_ = self._restored(rows, np.column_stack(columns))
 
     def _set_threshold(self, rows: Rows) -> None:
         del rows
@@ -359,6 +422,6 @@ class Ensemble(Detector):
         columns = []
         for name in names:
             with naming(name):
-                scores = self.members_[name]._score_rows(rows)
+                scores = self.members_[name].score_rows(rows)
             columns.append(self.normalisers_[name].apply(scores))
         return np.column_stack(columns)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from slidecell._arguments import whole_number
@@ -139,6 +139,21 @@ class ForecastDetector(NetworkDetector):
     @property
     def _rows_ahead(self) -> int:
         return self.horizon
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, Any]) -> ForecastDetector:
+        """Return an unfitted detector by the settings of the command line."""
+        given = dict(settings)
+        sizes, layers = tuple(given.get("hidden_size", ())), given.get("num_layers")
+        if len(sizes) > 1:
+            if layers not in {None, 1, len(sizes)}:
+                raise ValueError(
+                    f"--layers: expected {len(sizes)}, the number of hidden sizes, got {layers}"
+                )
+            given |= {"hidden_size": sizes, "num_layers": len(sizes)}
+        elif sizes:
+            given["hidden_size"] = sizes[0]
+        return super().from_settings(given)
 
     def _check_parameters(self) -> None:
         whole_number("horizon", self.horizon, least=1)

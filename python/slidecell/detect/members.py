@@ -82,9 +82,10 @@ def fit_member(member: Detector, rows: Rows, *, prefit: bool) -> tuple[Detector,
     Examples
     --------
     >>> from slidecell.detect import ZScoreDetector
-    >>> from slidecell.tables.rows import Source, take_rows
+    >>> from slidecell.tables.arrays import take_rows
+    >>> from slidecell.tables.options import TableOptions
     >>> from slidecell.detect.members import fit_member
-    >>> rows = take_rows([[0.0], [2.0]], None, Source())
+    >>> rows = take_rows([[0.0], [2.0]], None, TableOptions())
     >>> fit_member(ZScoreDetector(), rows, prefit=False)[1]
     array([1., 1.])
     """
@@ -96,11 +97,11 @@ def fit_member(member: Detector, rows: Rows, *, prefit: bool) -> tuple[Detector,
     check_is_fitted(member, "threshold_")
     known = getattr(member, "feature_names_in_", None)
     names = rows.names if known is None else tuple(known.tolist())
-    if member.n_features_in_ != rows.features or (rows.names and names != rows.names):
+    if member.n_features_in_ != rows.num_features or (rows.names and names != rows.names):
         theirs = member.n_features_in_ if known is None else ", ".join(map(repr, names or ()))
-        ours = rows.features if rows.names is None else ", ".join(map(repr, rows.names))
+        ours = rows.num_features if rows.names is None else ", ".join(map(repr, rows.names))
         raise ValueError(f"it was fitted with the features {theirs}, but X has {ours}")
-    return member, member._score_rows(rows).astype(np.float64)
+    return member, member.score_rows(rows).astype(np.float64)
 
 
 @contextlib.contextmanager

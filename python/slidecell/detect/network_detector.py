@@ -18,13 +18,12 @@ from slidecell.detect.checks import (
     check_share,
     seed_of,
 )
-from slidecell.detect.parts import held_out_rows, part_of
 from slidecell.detect.saved import read_history
 from slidecell.detect.scales import ScalerKind
 from slidecell.detect.windowed import refuse_no_window, window_ends
 from slidecell.error_statistics import least_errors
 from slidecell.tables.rows import Rows
-from slidecell.training.train_network import NetworkTraining, train_network
+from slidecell.tables.split import held_out_rows
 
 if TYPE_CHECKING:
     from torch import nn
@@ -160,6 +159,8 @@ class NetworkDetector(Detector):
             self._remember_parameters()
             if self._fills():
                 rows = rows.filled()
+            if rows.options is not None:
+                self._table = rows.options.to_dict()
             self._train(rows, start=self.model_)
             self._set_threshold(rows)
         return self
@@ -173,7 +174,7 @@ class NetworkDetector(Detector):
         rows = self._known_rows(X, offsets)
         rows = rows.filled() if self._fills() else rows
         refuse_no_window(rows, window=self.model_.window, horizon=self.model_.horizon)
-        return self.model_.encode(rows.values, rows.offsets, num_threads=self.num_threads)
+        return self.model_.encode(rows.features, rows.offsets, num_threads=self.num_threads)
 
     @property
     def history_(self) -> History:
@@ -214,14 +215,14 @@ class NetworkDetector(Detector):
 
     def _score(self, rows: Rows) -> npt.NDArray[np.float32]:
         refuse_no_window(rows, window=self.model_.window, horizon=self.model_.horizon)
-        return self.model_.score(rows.values, rows.offsets, **self._score_options())
+        return self.model_.score(rows.features, rows.offsets, **self._score_options())
 
     def _score_features(self, rows: Rows) -> npt.NDArray[np.float32]:
         if self.feature_reduction is None:
             raise ValueError("feature_scores: reduction='mahalanobis' has none per feature")
         refuse_no_window(rows, window=self.model_.window, horizon=self.model_.horizon)
         return self.model_.score(
-            rows.values, rows.offsets, per_feature=True, **self._score_options()
+            rows.features, rows.offsets, per_feature=True, **self._score_options()
         )
 
     def _fit(self, rows: Rows) -> None:
@@ -230,46 +231,87 @@ class NetworkDetector(Detector):
     def _train(self, rows: Rows, start: SequenceModel | None) -> None:
         """Train from new weights, or from those of `start`; compile."""
         require("torch", extra="train")
-        refuse_no_window(rows, window=self.window, horizon=self._rows_ahead)
+        from slidecell.training.settings import TrainingSettings
+        from slidecell.training.train_network import train_network
+
         seed = seed_of(self.random_state)
-        held = held_out_rows(
+        held = self._held_out(rows, seed)
+        training, held_out = rows.take(~held), rows.take(held)
+        if self._needs_error_statistics():
+            self._check_enough(held_out)
+        if start is None:
+            self._set_constant(rows, constant_columns(training.floats()))
+        model, history = train_network(
+            self._make_module if start is None else lambda _: self._going_on_from(start),
+            (training.features, training.offsets),
+            (held_out.features, held_out.offsets),
+            scaler=self.scaler if start is None else start.scaler,
+            settings=TrainingSettings.of(self, seed=seed),
+            features=rows.names if start is None else start.features,
+            warm_start=start is not None,
+            progress=self.progress,
+        )
+        if self._needs_error_statistics():
+            model = model.fit_error(held_out.features, held_out.offsets)
+        history.validation_rows = rows.restore(held, False)
+        # For the command line, which reads a file as these rows were read.
+        self.model_ = model.with_metadata(extra={"detect": self.table_options()})
+        self._history = history
+
+    def held_out(self, rows: Rows) -> npt.NDArray[np.bool_]:
+        """Return which of the rows that `fit` is given would train nothing, bool [S]."""
+        return self._held_out(rows.filled() if self._fills() else rows, seed_of(self.random_state))
+
+    def _held_out(self, rows: Rows, seed: int) -> npt.NDArray[np.bool_]:
+        refuse_no_window(rows, window=self.window, horizon=self._rows_ahead)
+        return held_out_rows(
             rows,
             window=self.window,
             horizon=self._rows_ahead,
             fraction=self.validation,
             seed=seed,
         )
-        training, held_out = part_of(rows, ~held), part_of(rows, held)
-        if self.reduction == "mahalanobis":
-            self._check_enough(Rows(*held_out))
-        if start is None:
-            self._set_constant(rows, constant_columns(Rows(*training).floats()))
-        model, history = train_network(
-            self._make_module if start is None else lambda _: self._going_on_from(start),
-            training,
-            held_out,
-            scaler=self.scaler if start is None else start.scaler,
-            options=self._training_options(seed, warm_start=start is not None),
-            features=rows.names if start is None else start.features,
-        )
-        if self.reduction == "mahalanobis":
-            model = model.fit_error(*held_out)
-        history.validation_rows = rows.restore(held).astype(np.bool_)
-        # For the command line, which reads a file as these rows were read. Rows of equal times
-        # are all kept, as here.
-        columns = {"entity": self.entity, "time": self.time}
-        source = {role: name for role, name in columns.items() if isinstance(name, str)}
-        model = model.with_metadata(
-            extra={"detect": {"missing": self.missing, "duplicates": "keep", **source}}
-        )
-        self.model_, self._history = model, history
+
+    def _needs_error_statistics(self) -> bool:
+        return self.reduction == "mahalanobis"
+
+    def _window_rows(self) -> int | None:
+        return self.model_.window + self.model_.horizon
+
+    @property
+    def network(self) -> SequenceModel:
+        """The network with its scaler, compiled: ``model_``."""
+        return self.model_
+
+    def mean_loss(self, rows: Rows) -> float | None:
+        """Return the mean squared error of the windows of these rows; None without one."""
+        if self._fills():
+            rows = rows.filled()
+        losses = self.model_.score(rows.features, rows.offsets, num_threads=self.num_threads)
+        losses = losses[np.isfinite(losses)].astype(np.float64)
+        return float(losses.mean()) if len(losses) else None
+
+    def live_model(self) -> SequenceModel:
+        """Return the model that live streams score with, its threshold included."""
+        if not self._scores_as_streams():
+            options = self._score_options()
+            chosen = {k: options[k] for k in ("reduction", "aggregate") if k in options}
+            raise ValueError(
+                "streams score by the mean squared error of whole windows, this detector by "
+                + ", ".join(f"{name}={value!r}" for name, value in chosen.items())
+            )
+        return self.model_
+
+    def _scores_as_streams(self) -> bool:
+        options = self._score_options()
+        return options["reduction"] == "mse" and options.get("aggregate", "window") == "window"
 
     def _check_enough(self, held_out: Rows) -> None:
         """Refuse rows held out that are too few for error statistics, before the training."""
         windows = int(window_ends(held_out, window=self.window, horizon=self._rows_ahead).sum())
         ahead = self._rows_ahead
         errors = windows if ahead else windows * self.window
-        least = least_errors(held_out.features * max(ahead, 1))
+        least = least_errors(held_out.num_features * max(ahead, 1))
         if errors < least:
             raise ValueError(
                 f"X: expected at least {least} errors in the rows held out, for the statistics of "
@@ -280,12 +322,8 @@ class NetworkDetector(Detector):
     def _set_threshold(self, rows: Rows) -> None:
         super()._set_threshold(rows)
         # For streams and the command line, which score by mean squared error of whole windows.
-        options = self._score_options()
-        if options["reduction"] == "mse" and options.get("aggregate", "window") == "window":
-            kind = {"kind": "percentile", "percentile": 100.0 * (1.0 - self.contamination)}
-            self.model_ = self.model_.with_metadata(
-                threshold={**kind, "value": float(self.threshold_)}
-            )
+        if self._scores_as_streams():
+            self.model_ = self.model_.with_metadata(threshold=self.threshold_state())
 
     def _parts(self) -> Parts:
         parts = super()._parts()
@@ -332,19 +370,3 @@ class NetworkDetector(Detector):
                     f"{part}: expected {fitted[part]}, got {described[part]}"
                 )
         return to_module(model, **self._dropouts())
-
-    def _training_options(self, seed: int, *, warm_start: bool) -> NetworkTraining:
-        return NetworkTraining(
-            epochs=self.epochs,
-            batch_size=self.batch_size,
-            lr=self.lr,
-            optimizer=self.optimizer,
-            loss=self.loss,
-            clip_grad_norm=self.clip_grad_norm,
-            patience=self.patience,
-            seed=seed,
-            device=self.device,
-            num_threads=self.num_threads,
-            progress=self.progress,
-            warm_start=warm_start,
-        )

@@ -82,6 +82,9 @@ class PCADetector(Detector):
         """How `feature_scores` become scores."""
         return "mean"
 
+    def _window_rows(self) -> int:
+        return 1
+
     def _fit(self, rows: Rows) -> None:
         self.scaler_ = fit_rows_scaler(rows, self.scaler)
         values = scale(self.scaler_, rows.floats())[rows.complete()]
@@ -94,7 +97,7 @@ class PCADetector(Detector):
         if kept < 1:
             # The share is reached at the first component that brings the sum to it.
             kept = int(np.searchsorted(np.cumsum(pca.explained_variance_ratio_), kept)) + 1
-        kept = min(int(kept), rows.features - 1)
+        kept = min(int(kept), rows.num_features - 1)
         self.components_ = np.array(pca.components_[:kept], np.float64)
         self.mean_ = np.array(pca.mean_, np.float64)
 

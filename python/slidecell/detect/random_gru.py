@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -104,6 +104,11 @@ class RandomGRUDetector(Detector):
         self.time = time
         self.num_threads = num_threads
 
+    @property
+    def network(self) -> SequenceModel:
+        """The random GRU, compiled."""
+        return self.model_
+
     def encode(self, X: Any, *, offsets: npt.ArrayLike | None = None) -> npt.NDArray[np.float32]:
         """Rows [S, F] -> the GRU's last h of every window [N, H].
 
@@ -124,6 +129,18 @@ class RandomGRUDetector(Detector):
                 f"components leave nothing over, got {self.n_components}"
             )
 
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, Any]) -> RandomGRUDetector:
+        """Return an unfitted detector by the settings of the command line."""
+        given = dict(settings)
+        sizes = tuple(given.pop("hidden_size", ()))
+        if len(sizes) > 1:
+            raise ValueError(f"--hidden-size: a random GRU has one layer, got {sizes}")
+        return super().from_settings({**given, **({"hidden_size": sizes[0]} if sizes else {})})
+
+    def _window_rows(self) -> int:
+        return self.model_.window
+
     def _fit(self, rows: Rows) -> None:
         refuse_no_window(rows, window=self.window, horizon=0)
         ends = window_ends(rows, window=self.window, horizon=0)
@@ -134,7 +151,7 @@ class RandomGRUDetector(Detector):
             )
         generator = np.random.default_rng(seed_of(self.random_state))
         self.model_ = _encoder(
-            rows.features,
+            rows.num_features,
             self.hidden_size,
             self.window,
             fit_rows_scaler(rows, self.scaler),
@@ -148,7 +165,7 @@ class RandomGRUDetector(Detector):
 
     def _encode(self, rows: Rows) -> npt.NDArray[np.float32]:
         refuse_no_window(rows, window=self.model_.window, horizon=0)
-        return self.model_.encode(rows.values, rows.offsets, num_threads=self.num_threads)
+        return self.model_.encode(rows.features, rows.offsets, num_threads=self.num_threads)
 
     def _score(self, rows: Rows) -> Floats:
         codes = self._encode(rows)

@@ -87,6 +87,9 @@ class RollingVarianceDetector(Detector):
         super()._check_parameters()
         whole_number("window", self.window, least=2)
 
+    def _window_rows(self) -> int:
+        return int(self._at_fit("window"))
+
     def _fit(self, rows: Rows) -> None:
         refuse_no_window(rows, window=self.window, horizon=0)
         self.scaler_ = fit_rows_scaler(rows, self.scaler)

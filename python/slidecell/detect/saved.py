@@ -9,7 +9,13 @@ import numpy as np
 
 from slidecell.thresholds.state_values import flag, mapping, number, numbers, whole
 
-__all__ = ["read_constants", "read_history", "read_names", "read_scaler"]
+__all__ = [
+    "read_constants",
+    "read_history",
+    "read_names",
+    "read_scaler",
+    "read_table_options",
+]
 
 _HISTORY_COUNTS = (
     "best_epoch",
@@ -98,3 +104,15 @@ def read_history(values: Mapping[str, Any]) -> dict[str, Any]:
         "seconds": number(saved, "seconds"),
         **{name: whole(saved, name) for name in _HISTORY_COUNTS},
     }
+
+
+def read_table_options(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how the fitted file was read; nothing in folders of version 0.1.
+
+    Examples
+    --------
+    >>> from slidecell.detect.saved import read_table_options
+    >>> read_table_options({"table": {"time": "t", "entity": None}})
+    {'time': 't', 'entity': None}
+    """
+    return dict(mapping(values.get("table", {}), "'table'"))

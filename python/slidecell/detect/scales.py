@@ -21,9 +21,10 @@ def fit_rows_scaler(rows: Rows, kind: str | None) -> dict[str, Any] | None:
 
     Examples
     --------
-    >>> from slidecell.tables.rows import Source, take_rows
+    >>> from slidecell.tables.arrays import take_rows
+    >>> from slidecell.tables.options import TableOptions
     >>> from slidecell.detect.scales import fit_rows_scaler
-    >>> fit_rows_scaler(take_rows([[1.0], [3.0]], None, Source()), "minmax")["scale"]
+    >>> fit_rows_scaler(take_rows([[1.0], [3.0]], None, TableOptions()), "minmax")["scale"]
     [2.0]
     """
     check_scaler(kind)
@@ -31,7 +32,7 @@ def fit_rows_scaler(rows: Rows, kind: str | None) -> dict[str, Any] | None:
         return None
     if not rows.complete().any():
         raise ValueError("X: expected at least one row without a missing value, got none")
-    return fit_scaler(rows.values, kind)
+    return fit_scaler(rows.features, kind)
 
 
 def scale(scaler: Mapping[str, Any] | None, values: Floats) -> Floats:

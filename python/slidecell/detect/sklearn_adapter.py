@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
@@ -75,6 +75,17 @@ class SklearnDetector(Detector):
         self.missing = missing
         self.entity = entity
         self.time = time
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, Any]) -> SklearnDetector:
+        """Return an isolation forest by the settings of the command line."""
+        from sklearn.ensemble import IsolationForest
+
+        forest = IsolationForest(n_estimators=300, random_state=settings.get("random_state"))
+        return super().from_settings({"estimator": forest, **settings})
+
+    def _window_rows(self) -> int:
+        return 1
 
     def _fit(self, rows: Rows) -> None:
         if isinstance(self.estimator, type) or not hasattr(self.estimator, "fit"):

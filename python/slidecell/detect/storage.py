@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import secrets
@@ -17,6 +16,7 @@ import numpy.typing as npt
 from sklearn.utils.validation import check_is_fitted
 
 from slidecell.detect.estimators import read_estimator, write_estimator
+from slidecell.detect.registry import DETECTORS, detector_class
 
 if TYPE_CHECKING:
     from slidecell.detect.base import Detector
@@ -27,18 +27,6 @@ __all__ = ["Parts", "load_detector", "load_folder", "read_parts", "save_detector
 FORMAT = 1
 _TEXT, _ARRAYS = "detector.json", "arrays.safetensors"
 _MODEL, _ESTIMATOR = "model.safetensors", "estimator.skops"
-
-# The classes that a folder may name, and their modules: nothing else is ever imported.
-_CLASSES = {
-    "AutoencoderDetector": "slidecell.detect.autoencoder",
-    "Ensemble": "slidecell.detect.ensemble",
-    "ForecastDetector": "slidecell.detect.forecast",
-    "PCADetector": "slidecell.detect.pca",
-    "RandomGRUDetector": "slidecell.detect.random_gru",
-    "RollingVarianceDetector": "slidecell.detect.rolling_variance",
-    "SklearnDetector": "slidecell.detect.sklearn_adapter",
-    "ZScoreDetector": "slidecell.detect.zscore",
-}
 
 
 @dataclass
@@ -108,7 +96,9 @@ def save_detector(detector: Detector, path: str | os.PathLike[str]) -> None:
     """
     check_is_fitted(detector, "threshold_")
     kind = type(detector)
-    if _CLASSES.get(kind.__name__) != kind.__module__:
+    if not any(
+        (entry.kind, entry.module) == (kind.__name__, kind.__module__) for entry in DETECTORS
+    ):
         raise ValueError(f"{kind.__name__}: only this package's own detectors can be saved")
     target = Path(path).resolve()
     if not target.parent.is_dir():
@@ -181,9 +171,7 @@ def load_folder(folder: Path) -> Detector:
     >>> load_folder(folder)
     ZScoreDetector()
     """
-    kind = _read_text(folder)["class"]
-    detector: type[Detector] = getattr(importlib.import_module(_CLASSES[kind]), kind)
-    return detector.load_from(folder)
+    return detector_class(_read_text(folder)["class"]).load_from(folder)
 
 
 def write_parts(folder: Path, parts: Parts) -> None:
@@ -238,9 +226,9 @@ def _read_text(folder: Path) -> dict[str, Any]:
     for key in ("params", "fitted"):
         if not isinstance(text.get(key), dict):
             raise ValueError(f"{file}: {key!r}: expected an object")
-    kind = text.get("class")
-    if not isinstance(kind, str) or kind not in _CLASSES:
-        known = ", ".join(sorted(_CLASSES))
+    kind, kinds = text.get("class"), sorted(entry.kind for entry in DETECTORS)
+    if not isinstance(kind, str) or kind not in kinds:
+        known = ", ".join(kinds)
         raise ValueError(f"{file}: 'class': expected one of {known}, got {kind!r}")
     return text
 

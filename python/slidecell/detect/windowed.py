@@ -15,9 +15,10 @@ def window_ends(rows: Rows, *, window: int, horizon: int) -> npt.NDArray[np.bool
 
     Examples
     --------
-    >>> from slidecell.tables.rows import Source, take_rows
+    >>> from slidecell.tables.arrays import take_rows
+    >>> from slidecell.tables.options import TableOptions
     >>> from slidecell.detect.windowed import window_ends
-    >>> rows = take_rows([[0.0]] * 5, [0, 3, 5], Source())
+    >>> rows = take_rows([[0.0]] * 5, [0, 3, 5], TableOptions())
     >>> window_ends(rows, window=1, horizon=1).tolist()
     [False, True, True, False, True]
     """
@@ -36,6 +37,6 @@ def refuse_no_window(rows: Rows, *, window: int, horizon: int) -> None:
     if longest < window + horizon:
         ahead = f" + horizon {horizon}" if horizon else ""
         raise ValueError(
-            f"X: no window: one takes {window + horizon} rows (window {window}{ahead}) and the "
+            f"{rows.source}: no window: one takes {window + horizon} rows (window {window}{ahead}) and the "
             f"longest entity has {longest}"
         )

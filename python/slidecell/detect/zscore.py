@@ -67,6 +67,9 @@ class ZScoreDetector(Detector):
         """How `feature_scores` become scores."""
         return "max"
 
+    def _window_rows(self) -> int:
+        return 1
+
     def _fit(self, rows: Rows) -> None:
         scaler = fit_rows_scaler(rows, "standard")
         assert scaler is not None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,12 +17,15 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float64]
 
 
-def find_column(frame: pd.DataFrame, name: str, *, flag: str, source: str) -> str:
-    """Return ``name`` if the frame has it; else a ValueError that lists near names."""
+def find_column(frame: Any, name: Hashable, *, flag: str, source: str) -> None:
+    """Raise a ValueError, which lists near names, unless the frame has the column, and once."""
+    times = list(frame.columns).count(name)
+    if times == 1:
+        return
+    if times > 1:
+        raise ValueError(f"{flag}: column {name!r} occurs {times} times in {source}")
     columns = [str(column) for column in frame.columns]
-    if name in columns:
-        return name
-    near = difflib.get_close_matches(name, columns, n=3, cutoff=0.6)
+    near = difflib.get_close_matches(str(name), columns, n=3, cutoff=0.6)
     hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
     raise ValueError(f"{flag}: no column {name!r} in {source} (it has: {_listed(columns)}){hint}")
 

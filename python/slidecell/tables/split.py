@@ -1,105 +1,55 @@
-"""Which rows train, which validate and which test; no training window straddles a boundary."""
+"""The one split of rows: which are past, which of them are held out, and which part each row is."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from slidecell.tables.table import Table
+from slidecell.tables.rows import Ints, Rows
 from slidecell.tables.times import parse_time
+from slidecell.tables.window_split import split_windows, usable_windows
 
-__all__ = ["DEFAULT_TRAIN_FRACTION", "Split", "split_table"]
+__all__ = [
+    "DEFAULT_TRAIN_FRACTION",
+    "PARTS",
+    "fitted_rows",
+    "held_out_rows",
+    "name_parts",
+    "past_rows",
+]
 
 DEFAULT_TRAIN_FRACTION = 0.7
+PARTS = ("train", "validation", "test")
 
-Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
 
-@dataclass(frozen=True)
-class Split:
-    """Parts of a table's S rows, and the T rows that windows are trained on."""
-
-    part: npt.NDArray[Any]  # [S]: "train", "validation" or "test"
-    rows: Ints  # [T]: rows of the table, ascending
-    validates: Bools  # [T]
-    segments: Ints  # [T]: segment of the table
-    length: int  # rows that a window needs, its target included
-
-    def take(
-        self, features: npt.NDArray[Any], *, validation: bool
-    ) -> tuple[npt.NDArray[Any], Ints]:
-        """Rows of one part from [S, F], and the offsets [G+1] that windows must not cross."""
-        rows, segments = self._of(validation)
-        return features[rows], _run_offsets(rows, segments)
-
-    def training_window_ends(self) -> Ints:
-        """Rows of the table at which a window of training rows alone ends."""
-        rows, segments = self._of(validation=False)
-        offsets = _run_offsets(rows, segments)
-        starts = np.repeat(offsets[:-1], np.diff(offsets))
-        ends: Ints = rows[np.arange(len(rows)) - starts >= self.length - 1]
-        return ends
-
-    def _of(self, validation: bool) -> tuple[Ints, Ints]:
-        mask = self.validates == validation
-        return self.rows[mask], self.segments[mask]
-
-
-def split_table(
-    table: Table,
-    *,
-    window: int,
-    horizon: int,
-    train_until: str | None = None,
-    test_from_row: int | None = None,
-    train_on: Literal["all", "normal"] = "all",
-    validation: float = 0.2,
-    seed: int = 0,
-) -> Split:
-    """Split a table's rows into train, validation and test.
+def past_rows(
+    rows: Rows, *, train_until: str | None = None, test_from_row: int | None = None
+) -> Bools:
+    """Return which rows come before the test part, bool [S].
 
     Parameters
     ----------
-    table : Table
-    window, horizon : int
-        A window and its target take ``window + horizon`` rows.
+    rows : Rows
     train_until : str, optional
         A fraction above 0 and up to 1: the first rows by time *of each entity*, so that every
         entity's past trains and its future tests, whenever its series begins. Or a time: rows
         before it train. Default: `DEFAULT_TRAIN_FRACTION`.
     test_from_row : int, optional
-        Rows of the table from here on test, all before train; replaces ``train_until``.
-    train_on : {"all", "normal"}
-        ``normal``: rows labelled 1 cut the training series, no training window touches them.
-    validation : float
-        Share of the training windows held out for early stopping: whole entities or, with one
-        entity, the last part by time.
-    seed : int
-        Draws the entities that validate.
+        Rows from here on test, all before train; replaces ``train_until``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from slidecell.tables.rows import Rows
+    >>> from slidecell.tables.split import past_rows
+    >>> past_rows(Rows(np.zeros((4, 1)), np.array([0, 4])), train_until="0.5").astype(int)
+    array([1, 1, 0, 0])
     """
-    past = _past_rows(table, train_until, test_from_row)
-    use = past.copy()
-    if train_on == "normal":
-        if table.labels is None:
-            raise ValueError("--train-on normal: needs --label, the column that tells normal rows")
-        use &= table.labels != 1
-    rows = np.flatnonzero(use)
-    segments = np.searchsorted(table.offsets, rows, side="right").astype(np.int64) - 1
-    validates = _validation_rows(
-        table, rows, segments, window=window, horizon=horizon, fraction=validation, seed=seed
-    )
-    part = np.where(past, "train", "test").astype("<U10")
-    part[_spread(validates, rows, past, table.entities)] = "validation"
-    return Split(part, rows, validates, segments, window + horizon)
-
-
-def _past_rows(table: Table, train_until: str | None, test_from_row: int | None) -> Bools:
-    """Rows that train or validate, [S]."""
-    size = len(table.order)
+    size = len(rows)
     if test_from_row is not None:
         return np.arange(size) < test_from_row
     text = str(DEFAULT_TRAIN_FRACTION) if train_until is None else train_until
@@ -108,90 +58,121 @@ def _past_rows(table: Table, train_until: str | None, test_from_row: int | None)
     except ValueError:
         fraction = np.nan
     if 0.0 < fraction <= 1.0:
-        counts = np.bincount(table.entities, minlength=len(table.entity_names))
+        entities = _entities(rows)
+        counts = np.bincount(entities)
         starts = np.concatenate([[0], np.cumsum(counts)])[:-1]
-        position = np.arange(size) - starts[table.entities]
-        past: Bools = position < np.rint(fraction * counts)[table.entities]
+        position = np.arange(size) - starts[entities]
+        past: Bools = position < np.rint(fraction * counts)[entities]
         return past
-    if table.times is None:
+    if rows.times is None:
         raise ValueError(
             f"--train-until: expected a fraction above 0 and up to 1 "
             f"(a time needs --time, the column it is of), got {text!r}"
         )
-    cut = parse_time(text, table.times, flag="--train-until")
-    past = table.times.values < cut
+    cut = parse_time(text, rows.times, flag="--train-until")
+    past = rows.times.values < cut
     if not past.any() or past.all():
-        values = table.times.values
-        first, last = (table.times.text(int(row)) for row in (values.argmin(), values.argmax()))
+        values = rows.times.values
+        first, last = (rows.times.text(int(row)) for row in (values.argmin(), values.argmax()))
         side = "at or after" if past.all() else "before"
         raise ValueError(f"--train-until: no row {side} {text}; times run from {first} to {last}")
     return past
 
 
-def _validation_rows(
-    table: Table,
-    rows: Ints,
-    segments: Ints,
-    *,
-    window: int,
-    horizon: int,
-    fraction: float,
-    seed: int,
-) -> Bools:
-    """Which of the T training rows validate, [T]."""
-    from slidecell.training.split import split_windows, usable_windows
+def fitted_rows(rows: Rows, past: Bools, *, train_on: Literal["all", "normal"]) -> Bools:
+    """Return which of the past rows a detector is fitted on, bool [S].
 
-    offsets = _run_offsets(rows, segments)
-    finite = np.asarray(np.isfinite(table.features[rows]).all(axis=1))
-    windows = usable_windows(finite, offsets, window=window, horizon=horizon, stride=1)
+    With ``train_on="normal"`` rows labelled 1 cut the series: no window that is fitted touches one.
+    """
+    if train_on == "all":
+        return past
+    if rows.labels is None:
+        raise ValueError("--train-on normal: needs --label, the column that tells normal rows")
+    return np.asarray(past & (rows.labels != 1))
+
+
+def held_out_rows(rows: Rows, *, window: int, horizon: int, fraction: float, seed: int) -> Bools:
+    """Choose rows that train nothing, bool [S]: whole entities, of one entity the last part.
+
+    Raises
+    ------
+    ValueError
+        If no window is without a missing value, or too few are there to hold some out.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from slidecell.tables.rows import Rows
+    >>> from slidecell.tables.split import held_out_rows
+    >>> rows = Rows(np.zeros((10, 1)), np.array([0, 10]))
+    >>> held_out_rows(rows, window=1, horizon=1, fraction=0.3, seed=0).astype(int)
+    array([0, 0, 0, 0, 0, 0, 1, 1, 1, 1])
+    """
+    windows = usable_windows(
+        rows.complete(), rows.offsets, window=window, horizon=horizon, stride=1
+    )
+    length = window + horizon
     if len(windows.starts) == 0:
-        longest = int(np.diff(offsets).max(initial=0))
-        holes = f", {windows.skipped} windows touch missing cells" if windows.skipped else ""
+        longest = int(np.diff(rows.offsets).max(initial=0))
+        if windows.skipped:
+            raise ValueError(
+                f"{rows.source}: all {windows.skipped} windows of {length} rows have a missing "
+                "value; missing='ffill' (--missing ffill) fills them from the past"
+            )
         raise ValueError(
-            f"{table.source}: no window to train on: one takes {window + horizon} rows "
-            f"(window {window} + horizon {horizon}) and the longest stretch of training rows "
-            f"has {longest}{holes}; give more rows or a smaller --window"
+            f"{rows.source}: no window to train on: one takes {length} rows (window {window} + "
+            f"horizon {horizon}) and the longest stretch of training rows has {longest}; give more "
+            "rows or a smaller window"
         )
-    keys = table.entities[rows][offsets[:-1]]
+    keys = None if rows.entities is None else rows.entities[rows.offsets[:-1]]
     try:
-        held: Bools = split_windows(
+        split = split_windows(
             windows,
-            offsets,
+            rows.offsets,
             rows=len(rows),
-            length=window + horizon,
+            length=length,
             fraction=fraction,
             keys=keys,
             seed=seed,
-        ).validation_rows
+        )
     except ValueError as error:
-        raise ValueError(
-            f"{table.source}: {len(windows.starts)} training windows of {window + horizon} rows "
-            f"are too few to hold out --validation {fraction:g}: give more rows, a smaller "
-            "--window, or --validation 0"
-        ) from error
-    return held
+        text = str(error).replace("series:", f"{rows.source}:", 1)
+        raise ValueError(text) from error
+    return split.validation_rows
 
 
-def _run_offsets(rows: Ints, segments: Ints) -> Ints:
-    """Offsets [G+1] of runs of neighbouring rows in one segment."""
-    if len(rows) == 0:
-        return np.zeros(1, np.int64)
-    cut = (np.diff(rows) != 1) | (np.diff(segments) != 0)
-    return np.concatenate([[0], np.flatnonzero(cut) + 1, [len(rows)]]).astype(np.int64)
+def name_parts(rows: Rows, past: Bools, fitted: Bools, held_out: Bools) -> npt.NDArray[Any]:
+    """Return the part of each row [S]: "train", "validation" or "test".
 
-
-def _spread(validates: Bools, rows: Ints, past: Bools, entities: Ints) -> Bools:
-    """Rows of the validation part, [S]: also those between that no window is trained on."""
+    Parameters
+    ----------
+    rows : Rows
+    past, fitted : ndarray of bool, [S]
+        Rows before the test part, and those of them that a detector was fitted on.
+    held_out : ndarray of bool, [T]
+        Which of the fitted rows trained nothing. A past row that was left out is of the part of
+        its neighbours.
+    """
+    used = np.flatnonzero(fitted)
     held = np.zeros(len(past), np.bool_)
-    held[rows] = validates
-    left_out = np.flatnonzero(past)[~np.isin(np.flatnonzero(past), rows, assume_unique=True)]
-    if len(left_out) and len(rows):
+    held[used] = held_out
+    left_out = np.flatnonzero(past & ~fitted)
+    if len(left_out) and len(used):
         # The used row before it in its entity decides, or else the one after it.
-        after = np.searchsorted(rows, left_out)
+        entities = _entities(rows)
+        after = np.searchsorted(used, left_out)
         before = np.maximum(after - 1, 0)
-        after = np.minimum(after, len(rows) - 1)
-        same = (entities[rows[before]] == entities[left_out]) & (rows[before] < left_out)
+        after = np.minimum(after, len(used) - 1)
+        same = (entities[used[before]] == entities[left_out]) & (used[before] < left_out)
         nearest = np.where(same, before, after)
-        known = entities[rows[nearest]] == entities[left_out]
-        held[left_out] = validates[nearest] & known
-    return held
+        known = entities[used[nearest]] == entities[left_out]
+        held[left_out] = held_out[nearest] & known
+    part = np.where(past, "train", "test").astype("<U10")
+    part[held] = "validation"
+    return part
+
+
+def _entities(rows: Rows) -> Ints:
+    if rows.entities is not None:
+        return rows.entities
+    return np.repeat(np.arange(len(rows.offsets) - 1), np.diff(rows.offsets))

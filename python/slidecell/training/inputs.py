@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from slidecell.scaling import as_series, finite_rows
+from slidecell.tables.window_split import BoolArray, split_windows, usable_windows
 from slidecell.training.arguments import as_fraction, as_int
 from slidecell.training.batches import WindowBatches
-from slidecell.training.split import BoolArray, split_windows, usable_windows
 from slidecell.training.trainer import Part
 
 Validation: TypeAlias = "float | tuple[npt.ArrayLike, npt.ArrayLike | None]"

@@ -1,15 +1,15 @@
-"""Training of a network for jobs and detectors: scaled, on as many threads as pay, compiled."""
+"""Training of a network for detectors: scaled, on as many threads as pay, compiled."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from slidecell.training.settings import TrainingSettings
 from slidecell.windows import WindowPlan
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from slidecell.model import SequenceModel
     from slidecell.training import History
 
-__all__ = ["NetworkTraining", "Part", "train_network"]
+__all__ = ["Part", "train_network"]
 
 Part: TypeAlias = tuple[npt.NDArray[Any], npt.NDArray[np.int64]]  # rows [S, F], offsets [G+1]
 
@@ -29,42 +29,16 @@ Part: TypeAlias = tuple[npt.NDArray[Any], npt.NDArray[np.int64]]  # rows [S, F],
 _WORTH_THREADS = 1 << 24
 
 
-@dataclass(frozen=True)
-class NetworkTraining:
-    """How a network is trained: the arguments of `slidecell.training.fit`, and its threads.
-
-    Parameters
-    ----------
-    epochs, batch_size, lr, optimizer, loss, clip_grad_norm, patience, seed, device, progress
-        As for `slidecell.training.fit`. Without a held-out part `patience` is without effect.
-    num_threads : int, optional
-        Default: one where more would not pay, else as torch is set.
-    warm_start : bool
-        Go on from the module's weights.
-    """
-
-    epochs: int = 50
-    batch_size: int | None = None
-    lr: float = 1e-3
-    optimizer: Any = "adam"
-    loss: Any = "mse"
-    clip_grad_norm: float | None = None
-    patience: int | None = None
-    seed: int = 0
-    device: Any = None
-    num_threads: int | None = None
-    progress: bool | Callable[[int, int, float, float | None], object] = False
-    warm_start: bool = False
-
-
 def train_network(
     make: Callable[[int], nn.Module],
     training: Part,
     held_out: Part,
     *,
     scaler: Any,
-    options: NetworkTraining,
+    settings: TrainingSettings,
     features: Sequence[str] | None = None,
+    warm_start: bool = False,
+    progress: bool | Callable[[int, int, float, float | None], object] = False,
 ) -> tuple[SequenceModel, History]:
     """Fit scaler and network on the training rows, and compile.
 
@@ -76,9 +50,14 @@ def train_network(
         Raw rows. Those held out tell when to stop; there may be none.
     scaler : str, mapping or None
         A kind, fitted on the training rows; or a fitted scaler, as `slidecell.scaling` makes it.
-    options : NetworkTraining
+    settings : TrainingSettings
+        Without a held-out part `patience` is without effect; `validation` is, always.
     features : sequence of str, optional
         Names that the model keeps.
+    warm_start : bool
+        Go on from the module's weights.
+    progress : bool or callable
+        As for `slidecell.training.fit`.
 
     Returns
     -------
@@ -89,7 +68,8 @@ def train_network(
     Examples
     --------
     >>> import numpy as np
-    >>> from slidecell.training.train_network import NetworkTraining, train_network
+    >>> from slidecell.training.settings import TrainingSettings
+    >>> from slidecell.training.train_network import train_network
     >>> from slidecell.training import Forecaster
     >>> rows = np.sin(np.arange(200) / 5)[:, None]
     >>> model, history = train_network(
@@ -97,7 +77,7 @@ def train_network(
     ...     (rows[:150], np.array([0, 150])),
     ...     (rows[150:], np.array([0, 50])),
     ...     scaler="minmax",
-    ...     options=NetworkTraining(epochs=2),
+    ...     settings=TrainingSettings(epochs=2),
     ... )
     >>> history.training_windows, history.validation_windows, model.scaler["kind"]
     (142, 42, 'minmax')
@@ -106,31 +86,31 @@ def train_network(
     from slidecell.scaling import apply_scaler, fit_scaler
     from slidecell.training import fit, seeded, torch_threads
 
-    _check_device(options.device)
+    _check_device(settings.device)
     rows, offsets = training
     fitted = fit_scaler(rows, scaler) if isinstance(scaler, str) else scaler
     has_held_out = len(held_out[0]) > 0
-    with seeded(options.seed):  # drawing weights leaves torch's global generator alone
+    with seeded(settings.seed):  # drawing weights leaves torch's global generator alone
         module = make(rows.shape[1])
-    threads = _training_threads(module, rows.shape[1], offsets, options)
+    threads = _training_threads(module, rows.shape[1], offsets, settings)
     with torch_threads(threads), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "LSTM with projections", UserWarning)  # is only slower
         history = fit(
             module,
             apply_scaler(fitted, rows),
             offsets,
-            epochs=options.epochs,
-            batch_size=options.batch_size,
-            lr=options.lr,
-            optimizer=options.optimizer,
-            loss=options.loss,
-            clip_grad_norm=options.clip_grad_norm,
+            epochs=settings.epochs,
+            batch_size=settings.batch_size,
+            lr=settings.lr,
+            optimizer=settings.optimizer,
+            loss=settings.loss,
+            clip_grad_norm=settings.clip_grad_norm,
             validation=(apply_scaler(fitted, held_out[0]), held_out[1]) if has_held_out else 0.0,
-            patience=options.patience if has_held_out else None,
-            warm_start=options.warm_start,
-            seed=options.seed,
-            device=options.device,
-            progress=options.progress,
+            patience=settings.patience if has_held_out else None,
+            warm_start=warm_start,
+            seed=settings.seed,
+            device=settings.device,
+            progress=progress,
         )
     names = None if features is None else list(features)
     model = SequenceModel.from_torch(module).with_metadata(scaler=fitted, features=names)
@@ -149,13 +129,13 @@ def _check_device(device: Any) -> None:
 
 
 def _training_threads(
-    module: Any, features: int, offsets: npt.NDArray[np.int64], options: NetworkTraining
+    module: Any, features: int, offsets: npt.NDArray[np.int64], settings: TrainingSettings
 ) -> int | None:
     """Threads to train on; None: torch's own setting."""
-    if options.num_threads is not None:
-        return options.num_threads
+    if settings.num_threads is not None:
+        return settings.num_threads
     windows = len(WindowPlan(offsets, window=module.window, horizon=module.horizon))
-    batch = options.batch_size or min(2048, max(32, windows // 50))
+    batch = settings.batch_size or min(2048, max(32, windows // 50))
     widest = max(layer.hidden_size for layer in (*module.encoder, *module.decoder))
     work = batch * 4 * widest * (widest + max(widest, features))
     return 1 if work < _WORTH_THREADS else None

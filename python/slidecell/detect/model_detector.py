@@ -1,0 +1,189 @@
+"""A model file as a detector: its scores, its smoothing, and the rule of its threshold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from slidecell.detect.network_detector import NetworkDetector
+from slidecell.detect.shares import shares_of_sum
+from slidecell.tables.rows import Floats, Ints, Rows
+from slidecell.thresholds import BestFThreshold, threshold_from_state
+from slidecell.thresholds.smoothing import smoothing_from_state
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from slidecell.model import SequenceModel
+
+__all__ = ["ModelDetector"]
+
+
+class ModelDetector(NetworkDetector):
+    """Score rows as a model file says: mean squared error, smoothed, judged by the file's rule.
+
+    Whatever wrote the file: a detector's ``model_.save``, version 0.1's ``slidecell detect``, or a
+    user's own program. `fit` with ``warm_start`` goes on training it; scaler, features, smoothing
+    and the kind of threshold stay.
+
+    Parameters
+    ----------
+    model : SequenceModel
+    epochs, patience, batch_size, lr, optimizer, loss, clip_grad_norm, validation, random_state
+        Of a further training: see `NetworkDetector`.
+    num_threads, device, progress
+        See `NetworkDetector`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from slidecell.detect import ForecastDetector
+    >>> from slidecell.detect.model_detector import ModelDetector
+    >>> X = np.sin(np.arange(300) / 5)[:, None]
+    >>> detector = ForecastDetector(window=8, hidden_size=4, epochs=1, random_state=0).fit(X)
+    >>> again = ModelDetector.of(detector.model_)
+    >>> bool(np.array_equal(again.score_samples(X), detector.score_samples(X), equal_nan=True))
+    True
+    """
+
+    dropout = 0.0
+    reduction = "mse"
+    precision = "highest"
+    contamination = 0.05  # of no account: the file has a rule of its own, or none
+    entity = None
+    time = None
+
+    def __init__(
+        self,
+        model: SequenceModel,
+        *,
+        epochs: int = 20,
+        patience: int | None = 5,
+        batch_size: int | None = None,
+        lr: float = 1e-3,
+        optimizer: Any = "adam",
+        loss: Any = "mse",
+        clip_grad_norm: float | None = None,
+        validation: float = 0.2,
+        random_state: Any = None,
+        num_threads: int | None = None,
+        device: Any = None,
+        progress: bool | Callable[[int, int, float, float | None], object] = False,
+    ) -> None:
+        self.model = model
+        self.epochs = epochs
+        self.patience = patience
+        self.batch_size = batch_size
+        self.lr = lr
+        self.optimizer = optimizer
+        self.loss = loss
+        self.clip_grad_norm = clip_grad_norm
+        self.validation = validation
+        self.random_state = random_state
+        self.num_threads = num_threads
+        self.device = device
+        self.progress = progress
+        self.window = model.window
+        self.missing = "ffill" if _read_as(model).get("missing") == "ffill" else "skip"
+
+    @classmethod
+    def of(cls, model: SequenceModel, **settings: Any) -> ModelDetector:
+        """Return the fitted detector that a model is; ``settings`` are the constructor's others."""
+        detector = cls(model, **settings)
+        detector._remember_parameters()
+        detector.model_ = model
+        detector.n_features_in_ = model.input_size
+        if model.features is not None:
+            detector.feature_names_in_ = np.array(model.features, dtype=object)
+        detector.constant_features_ = []
+        detector._table = _read_as(model)
+        value = (model.threshold or {}).get("value")
+        detector.threshold_ = np.float64(np.nan if value is None else value)
+        return detector
+
+    def score_rows(self, rows: Rows) -> npt.NDArray[Any]:
+        """Return the scores of rows of a table, [S] in the rows' own order, smoothed."""
+        scores = super().score_rows(rows)
+        state = self.model_.metadata["smoothing"]
+        return scores if state is None else smoothing_from_state(state).apply(scores, rows.offsets)
+
+    def flag_rows(self, rows: Rows, scores: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+        """Return which rows the model's rule flags, bool [S]; none without a rule."""
+        if self.model_.threshold is None:
+            return np.zeros(len(scores), np.bool_)
+        return threshold_from_state(self.model_.threshold).apply(scores, rows.offsets)
+
+    def threshold_state(self) -> dict[str, Any] | None:
+        """Return the model's rule; None: no row is flagged."""
+        return self.model_.threshold
+
+    def shares_at(self, rows: Rows, chosen: Ints) -> Floats:
+        """Return each feature's share of the error: 0 for those that the model does not predict."""
+        errors = self._scores_at(rows, chosen, self._score_features)
+        targets = self.model_.metadata["targets"]
+        shares = np.zeros((len(chosen), rows.num_features))
+        shares[:, slice(None) if targets is None else targets] = shares_of_sum(errors)
+        return shares
+
+    def table_options(self) -> dict[str, Any]:
+        """Return how the file was read that the model was trained on."""
+        return {"missing": self.missing, **self._table}
+
+    def live_model(self) -> SequenceModel:
+        """Return the model."""
+        return self.model_
+
+    @property
+    def _rows_ahead(self) -> int:
+        return self.model.horizon
+
+    def _window_rows(self) -> int | None:
+        smoothed = self.model_.metadata["smoothing"] is not None
+        return None if smoothed else super()._window_rows()
+
+    def _make_module(self, features: int) -> nn.Module:
+        raise ValueError("fit: a model is only trained further, with warm_start=True")
+
+    def _going_on_from(self, model: SequenceModel) -> nn.Module:
+        from slidecell.training import to_module
+
+        return to_module(model)
+
+    def _needs_error_statistics(self) -> bool:
+        return self.model.metadata["error"] is not None
+
+    def _train(self, rows: Rows, start: SequenceModel | None) -> None:
+        super()._train(rows, start)
+        if start is not None:
+            old = start.metadata
+            kept = {name: old[name] for name in ("smoothing", "threshold", "extra")}
+            self.model_ = self.model_.with_metadata(**kept)
+
+    def _set_threshold(self, rows: Rows) -> None:
+        """Fit the model's own rule on the scores of the fitted rows."""
+        scores = np.asarray(self.score_rows(rows), np.float64)
+        if self.model_.threshold is not None:
+            rule = threshold_from_state(self.model_.threshold)
+            if isinstance(rule, BestFThreshold):
+                if rows.labels is None:
+                    raise ValueError(
+                        "--label: the model's threshold is one that is chosen on labels"
+                    )
+                rule.fit(scores, rows.labels)
+            else:
+                rule.fit(scores)
+            rule.reset()
+            state = rule.state()
+            self.model_ = self.model_.with_metadata(threshold=state)
+            value = state.get("value")
+            self.threshold_ = np.float64(np.nan if value is None else value)
+        self._set_scores(self._restored(rows, scores))
+
+
+def _read_as(model: SequenceModel) -> dict[str, Any]:
+    """Return how the file was read that a model was trained on, as far as it remembers."""
+    stored = (model.metadata.get("extra") or {}).get("detect")
+    return dict(stored) if isinstance(stored, Mapping) else {}

@@ -1,0 +1,73 @@
+"""The detectors of this package, each in one line: a new one is one file and a line here."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from slidecell.detect.base import Detector
+
+__all__ = ["DETECTORS", "Entry", "detector_class", "detector_names", "find_detector"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One detector.
+
+    Attributes
+    ----------
+    name : str
+        On the command line: ``--detector NAME``.
+    kind : str
+        Its class, which the folders of `Detector.save` name too.
+    module : str
+        Where the class is.
+    about : str
+        What it does, in half a line.
+    """
+
+    name: str
+    kind: str
+    module: str
+    about: str
+
+
+DETECTORS = (
+    Entry("forecast", "ForecastDetector", "slidecell.detect.forecast", "error of a forecast"),
+    Entry("autoencoder", "AutoencoderDetector", "slidecell.detect.autoencoder", "lost in a bottleneck"),
+    Entry("ensemble", "Ensemble", "slidecell.detect.ensemble", "several detectors as one"),
+    Entry("random-gru", "RandomGRUDetector", "slidecell.detect.random_gru", "codes of a random GRU"),
+    Entry("pca", "PCADetector", "slidecell.detect.pca", "left over by components of a row"),
+    Entry("zscore", "ZScoreDetector", "slidecell.detect.zscore", "distance from the mean"),
+    Entry("variance", "RollingVarianceDetector", "slidecell.detect.rolling_variance", "bursts"),
+    Entry("sklearn", "SklearnDetector", "slidecell.detect.sklearn_adapter", "an isolation forest"),
+)  # fmt: skip
+
+
+def find_detector(name: str) -> type[Detector]:
+    """Return the class of a detector by its name on the command line, or by that of the class.
+
+    Examples
+    --------
+    >>> from slidecell.detect.registry import find_detector
+    >>> find_detector("pca").__name__
+    'PCADetector'
+    """
+    for entry in DETECTORS:
+        if name in {entry.name, entry.kind}:
+            return detector_class(entry.kind)
+    raise ValueError(f"--detector: expected one of {', '.join(detector_names())}, got {name!r}")
+
+
+def detector_names() -> list[str]:
+    """Return the names that the command line takes."""
+    return [entry.name for entry in DETECTORS]
+
+
+def detector_class(kind: str) -> type[Detector]:
+    """Return a class by its name; only classes of the registry are ever imported."""
+    modules = {entry.kind: entry.module for entry in DETECTORS}
+    found: Any = getattr(importlib.import_module(modules[kind]), kind)
+    return found  # type: ignore[no-any-return]

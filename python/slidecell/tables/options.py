@@ -1,0 +1,68 @@
+"""Which columns of a table mean what, and what to do about holes and repeated times."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal
+
+__all__ = ["TableOptions"]
+
+
+@dataclass(frozen=True)
+class TableOptions:
+    """Which columns mean what, and what to do about holes.
+
+    Parameters
+    ----------
+    time, entity, label : str, optional
+        Columns; none of them is ever a feature. (Columns of a DataFrame may have other names than
+        text.)
+    features : tuple of str
+        Feature columns in this order. Empty: every other column, all of which must be numeric.
+    exclude : tuple of str
+        Columns that are no features.
+    max_gap : str, optional
+        A longer step in time starts a new segment: a number, or a duration such as ``2h``.
+    missing : {"skip", "ffill"}
+        ``skip``: windows that touch a missing or infinite cell get no score. ``ffill``: such a
+        cell takes the last value before it in its segment.
+    duplicates : {"error", "keep", "last"}
+        Rows of one entity with the same time: refused, all kept, or all but the last left out.
+    """
+
+    time: Hashable | None = None
+    entity: Hashable | None = None
+    label: Hashable | None = None
+    features: tuple[Any, ...] = ()
+    exclude: tuple[str, ...] = ()
+    max_gap: str | None = None
+    missing: Literal["skip", "ffill"] = "skip"
+    duplicates: Literal["error", "keep", "last"] = "error"
+
+    def __post_init__(self) -> None:
+        if self.missing not in {"skip", "ffill"}:
+            raise ValueError(f"--missing: expected skip or ffill, got {self.missing!r}")
+        if self.duplicates not in {"error", "keep", "last"}:
+            raise ValueError(f"--duplicates: expected error, keep or last, got {self.duplicates!r}")
+        if self.max_gap is not None and self.time is None:
+            raise ValueError("--max-gap: needs --time, the column to measure the gap in")
+        roles = {"--time": self.time, "--entity": self.entity, "--label": self.label}
+        seen: dict[Hashable, str] = {}
+        for name, column in roles.items():
+            if column is not None and column in seen:
+                raise ValueError(f"{name}: column {column!r} is already given as {seen[column]}")
+            if column is not None:
+                seen[column] = name
+
+    def with_features(self, names: tuple[str, ...]) -> TableOptions:
+        """Return options that ask for exactly these features, as a saved detector needs them."""
+        return replace(self, features=names, exclude=())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the options as JSON has them; a column whose name is no text is left out."""
+        found = {field.name: getattr(self, field.name) for field in fields(self)}
+        for role in ("time", "entity", "label"):
+            if not isinstance(found[role], str):
+                found[role] = None
+        return found | {"features": list(map(str, self.features)), "exclude": list(self.exclude)}
