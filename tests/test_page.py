@@ -14,7 +14,8 @@ import pytest
 for _module in ("jinja2", "matplotlib"):
     pytest.importorskip(_module)
 
-from slidecell.jobs.page import Section, Table, write_page  # noqa: E402
+from slidecell.jobs.page import write_page  # noqa: E402
+from slidecell.jobs.report import Section, Table  # noqa: E402
 from slidecell.plots import plot_history  # noqa: E402
 
 HOSTILE = "<script>alert('x')</script>"
@@ -256,12 +257,12 @@ def test_page_of_score_without_labels(job):
 
 def test_page_that_fails_leaves_no_other_file(job, monkeypatch):
     from slidecell.detect import ScoreOptions, run_score
-    from slidecell.jobs import results
+    from slidecell.jobs import write_result
 
     def fail(*arguments):
         raise OSError("no space")
 
-    monkeypatch.setattr(results, "write_page", fail)
+    monkeypatch.setattr(write_result, "write_page", fail)
     model = job / "out" / "model.safetensors"
     with pytest.raises(OSError, match="no space"):
         run_score(ScoreOptions(model, job / "new.csv", job / "never", html=True))

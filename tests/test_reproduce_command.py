@@ -19,7 +19,7 @@ from matplotlib.figure import Figure  # noqa: E402
 
 from slidecell.cli.main import app  # noqa: E402
 from slidecell.jobs.environment import cpu_name  # noqa: E402
-from slidecell.jobs.page import Table  # noqa: E402
+from slidecell.jobs.report import Table  # noqa: E402
 from slidecell.reproduce import Comparison, Outcome, SystemOptions, UsedThreshold  # noqa: E402
 
 SYSTEMS = {

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from slidecell.detect.attribution import feature_attribution
 from slidecell.evaluate.inputs import as_scores, runs_of
 from slidecell.evaluate.table import as_table, metric_rows
-from slidecell.jobs.page import Section, Table
+from slidecell.jobs.report import Section, Table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -28,7 +28,8 @@ def show_data(console: Console, data: Mapping[str, Any]) -> None:
     used = "" if data["rows_used"] == data["rows"] else f", {data['rows_used']:,} used"
     cells = f", {data['missing_cells']:,} cells missing" if data["missing_cells"] else ""
     grid.add_row("rows", f"{data['rows']:,}{used}{cells}")
-    grid.add_row("entities", f"{data['entities']:,}, {data['gaps']:,} gaps")
+    gaps = "" if data.get("max_gap") is None else f", {data['gaps']:,} gaps"
+    grid.add_row("entities", f"{data['entities']:,}{gaps}")
     if "first_time" in data:
         grid.add_row("times", f"{data['first_time']} to {data['last_time']}")
     parts = data["parts"]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from slidecell._extras import require
-from slidecell.jobs.page import Table
+from slidecell.jobs.report import Table
 from slidecell.reproduce.ensemble_beside import (
     beside_the_source,
     part_report,

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from slidecell.jobs.page import Table
+from slidecell.jobs.report import Table
 from slidecell.thresholds.scores import Floats
 
 __all__ = ["highest_rows", "highest_table", "label_texts"]

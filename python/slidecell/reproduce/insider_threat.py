@@ -24,7 +24,7 @@ from slidecell.datasets import (
     insider_threat_study,
     load_insider_study,
 )
-from slidecell.jobs.page import Table
+from slidecell.jobs.report import Table
 from slidecell.reproduce.outcome import Comparison, Outcome, SystemOptions, UsedThreshold
 
 if TYPE_CHECKING:

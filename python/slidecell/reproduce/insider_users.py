@@ -17,7 +17,7 @@ from slidecell.evaluate import (
     recall_at_k,
     roc_auc,
 )
-from slidecell.jobs.page import Table
+from slidecell.jobs.report import Table
 from slidecell.reproduce.highest import highest_rows, highest_table
 
 if TYPE_CHECKING:

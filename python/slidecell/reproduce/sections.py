@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from slidecell.jobs.command_line import command_line
 from slidecell.jobs.environment import cpu_name, versions
-from slidecell.jobs.page import Section, Table
+from slidecell.jobs.report import Section, Table
 
 if TYPE_CHECKING:
     from slidecell.reproduce.outcome import Outcome, SystemOptions

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from slidecell.jobs import page
+    from slidecell.jobs import report
     from slidecell.reproduce.outcome import Outcome
 
 __all__ = ["show_outcome"]
@@ -46,7 +46,7 @@ def show_outcome(console: Console, outcome: Outcome, files: Sequence[Path] = ())
         console.print(Text.assemble(told, (str(path), "cyan")), soft_wrap=True)
 
 
-def _as_rich(table: page.Table) -> Table:
+def _as_rich(table: report.Table) -> Table:
     made = Table(title=Text(table.caption), title_justify="left", show_edge=False)
     for name, numeric in zip(table.columns, table.numeric, strict=True):
         made.add_column(Text(name), justify="right" if numeric else "left", overflow="fold")

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slidecell._extras import require
-from slidecell.jobs.page import Table
+from slidecell.jobs.report import Table
 from slidecell.reproduce.highest import highest_rows, highest_table, label_texts
 from slidecell.reproduce.outcome import Comparison, Outcome, SystemOptions, UsedThreshold
 from slidecell.reproduce.stacked_further import (
