@@ -235,7 +235,8 @@ def run_detect(
             num_threads=options.num_threads,
             # Rows of a test file are entities of their own; the picture is about them.
             draw_from=test_from_row or 0,
-            page_of=command_line("detect", options) if options.html else None,
+            command=command_line("detect", options),
+            page=options.html,
         )
 
 

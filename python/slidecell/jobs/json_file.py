@@ -1,19 +1,29 @@
-"""Facts of a report as JSON text."""
+"""The facts of a report as a JSON file."""
 
 from __future__ import annotations
 
 import json
 import math
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-__all__ = ["to_json"]
+from slidecell._whole_files import replacing
+from slidecell.jobs.report import Report
+
+__all__ = ["to_json", "write_json"]
+
+
+def write_json(path: str | PathLike[str], report: Report) -> None:
+    """Write the facts of a report as one JSON file, whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(to_json(report.data), encoding="utf-8")
 
 
 def to_json(value: object) -> str:
-    """JSON text (RFC 8259); NaN and infinity become null."""
+    """Return JSON text (RFC 8259); NaN and infinity become null."""
     return json.dumps(_plain(value), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
 
 

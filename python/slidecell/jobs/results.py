@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from slidecell.evaluate import evaluate
 from slidecell.jobs.environment import cpu_name, versions
+from slidecell.jobs.report import Report
 from slidecell.tables.table import Table, TableOptions
 from slidecell.thresholds import threshold_from_state
 
@@ -54,13 +55,27 @@ class Stopwatch:
 
 @dataclass(frozen=True)
 class Result:
-    """The S rows of a table with their parts and scores, and what else a job has to tell."""
+    """The S rows of a table with their parts and scores, and what else a job has to tell.
+
+    Parameters
+    ----------
+    table : Table
+    part : ndarray, [S]
+        ``train``, ``validation`` or ``test``.
+    scores : ndarray, [S]
+    model : SequenceModel
+    report : dict
+        The facts as numbers and texts: what ``report.json`` holds.
+    document : Report
+        The report for people: sections of text, tables and figures.
+    """
 
     table: Table
-    part: npt.NDArray[Any]  # [S]: train, validation or test
+    part: npt.NDArray[Any]  # [S]
     scores: npt.NDArray[np.floating[Any]]  # [S]
     model: SequenceModel
     report: dict[str, Any]
+    document: Report = field(default_factory=Report)
 
     @property
     def threshold(self) -> float | None:

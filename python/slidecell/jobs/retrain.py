@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from slidecell._extras import require
-from slidecell.jobs.json_file import to_json
+from slidecell.jobs.json_file import write_json
 from slidecell.jobs.outputs import OutputFolder
+from slidecell.jobs.report import Report
 from slidecell.jobs.results import (
     Stopwatch,
     judge,
@@ -187,7 +188,7 @@ def run_retrain(
             "seconds": stopwatch.seconds,
             "files": [str(folder.path / name) for name in _FILES],
         }
-        folder.add(_FILES[1], lambda path: path.write_text(to_json(report), encoding="utf-8"))
+        folder.add(_FILES[1], lambda path: write_json(path, Report(data=report)))
     return Retrained(new if better else old, "new" if better else "old", report)
 
 

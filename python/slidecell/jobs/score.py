@@ -124,16 +124,15 @@ def run_score(
         if smoothing is not None:  # as live streams do, whose threshold it is
             scores = smoothing_from_state(smoothing).apply(scores, table.offsets)
         stopwatch.lap("score")
+        notes = []  # of the scores; those of the data were announced
         if smoothing is not None:
-            notes = [*data["notes"], f"scores are smoothed by the model's {smoothing['kind']!r}"]
-            data = data | {"notes": notes}
+            notes.append(f"scores are smoothed by the model's {smoothing['kind']!r}")
         if model.threshold is None:
-            notes = [*data["notes"], "the model has no threshold: no row is flagged"]
-            data = data | {"notes": notes}
+            notes.append("the model has no threshold: no row is flagged")
         elif np.isnan(scores).all():
-            notes = [*data["notes"], _why_no_score(table, model)]
-            data = data | {"notes": notes}
-        report = {"command": "score", "options": options.to_dict(), "data": data}
+            notes.append(_why_no_score(table, model))
+        data = data | {"notes": [*data["notes"], *notes]}
+        report = {"command": "score", "options": options.to_dict(), "data": data, "notes": notes}
         return write_result(
             folder,
             Result(table, part, scores, model, report),
@@ -141,7 +140,8 @@ def run_score(
             title=options.file.name,
             save_model=False,
             num_threads=options.num_threads,
-            page_of=command_line("score", options) if options.html else None,
+            command=command_line("score", options),
+            page=options.html,
         )
 
 

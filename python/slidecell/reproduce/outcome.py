@@ -5,13 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from slidecell.jobs.report import Table
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
+from slidecell.jobs.report import Figure, Table
 
 __all__ = ["Comparison", "Outcome", "SystemOptions", "UsedThreshold"]
 
@@ -98,15 +94,13 @@ class Outcome:
     comparisons : list of Comparison
     tables : list of slidecell.jobs.report.Table
         Further tables, in the order in which they are shown.
-    shown : int
-        How many of them, from the first one, a terminal shows; the page has them all.
     thresholds : list of UsedThreshold
     highest : slidecell.jobs.report.Table, optional
         Rows with the highest scores and what these are made of.
     plan : dict, optional
         Of `slidecell.SequenceModel.plan`: which kernel scored.
-    figures : dict of str to (caption, Figure)
-        By file name without suffix, in the order in which they are shown.
+    figures : list of slidecell.jobs.report.Figure
+        In the order in which they are shown; each has the name of its file.
     report : dict
         All figures and settings, ready for JSON.
     """
@@ -116,9 +110,8 @@ class Outcome:
     summary: str
     comparisons: list[Comparison]
     tables: list[Table] = field(default_factory=list)
-    figures: dict[str, tuple[str, Figure]] = field(default_factory=dict)
+    figures: list[Figure] = field(default_factory=list)
     report: dict[str, Any] = field(default_factory=dict)
-    shown: int = 0
     thresholds: list[UsedThreshold] = field(default_factory=list)
     highest: Table | None = None
     plan: Mapping[str, Any] | None = None
