@@ -64,7 +64,7 @@ def test_cli_detect_and_score(file, tmp_path):
     keys = ["--time", "t", "--entity", "host", "--label", "bad"]
     done = invoke("detect", file, "--out", tmp_path / "out", *keys, *SMALL)
     assert done.exit_code == 0
-    for text in ("features (2)", "load, heat", "2, 0 gaps", "ROC-AUC", "random", "threshold"):
+    for text in ("features (2)", "load, heat", "entities", "ROC-AUC", "random", "threshold"):
         assert text in done.stdout
     assert str(tmp_path / "out" / "scores.csv") in done.stdout.replace("\n", "")
     model = tmp_path / "out" / "model.safetensors"

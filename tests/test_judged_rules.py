@@ -17,9 +17,9 @@ from rich.console import Console  # noqa: E402
 import slidecell as sc  # noqa: E402
 from slidecell.detect import RetrainOptions, run_retrain  # noqa: E402
 from slidecell.evaluate import evaluate, event_f1, point_scores, roc_auc  # noqa: E402
+from slidecell.jobs.retrain_report import retrain_report  # noqa: E402
 from slidecell.jobs.score import ScoreOptions, run_score  # noqa: E402
-from slidecell.jobs.terminal import show_report  # noqa: E402
-from slidecell.jobs.terminal_retrained import show_retrained  # noqa: E402
+from slidecell.jobs.terminal import print_report  # noqa: E402
 from slidecell.thresholds import CusumThreshold, FixedThreshold  # noqa: E402
 from slidecell.training import Forecaster  # noqa: E402
 
@@ -60,7 +60,7 @@ def test_score_judges_the_flags_of_a_rule_without_a_value(model, tmp_path, capsy
     assert found["event_f1"] == event_f1(LABELS, result.flagged, OFFSETS)
     assert found["roc_auc"] == roc_auc(LABELS, result.scores)
     assert 0.0 < found["vus_pr"] <= 1.0
-    show_report(Console(width=120), result.report)
+    print_report(Console(width=120), result.document)
     shown = capsys.readouterr().out
     assert f"{points.true_positives} of {found['flagged']} flagged rows are labelled" in shown
     page = (tmp_path / "out" / "report.html").read_text()
@@ -75,7 +75,7 @@ def test_retrain_judges_the_flags_of_a_rule_without_a_value(model, tmp_path, cap
     )
     report = run_retrain(options, progress=False).report
     old, metrics = report["old"], report["old"]["metrics"]
-    show_retrained(Console(width=100), report)
+    print_report(Console(width=100), retrain_report(report))
     shown = capsys.readouterr().out
     if rule is None:
         assert (old["flagged"], metrics["threshold_origin"]) == (None, "oracle")
@@ -112,7 +112,7 @@ def test_score_counts_infinite_scores_as_the_highest(model, tmp_path, capsys):
     assert metrics["rows"] == counts["scored"] == 234
     assert metrics["flagged"] == counts["flagged"] == result.flagged.sum()
     assert metrics["true_positives"] >= 2
-    show_report(Console(width=120), result.report)
+    print_report(Console(width=120), result.document)
     assert f"{metrics['flagged']} flagged rows are labelled" in capsys.readouterr().out
     page = (tmp_path / "out" / "report.html").read_text()
     assert page.count('">inf</td>') == 2

@@ -14,7 +14,8 @@ import pytest
 for _module in ("jinja2", "matplotlib"):
     pytest.importorskip(_module)
 
-from slidecell.jobs.page import Section, Table, write_page  # noqa: E402
+from slidecell.jobs.page import write_page  # noqa: E402
+from slidecell.jobs.report import Figure, Report, Section, Table  # noqa: E402
 from slidecell.plots import plot_history  # noqa: E402
 
 HOSTILE = "<script>alert('x')</script>"
@@ -72,18 +73,23 @@ def assert_self_contained(page: Page) -> None:
     assert {a["href"] for a in page.of("a")} <= anchors
 
 
-def figure(title: str | None = None):
-    return plot_history({"train_loss": [3.0, 2.0], "best_epoch": 2}, title=title)
+def figure(title: str | None = None, caption: str = "") -> Figure:
+    history = {"train_loss": [3.0, 2.0], "best_epoch": 2}
+    return Figure(lambda: plot_history(history, title=title), caption)
+
+
+def write(path: Path, title: str, sections: list[Section]) -> None:
+    write_page(path, Report(title, "", sections))
 
 
 def test_page_has_everything_inside(tmp_path):
     table = Table(["host", "score", "share"], [["a", "0.25", "3 %"], ["b", "-", "1,234"]], "Top")
     sections = [
-        Section("First", "One.\n\nTwo.", [table], [("The loss.", figure("Loss"))]),
-        Section("Second", None, [], [("", figure())]),
+        Section("First", "One.\n\nTwo.", [table], [figure("Loss", "The loss.")]),
+        Section("Second", figures=[figure()]),
         Section("Third"),
     ]
-    write_page(tmp_path / "page.html", "Title", sections)
+    write(tmp_path / "page.html", "Title", sections)
     page = Page(tmp_path / "page.html")
     assert_self_contained(page)
     assert page.texts["title"] == page.texts["h1"] == ["Title"]
@@ -120,7 +126,7 @@ def test_page_numbers_stand_at_the_right(tmp_path):
     table = Table(list(columns), [list(row) for row in zip(*columns.values(), strict=True)])
     right = {"plain", "units", "spread", "power"}
     assert table.numeric == [name in right for name in columns]
-    write_page(tmp_path / "page.html", "T", [Section("S", None, [table])])
+    write(tmp_path / "page.html", "T", [Section("S", tables=[table])])
     page = Page(tmp_path / "page.html")
     heads = zip(columns, page.of("th"), strict=True)
     assert {name for name, head in heads if head.get("class") == "number"} == right
@@ -128,9 +134,9 @@ def test_page_numbers_stand_at_the_right(tmp_path):
 
 def test_page_shows_hostile_text_as_text(tmp_path):
     table = Table([HOSTILE, BREAKOUT], [[BREAKOUT, HOSTILE]], BREAKOUT)
-    picture = figure("<b>& $x$")
-    sections = [Section(HOSTILE, BREAKOUT, [table], [(BREAKOUT, picture)])] * 3
-    write_page(tmp_path / "page.html", HOSTILE + BREAKOUT, sections)
+    picture = figure("<b>& $x$", BREAKOUT)
+    sections = [Section(HOSTILE, BREAKOUT, [table], [picture])] * 3
+    write(tmp_path / "page.html", HOSTILE + BREAKOUT, sections)
     page = Page(tmp_path / "page.html")
     assert_self_contained(page)
     assert page.texts["h1"] == [HOSTILE + BREAKOUT]
@@ -145,7 +151,7 @@ def test_page_shows_hostile_text_as_text(tmp_path):
 
 
 def test_page_of_names_that_utf8_cannot_hold(tmp_path):
-    write_page(tmp_path / "page.html", "a\ud800b", [Section("日本語 ✓")])
+    write(tmp_path / "page.html", "a\ud800b", [Section("日本語 ✓")])
     page = Page(tmp_path / "page.html")
     assert page.texts["h1"] == ["a?b"]
     assert page.texts["h2"] == ["日本語 ✓"]
@@ -155,13 +161,15 @@ def test_page_is_whole_or_not_there(tmp_path, monkeypatch):
     path = tmp_path / "page.html"
     path.write_text("before")
     broken = figure()
-    monkeypatch.setattr(broken, "savefig", lambda *a, **k: (_ for _ in ()).throw(OSError("full")))
+    monkeypatch.setattr(
+        broken.drawn, "savefig", lambda *a, **k: (_ for _ in ()).throw(OSError("full"))
+    )
     with pytest.raises(OSError, match="full"):
-        write_page(path, "T", [Section("S", None, [], [("", broken)])])
+        write(path, "T", [Section("S", figures=[broken])])
     assert path.read_text() == "before"
     assert [p.name for p in tmp_path.iterdir()] == ["page.html"]
     with pytest.raises(OSError, match="absent"):
-        write_page(tmp_path / "absent" / "page.html", "T", [])
+        write(tmp_path / "absent" / "page.html", "T", [])
 
 
 def test_page_tables_refuse_rows_of_another_length():
@@ -170,11 +178,11 @@ def test_page_tables_refuse_rows_of_another_length():
 
 
 def test_page_without_heads_or_sections(tmp_path):
-    write_page(tmp_path / "page.html", "T", [Section("S", "", [Table(["", ""], [["a", "b"]])])])
+    write(tmp_path / "page.html", "T", [Section("S", "", [Table(["", ""], [["a", "b"]])])])
     page = Page(tmp_path / "page.html")
     assert not page.of("th")
     assert page.cells() == ["a", "b"]
-    write_page(tmp_path / "page.html", "T", [])
+    write(tmp_path / "page.html", "T", [])
     assert_self_contained(Page(tmp_path / "page.html"))
 
 
@@ -235,7 +243,7 @@ def test_page_of_detect_explains_the_highest_scores(job):
     scores = pd.read_csv(job / "out" / "scores.csv")
     best = scores[scores["part"] == "test"]["score"].idxmax()
     place = cells.index(f"{best + 1:,}")
-    rank, who, day, _, score, _, labelled, shares = cells[place - 3 : place + 5]
+    rank, _, who, day, _, labelled, score, shares = cells[place - 1 : place + 7]
     assert rank == "1"
     assert who == scores["who"][best]
     assert day == str(scores["day"][best])
@@ -256,36 +264,40 @@ def test_page_of_score_without_labels(job):
 
 def test_page_that_fails_leaves_no_other_file(job, monkeypatch):
     from slidecell.detect import ScoreOptions, run_score
-    from slidecell.jobs import results
+    from slidecell.jobs import write_result
 
     def fail(*arguments):
         raise OSError("no space")
 
-    monkeypatch.setattr(results, "write_page", fail)
+    monkeypatch.setattr(write_result, "write_page", fail)
     model = job / "out" / "model.safetensors"
     with pytest.raises(OSError, match="no space"):
         run_score(ScoreOptions(model, job / "new.csv", job / "never", html=True))
     assert not (job / "never").exists()
 
 
-def test_page_of_a_quiet_file_lists_the_highest_rows(job):
+def test_report_of_a_quiet_file_lists_the_highest_rows(job):
     from dataclasses import replace
 
     from slidecell.detect import ScoreOptions, run_score
-    from slidecell.jobs.result_page import result_sections
+    from slidecell.jobs.result_report import result_report
 
     model = job / "out" / "model.safetensors"
     result = run_score(ScoreOptions(model, job / "new.csv", job / "quiet"))
-    calm = replace(result, model=result.model.with_metadata(threshold=None))
-    sections = {s.title: s for s in result_sections(calm, figure(), command="x")}
-    assert sections["Threshold"].text == "The model has no threshold: no row is flagged."
+    quiet = replace(
+        result,
+        model=result.model.with_metadata(threshold=None),
+        report=result.report | {"threshold": None},
+    )
+    sections = {s.title: s for s in result_report(quiet).sections}
+    assert sections["Threshold"].text == "There is no threshold: no row is flagged."
     highest = sections["Highest scores"]
-    assert (highest.text or "").startswith("No row of all rows is flagged.")
-    assert len(highest.tables[0].rows) == 20
-    scores = [
-        float(row[highest.tables[0].columns.index("score")]) for row in highest.tables[0].rows
-    ]
+    assert highest.text.startswith("No row of all rows is flagged.")
+    (table,) = highest.tables
+    assert len(table.rows) == 20
+    assert table.terminal_rows == table.rows[:5]
+    scores = [float(row[table.columns.index("score")]) for row in table.rows]
     assert scores == sorted(scores, reverse=True)
     silent = replace(result, scores=np.full_like(result.scores, np.nan))
-    sections = {s.title: s for s in result_sections(silent, figure(), command="x")}
+    sections = {s.title: s for s in result_report(silent).sections}
     assert sections["Highest scores"].text == "No row has a score."

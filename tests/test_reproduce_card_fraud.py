@@ -120,7 +120,7 @@ def test_everything_on_a_small_table(file: Path) -> None:
     expected = trained.detector.encode(X[[int(row[0]) for row in codes.rows]])
     assert [row[2:-1] for row in codes.rows] == [[f"{v:.3f}" for v in code] for code in expected]
     assert [row[1] for row in codes.rows] == ["normal"] * 3 + ["fraud"] * 3
-    assert list(outcome.figures) == [
+    assert [figure.name for figure in outcome.figures] == [
         "training",
         "thresholds",
         "errors",

@@ -15,11 +15,11 @@ import pytest
 pytest.importorskip("matplotlib")
 pytest.importorskip("jinja2")
 typer_testing = pytest.importorskip("typer.testing")
-from matplotlib.figure import Figure  # noqa: E402
+from matplotlib.figure import Figure as Drawn  # noqa: E402
 
 from slidecell.cli.main import app  # noqa: E402
 from slidecell.jobs.environment import cpu_name  # noqa: E402
-from slidecell.jobs.page import Table  # noqa: E402
+from slidecell.jobs.report import Figure, Table, page_only  # noqa: E402
 from slidecell.reproduce import Comparison, Outcome, SystemOptions, UsedThreshold  # noqa: E402
 
 SYSTEMS = {
@@ -43,7 +43,6 @@ class FakeSystem(ModuleType):
         self.asked.append(options)
         if self.error is not None:
             raise self.error
-        figure = Figure(figsize=(1, 1))
         return Outcome(
             "fake",
             "A system [that] is none",
@@ -51,13 +50,12 @@ class FakeSystem(ModuleType):
             [Comparison("ROC-AUC", "0.94", "0.95", "on another machine")],
             [
                 Table(["part", "rows"], [["train", "10"]], "rows"),
-                Table(["detail", "rows"], [["hidden", "10"]], "more"),
+                page_only(Table(["detail", "rows"], [["hidden", "10"]], "more")),
             ],
-            {"errors": ("Errors of nothing", figure)},
+            [Figure(lambda: Drawn(figsize=(1, 1)), "Errors of nothing", "errors")],
             {"figure": 1, "seconds": 1.5},
-            shown=1,
             thresholds=[UsedThreshold("error", 0.5, "percentile 95", "rows 0 to 9")],
-            highest=Table(["rank", "row"], [["1", "8"]]),
+            highest=page_only(Table(["rank", "row"], [["1", "8"]])),
             plan={"kernel": "float32 kernel", "isa": "plain", "threads": 1},
         )
 

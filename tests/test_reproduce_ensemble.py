@@ -20,10 +20,11 @@ from rich.console import Console
 
 from slidecell.datasets import ensemble_series
 from slidecell.evaluate import pr_auc
+from slidecell.jobs.terminal import print_report
 from slidecell.reproduce import Outcome, SystemOptions
 from slidecell.reproduce import ensemble_protocol as protocol
 from slidecell.reproduce.ensemble import run
-from slidecell.reproduce.show import show_outcome
+from slidecell.reproduce.report import system_report
 
 ROWS = 1400
 HALF = ROWS // 2
@@ -61,7 +62,11 @@ def test_ensemble_system_reports_both_protocols(outcome: Outcome) -> None:
     assert later["tuned"]["method"] == "grid"
     assert later["tuned"]["evaluations"] == 529
     assert outcome.report["kernel"]["difference"] < 2e-6
-    assert list(outcome.figures) == ["precision-recall", "attribution", "comparison"]
+    assert [figure.name for figure in outcome.figures] == [
+        "precision-recall",
+        "attribution",
+        "comparison",
+    ]
 
 
 def test_ensemble_system_tables(outcome: Outcome) -> None:
@@ -86,9 +91,10 @@ def test_ensemble_system_tables(outcome: Outcome) -> None:
 
 def test_ensemble_system_on_a_terminal_has_one_line_for_a_row(outcome: Outcome) -> None:
     console = Console(file=io.StringIO(), width=100)
-    show_outcome(console, replace(outcome, comparisons=[]), [Path("out/report.html")])
+    report = system_report(replace(outcome, comparisons=[]), SystemOptions(Path("out")))
+    print_report(console, report)
     text = console.file.getvalue().splitlines()
-    shown = outcome.tables[: outcome.shown]
+    shown = [table for table in outcome.tables if table.terminal_rows]
     assert [table.columns[0] for table in shown] == ["score", "score", "weights", "rows"]
     # Of each table its heads, a rule, its rows and above them a caption that fits.
     for table in shown:

@@ -55,7 +55,12 @@ def test_source_sizes_on_the_generated_table(tmp_path: Path) -> None:
     rows = {c.name: (c.source, c.ours) for c in outcome.comparisons}
     assert rows["windows in all"][1] == "970"
     assert rows["test windows"][1] == "194"
-    assert list(outcome.figures) == ["errors", "errors_all", "series", "training"]
+    assert [figure.name for figure in outcome.figures] == [
+        "errors",
+        "errors_all",
+        "series",
+        "training",
+    ]
 
 
 def test_any_table(tmp_path: Path, table: Any) -> None:

@@ -13,7 +13,7 @@ import torch  # noqa: E402
 
 import slidecell as sc  # noqa: E402
 from slidecell.jobs.score import ScoreOptions, run_score  # noqa: E402
-from slidecell.jobs.terminal import show_report  # noqa: E402
+from slidecell.jobs.terminal import print_report  # noqa: E402
 from slidecell.thresholds import CusumThreshold, FixedThreshold, SpotThreshold  # noqa: E402
 from slidecell.thresholds.smoothing import MovingAverage  # noqa: E402
 from slidecell.training import Forecaster  # noqa: E402
@@ -76,5 +76,5 @@ def test_rescore_names_a_rule_without_a_value(model, tmp_path, capsys):
     assert result.report["metrics"]["threshold"] is None
     from rich.console import Console
 
-    show_report(Console(), result.report)
-    assert "threshold rule 'cusum'" in capsys.readouterr().out
+    print_report(Console(), result.document)
+    assert "flagged by the rule 'cusum'" in capsys.readouterr().out

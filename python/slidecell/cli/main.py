@@ -86,7 +86,8 @@ def detect(
     only. A score looks back only; test rows may have training rows as their history.
     """
     from slidecell.jobs.detect import DetectOptions, run_detect
-    from slidecell.jobs.terminal import show_data, show_report
+    from slidecell.jobs.sections import data_section
+    from slidecell.jobs.terminal import print_report, print_section
     from slidecell.tables.table import TableOptions
 
     options = DetectOptions(
@@ -122,8 +123,8 @@ def detect(
         html=html,
     )
     console = Console(highlight=False)
-    result = run_detect(options, announce=lambda data: show_data(console, data))
-    show_report(console, result.report)
+    result = run_detect(options, announce=lambda data: print_section(console, data_section(data)))
+    print_report(console, result.document)
 
 
 @app.command()
@@ -150,7 +151,8 @@ def score(
     those that the model was trained with, unless given here ('' for no such column).
     """
     from slidecell.jobs.score import ScoreOptions, run_score
-    from slidecell.jobs.terminal import show_data, show_report
+    from slidecell.jobs.sections import data_section
+    from slidecell.jobs.terminal import print_report, print_section
 
     options = ScoreOptions(
         model=model,
@@ -166,8 +168,8 @@ def score(
         html=html,
     )
     console = Console(highlight=False)
-    result = run_score(options, announce=lambda data: show_data(console, data))
-    show_report(console, result.report)
+    result = run_score(options, announce=lambda data: print_section(console, data_section(data)))
+    print_report(console, result.document)
 
 
 app.command()(retrain)
@@ -230,8 +232,10 @@ def demo(
     The data are written to insider_threat.csv in the folder of the results.
     """
     from slidecell.jobs.demo import compare_with_torch, demo_options, write_demo_data
+    from slidecell.jobs.demo_report import comparison_section
     from slidecell.jobs.detect import run_detect
-    from slidecell.jobs.terminal import show_comparison, show_data, show_report
+    from slidecell.jobs.sections import data_section
+    from slidecell.jobs.terminal import print_report, print_section
 
     console = Console(highlight=False)
     file = write_demo_data(out, users=users, days=days, seed=seed)
@@ -240,9 +244,9 @@ def demo(
         f"--epochs 12 --patience 3 --batch-size 256 --seed {seed} --out {out}"
     )
     options = demo_options(file, out, seed=seed, num_threads=threads)
-    result = run_detect(options, announce=lambda data: show_data(console, data))
-    show_report(console, result.report)
-    show_comparison(console, compare_with_torch(result, options))
+    result = run_detect(options, announce=lambda data: print_section(console, data_section(data)))
+    print_report(console, result.document)
+    print_section(console, comparison_section(compare_with_torch(result, options)))
 
 
 app.add_typer(reproduce.app, name="reproduce")

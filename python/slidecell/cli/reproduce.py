@@ -26,6 +26,12 @@ def _data(text: str) -> Any:
     return typer.Option("--data", help=text)
 
 
+OutOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--out", "-o", help="Folder of the results (default: slidecell-reproduce-SYSTEM)."
+    ),
+]
 FullOption = Annotated[
     bool, typer.Option("--full", help="The source's size. Else a few minutes on two cores.")
 ]
@@ -36,7 +42,7 @@ SeedOption = Annotated[int, typer.Option(min=0, help="Of data, splits and traini
 @guarded
 def insider_threat(
     *,
-    out: o.OutOption,
+    out: OutOption = None,
     data: Annotated[
         Path | None, _data("CSV or Parquet of user-days (default: generated users)")
     ] = None,
@@ -52,7 +58,7 @@ def insider_threat(
 @guarded
 def stacked_lstm(
     *,
-    out: o.OutOption,
+    out: OutOption = None,
     data: Annotated[
         Path | None,
         _data("CSV or Parquet of numbers, with or without a time column (default: generated)"),
@@ -69,7 +75,7 @@ def stacked_lstm(
 @guarded
 def card_fraud(
     *,
-    out: o.OutOption,
+    out: OutOption = None,
     data: Annotated[
         Path | None, _data("creditcard.csv or .parquet, or its folder (needed: a public data set)")
     ] = None,
@@ -85,7 +91,7 @@ def card_fraud(
 @guarded
 def ensemble(
     *,
-    out: o.OutOption,
+    out: OutOption = None,
     data: Annotated[
         Path | None, _data("CSV or Parquet with a column 'label' (default: generated series)")
     ] = None,
@@ -100,17 +106,22 @@ def ensemble(
 def _run(module: str, **settings: Any) -> None:
     """Run the system in `slidecell.reproduce` of that name, print and write what came of it."""
     from slidecell.jobs.outputs import OutputFolder
-    from slidecell.reproduce import SystemOptions, write_outcome
-    from slidecell.reproduce.show import show_outcome
+    from slidecell.jobs.terminal import print_report
+    from slidecell.reproduce import SystemOptions
+    from slidecell.reproduce.report import add_files, system_report
 
     threads = settings["num_threads"]
     if threads is not None and threads < 1:
         raise ValueError(f"--threads: expected a whole number >= 1, got {threads}")
+    if settings["out"] is None:
+        settings["out"] = Path(f"slidecell-reproduce-{module.replace('_', '-')}")
     options = SystemOptions(**settings)
-    with OutputFolder(options.out):  # minutes of work must not end at a folder that is read-only
+    # Minutes of work must not end at a folder that is read-only: it is tried before them.
+    with OutputFolder(options.out) as folder:
         outcome = import_module(f"slidecell.reproduce.{module}").run(options)
-        files = write_outcome(outcome, options)
+        report = system_report(outcome, options)
+        add_files(folder, report)
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = _FILE_WIDTH
-    show_outcome(console, outcome, files)
+    print_report(console, report)

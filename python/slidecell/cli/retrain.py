@@ -46,8 +46,9 @@ def retrain(
     time and entity column, --max-gap, --missing and --duplicates are the model's.
     """
     from slidecell.jobs.retrain import RetrainOptions, run_retrain
-    from slidecell.jobs.terminal import show_data
-    from slidecell.jobs.terminal_retrained import show_retrained
+    from slidecell.jobs.retrain_report import retrain_report
+    from slidecell.jobs.sections import data_section
+    from slidecell.jobs.terminal import print_report, print_section
 
     options = RetrainOptions(
         model=model,
@@ -70,5 +71,5 @@ def retrain(
         num_threads=threads,
     )
     console = Console(highlight=False)
-    result = run_retrain(options, announce=lambda data: show_data(console, data))
-    show_retrained(console, result.report)
+    result = run_retrain(options, announce=lambda data: print_section(console, data_section(data)))
+    print_report(console, retrain_report(result.report))

@@ -13,13 +13,13 @@ from slidecell._extras import require
 from slidecell.jobs.command_line import command_line
 from slidecell.jobs.outputs import OutputFolder
 from slidecell.jobs.results import (
-    Clock,
     Result,
+    Stopwatch,
     check_key_names,
     refuse_overwriting,
-    summarise_parts,
-    write_result,
+    summarise_data,
 )
+from slidecell.jobs.write_result import write_result
 from slidecell.tables.split import Split, split_table
 from slidecell.tables.table import Table, TableOptions, join_tables, read_table, with_features
 from slidecell.training.train_network import NetworkTraining, train_network
@@ -193,7 +193,7 @@ def run_detect(
         require("jinja2", extra="detect")
     if options.table.label is not None:
         require("sklearn", extra="detect")
-    clock = Clock()
+    stopwatch = Stopwatch()
     with OutputFolder(options.out) as folder:
         refuse_overwriting(options.out, options.file, options.test)
         table, test_from_row = _read(options)
@@ -207,14 +207,14 @@ def run_detect(
             validation=options.validation,
             seed=options.seed,
         )
-        data = table.summary() | {"parts": summarise_parts(split.part)}
-        clock.lap("read")
+        data = summarise_data(table, split.part, max_gap=options.table.max_gap)
+        stopwatch.lap("read")
         if announce is not None:
             announce(data)
         model, history = _train(options, table, split, progress)
-        clock.lap("train")
+        stopwatch.lap("train")
         scores = model.score(table.features, table.offsets, num_threads=options.num_threads)
-        clock.lap("score")
+        stopwatch.lap("score")
         ends = scores[split.training_window_ends()].astype(np.float64)
         value = float(np.percentile(ends[np.isfinite(ends)], options.percentile))
         kind = {"kind": "percentile", "percentile": options.percentile, "value": value}
@@ -229,13 +229,14 @@ def run_detect(
         return write_result(
             folder,
             Result(table, split.part, scores, model, report),
-            clock,
+            stopwatch,
             title=(options.test or options.file).name,
             save_model=True,
             num_threads=options.num_threads,
             # Rows of a test file are entities of their own; the picture is about them.
             draw_from=test_from_row or 0,
-            page_of=command_line("detect", options) if options.html else None,
+            command=command_line("detect", options),
+            page=options.html,
         )
 
 

@@ -4,95 +4,18 @@ from __future__ import annotations
 
 import base64
 import io
-import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import resources
 from os import PathLike
-from typing import TYPE_CHECKING
 
 from slidecell._extras import require
 from slidecell._whole_files import replacing
+from slidecell.jobs.report import Figure, Report
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from matplotlib.figure import Figure
-
-__all__ = ["Section", "Table", "write_page"]
+__all__ = ["write_page"]
 
 # Pictures are drawn in inches; twice the usual 72 points keep text sharp on a fine screen.
 _DOTS_PER_INCH = 144
-
-_NUMBER = re.compile(
-    r"[-+\u2212]?[\d,]*\.?\d+(e[-+]?\d+)?\s?(%|s|ms|us|min|h|MB|GB|±.*)?", re.IGNORECASE
-)
-_ABSENT = {"", "-", "\u2013", "nan", "none"}
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table of texts; columns of numbers are set to the right.
-
-    Parameters
-    ----------
-    columns : list of str
-        Their heads.
-    rows : list of list of str
-        As many cells as columns in each.
-    caption : str
-
-    Examples
-    --------
-    >>> from slidecell.jobs.page import Table
-    >>> Table(["host", "score"], [["a", "0.25"], ["b", "-"]]).numeric
-    [False, True]
-    """
-
-    columns: list[str]
-    rows: list[list[str]]
-    caption: str = ""
-
-    def __post_init__(self) -> None:
-        for row in self.rows:
-            if len(row) != len(self.columns):
-                raise ValueError(
-                    f"rows: expected {len(self.columns)} cells (columns), got {len(row)}: {row}"
-                )
-
-    @property
-    def numeric(self) -> list[bool]:
-        """Whether all cells of a column that say something are numbers: one per column."""
-        return [_is_numeric([row[c] for row in self.rows]) for c in range(len(self.columns))]
-
-
-@dataclass(frozen=True)
-class Section:
-    r"""A part of a page: its title, then text, tables and figures in this order.
-
-    Parameters
-    ----------
-    title : str
-    text : str, optional
-        Paragraphs, an empty line between them.
-    tables : list of Table
-    figures : list of (caption, Figure)
-
-    Examples
-    --------
-    >>> from slidecell.jobs.page import Section
-    >>> Section("Data", "One file.\n\nNo gaps.").paragraphs
-    ['One file.', 'No gaps.']
-    """
-
-    title: str
-    text: str | None = None
-    tables: list[Table] = field(default_factory=list)
-    figures: list[tuple[str, Figure]] = field(default_factory=list)
-
-    @property
-    def paragraphs(self) -> list[str]:
-        """The text cut at empty lines."""
-        return [part.strip() for part in re.split(r"\n\s*\n", self.text or "") if part.strip()]
 
 
 @dataclass(frozen=True)
@@ -106,8 +29,8 @@ class _Picture:
     height: int
 
 
-def write_page(path: str | PathLike[str], title: str, sections: Sequence[Section]) -> None:
-    """Write one self-contained HTML file, whole or not at all.
+def write_page(path: str | PathLike[str], report: Report) -> None:
+    """Write a report as one self-contained HTML file, whole or not at all.
 
     Style and pictures are inside, text is escaped, and a content policy keeps a browser from
     loading anything. It reads on a phone, on paper, and on dark screens, where figures keep their
@@ -116,15 +39,16 @@ def write_page(path: str | PathLike[str], title: str, sections: Sequence[Section
     Parameters
     ----------
     path : path
-    title : str
-    sections : sequence of Section
+    report : Report
+        The page shows its title and all sections.
 
     Examples
     --------
     >>> from pathlib import Path
-    >>> from slidecell.jobs.page import Section, Table, write_page
+    >>> from slidecell.jobs.page import write_page
+    >>> from slidecell.jobs.report import Report, Section, Table
     >>> table = Table(["host", "score"], [["<b>", "0.25"]], "highest scores")
-    >>> write_page("report.html", "Hosts", [Section("Scores", "One host.", [table])])
+    >>> write_page("report.html", Report("Hosts", "", [Section("Scores", "One host.", [table])]))
     >>> "&lt;b&gt;" in Path("report.html").read_text(encoding="utf-8")
     True
     """
@@ -138,32 +62,26 @@ def write_page(path: str | PathLike[str], title: str, sections: Sequence[Section
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     template = environment.from_string(source.read_text(encoding="utf-8"))
-    pictures = [[_picture(caption, figure) for caption, figure in s.figures] for s in sections]
-    text = template.render(
-        title=title, sections=list(zip(sections, pictures, strict=True)), version=__version__
-    )
+    sections = [(section, [_picture(f) for f in section.figures]) for section in report.sections]
+    text = template.render(title=report.title, sections=sections, version=__version__)
     with replacing(path) as temporary:
         # Half of a surrogate pair, as a damaged file's names may have, has no UTF-8.
         temporary.write_text(text, encoding="utf-8", errors="replace")
 
 
-def _picture(caption: str, figure: Figure) -> _Picture:
-    """Draw a figure; who cannot see it is told its titles."""
+def _picture(figure: Figure) -> _Picture:
+    """Return a figure as a picture; its titles are the text for those who cannot see it."""
     stream = io.BytesIO()
+    drawn = figure.drawn
     # matplotlib's own note in the file has an address in it.
-    figure.savefig(stream, format="png", dpi=_DOTS_PER_INCH, metadata={"Software": None})
-    titles = [figure.get_suptitle(), *(axis.get_title(loc="left") for axis in figure.axes)]
-    titles += [axis.get_title() for axis in figure.axes]
-    width, height = (round(96 * inches) for inches in figure.get_size_inches())
+    drawn.savefig(stream, format="png", dpi=_DOTS_PER_INCH, metadata={"Software": None})
+    titles = [drawn.get_suptitle(), *(axis.get_title(loc="left") for axis in drawn.axes)]
+    titles += [axis.get_title() for axis in drawn.axes]
+    width, height = (round(96 * inches) for inches in drawn.get_size_inches())
     return _Picture(
-        caption,
-        "; ".join(title for title in titles if title) or caption,
+        figure.caption,
+        "; ".join(title for title in titles if title) or figure.caption,
         base64.b64encode(stream.getvalue()).decode("ascii"),
         width,
         height,
     )
-
-
-def _is_numeric(cells: list[str]) -> bool:
-    said = [cell.strip() for cell in cells if cell.strip().lower() not in _ABSENT]
-    return bool(said) and all(_NUMBER.fullmatch(cell) for cell in said)

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from slidecell._extras import require
+from slidecell.jobs.json_file import write_json
 from slidecell.jobs.outputs import OutputFolder
+from slidecell.jobs.report import Report
 from slidecell.jobs.results import (
-    Clock,
+    Stopwatch,
     judge,
     machine,
     refuse_overwriting,
-    summarise_parts,
-    to_json,
+    summarise_data,
 )
 from slidecell.jobs.score import ScoreOptions, table_options
 from slidecell.tables.split import Split, split_table
@@ -153,30 +154,29 @@ def run_retrain(
     require("torch", extra="train")
     from slidecell.model import SequenceModel
 
-    clock = Clock()
+    stopwatch = Stopwatch()
     with OutputFolder(options.out) as folder:
         refuse_overwriting(options.out, options.file)
         old = SequenceModel.load(options.model)
-        table, split = _read(options, old)
-        data = table.summary() | {"parts": summarise_parts(split.part)}
-        clock.lap("read")
+        table, split, data = _read(options, old)
+        stopwatch.lap("read")
         if announce is not None:
             announce(data)
         new, history = _train(options, old, table, split, progress)
-        clock.lap("train")
+        stopwatch.lap("train")
         new = _with_threshold(new, table, split, options.num_threads)
         found = {
             name: _measure(model, table, split, options.num_threads)
             for name, model in (("old", old), ("new", new))
         }
-        clock.lap("score")
+        stopwatch.lap("score")
         better = found["new"]["loss"] < found["old"]["loss"]
         if better:
             folder.add(_FILES[0], new.save)
         else:
             content = options.model.read_bytes()
             folder.add(_FILES[0], lambda path: path.write_bytes(content))
-        clock.lap("write")
+        stopwatch.lap("write")
         report = {
             "command": "retrain",
             "options": options.to_dict(),
@@ -184,19 +184,20 @@ def run_retrain(
             "training": history.to_dict(),
             **found,
             "kept": "new" if better else "old",
-            "machine": machine(new, options.num_threads),
-            "seconds": clock.seconds,
+            "machine": machine(new.plan(num_threads=options.num_threads)),
+            "seconds": stopwatch.seconds,
             "files": [str(folder.path / name) for name in _FILES],
         }
-        folder.add(_FILES[1], lambda path: path.write_text(to_json(report), encoding="utf-8"))
+        folder.add(_FILES[1], lambda path: write_json(path, Report(data=report)))
     return Retrained(new if better else old, "new" if better else "old", report)
 
 
-def _read(options: RetrainOptions, model: SequenceModel) -> tuple[Table, Split]:
-    """Return the table and its parts; all that could fail after training is tried here."""
+def _read(options: RetrainOptions, model: SequenceModel) -> tuple[Table, Split, dict[str, Any]]:
+    """Return the table, its parts and its summary; what could fail after training is tried here."""
     known = {f.name for f in fields(ScoreOptions)}
-    asked = ScoreOptions(**{k: v for k, v in vars(options).items() if k in known})
-    table = read_table(options.file, table_options(asked, model))
+    given = ScoreOptions(**{k: v for k, v in vars(options).items() if k in known})
+    asked = table_options(given, model)
+    table = read_table(options.file, asked)
     if len(table.names) != model.input_size:
         raise ValueError(
             f"{options.file}: expected {model.input_size} feature columns (the model names none), "
@@ -221,7 +222,7 @@ def _read(options: RetrainOptions, model: SequenceModel) -> tuple[Table, Split]:
             f"{options.file}: no window of {length} complete (and normal) rows is held out to "
             "compare old and new on; give more rows or a smaller --train-until"
         )
-    return table, split
+    return table, split, summarise_data(table, split.part, max_gap=asked.max_gap)
 
 
 def _train(

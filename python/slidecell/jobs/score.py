@@ -14,13 +14,13 @@ from slidecell._extras import require
 from slidecell.jobs.command_line import command_line
 from slidecell.jobs.outputs import OutputFolder
 from slidecell.jobs.results import (
-    Clock,
     Result,
+    Stopwatch,
     check_key_names,
     refuse_overwriting,
-    summarise_parts,
-    write_result,
+    summarise_data,
 )
+from slidecell.jobs.write_result import write_result
 from slidecell.tables.table import Table, TableOptions, read_table
 from slidecell.thresholds.smoothing import smoothing_from_state
 
@@ -101,19 +101,20 @@ def run_score(
         require("sklearn", extra="detect")
     from slidecell.model import SequenceModel
 
-    clock = Clock()
+    stopwatch = Stopwatch()
     with OutputFolder(options.out) as folder:
         refuse_overwriting(options.out, options.file)
         model = SequenceModel.load(options.model)
-        table = read_table(options.file, table_options(options, model))
+        asked = table_options(options, model)
+        table = read_table(options.file, asked)
         if len(table.names) != model.input_size:
             raise ValueError(
                 f"{options.file}: expected {model.input_size} feature columns (the model names "
                 f"none), got {len(table.names)}: {', '.join(table.names)}"
             )
         part = np.full(len(table.order), "test", dtype="<U10")
-        data = table.summary() | {"parts": summarise_parts(part)}
-        clock.lap("read")
+        data = summarise_data(table, part, max_gap=asked.max_gap)
+        stopwatch.lap("read")
         if announce is not None:
             announce(data)
         scores: npt.NDArray[np.floating[Any]] = model.score(
@@ -122,25 +123,25 @@ def run_score(
         smoothing = model.metadata["smoothing"]
         if smoothing is not None:  # as live streams do, whose threshold it is
             scores = smoothing_from_state(smoothing).apply(scores, table.offsets)
-        clock.lap("score")
+        stopwatch.lap("score")
+        notes = []  # of the scores; those of the data were announced
         if smoothing is not None:
-            notes = [*data["notes"], f"scores are smoothed by the model's {smoothing['kind']!r}"]
-            data = data | {"notes": notes}
+            notes.append(f"scores are smoothed by the model's {smoothing['kind']!r}")
         if model.threshold is None:
-            notes = [*data["notes"], "the model has no threshold: no row is flagged"]
-            data = data | {"notes": notes}
+            notes.append("the model has no threshold: no row is flagged")
         elif np.isnan(scores).all():
-            notes = [*data["notes"], _why_no_score(table, model)]
-            data = data | {"notes": notes}
-        report = {"command": "score", "options": options.to_dict(), "data": data}
+            notes.append(_why_no_score(table, model))
+        data = data | {"notes": [*data["notes"], *notes]}
+        report = {"command": "score", "options": options.to_dict(), "data": data, "notes": notes}
         return write_result(
             folder,
             Result(table, part, scores, model, report),
-            clock,
+            stopwatch,
             title=options.file.name,
             save_model=False,
             num_threads=options.num_threads,
-            page_of=command_line("score", options) if options.html else None,
+            command=command_line("score", options),
+            page=options.html,
         )
 
 

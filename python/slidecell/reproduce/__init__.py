@@ -1,8 +1,9 @@
 """The four published systems that slidecell reproduces, one file each: data, run, comparison.
 
 Every system is one command, ``slidecell reproduce NAME --out DIR``, and one function,
-``run(options) -> Outcome``, in the module of its name. `slidecell.reproduce.outcome` writes what
-came of it: a table beside the source's own figures, pictures, a report and a page.
+``run(options) -> Outcome``, in the module of its name. `slidecell.reproduce.report` makes the
+report of it, which the renderers of `slidecell.jobs` show: figures beside the source's own, tables,
+pictures.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from slidecell.reproduce.outcome import (
     Outcome,
     SystemOptions,
     UsedThreshold,
-    write_outcome,
 )
+from slidecell.reproduce.report import write_outcome
 
 __all__ = ["Comparison", "Outcome", "SystemOptions", "UsedThreshold", "write_outcome"]

@@ -9,10 +9,12 @@ that splits by time.
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from slidecell._extras import require
+from slidecell.jobs.report import Figure, page_only
 from slidecell.reproduce.card_fraud_protocol import (
     BATCH_SIZE,
     PROTOCOLS,
@@ -38,8 +40,6 @@ from slidecell.reproduce.card_fraud_tables import (
 from slidecell.reproduce.outcome import Comparison, Outcome, SystemOptions
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from slidecell.datasets import LabelledRows
 
 __all__ = ["run"]
@@ -47,7 +47,6 @@ __all__ = ["run"]
 _SEEDS = 5
 _CHOOSING_ROWS = 3000
 _SOURCE_THRESHOLD = 0.01
-_SHOWN = 2  # tables on a terminal: protocols and thresholds
 
 
 @dataclass(frozen=True)
@@ -92,6 +91,8 @@ def run(options: SystemOptions) -> Outcome:
     tables = [
         protocol_table([result.found for result in results], "by the network's error"),
         threshold_table(first.trained.scores, data.label, first.found[0], _SOURCE_THRESHOLD),
+    ]
+    further = [
         protocol_table([result.plain for result in results], "by the distance from the mean"),
         layer_table(model),
         bottleneck_table(first.trained, data, first.found[0].reported),
@@ -108,7 +109,6 @@ def run(options: SystemOptions) -> Outcome:
             for seed, result in zip(seeds, results, strict=True)
         },
         "training": first.trained.detector.history_.to_dict(),
-        "tables": [asdict(table) for table in tables],
         "seconds": time.perf_counter() - began,
     }
     return Outcome(
@@ -116,10 +116,9 @@ def run(options: SystemOptions) -> Outcome:
         title="LSTM autoencoder of card transactions",
         summary=_summary(data, results, full=options.full),
         comparisons=_comparisons(data, results),
-        tables=tables,
+        tables=[*tables, *map(page_only, further)],
         figures=_figures(data.label, first),
         report=report,
-        shown=_SHOWN,
         thresholds=used_thresholds(first.found, data.label, seeds[0]),
         highest=top_table(first.trained, data, first.found[0].reported),
         plan=model.plan(num_threads=options.num_threads or 1),
@@ -235,7 +234,7 @@ def _comparisons(data: LabelledRows, results: list[_Seed]) -> list[Comparison]:
     return rows
 
 
-def _figures(y: Ints, seed: _Seed) -> dict[str, tuple[str, Figure]]:
+def _figures(y: Ints, seed: _Seed) -> list[Figure]:
     """Draw the first seed's network by the source's protocol."""
     from slidecell import plots
 
@@ -243,33 +242,38 @@ def _figures(y: Ints, seed: _Seed) -> dict[str, tuple[str, Figure]]:
     truth, error = y[found.reported], scores[found.reported]
     at = found.threshold
     chose, chose_error = y[found.choosing], scores[found.choosing]
-    return {
-        "training": (
+    return [
+        Figure(
+            partial(plots.plot_history, seed.trained.detector.history_),
             "Loss of each epoch.",
-            plots.plot_history(seed.trained.detector.history_),
+            "training",
         ),
-        "thresholds": (
+        Figure(
+            partial(plots.plot_precision_recall_thresholds, chose_error, chose, at),
             "Precision and recall against the threshold, on the 3,000 rows that choose it.",
-            plots.plot_precision_recall_thresholds(chose_error, chose, at),
+            "thresholds",
         ),
-        "errors": (
+        Figure(
+            partial(plots.plot_errors, error, truth, at),
             "Errors of the rows reported on, by class.",
-            plots.plot_errors(error, truth, at),
+            "errors",
         ),
-        "scatter": (
+        Figure(
+            partial(plots.plot_score_scatter, error, truth, at),
             "Error of each row reported on.",
-            plots.plot_score_scatter(error, truth, at),
+            "scatter",
         ),
-        "confusion": (
-            "Flags against labels.",
-            plots.plot_confusion(error > at, truth),
+        Figure(
+            partial(plots.plot_confusion, error > at, truth), "Flags against labels.", "confusion"
         ),
-        "pr_curve": (
+        Figure(
+            partial(plots.plot_pr_curve, error, truth, at),
             "Precision against recall, and the threshold's place.",
-            plots.plot_pr_curve(error, truth, at),
+            "pr_curve",
         ),
-        "roc_curve": (
+        Figure(
+            partial(plots.plot_roc_curve, error, truth, at),
             "Receiver operating characteristic.",
-            plots.plot_roc_curve(error, truth, at),
+            "roc_curve",
         ),
-    }
+    ]

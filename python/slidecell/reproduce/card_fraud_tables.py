@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from slidecell.jobs.page import Table
+from slidecell.jobs.highest import highest_rows, highest_table, label_texts
+from slidecell.jobs.report import Table
 from slidecell.reproduce.card_fraud_protocol import PROTOCOLS, Found, Ints, Trained
-from slidecell.reproduce.highest import highest_rows, highest_table, label_texts
 from slidecell.reproduce.outcome import UsedThreshold
 from slidecell.thresholds.scores import Floats
 

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from slidecell._extras import require
-from slidecell.jobs.page import Table
+from slidecell.jobs.report import Figure, Table, page_only
 from slidecell.reproduce.ensemble_beside import (
     beside_the_source,
     part_report,
@@ -50,15 +51,12 @@ from slidecell.reproduce.outcome import Outcome, SystemOptions
 from slidecell.thresholds.scores import Floats
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from slidecell.detect import RandomGRUDetector
 
 __all__ = ["run"]
 
 _SEED = 123  # of the source's series, for seed 0
 _LEAST_ROWS = 8 * WINDOW
-_SHOWN = 4  # tables on a terminal: both protocols, weights, alarms
 
 
 @dataclass(frozen=True)
@@ -101,17 +99,17 @@ def run(options: SystemOptions) -> Outcome:
     kernel = check_kernel(gru, data.X)
     tables = _tables(data, fitted, part, everything, inside)
     halves = (data.X, data.y, half)
-    tables += [kernel_table(kernel), gru_seeds(*halves, **settings)]
+    further = [kernel_table(kernel), gru_seeds(*halves, **settings)]
     if options.full:
-        tables.append(with_forecaster(*halves, **settings))
+        further.append(with_forecaster(*halves, **settings))
         if options.data is None:
-            tables.append(other_series(_SEED, **settings))
+            further.append(other_series(_SEED, **settings))
+    tables += map(page_only, further)
     report = {
         "data": {"source": data.source, "rows": len(data.X), "channels": list(data.columns)},
         "second_half": part_report(fitted, part),
         "in_sample": part_report(everything, inside),
         "kernel": asdict(kernel),
-        "tables": [asdict(table) for table in tables],
         "seconds": time.perf_counter() - began,
     }
     return Outcome(
@@ -128,7 +126,6 @@ def run(options: SystemOptions) -> Outcome:
         tables=tables,
         figures=_figures(data, fitted, part),
         report=report,
-        shown=_SHOWN,
         thresholds=used_thresholds(len(data.X), half, fitted, everything),
         highest=top_table(fitted.names, part, kind=data.kind, kinds=data.kinds, times=data.times),
         plan=gru.model_.plan(num_threads=options.num_threads),
@@ -190,11 +187,7 @@ def _tables(
 ) -> list[Table]:
     names = fitted.names
     by_kind = [] if data.kind is None else [kinds_table(fitted, part, data.kind, data.kinds)]
-    return [
-        ways_table(fitted, part, "second half: fitted on the first, W rows before"),
-        ways_table(everything, inside, "in-sample (the source's protocol)"),
-        weights_table(fitted, everything),
-        alerts_table([("second half", part), ("in-sample", inside)]),
+    further = [
         *by_kind,
         smoothing_table(part),
         attribution_table(names, part, inside),
@@ -205,13 +198,20 @@ def _tables(
         report_table("fixed threshold, in-sample", inside.points(inside.flags[GRID])),
         report_table("CUSUM, in-sample", inside.points(inside.cusum)),
     ]
+    return [
+        ways_table(fitted, part, "second half: fitted on the first, W rows before"),
+        ways_table(everything, inside, "in-sample (the source's protocol)"),
+        weights_table(fitted, everything),
+        alerts_table([("second half", part), ("in-sample", inside)]),
+        *map(page_only, further),
+    ]
 
 
 # The normalisers are fitted on the first half.
 _SPANS = "normalised scores, second half; on the first half each detector's run from 0 to 1"
 
 
-def _figures(data: _Data, fitted: Fitted, part: Part) -> dict[str, tuple[str, Figure]]:
+def _figures(data: _Data, fitted: Fitted, part: Part) -> list[Figure]:
     from slidecell.detect.fusion import fuse
     from slidecell.plots import plot_comparison, plot_member_attribution, plot_pr_curve
 
@@ -219,7 +219,8 @@ def _figures(data: _Data, fitted: Fitted, part: Part) -> dict[str, tuple[str, Fi
     shown = [*fitted.names, GRID]  # detectors first: they keep their colours in all figures
     curves = {name: fuse(part.scores, fitted.ways[name].weights) for name in shown}
     up, down = part.sums
-    comparison = plot_comparison(
+    comparison = partial(
+        plot_comparison,
         data.X[part.rows, 0],
         part.fused,
         part.labels,
@@ -231,17 +232,20 @@ def _figures(data: _Data, fitted: Fitted, part: Part) -> dict[str, tuple[str, Fi
         times_name="row",
         name=data.columns[0],
     )
-    return {
-        "precision-recall": (
+    return [
+        Figure(
+            partial(plot_pr_curve, curves, part.labels, way.threshold, marked=GRID),
             "Second half: the ensemble and each detector alone, with the threshold of the first.",
-            plot_pr_curve(curves, part.labels, way.threshold, marked=GRID),
+            "precision-recall",
         ),
-        "attribution": (
+        Figure(
+            partial(plot_member_attribution, part.contributions, fitted.names),
             f"Second half: what each detector adds to the {len(part.top)} highest fused scores.",
-            plot_member_attribution(part.contributions, fitted.names),
+            "attribution",
         ),
-        "comparison": (
-            "Second half, by row: the first channel, the fused score, CUSUM, and their alarms.",
+        Figure(
             comparison,
+            "Second half, by row: the first channel, the fused score, CUSUM, and their alarms.",
+            "comparison",
         ),
-    }
+    ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from slidecell.evaluate import pr_auc
-from slidecell.jobs.page import Table
+from slidecell.jobs.report import Table
 from slidecell.reproduce.ensemble_protocol import (
     GRID,
     REFINED,

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from slidecell.evaluate import PointScores
-from slidecell.jobs.page import Table
+from slidecell.jobs.highest import highest_rows, highest_table, label_texts
+from slidecell.jobs.report import Table
 from slidecell.reproduce.ensemble_gru import KernelCheck
 from slidecell.reproduce.ensemble_protocol import GRID, Fitted, Ints, Part
-from slidecell.reproduce.highest import highest_rows, highest_table, label_texts
 from slidecell.thresholds.scores import Floats
 
 __all__ = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy.typing as npt
 
 from slidecell.datasets import INSIDER_FEATURES, INSIDER_KINDS, InsiderStudy
 from slidecell.evaluate import label_entities
+from slidecell.jobs import report
 from slidecell.plots import plot_errors, plot_scores
 from slidecell.plots.style import (
     ANOMALY,
@@ -40,8 +42,8 @@ def insider_figures(
     scores: npt.NDArray[np.float32],
     threshold: float,
     ranking: Ranking,
-) -> dict[str, tuple[str, Figure]]:
-    """All figures with captions, by file name.
+) -> list[report.Figure]:
+    """Return all figures with their captions.
 
     Parameters
     ----------
@@ -53,26 +55,27 @@ def insider_figures(
     threshold : float
     ranking : Ranking
     """
-    figures = {
-        "training": (
+    figures = [
+        report.Figure(
+            partial(plot_courses, search),
             "Loss of the five networks; the epoch whose weights were kept is ringed.",
-            plot_courses(search),
+            "training",
         ),
-        "errors": (
+        report.Figure(
+            partial(plot_errors, scores, test.label, threshold),
             "Forecast errors of the test users' days.",
-            plot_errors(scores, test.label, threshold),
+            "errors",
         ),
-        "users": (
+        report.Figure(
+            partial(plot_top_users, test, ranking),
             f"Test users that come first by {ranking.name}.",
-            plot_top_users(test, ranking),
+            "users",
         ),
-    }
+    ]
     user = _shown_user(test, scores, threshold)
     if user is not None:
-        figures["incident"] = (
-            "One user with an incident.",
-            _one_user(test, scores, threshold, user),
-        )
+        draw = partial(_one_user, test, scores, threshold, user)
+        figures.append(report.Figure(draw, "One user with an incident.", "incident"))
     return figures
 
 

@@ -24,7 +24,7 @@ from slidecell.datasets import (
     insider_threat_study,
     load_insider_study,
 )
-from slidecell.jobs.page import Table
+from slidecell.jobs.report import Table, page_only
 from slidecell.reproduce.outcome import Comparison, Outcome, SystemOptions, UsedThreshold
 
 if TYPE_CHECKING:
@@ -41,7 +41,6 @@ PERCENTILE = 95.0
 
 _QUICK_USERS, _FULL_USERS = 400, 4000
 _INJECTED_SHARE = 10  # one test user in so many
-_SHOWN = 2  # tables on a terminal: users ranked, kinds of incidents
 
 # Of the source: final validation loss by architecture.
 _SOURCE_LOSSES = {
@@ -115,6 +114,8 @@ def run(options: SystemOptions) -> Outcome:
     tables = [
         rankings_table(rankings, len(test.users)),
         kinds_table(test, flags, first),
+    ]
+    further = [
         _architectures_table(found.search),
         top_users_table(test, found.labelled, found.per_feature, found.threshold, first),
     ]
@@ -134,7 +135,7 @@ def run(options: SystemOptions) -> Outcome:
             *_flag_lines(found, injected=data.injected),
             *_user_lines(rankings, judged, len(test.users)),
         ],
-        tables=tables,
+        tables=[*tables, *map(page_only, further)],
         figures=insider_figures(found.search, test, found.labelled, found.threshold, first),
         report={
             "data": {"source": data.source, **_counts(data.plain)},
@@ -148,10 +149,8 @@ def run(options: SystemOptions) -> Outcome:
                 {k: v for k, v in vars(ranking).items() if k != "scores"} for ranking in rankings
             ],
             **judged,
-            "tables": [asdict(table) for table in tables],
             "seconds": time.perf_counter() - began,
         },
-        shown=_SHOWN,
         thresholds=[_threshold(found)],
         highest=top_days_table(found.search.model, data.labelled, found.labelled),
         plan=found.search.model.plan(num_threads=options.num_threads),

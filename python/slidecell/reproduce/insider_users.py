@@ -17,8 +17,8 @@ from slidecell.evaluate import (
     recall_at_k,
     roc_auc,
 )
-from slidecell.jobs.page import Table
-from slidecell.reproduce.highest import highest_rows, highest_table
+from slidecell.jobs.highest import highest_rows, highest_table
+from slidecell.jobs.report import Table
 
 if TYPE_CHECKING:
     from slidecell.model import SequenceModel

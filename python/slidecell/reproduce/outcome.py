@@ -1,22 +1,15 @@
-"""What a reproduced system found, beside its source's figures; and its files."""
+"""What a reproduced system reports: its figures beside those of its source."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from slidecell.jobs.environment import cpu_name, versions
-from slidecell.jobs.outputs import OutputFolder
+from slidecell.jobs.report import Figure, Table
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-    from slidecell.jobs.page import Table
-
-__all__ = ["Comparison", "Outcome", "SystemOptions", "UsedThreshold", "write_outcome"]
+__all__ = ["Comparison", "Outcome", "SystemOptions", "UsedThreshold"]
 
 
 @dataclass(frozen=True)
@@ -99,17 +92,15 @@ class Outcome:
     summary : str
         A paragraph: what was run on what.
     comparisons : list of Comparison
-    tables : list of slidecell.jobs.page.Table
+    tables : list of slidecell.jobs.report.Table
         Further tables, in the order in which they are shown.
-    shown : int
-        How many of them, from the first one, a terminal shows; the page has them all.
     thresholds : list of UsedThreshold
-    highest : slidecell.jobs.page.Table, optional
+    highest : slidecell.jobs.report.Table, optional
         Rows with the highest scores and what these are made of.
     plan : dict, optional
         Of `slidecell.SequenceModel.plan`: which kernel scored.
-    figures : dict of str to (caption, Figure)
-        By file name without suffix, in the order in which they are shown.
+    figures : list of slidecell.jobs.report.Figure
+        In the order in which they are shown; each has the name of its file.
     report : dict
         All figures and settings, ready for JSON.
     """
@@ -119,66 +110,16 @@ class Outcome:
     summary: str
     comparisons: list[Comparison]
     tables: list[Table] = field(default_factory=list)
-    figures: dict[str, tuple[str, Figure]] = field(default_factory=dict)
+    figures: list[Figure] = field(default_factory=list)
     report: dict[str, Any] = field(default_factory=dict)
-    shown: int = 0
     thresholds: list[UsedThreshold] = field(default_factory=list)
     highest: Table | None = None
     plan: Mapping[str, Any] | None = None
 
     def comparison_table(self) -> Table:
         """Return the comparisons as a table; its last column only where there are notes."""
-        from slidecell.jobs.page import Table
-
         columns = ["figure", "source", "slidecell", "note"]
         rows = [[c.name, c.source, c.ours, c.note] for c in self.comparisons]
         if not any(c.note for c in self.comparisons):
             columns, rows = columns[:3], [row[:3] for row in rows]
         return Table(columns, rows, "beside the source's figures")
-
-
-def write_outcome(outcome: Outcome, options: SystemOptions) -> list[Path]:
-    """Write ``report.json``, ``report.html`` and one PNG per figure: all of them, or none.
-
-    Returns
-    -------
-    list of Path
-        The files, in the folder ``options.out``.
-    """
-    from slidecell.jobs.page import write_page
-    from slidecell.reproduce.sections import outcome_sections
-
-    names = [*(f"{name}.png" for name in outcome.figures), "report.json", "report.html"]
-    sections = outcome_sections(outcome, options, names)
-    with OutputFolder(options.out) as folder:
-        for name, (_, figure) in outcome.figures.items():
-            folder.add(f"{name}.png", _saver(figure))
-        folder.add("report.json", lambda path: path.write_text(_as_json(outcome, options)))
-        folder.add("report.html", lambda path: write_page(path, outcome.title, sections))
-    return [options.out / name for name in names]
-
-
-def _saver(figure: Figure) -> Any:
-    return figure.savefig
-
-
-def _as_json(outcome: Outcome, options: SystemOptions) -> str:
-    from slidecell.reproduce.sections import system_command
-
-    settings: Mapping[str, Any] = {
-        **asdict(options),
-        "out": str(options.out),
-        "data": None if options.data is None else str(options.data),
-    }
-    report = {
-        "system": outcome.name,
-        "title": outcome.title,
-        "command": system_command(outcome.name, options),
-        "options": settings,
-        "comparisons": [asdict(c) for c in outcome.comparisons],
-        "thresholds": [asdict(threshold) for threshold in outcome.thresholds],
-        "highest": None if outcome.highest is None else asdict(outcome.highest),
-        **outcome.report,
-        "machine": {"cpu": cpu_name(), "versions": versions(), "plan": outcome.plan},
-    }
-    return json.dumps(report, indent=2, allow_nan=False) + "\n"

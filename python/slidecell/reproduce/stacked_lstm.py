@@ -9,7 +9,8 @@ source's way is computed beside it.
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from slidecell._extras import require
-from slidecell.jobs.page import Table
-from slidecell.reproduce.highest import highest_rows, highest_table, label_texts
+from slidecell.jobs.highest import highest_rows, highest_table, label_texts
+from slidecell.jobs.report import Figure, Table, page_only
 from slidecell.reproduce.outcome import Comparison, Outcome, SystemOptions, UsedThreshold
 from slidecell.reproduce.stacked_further import (
     as_autoencoder,
@@ -29,8 +30,6 @@ from slidecell.reproduce.stacked_further import (
 from slidecell.thresholds.scores import Floats
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from slidecell.detect import ForecastDetector
 
 __all__ = ["run"]
@@ -44,7 +43,6 @@ PERCENTILE = 95.0
 _TEST_SHARE = 0.2  # of the windows: the source's 22 batches of training say 1,000 rows and this
 _TIME_NAMES = ("time", "timestamp", "date", "datetime")
 _LEAST_ROWS = 6 * WINDOW
-_SHOWN = 1  # tables on a terminal: the test part
 # Of the source's last epochs, whose rows are missing: the figures are of another table.
 _SOURCE_LOSS = "0.0096 (epoch 19)"
 _SOURCE_VALIDATION = "0.00003 to 0.0033 (epochs 9 to 19)"
@@ -108,6 +106,8 @@ def run(options: SystemOptions) -> Outcome:
     }
     tables = [
         _flag_table(judged, data, scores, test, "the test part, flagged"),
+    ]
+    further = [
         _flag_table(everywhere, data, scores, np.full(S, True), "the whole table, flagged"),
         _further_table(detector, data, cut),
     ]
@@ -117,17 +117,15 @@ def run(options: SystemOptions) -> Outcome:
         title="Stacked LSTM forecaster with dropout",
         summary=_summary(data, cut, ours),
         comparisons=_comparisons(detector, data, scores, cut, judged),
-        tables=tables,
+        tables=[*tables, *map(page_only, further)],
         figures=_figures(detector, data, scores, ours.threshold, cut),
         report={
             "data": {"source": data.source, "rows": S, "features": list(data.names)},
             "training": history.to_dict(),
             "threshold": ours.threshold,
             "flagged": {name: int(found.flags.sum()) for name, found in judged.items()},
-            "tables": [asdict(table) for table in tables],
             "seconds": time.perf_counter() - began,
         },
-        shown=_SHOWN,
         thresholds=_thresholds(judged, cut, S),
         highest=_highest_table(detector, data, scores, cut),
         plan=detector.model_.plan(num_threads=options.num_threads or 1),
@@ -339,17 +337,17 @@ def _comparisons(
 
 def _figures(
     detector: ForecastDetector, data: _Data, scores: Floats, threshold: float, cut: int
-) -> dict[str, tuple[str, Figure]]:
+) -> list[Figure]:
     from slidecell.plots import plot_history, plot_scores, plot_series_flags
 
     times = data.times
     shown: dict[str, Any] = {"threshold": threshold, "names": list(data.names)}
     part = np.where(np.arange(len(data.X)) < cut, "train", "test")
     flags = scores > threshold
-    return {
-        "errors": (
-            "Error of every test row, threshold and flagged rows.",
-            plot_scores(
+    return [
+        Figure(
+            partial(
+                plot_scores,
                 data.X[cut:],
                 scores[cut:],
                 labels=None if data.y is None else data.y[cut:],
@@ -358,10 +356,12 @@ def _figures(
                 max_features=0,
                 **shown,
             ),
+            "Error of every test row, threshold and flagged rows.",
+            "errors",
         ),
-        "errors_all": (
-            "The same over the whole table; the threshold comes from the training part.",
-            plot_scores(
+        Figure(
+            partial(
+                plot_scores,
                 data.X,
                 scores,
                 labels=data.y,
@@ -371,10 +371,15 @@ def _figures(
                 max_features=0,
                 **shown,
             ),
+            "The same over the whole table; the threshold comes from the training part.",
+            "errors_all",
         ),
-        "series": (
+        Figure(
+            partial(
+                plot_series_flags, data.X, flags, labels=data.y, times=times, names=list(data.names)
+            ),
             "The whole table with its flagged rows.",
-            plot_series_flags(data.X, flags, labels=data.y, times=times, names=list(data.names)),
+            "series",
         ),
-        "training": ("Loss of each epoch.", plot_history(detector.history_)),
-    }
+        Figure(partial(plot_history, detector.history_), "Loss of each epoch.", "training"),
+    ]

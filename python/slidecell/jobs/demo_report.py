@@ -1,0 +1,38 @@
+"""The section of the demo that compares slidecell with torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from slidecell.jobs.report import Section, Table
+
+__all__ = ["comparison_section"]
+
+
+def comparison_section(measured: Mapping[str, Any]) -> Section:
+    """Return how long slidecell and torch take to score the same windows.
+
+    Parameters
+    ----------
+    measured : mapping
+        Of `slidecell.jobs.demo.compare_with_torch`.
+    """
+    base = measured["slidecell_seconds"]
+    seconds = {
+        "slidecell, from the series": base,
+        f"torch, batches of {measured['torch_batch']:,}": measured["torch_seconds"],
+        "torch, windows built first": measured["torch_seconds"] + measured["build_seconds"],
+    }
+    rows = [
+        [name, f"{time:.4f}", f"{measured['windows'] / time:,.0f}", f"{time / base:.1f}"]
+        for name, time in seconds.items()
+    ]
+    text = (
+        f"{measured['windows']:,} windows of {measured['window']} rows, {measured['threads']} "
+        f"threads, torch {measured['torch_version']}; largest difference of a score "
+        f"{measured['max_difference']:.1e} (scores up to {measured['max_score']:.3g})."
+    )
+    return Section(
+        "The same windows scored", text, [Table(["", "seconds", "windows/s", "ratio"], rows)]
+    )

@@ -1,0 +1,223 @@
+"""The report of scored rows: what was run, on which data, what was flagged and why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from slidecell.detect.attribution import feature_attribution
+from slidecell.evaluate.inputs import as_scores, runs_of
+from slidecell.jobs.highest import highest_rows, highest_table, label_texts
+from slidecell.jobs.report import Figure, Report, Section
+from slidecell.jobs.results import Result
+from slidecell.jobs.sections import (
+    data_section,
+    flagged_table,
+    metrics_section,
+    run_section,
+    threshold_text,
+    training_section,
+)
+from slidecell.thresholds.scores import Floats
+
+if TYPE_CHECKING:
+    from matplotlib import figure as matplotlib_figure
+
+__all__ = ["result_report", "scores_figure"]
+
+_TOP = 20
+_TOP_TERMINAL = 5
+_DRAWN = 6  # of them, with a bar for each feature
+
+Ints = npt.NDArray[np.int64]
+
+
+def result_report(
+    result: Result, *, title: str = "", command: str = "", scores: Figure | None = None
+) -> Report:
+    """Return the report of a result.
+
+    Parameters
+    ----------
+    result : Result
+        With all facts.
+    title : str
+        Name of the file whose rows were scored.
+    command : str
+        What was run.
+    scores : Figure, optional
+        Series and scores. Default: all rows of the table.
+    """
+    facts, model = result.report, result.model
+    # Notes of the scores stand beside the threshold; the data's were shown before the work began.
+    notes = [note for note in facts["data"]["notes"] if note not in facts.get("notes", ())]
+    sections = [
+        run_section(
+            command,
+            facts["machine"],
+            facts["seconds"],
+            facts["files"],
+            details={} if model is None else {"model": repr(model)},
+        ),
+        data_section({**facts["data"], "notes": notes}, terminal=False),
+        _threshold_section(result),
+        Section("Scores", figures=[scores or scores_figure(result, title)]),
+        _labels_section(result),
+        _highest_section(result),
+        training_section(facts.get("training"), facts["data"].get("constant_features")),
+    ]
+    return Report(
+        f"Anomalies in {title}" if title else "Anomalies",
+        command,
+        [section for section in sections if not section.empty],
+        facts["files"],
+        facts,
+    )
+
+
+def scores_figure(result: Result, title: str = "", first: int = 0) -> Figure:
+    """Return the figure of series and scores of the rows from ``first`` on."""
+    return Figure(partial(_draw_scores, result, title, first), name="scores")
+
+
+def _threshold_section(result: Result) -> Section:
+    facts = result.report
+    figures = []
+    if facts["metrics"] is None:
+        chosen, name = _judged_rows(result)
+        caption = f"Scores of {name}."
+        figures = [
+            Figure(_plot("plot_errors", result.scores[chosen], None, result.threshold), caption)
+        ]
+    text = threshold_text(facts["threshold"])
+    notes = list(facts.get("notes", ()))
+    return Section("Threshold", text, [flagged_table(facts["flagged"])], figures, notes)
+
+
+def _labels_section(result: Result) -> Section:
+    """Return the section of a result with labels; without them it is empty."""
+    metrics = result.report["metrics"]
+    if metrics is None:
+        return Section("Against the labels")
+    assert result.table.labels is not None  # or there would be no metrics
+    known = (result.part == "test") & (result.table.labels >= 0)
+    labels = result.table.labels[known]
+    scores = as_scores(result.scores[known], len(labels))  # an infinite one counts as the highest
+    flags = np.where(np.isnan(scores), np.nan, result.flagged[known])
+    figures = [
+        Figure(_plot("plot_pr_curve", scores, labels, result.threshold)),
+        Figure(_plot("plot_confusion", flags, labels)),
+        Figure(_plot("plot_errors", result.scores[known], labels, result.threshold)),
+    ]
+    return metrics_section(metrics, figures)
+
+
+def _highest_section(result: Result) -> Section:
+    rows, lengths = _highest(result)
+    if len(rows) == 0:
+        return Section("Highest scores", "No row has a score.")
+    table, name = result.table, _judged_rows(result)[1]
+    parts = _feature_parts(result, rows)
+    columns = {
+        "entity": [table.entity_names[table.entities[row]] for row in rows],
+        "time": [] if table.times is None else [table.times.text(row) for row in rows],
+        "rows flagged": [f"{length:,}" for length in lengths] if lengths.any() else [],
+        "labelled": [] if table.labels is None else label_texts(table.labels[rows]),
+    }
+    text = (
+        f"The highest scores of {name}: of each unbroken run of flagged rows the highest, with the "
+        "length of the run, and the features that most of its error comes from. Rows are counted "
+        "as in the file of scores."
+        if lengths.any()
+        else f"No row of {name} is flagged. These have the highest scores."
+    )
+    listed = highest_table(
+        table.order[rows] + 1,
+        result.scores[rows],
+        parts,
+        table.names,
+        columns=columns,
+        shares=True,
+        terminal=_TOP_TERMINAL,
+    )
+    figures = []
+    if parts is not None:
+        points = [
+            f"{rank}. "
+            + " ".join(columns[name][rank - 1] for name in ("entity", "time") if any(columns[name]))
+            for rank in range(1, min(_DRAWN, len(rows)) + 1)
+        ]
+        title = "Each feature's part in the score"
+        draw = _plot(
+            "plot_feature_attribution", parts[:_DRAWN], table.names, points=points, title=title
+        )
+        figures = [Figure(draw)]
+    return Section("Highest scores", text, [listed], figures)
+
+
+def _feature_parts(result: Result, rows: Ints) -> Floats | None:
+    """Return each feature's part in the scores of rows: [n, F]; None without a network."""
+    if result.model is None:
+        return None
+    table = result.table
+    return feature_attribution(result.model, table.features, rows, table.offsets)
+
+
+def _judged_rows(result: Result) -> tuple[npt.NDArray[np.bool_], str]:
+    """Return the rows [S] of the test part and its name; all rows where none of it has a score."""
+    test: npt.NDArray[np.bool_] = result.part == "test"
+    chosen = np.ones(len(test), np.bool_) if np.isnan(result.scores[test]).all() else test
+    return chosen, "all rows" if chosen.all() else "the test part"
+
+
+def _highest(result: Result) -> tuple[Ints, Ints]:
+    """Return the highest row of each run of flagged rows, best first, and the runs' lengths.
+
+    Where none is flagged, the highest rows are returned, each for itself, with lengths of 0.
+    """
+    chosen = _judged_rows(result)[0] & ~np.isnan(result.scores)
+    first, end = runs_of(result.flagged & chosen, result.table.offsets)
+    if len(first):
+        tops = [b + int(result.scores[b:e].argmax()) for b, e in zip(first, end, strict=True)]
+        rows = np.array(tops, np.int64)
+        order = highest_rows(result.scores[rows], most=_TOP)
+        return rows[order], (end - first)[order]
+    rows = highest_rows(np.where(chosen, result.scores, np.nan), most=_TOP)
+    return rows, np.zeros(len(rows), np.int64)
+
+
+def _plot(name: str, *arguments: Any, **options: Any) -> Callable[[], matplotlib_figure.Figure]:
+    """Return what draws a figure of `slidecell.plots`, which is imported only then."""
+
+    def draw() -> matplotlib_figure.Figure:
+        from slidecell import plots
+
+        figure: matplotlib_figure.Figure = getattr(plots, name)(*arguments, **options)
+        return figure
+
+    return draw
+
+
+def _draw_scores(result: Result, title: str, first: int) -> matplotlib_figure.Figure:
+    from slidecell.plots import plot_scores
+
+    table = result.table
+    times = None if table.times is None else table.times.values[first:]
+    if table.times is not None and table.times.kind == "date" and times is not None:
+        times = times.astype("datetime64[ns]")
+    names = np.array(table.entity_names)
+    return plot_scores(
+        table.features[first:],
+        result.scores[first:],
+        threshold=result.threshold,
+        labels=None if table.labels is None else table.labels[first:],
+        part=result.part[first:],
+        times=times,
+        entities=names[table.entities[first:]] if len(names) > 1 else None,
+        names=table.names,
+        title=title,
+    )

@@ -1,0 +1,80 @@
+"""Files of a result: scores, model, report, picture and page."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from slidecell.jobs.json_file import write_json
+from slidecell.jobs.outputs import OutputFolder
+from slidecell.jobs.page import write_page
+from slidecell.jobs.result_report import result_report, scores_figure
+from slidecell.jobs.results import Result, Stopwatch, count_flagged, judge_result, machine
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["scores_frame", "write_result"]
+
+
+def write_result(
+    folder: OutputFolder,
+    result: Result,
+    stopwatch: Stopwatch,
+    *,
+    title: str,
+    save_model: bool,
+    num_threads: int | None,
+    draw_from: int = 0,
+    command: str = "",
+    page: bool = False,
+) -> Result:
+    """Write all files of a job into ``folder``; return the result with all facts and its report.
+
+    The picture shows the rows of the table from ``draw_from`` on. ``command`` is what was run.
+    """
+    table = result.table
+    name = f"scores.{table.kind}"
+    frame = scores_frame(result)
+    if table.kind == "csv":
+        folder.add(name, lambda path: frame.to_csv(path, index=False))
+    else:
+        folder.add(name, lambda path: frame.to_parquet(path, index=False))
+    picture = scores_figure(result, title, draw_from)
+    folder.add("scores.png", picture.save)
+    files = [name, "scores.png", "report.json"]
+    if save_model:
+        folder.add("model.safetensors", result.model.save)
+        files.insert(1, "model.safetensors")
+    if page:
+        files.append("report.html")
+    metrics = judge_result(result)
+    stopwatch.lap("write")
+    facts = {
+        **result.report,
+        "threshold": result.model.threshold,
+        "flagged": count_flagged(result),
+        "metrics": metrics,
+        "machine": machine(result.model.plan(num_threads=num_threads)),
+        "seconds": stopwatch.seconds,
+        "files": [str(folder.path / file) for file in files],
+    }
+    result = replace(result, report=facts)
+    report = result_report(result, title=title, command=command, scores=picture)
+    if page:
+        folder.add("report.html", lambda path: write_page(path, report))
+        stopwatch.lap("page")
+    folder.add("report.json", lambda path: write_json(path, report))
+    return replace(result, document=report)
+
+
+def scores_frame(result: Result) -> pd.DataFrame:
+    """Return the scores file: key columns, score, flagged and part, in the order of the input."""
+    table = result.table
+    frame = table.keys.copy()
+    frame["score"] = table.restore(result.scores, np.nan)
+    frame["flagged"] = table.restore(result.flagged.astype(np.int8), 0)
+    frame["part"] = table.restore(result.part, "")
+    return frame
