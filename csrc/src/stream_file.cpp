@@ -14,6 +14,7 @@
 #include "fnv.h"
 #include "slidecell/error.hpp"
 #include "stream_impl.h"
+#include "whole_file.h"
 
 namespace slidecell {
 namespace {
@@ -35,24 +36,22 @@ struct Header {
   throw std::invalid_argument(path + ": " + text);
 }
 
+// Adds up what it writes.
 class Writer {
  public:
-  explicit Writer(const std::string& path) : file_(path, std::ios::binary) {
-    if (!file_) throw IoError(path + ": cannot be written: " + std::strerror(errno));
-  }
+  explicit Writer(const std::string& path) : file_(path) {}
   void add(const void* data, std::size_t bytes) {
     hash_.add(data, bytes);
-    file_.write(static_cast<const char*>(data), static_cast<std::streamsize>(bytes));
+    file_.add(data, bytes);
   }
-  bool finish() {
+  void finish() {
     const std::uint64_t sum = hash_.value();
-    file_.write(reinterpret_cast<const char*>(&sum), sizeof sum);
-    file_.close();
-    return static_cast<bool>(file_);
+    file_.add(&sum, sizeof sum);
+    file_.commit();
   }
 
  private:
-  std::ofstream file_;
+  WholeFile file_;
   Fnv hash_;
 };
 
@@ -102,8 +101,7 @@ void Stream::save(const std::string& path) {
   header.reduction = static_cast<std::uint8_t>(s.options.reduction);
   header.aggregate = static_cast<std::uint8_t>(s.options.aggregate);
 
-  const std::string temporary = path + ".partial";
-  Writer file(temporary);
+  Writer file(path);
   file.add(&header, sizeof header);
   file.add(s.rows_seen.data(), bytes_of(s.rows_seen));
   file.add(s.last_missing.data(), bytes_of(s.last_missing));
@@ -114,13 +112,7 @@ void Stream::save(const std::string& path) {
     s.save_state(e, state.data());
     file.add(state.data(), bytes_of(state));
   }
-  std::error_code error;
-  const bool written = file.finish();
-  if (written) std::filesystem::rename(temporary, path, error);
-  if (!written || error) {
-    std::filesystem::remove(temporary, error);
-    throw IoError(path + ": cannot be written");
-  }
+  file.finish();
 }
 
 Stream Stream::load(const SequenceModel& model, const std::string& path) {

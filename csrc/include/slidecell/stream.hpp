@@ -76,7 +76,8 @@ class SLIDECELL_API Stream {
   // The entity's next row is its first.
   Status reset(std::int64_t entity) noexcept;
 
-  // Writes all state to a file: whole, or not at all. Throws IoError.
+  // Writes all state to a file: whole, or not at all. A symbolic link there is replaced by the
+  // file. Several may save to one path: the last one stays. Throws IoError.
   void save(const std::string& path);
   // Throws IoError, std::invalid_argument (damaged, or of another model) or UnsupportedError (made
   // with an ISA that this CPU does not have). The stream goes on bit for bit.

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
-import shutil
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 from sklearn.utils.validation import check_is_fitted
 
+from slidecell._whole_folders import is_hidden, read_whole, replacing_folder, whole_set
 from slidecell.detect.estimators import read_estimator, write_estimator
 from slidecell.detect.registry import DETECTORS, detector_class
 
@@ -22,11 +22,20 @@ if TYPE_CHECKING:
     from slidecell.detect.base import Detector
     from slidecell.model import SequenceModel
 
-__all__ = ["Parts", "load_detector", "load_folder", "read_parts", "save_detector", "write_parts"]
+__all__ = [
+    "Parts",
+    "load_detector",
+    "load_folder",
+    "owns_detector_file",
+    "read_parts",
+    "save_detector",
+    "write_parts",
+]
 
 FORMAT = 1
 _TEXT, _ARRAYS = "detector.json", "arrays.safetensors"
 _MODEL, _ESTIMATOR = "model.safetensors", "estimator.skops"
+_MEMBER = re.compile(r"member-[0-9]+")  # a folder of an ensemble
 
 
 @dataclass
@@ -103,25 +112,34 @@ def save_detector(detector: Detector, path: str | os.PathLike[str]) -> None:
     target = Path(path).resolve()
     if not target.parent.is_dir():
         raise FileNotFoundError(f"{path}: there is no folder {target.parent}")
-    others = not target.is_dir() or (any(target.iterdir()) and not (target / _TEXT).is_file())
-    if target.exists() and others:
+    if target.exists() and not _may_hold_detector(target):
         raise FileExistsError(f"{path}: expected a new folder or one of a detector")
-    mark = secrets.token_hex(4)
-    staged, old = (target.with_name(f".{target.name}-{mark}{end}") for end in ("", "-old"))
-    staged.mkdir()
-    try:
-        detector.save_into(staged)
-        if target.exists():
-            target.rename(old)
-        try:
-            staged.rename(target)
-        except BaseException:
-            if old.exists():
-                old.rename(target)
-            raise
-    finally:
-        shutil.rmtree(staged, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+    with replacing_folder(target, owns=owns_detector_file) as folder:
+        detector.save_into(folder)
+
+
+def _may_hold_detector(folder: Path) -> bool:
+    """Tell whether a detector is in a folder, or nothing but what an interrupted save has left."""
+    if not folder.is_dir():
+        return False
+    return (whole_set(folder) / _TEXT).is_file() or all(map(is_hidden, os.listdir(folder)))
+
+
+def owns_detector_file(relative: PurePath) -> bool:
+    """Tell whether a path in a detector's folder is one that saving a detector replaces or removes.
+
+    Examples
+    --------
+    >>> from pathlib import PurePath
+    >>> from slidecell.detect.storage import owns_detector_file
+    >>> owns_detector_file(PurePath("member-0/model.safetensors"))
+    True
+    >>> owns_detector_file(PurePath("notes.txt"))
+    False
+    """
+    *folders, name = relative.parts
+    known = name in (_TEXT, _ARRAYS, _MODEL, _ESTIMATOR) or _MEMBER.fullmatch(name)
+    return bool(known) and all(map(_MEMBER.fullmatch, folders))
 
 
 def load_detector(path: str | os.PathLike[str]) -> Detector:
@@ -155,7 +173,7 @@ def load_detector(path: str | os.PathLike[str]) -> Detector:
     folder = Path(path)
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(f"{folder}: expected a folder")
-    return load_folder(folder)
+    return read_whole(folder, load_folder)
 
 
 def load_folder(folder: Path) -> Detector:
@@ -176,7 +194,7 @@ def load_folder(folder: Path) -> Detector:
 
 def write_parts(folder: Path, parts: Parts) -> None:
     """Write all parts of a detector to a folder that is there."""
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     import slidecell
 
@@ -192,7 +210,8 @@ def write_parts(folder: Path, parts: Parts) -> None:
         write_estimator(folder / _ESTIMATOR, parts.estimator)
     if parts.model is not None:
         parts.model.save(folder / _MODEL)
-    save_file(arrays, folder / _ARRAYS)
+    # Not save_file: on a full disk it raises an error of its own, no OSError.
+    (folder / _ARRAYS).write_bytes(save(arrays))
     (folder / _TEXT).write_text(json.dumps(text, indent=2, allow_nan=False) + "\n", "utf-8")
 
 

@@ -35,16 +35,16 @@ def write_monitor_file(
         If the file cannot be written.
     """
     text = json.dumps(state, allow_nan=False)
-    with replacing(path) as temporary, tempfile.TemporaryDirectory() as folder:
+    with (
+        replacing(path) as temporary,
+        tempfile.TemporaryDirectory(dir=temporary.parent) as folder,
+    ):
         part = Path(folder) / _STREAM
         stream.save(part)
-        with temporary.open("wb") as file:
-            # Stored, not deflated: reading allocates no more than the file is long.
-            with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-                archive.writestr(_TEXT, text)
-                archive.write(part, _STREAM)
-            file.flush()
-            os.fsync(file.fileno())
+        # Stored, not deflated: reading allocates no more than the file is long.
+        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
+            archive.writestr(_TEXT, text)
+            archive.write(part, _STREAM)
 
 
 def read_monitor_file(
