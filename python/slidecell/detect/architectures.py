@@ -344,8 +344,8 @@ def _train(
     name: str, arguments: dict[str, Any], task: _Task, *, progress: bool
 ) -> tuple[ArchitectureResult, _Parts | None]:
     """Train one configuration: its row, and its model's parts unless that failed."""
+    from slidecell.convert import to_metadata
     from slidecell.training import DivergenceError, fit, torch_threads
-    from slidecell.training.convert import to_metadata
 
     known = _describe(name, arguments)
     try:

@@ -1,6 +1,6 @@
 """Torch modules that the compiled core can run, and one function that trains them.
 
-Torch is imported here and in ``from_torch`` only: ``import slidecell`` does without it.
+`slidecell.convert` makes models of them. ``import slidecell`` does without torch.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from slidecell.convert.interfaces import SequenceNetwork
 from slidecell.training.arguments import as_choice, as_columns, as_fraction, as_int, as_sizes
 from slidecell.training.cells import (
     ACTIVATIONS,
@@ -23,12 +24,8 @@ from slidecell.training.fused import Cell
 from slidecell.training.layers import Compiled
 
 
-class _SequenceNetwork(nn.Module):
+class _RecurrentNetwork(SequenceNetwork):
     """What both networks share: the arguments of their layers and an encoder."""
-
-    encoder: nn.ModuleList
-    decoder: nn.ModuleList
-    head: nn.Linear
 
     def __init__(
         self,
@@ -125,7 +122,7 @@ class _SequenceNetwork(nn.Module):
             layer.reset_parameters()
 
 
-class Forecaster(_SequenceNetwork):
+class Forecaster(_RecurrentNetwork):
     """`x` [N, W, F] -> [N, K*targets]: from a window, the next K rows (k major).
 
     Parameters
@@ -226,7 +223,7 @@ class Forecaster(_SequenceNetwork):
         return prediction
 
 
-class Autoencoder(_SequenceNetwork):
+class Autoencoder(_RecurrentNetwork):
     """`x` [N, W, F] -> [N, W, F]: the window through a bottleneck and back.
 
     Encoder stack, its last h repeated W times, decoder stack, a linear head on every step.
