@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from slidecell._arguments import as_number
 from slidecell.evaluate.affiliation import affiliation
 from slidecell.evaluate.curves import Ranking, pr_auc, roc_auc
 from slidecell.evaluate.delay import Delay, detection_delay
@@ -18,7 +19,6 @@ from slidecell.evaluate.inputs import (
     Scored,
     as_flags,
     as_labels,
-    as_number,
     as_offsets,
     runs_of,
     scored_part,

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from slidecell._arguments import as_number
 from slidecell.evaluate.curves import Ranking
-from slidecell.evaluate.inputs import as_labels, as_number
+from slidecell.evaluate.inputs import as_labels
 from slidecell.thresholds.base import Bools, Threshold
 from slidecell.thresholds.scores import Floats, as_scores, training_part
 from slidecell.thresholds.state_values import number
