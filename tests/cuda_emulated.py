@@ -24,11 +24,11 @@ import numpy as np
 import numpy.typing as npt
 
 import slidecell as sc
-from slidecell.cuda.arguments import Struct
 from slidecell.cuda.arrays import DeviceArray
 from slidecell.cuda.device import DEVICES, Device
 from slidecell.cuda.runtime import Entry, Memory
 from slidecell.cuda.source import kernel_source
+from slidecell.cuda.structs import Struct
 
 PLATFORM = Path(__file__).parent / "cuda"  # platform.cuh: fibers instead of a GPU
 GUARD = 256

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from slidecell._arguments import whole_number
-from slidecell.datasets.arguments import at_least
+from slidecell._arguments import at_least, whole_number
 
 
 @pytest.mark.parametrize("value", [3, np.int8(3), np.uint64(3)])

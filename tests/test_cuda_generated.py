@@ -12,7 +12,7 @@ import pytest
 from models import layer, random_model
 from slidecell.cuda.device import DEVICES
 from slidecell.cuda.engine import elementwise
-from slidecell.cuda.network import network_of_model
+from slidecell.cuda.network_weights import network_of_model
 from slidecell.cuda.plan import plan_network
 from slidecell.cuda.runtime import Entry, entry_of
 from slidecell.cuda.source import kernel_source

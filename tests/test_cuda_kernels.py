@@ -13,10 +13,10 @@ import slidecell as sc
 from cuda_emulated import EmulatedRuntime, can_emulate
 from models import MODELS, layer, random_model
 from score_cases import case
-from slidecell.cuda import jobs
+from slidecell.cuda import whole_series
 from slidecell.cuda.device import DEVICES, Device
 from slidecell.cuda.engine import Engine, ScoreOptions, head_of
-from slidecell.cuda.network import network_of_model
+from slidecell.cuda.network_weights import network_of_model
 from slidecell.cuda.pipeline import CHUNK_BYTES
 
 pytestmark = pytest.mark.skipif(not can_emulate(), reason="needs g++ and a CPU with AVX2 and FMA")
@@ -60,7 +60,7 @@ def emulate(
     engine = engine_for(metadata, tensors, device, seed)
     engine.runtime.most_blocks = most_blocks  # type: ignore[attr-defined]
     window = (metadata["window"], metadata["horizon"], stride)
-    scores: np.ndarray = jobs.score(
+    scores: np.ndarray = whole_series.score(
         engine,
         series,
         offsets,
@@ -195,10 +195,10 @@ def test_cuda_kernels_one_block_for_all_tiles(seed: int) -> None:
     window = (metadata["window"], metadata["horizon"])
     model = sc.SequenceModel(metadata, tensors)
     np.testing.assert_array_equal(
-        jobs.encode(engine, series, offsets, window), model.encode(series, offsets)
+        whole_series.encode(engine, series, offsets, window), model.encode(series, offsets)
     )
     np.testing.assert_array_equal(
-        jobs.predict(engine, series, offsets, window), model.predict(series, offsets)
+        whole_series.predict(engine, series, offsets, window), model.predict(series, offsets)
     )
 
 

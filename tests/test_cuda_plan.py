@@ -15,10 +15,10 @@ import slidecell as sc
 from cuda_emulated import PLATFORM, can_emulate
 from models import layer, random_model
 from slidecell import cuda
-from slidecell.cuda import arguments
+from slidecell.cuda import structs
 from slidecell.cuda.chunks import Vectors
 from slidecell.cuda.device import DEVICES, Device
-from slidecell.cuda.network import network_of_model
+from slidecell.cuda.network_weights import network_of_model
 from slidecell.cuda.packing import bf16, pack_fma, pack_mma
 from slidecell.cuda.plan import PRECISIONS, KernelPlan, plan_network
 from slidecell.cuda.source import kernel_source
@@ -182,16 +182,16 @@ def test_cuda_chunks_refuse_a_stride_beyond_32_bits() -> None:
 # --- structs --------------------------------------------------------------------------------------
 
 STRUCTS = {
-    "SeriesArgs": arguments.SERIES,
-    "WindowArgs": arguments.WINDOWS,
-    "LayerArgs": arguments.LAYER,
-    "NetArgs": arguments.NET,
-    "SinkArgs": arguments.SINK,
-    "FmaArgs": arguments.FMA,
-    "MmaArgs": arguments.MMA,
-    "RowsArgs": arguments.ROWS,
-    "ReduceArgs": arguments.REDUCE,
-    "GatherArgs": arguments.GATHER,
+    "SeriesArgs": structs.SERIES,
+    "WindowArgs": structs.WINDOWS,
+    "LayerArgs": structs.LAYER,
+    "NetArgs": structs.NET,
+    "SinkArgs": structs.SINK,
+    "FmaArgs": structs.FMA,
+    "MmaArgs": structs.MMA,
+    "RowsArgs": structs.ROWS,
+    "ReduceArgs": structs.REDUCE,
+    "GatherArgs": structs.GATHER,
 }
 
 
@@ -241,12 +241,12 @@ def test_cuda_names_are_numbered_as_in_cpp() -> None:
         "gru_reset",
         "gru_reset_before",
     ]
-    assert enumerators("Activation") == list(arguments.ACTIVATIONS)
+    assert enumerators("Activation") == list(structs.ACTIVATIONS)
     assert [n.removeprefix("gate_") for n in enumerators("RecurrentActivation")] == list(
-        arguments.RECURRENT_ACTIVATIONS
+        structs.RECURRENT_ACTIVATIONS
     )
-    assert enumerators("Sink") == list(arguments.SINKS)
-    assert len(enumerators("DType")) == len(arguments.DTYPES)
+    assert enumerators("Sink") == list(structs.SINKS)
+    assert len(enumerators("DType")) == len(structs.DTYPES)
 
 
 # --- what CI compiles -----------------------------------------------------------------------------

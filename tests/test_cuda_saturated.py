@@ -12,9 +12,9 @@ import slidecell as sc
 from cuda_emulated import EmulatedRuntime, can_emulate
 from models import layer, random_model
 from reference import score_reference
-from slidecell.cuda import jobs, sequences
+from slidecell.cuda import sequences, whole_series
 from slidecell.cuda.engine import Engine, ScoreOptions, head_of
-from slidecell.cuda.network import network_of_layers, network_of_model
+from slidecell.cuda.network_weights import network_of_layers, network_of_model
 
 pytestmark = pytest.mark.skipif(not can_emulate(), reason="needs g++ and a CPU with AVX2 and FMA")
 
@@ -49,7 +49,7 @@ def test_cuda_saturated_scores(cell: str, exponent: int, precision: str, bound: 
     series = rng.choice([-1.0, 1.0], (60, 3)).astype(np.float32)
     engine = Engine(EmulatedRuntime(), network_of_model(metadata, tensors), head_of(metadata))
     options = ScoreOptions(precision=precision)
-    got = jobs.score(engine, series, None, (4, 1, 1), options=options)
+    got = whole_series.score(engine, series, None, (4, 1, 1), options=options)
     want = score_reference(metadata, tensors, series)
     np.testing.assert_allclose(got, want, rtol=0, atol=bound)
     assert np.isfinite(got[4:]).all()

@@ -11,7 +11,7 @@ import pytest
 
 from slidecell.detect.fusion import FoundWeights, fuse, grid_weights, search_weights
 from slidecell.detect.fusion.fused import as_weights
-from slidecell.detect.fusion.ranking import Ranking
+from slidecell.evaluate.curves import Ranking
 
 metrics = pytest.importorskip("sklearn.metrics")
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("torch")
-from slidecell.tables.window_split import Split, split_windows, usable_windows
+from slidecell.tables.window_split import WindowSplit, split_windows, usable_windows
 
 WINDOW, HORIZON = 4, 1
 LENGTH = WINDOW + HORIZON
@@ -20,7 +20,7 @@ def split(
     keys: list[str] | None = None,
     seed: int = 0,
     stride: int = 1,
-) -> Split:
+) -> WindowSplit:
     rows = offsets[-1]
     good = np.ones(rows, bool) if finite is None else finite
     windows = usable_windows(good, offsets, window=WINDOW, horizon=HORIZON, stride=stride)

@@ -1,4 +1,4 @@
-// What the host tells the kernels. python/slidecell/cuda/arguments.py mirrors these structs field
+// What the host tells the kernels. python/slidecell/cuda/structs.py mirrors these structs field
 // by field; a test compares sizes and offsets.
 #pragma once
 

@@ -1,8 +1,11 @@
-"""Checks of plain arguments, for modules that need numpy alone."""
+"""Checks of plain arguments: every error names the argument, what was expected and what came."""
 
 from __future__ import annotations
 
+import contextlib
+import math
 import operator
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 
@@ -27,3 +30,81 @@ def whole_number(name: str, value: Any, *, least: int | None = None) -> int:
     if least is not None and number < least:
         raise ValueError(f"{name}: expected an integer >= {least}, got {number}")
     return number
+
+
+def at_least(name: str, value: int, least: int = 1) -> int:
+    """Return a whole number of at least `least`, or raise ValueError; TypeError on no number.
+
+    Examples
+    --------
+    >>> from slidecell._arguments import at_least
+    >>> at_least("users", 3)
+    3
+    """
+    if isinstance(value, float) or whole_number(name, value) < least:
+        raise ValueError(f"{name}: expected a whole number of at least {least}, got {value}")
+    return int(value)
+
+
+def as_number(name: str, value: Any) -> float:
+    """Return a parameter that must be a number, NaN and infinity included.
+
+    Examples
+    --------
+    >>> from slidecell._arguments import as_number
+    >>> as_number("threshold", 2)
+    2.0
+    """
+    if not isinstance(value, (bool, str)):
+        with contextlib.suppress(TypeError, ValueError):
+            return float(value)
+    raise TypeError(f"{name}: expected a number, got {value!r}")
+
+
+def as_fraction(name: str, value: Any) -> float:
+    """Return `value` as float in [0, 1)."""
+    result = as_number(name, value)
+    if not 0.0 <= result < 1.0:
+        raise ValueError(f"{name}: expected a number >= 0 and < 1, got {value!r}")
+    return result
+
+
+def as_positive(name: str, value: Any) -> float:
+    """Return `value` as a finite float above 0."""
+    result = as_number(name, value)
+    if not (math.isfinite(result) and result > 0.0):
+        raise ValueError(f"{name}: expected a finite number > 0, got {value!r}")
+    return result
+
+
+def as_choice(name: str, value: Any, choices: Iterable[str]) -> Any:
+    """Return `value` if it is one of `choices`."""
+    options = tuple(choices)
+    if value not in options:
+        listed = ", ".join(repr(option) for option in options)
+        raise ValueError(f"{name}: expected one of {listed}, got {value!r}")
+    return value
+
+
+def as_sizes(name: str, value: Any) -> tuple[int, ...]:
+    """Return a non-empty tuple of layer sizes."""
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise TypeError(f"{name}: expected a sequence of integers, got {value!r}")
+    sizes = tuple(whole_number(name, size, least=1) for size in value)
+    if not sizes:
+        raise ValueError(f"{name}: expected at least one layer, got none")
+    return sizes
+
+
+def as_columns(name: str, value: Sequence[int] | None, columns: int) -> tuple[int, ...] | None:
+    """Return distinct column indices below `columns`, or None for all of them."""
+    if value is None:
+        return None
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise TypeError(f"{name}: expected a sequence of column indices, got {value!r}")
+    result = tuple(whole_number(name, column, least=0) for column in value)
+    if not result or max(result) >= columns or len(set(result)) != len(result):
+        raise ValueError(
+            f"{name}: expected distinct column indices in 0..{columns - 1}, got {list(result)}"
+        )
+    return result

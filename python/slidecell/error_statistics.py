@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from slidecell.frames import match_features
 from slidecell.scaling import apply_scaler
 from slidecell.windows import WindowPlan
-
-if TYPE_CHECKING:
-    from slidecell.model import SequenceModel
 
 Doubles = npt.NDArray[np.float64]
 
@@ -60,30 +57,61 @@ def least_errors(size: int) -> int:
     return max(10, size + 2)
 
 
-def fit_error_statistics(
-    model: SequenceModel, series: npt.ArrayLike, offsets: npt.ArrayLike | None
-) -> dict[str, Any]:
-    """Mean [D] and whitening matrix [D, D] of the model's errors, as kept in a model file.
+def prediction_errors(
+    predicted: npt.NDArray[np.float32],
+    rows: npt.NDArray[Any],
+    offsets: npt.NDArray[np.integer[Any]],
+    metadata: Mapping[str, Any],
+) -> Doubles:
+    """Errors of a model's predictions in scaled units, those of complete windows: [n, D].
 
     D is horizon * targets for a forecaster and the number of targets for an autoencoder, whose
-    every reconstructed row is one error. The squared norm of ``whiten @ (error - mean)`` is the
-    squared Mahalanobis distance.
+    every reconstructed row is one error.
+
+    Parameters
+    ----------
+    predicted : ndarray, [N, K or W, targets]
+        What the model predicts for all windows of the rows.
+    rows : ndarray, [S, F]
+        Raw where the model has a scaler.
+    offsets : ndarray of int, [G+1]
+    metadata : mapping
+        The model's.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from slidecell.error_statistics import prediction_errors
+    >>> rows = np.array([[1.0], [2.0], [4.0]])
+    >>> metadata = {"window": 2, "horizon": 1, "targets": None, "scaler": None}
+    >>> prediction_errors(np.float32([[[3.5]]]), rows, np.array([0, 3]), metadata)
+    array([[-0.5]])
     """
-    rows = np.asarray(match_features(series, model.features))
-    bounds = np.array([0, len(rows)]) if offsets is None else np.asarray(offsets)
-    predicted = model.predict(rows, bounds).astype(np.float64)
-    scaler = model.scaler
-    targets = model.metadata["targets"] or list(range(model.input_size))
+    window, horizon, scaler = metadata["window"], metadata["horizon"], metadata["scaler"]
+    targets = metadata["targets"] or list(range(rows.shape[1]))
+    ahead = predicted.astype(np.float64)
     truth = rows if scaler is None else apply_scaler(scaler, rows)
     if scaler is not None:
         center = np.asarray(scaler["center"], dtype=np.float64)[targets]
-        predicted = (predicted - center) / np.asarray(scaler["scale"], dtype=np.float64)[targets]
-    plan = WindowPlan(bounds, window=model.window, horizon=model.horizon)
-    first = plan.starts() + (model.window if model.horizon else 0)
-    steps = np.arange(model.horizon or model.window)
-    errors = predicted - truth[:, targets][first[:, None] + steps].astype(np.float64)
-    errors = errors.reshape(len(errors), -1) if model.horizon else errors.reshape(-1, len(targets))
-    errors = errors[np.isfinite(errors).all(axis=1)]
+        ahead = (ahead - center) / np.asarray(scaler["scale"], dtype=np.float64)[targets]
+    plan = WindowPlan(offsets, window=window, horizon=horizon)
+    first = plan.starts() + (window if horizon else 0)
+    steps = np.arange(horizon or window)
+    errors: Doubles = ahead - truth[:, targets][first[:, None] + steps].astype(np.float64)
+    errors = errors.reshape(len(errors), -1) if horizon else errors.reshape(-1, len(targets))
+    return errors[np.isfinite(errors).all(axis=1)]
+
+
+def fit_error_statistics(errors: Doubles) -> dict[str, Any]:
+    """Mean [D] and whitening matrix [D, D] of errors [n, D], as kept in a model file.
+
+    The squared norm of ``whiten @ (error - mean)`` is the squared Mahalanobis distance.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer errors than `least_errors`.
+    """
     if len(errors) < (least := least_errors(errors.shape[1])):
         raise ValueError(
             f"series: expected at least {least} errors of complete windows to estimate the "

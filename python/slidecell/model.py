@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from slidecell import _core
 from slidecell._whole_files import replacing
-from slidecell.error_statistics import fit_error_statistics
+from slidecell.error_statistics import fit_error_statistics, prediction_errors
 from slidecell.frames import match_features
 from slidecell.stream import Stream
 
@@ -105,7 +105,7 @@ class SequenceModel:
             If the module computes something else: its answers on random windows differ from the
             compiled model's by more than 1e-4.
         """
-        from slidecell.training.convert import check_against, to_metadata
+        from slidecell.convert import check_against, to_metadata
 
         metadata, tensors = to_metadata(module, window=window, horizon=horizon)
         model = cls(metadata, tensors)
@@ -239,7 +239,10 @@ class SequenceModel:
         ValueError
             If the rows hold fewer than two complete windows.
         """
-        return self.with_metadata(error=fit_error_statistics(self, series, offsets))
+        rows = np.asarray(match_features(series, self._metadata["features"]))
+        bounds = np.array([0, len(rows)]) if offsets is None else np.asarray(offsets)
+        errors = prediction_errors(self.predict(rows, bounds), rows, bounds, self._metadata)
+        return self.with_metadata(error=fit_error_statistics(errors))
 
     def score(
         self,
@@ -376,11 +379,11 @@ class SequenceModel:
         Stream
         """
         if state is not None:
-            return Stream(self, _core.Stream.load(self._core, os.fspath(state)))
+            return Stream(self, self._core, _core.Stream.load(self._core, os.fspath(state)))
         core = _core.Stream(
             self._core, num_entities, precision=precision, reduction=reduction, aggregate=aggregate
         )
-        return Stream(self, core)
+        return Stream(self, self._core, core)
 
     def plan(
         self,

@@ -3,19 +3,40 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from slidecell import _core
 
-if TYPE_CHECKING:
-    from slidecell.model import SequenceModel
-
 Floats = npt.NDArray[np.float32]
 
-__all__ = ["Stream"]
+__all__ = ["Stream", "StreamModel"]
+
+
+class StreamModel(Protocol):
+    """What a stream, and what is built on it, ask of the `SequenceModel` that made it."""
+
+    @property
+    def input_size(self) -> int:
+        """F, features per row."""
+
+    @property
+    def horizon(self) -> int:
+        """K, rows that are forecast; 0 for an autoencoder."""
+
+    @property
+    def num_targets(self) -> int:
+        """Features that are predicted per row."""
+
+    @property
+    def scaler(self) -> dict[str, Any] | None:
+        """The scaler, if the model has one."""
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What the model file's JSON says."""
 
 
 class Stream:
@@ -39,8 +60,11 @@ class Stream:
     True
     """
 
-    def __init__(self, model: SequenceModel, core: _core.Stream) -> None:
+    def __init__(
+        self, model: StreamModel, compiled: _core.SequenceModel, core: _core.Stream
+    ) -> None:
         self._model = model
+        self._compiled = compiled
         self._core = core
         # Without a Python frame: the call is about a microsecond long.
         self.push = core.push  # type: ignore[method-assign]
@@ -137,7 +161,7 @@ class Stream:
 
         NaN before a window is complete and while a missing row is in it.
         """
-        return self._core.predict_next(self._model._core, entity)
+        return self._core.predict_next(self._compiled, entity)
 
     def reset(self, entity: int | None = None) -> None:
         """Forget an entity's rows, or all entities' rows: the next row is the first."""

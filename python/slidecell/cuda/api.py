@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy.typing as npt
 
-from slidecell._arguments import whole_number
-from slidecell.cuda import jobs
+from slidecell._arguments import as_choice, whole_number
+from slidecell.cuda import whole_series
 from slidecell.cuda.availability import require
 from slidecell.cuda.calls import check_on_cpu, cupy_runtime, engine_of
 from slidecell.cuda.device import DEVICES, Device
 from slidecell.cuda.engine import Engine, ScoreOptions, head_of
-from slidecell.cuda.network import network_of_model
+from slidecell.cuda.network_weights import network_of_model
 from slidecell.cuda.pipeline import CHUNK_BYTES
 from slidecell.cuda.plan import PRECISIONS, plan_network
 from slidecell.frames import match_features
@@ -29,15 +29,10 @@ def _model_engine(model: SequenceModel, runtime: Any) -> Engine:
     return engine_of(model, runtime, make)
 
 
-def _choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise ValueError(f"{name}: expected one of {', '.join(map(repr, choices))}, got {value!r}")
-
-
 def _check_options(model: SequenceModel, options: ScoreOptions) -> None:
-    _choice("precision", options.precision, PRECISIONS)
-    _choice("reduction", options.reduction, ("mse", "mae", "mahalanobis"))
-    _choice("aggregate", options.aggregate, ("window", "last", "mean"))
+    as_choice("precision", options.precision, PRECISIONS)
+    as_choice("reduction", options.reduction, ("mse", "mae", "mahalanobis"))
+    as_choice("aggregate", options.aggregate, ("window", "last", "mean"))
     if options.aggregate != "window" and model.horizon > 0:
         raise ValueError(
             f"aggregate: expected 'window' for a forecaster (horizon={model.horizon}); 'last' and "
@@ -141,7 +136,7 @@ def score(
     if backend == "cupy":
         with cupy_runtime(series, "series") as runtime:
             engine = _model_engine(model, runtime)
-            return jobs.score(
+            return whole_series.score(
                 engine, series, offsets, window, options=options, out=out, chunk_bytes=chunk_bytes
             )
     require(backend)
@@ -169,7 +164,7 @@ def _of_each_window(
     if backend == "cupy":
         with cupy_runtime(series, "series") as runtime:
             engine = _model_engine(model, runtime)
-            return getattr(jobs, what)(engine, series, offsets, window, chunk_bytes)
+            return getattr(whole_series, what)(engine, series, offsets, window, chunk_bytes)
     require(backend)
     from slidecell.cuda import numba_backend
 
@@ -256,7 +251,7 @@ def sliding_windows(
         return on_cpu(series, window=window, horizon=horizon, stride=stride, offsets=offsets)
     if backend == "cupy":
         with cupy_runtime(series, "series") as runtime:
-            return jobs.gather(runtime, series, offsets, (window, horizon, stride))
+            return whole_series.gather(runtime, series, offsets, (window, horizon, stride))
     require(backend)
     from slidecell.cuda import numba_backend
 
@@ -300,9 +295,9 @@ def plan(
     >>> found["kernel"], found["tile"], found["weights"]
     ('mma', 32, 'shared')
     """
-    _choice("precision", precision, PRECISIONS)
+    as_choice("precision", precision, PRECISIONS)
     if isinstance(device, str):
-        _choice("device", device, tuple(DEVICES))
+        as_choice("device", device, tuple(DEVICES))
         limits = DEVICES[device]
     elif device is None:
         with cupy_runtime(None, "device") as runtime:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from slidecell.cuda.arguments import DTYPES
+from slidecell.cuda.structs import DTYPES
 
 Floats = npt.NDArray[np.float32]
 

@@ -12,7 +12,7 @@ from slidecell.cuda import sequences
 from slidecell.cuda.availability import require
 from slidecell.cuda.calls import check_on_cpu, cupy_runtime, engine_of
 from slidecell.cuda.engine import Engine
-from slidecell.cuda.network import Network, network_of_layers
+from slidecell.cuda.network_weights import Network, network_of_layers
 
 if TYPE_CHECKING:
     from slidecell.recurrent import GRU, LSTM

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from slidecell.cuda.arguments import VECTOR
 from slidecell.cuda.arrays import is_device_array
+from slidecell.cuda.structs import VECTOR
 from slidecell.windows import WindowPlan
 
 Ints = npt.NDArray[np.int64]

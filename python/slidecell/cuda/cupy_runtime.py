@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from slidecell.cuda.arguments import Struct
 from slidecell.cuda.arrays import DeviceArray
 from slidecell.cuda.device import Device
 from slidecell.cuda.runtime import Bytes, Entry, Memory
 from slidecell.cuda.source import kernel_source
+from slidecell.cuda.structs import Struct
 
 # No contraction and no denormals, as platform.cuh says. CuPy adds -ftz=true and the architecture.
 OPTIONS = ("-std=c++17", "--fmad=false")

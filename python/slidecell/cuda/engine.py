@@ -1,4 +1,4 @@
-"""Scores, predictions and codes of a network's windows on one device."""
+"""A network on one device: its weights, its plans, and the launches of its kernels."""
 
 from __future__ import annotations
 
@@ -9,17 +9,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from slidecell.cuda import arguments
-from slidecell.cuda.arguments import SINKS, Struct, struct
+from slidecell.cuda import structs
 from slidecell.cuda.chunks import Chunk, Vectors
-from slidecell.cuda.network import Network
-from slidecell.cuda.pipeline import CHUNK_BYTES, Rows, Source, Target, chunk_limits, most_of
+from slidecell.cuda.network_weights import Network
+from slidecell.cuda.pipeline import chunk_limits, most_of
 from slidecell.cuda.plan import KernelPlan, plan_network
 from slidecell.cuda.runtime import Entry, Memory, Runtime, entry_of
-
-# What makes the places of a job's results, given the most rows and windows of a chunk.
-MakeSource = Callable[[int], Source]
-MakeTarget = Callable[[int], Target]
+from slidecell.cuda.structs import SINKS, Struct, struct
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +112,7 @@ class Engine:
         if key not in self._weights:
             self._weights[key] = self._upload(plan.packed.data())
         net = struct(
-            arguments.NET,
+            structs.NET,
             weights=self._weights[key].ptr,
             weights_words=plan.packed.words,
             encoder_layers=len(self.network.encoder),
@@ -141,7 +137,7 @@ class Engine:
         def of(chunk: Chunk) -> Struct:
             offsets, first_vector, first_window = (memory.ptr for memory in held)
             return struct(
-                arguments.WINDOWS,
+                structs.WINDOWS,
                 offsets=offsets,
                 first_vector=first_vector,
                 first_window=first_window,
@@ -157,12 +153,12 @@ class Engine:
 
     def launch(self, plan: KernelPlan, series: Struct, windows: Struct, sink: Struct) -> None:
         """Start a plan's kernel on one chunk."""
-        kind = arguments.FMA if plan.kernel == "fma" else arguments.MMA
+        kind = structs.FMA if plan.kernel == "fma" else structs.MMA
         args = struct(
             kind, series=series, windows=windows, net=self._net(plan), sink=sink, **plan.arguments
         )
         vectors = int(windows["last"][0] - windows["first"][0])
-        per_block = plan.columns // arguments.VECTOR
+        per_block = plan.columns // structs.VECTOR
         if plan.kernel == "mma":
             per_block *= plan.threads // 32
         grid = max(1, min(plan.grid, -(-vectors // per_block)))
@@ -178,7 +174,7 @@ class Engine:
         assert head is not None
         targets = np.asarray(head.targets, np.int32)
         return struct(
-            arguments.SINK,
+            structs.SINK,
             sink=SINKS.index(name),
             targets=len(targets),
             target=self.address("targets", targets),
@@ -198,119 +194,6 @@ class Engine:
         rows, windows = chunk_limits(vectors, self.network.input_size, window_bytes, chunk_bytes)
         chunks = list(vectors.chunks(rows, windows))
         return chunks, most_of(chunks, lambda chunk: chunk.rows)
-
-    def score(
-        self,
-        vectors: Vectors,
-        source: MakeSource,
-        target: MakeTarget,
-        options: ScoreOptions,
-        chunk_bytes: int = CHUNK_BYTES,
-    ) -> None:
-        """Scores [S] or [S, T] at the rows of ``target``, which is full of NaN before."""
-        from slidecell.cuda.reduction import average_rows, score_distances
-
-        if options.aggregate == "mean":
-            average_rows(self, vectors, source, target, options=options, chunk_bytes=chunk_bytes)
-        elif options.reduction == "mahalanobis":
-            score_distances(self, vectors, source, target, options=options, chunk_bytes=chunk_bytes)
-        else:
-            self._score(vectors, source, target, options, chunk_bytes)
-
-    def _score(
-        self,
-        vectors: Vectors,
-        source: MakeSource,
-        target: MakeTarget,
-        options: ScoreOptions,
-        chunk_bytes: int,
-    ) -> None:
-        head = self.head
-        assert head is not None
-        plan = self.plan(vectors.window, vectors.stride, options.precision)
-        chunks, most_rows = self.chunks(vectors, 4, chunk_bytes)
-        rows = Rows(self.runtime, source(most_rows), most_rows, self.scaler())
-        results, windows = target(most_rows), self.windows(self.runtime, vectors)
-        first_row = vectors.window - 1 if options.aggregate == "last" else 0
-        counted = (vectors.horizon or vectors.window) - first_row
-        divisor = counted if options.per_feature else counted * len(head.targets)
-        sink = self.sink(
-            "feature_score" if options.per_feature else "score",
-            absolute=options.reduction == "mae",
-            first_row=first_row,
-            factor=np.float32(1.0 / divisor),
-        )
-        values = len(head.targets) if options.per_feature else 1
-        before = vectors.window + vectors.horizon - 1  # rows of a chunk before its first score
-        for chunk in chunks:
-            series = rows.load(chunk)
-            out = results.open((chunk.first_row + before, chunk.last_row))
-            sink["out"] = np.uint64(out) - np.uint64(before * values * 4)
-            sink["first_window"] = chunk.first_window
-            self.launch(plan, series, windows(chunk), sink)
-            results.close()
-        results.finish()
-
-    def predict(
-        self,
-        vectors: Vectors,
-        source: MakeSource,
-        target: MakeTarget,
-        chunk_bytes: int = CHUNK_BYTES,
-    ) -> None:
-        """Predictions [N, K or W, T] in raw units."""
-        head = self.head
-        assert head is not None
-        targets = list(head.targets)
-        sink = self.sink("predict")
-        if head.center is not None and head.scale is not None:
-            sink["center"] = self.address("target_center", head.center[targets])
-            sink["scale"] = self.address("target_scale", head.scale[targets])
-        item = (vectors.horizon or vectors.window) * len(targets) * 4
-        self._per_window(
-            vectors, source, target, sink=sink, item_bytes=item, chunk_bytes=chunk_bytes
-        )
-
-    def encode(
-        self,
-        vectors: Vectors,
-        source: MakeSource,
-        target: MakeTarget,
-        chunk_bytes: int = CHUNK_BYTES,
-    ) -> None:
-        """Codes [N, H]."""
-        item = self.network.encoder[-1].hidden_size * 4
-        self._per_window(
-            vectors,
-            source,
-            target,
-            sink=self.sink("encode"),
-            item_bytes=item,
-            chunk_bytes=chunk_bytes,
-        )
-
-    def _per_window(
-        self,
-        vectors: Vectors,
-        source: MakeSource,
-        target: MakeTarget,
-        *,
-        sink: Struct,
-        item_bytes: int,
-        chunk_bytes: int,
-    ) -> None:
-        plan = self.plan(vectors.window, vectors.stride, "highest")
-        chunks, most_rows = self.chunks(vectors, item_bytes, chunk_bytes)
-        rows = Rows(self.runtime, source(most_rows), most_rows, self.scaler())
-        results = target(most_of(chunks, lambda chunk: chunk.windows))
-        windows = self.windows(self.runtime, vectors)
-        for chunk in chunks:
-            series = rows.load(chunk)
-            sink["out"] = results.open((chunk.first_window, chunk.last_window))
-            sink["first_window"] = chunk.first_window
-            self.launch(plan, series, windows(chunk), sink)
-            results.close()
-        results.finish()
 
 
 def elementwise(name: str, arguments_type: str) -> Entry:

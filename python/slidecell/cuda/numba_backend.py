@@ -14,7 +14,7 @@ from slidecell._core import UnsupportedError
 from slidecell.cuda import numba_kernels as kernels
 from slidecell.cuda.chunks import Vectors, vectors_of
 from slidecell.cuda.engine import ScoreOptions, head_of
-from slidecell.cuda.network import Layer, Network, network_of_model
+from slidecell.cuda.network_weights import Layer, Network, network_of_model
 from slidecell.cuda.numba_arrays import Input, empty, on_device_of, upload
 
 if TYPE_CHECKING:

@@ -21,8 +21,8 @@ cuda: Any = importlib.import_module("numba.cuda")
 
 ONE, ZERO, HALF, SIXTH = np.float32(1.0), np.float32(0.0), np.float32(0.5), np.float32(1.0 / 6.0)
 SMALLEST = np.float32(-88.0)  # e^88 is within float32, and 1 / e^88 below its normal numbers
-TANH, RELU, SIGMOID = 0, 1, 2  # arguments.ACTIVATIONS
-HARD_SIGMOID = 1  # arguments.RECURRENT_ACTIVATIONS
+TANH, RELU, SIGMOID = 0, 1, 2  # structs.ACTIVATIONS
+HARD_SIGMOID = 1  # structs.RECURRENT_ACTIVATIONS
 
 
 def _kernel(function: Callable[..., Any]) -> Any:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from slidecell.cuda.network import Layer, Network
+from slidecell.cuda.network_weights import Layer, Network
 
 Words = npt.NDArray[np.uint32]
 Floats = npt.NDArray[np.float32]
@@ -30,7 +30,7 @@ def tiles_of(size: int) -> int:
 class Packed:
     """Packed weights and where they lie, in 4-byte words.
 
-    ``layers`` has one dict per layer with the fields of `arguments.LAYER` that tell of weights,
+    ``layers`` has one dict per layer with the fields of `structs.LAYER` that tell of weights,
     ``net`` the head's.
     """
 

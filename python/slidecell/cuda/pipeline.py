@@ -7,15 +7,15 @@ series may be larger than the device's memory; with device arrays it waits for n
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from slidecell.cuda import arguments
-from slidecell.cuda.arguments import Struct, struct
+from slidecell.cuda import structs
 from slidecell.cuda.chunks import Chunk, Vectors
 from slidecell.cuda.runtime import Entry, Memory, Runtime
+from slidecell.cuda.structs import Struct, struct
 
 CHUNK_BYTES = 64 * 2**20  # of float32 rows, and of results
 
@@ -180,14 +180,14 @@ class Rows:
         self._x = runtime.memory(max(4, most_rows * source.features * 4))
         self._bad = runtime.memory(max(1, most_rows)) if marks else None
         kind = source.dtype.kind + str(source.dtype.itemsize)
-        self._dtype = arguments.DTYPES.index(kind)
+        self._dtype = structs.DTYPES.index(kind)
 
     def load(self, chunk: Chunk) -> Struct:
         """Start the cast of a chunk; returns what kernels are told of it (`SERIES`)."""
         features = self._source.features
         bad = 0 if self._bad is None else self._bad.ptr
         cast = struct(
-            arguments.ROWS,
+            structs.ROWS,
             data=self._source.open(chunk),
             dtype=self._dtype,
             features=features,
@@ -201,7 +201,7 @@ class Rows:
         self._runtime.launch(_ROWS_ENTRY, max(1, blocks), cast)
         self._source.close()
         return struct(
-            arguments.SERIES,
+            structs.SERIES,
             x=self._x.ptr,
             bad=bad,
             first_row=chunk.first_row,
@@ -210,12 +210,17 @@ class Rows:
         )
 
 
+# What makes the places of a series and of results, given the most rows and windows of a chunk.
+MakeSource: TypeAlias = Callable[[int], Source]
+MakeTarget: TypeAlias = Callable[[int], Target]
+
+
 def chunk_limits(
     vectors: Vectors, features: int, window_bytes: int, chunk_bytes: int
 ) -> tuple[int, int]:
     """Rows and windows of a chunk whose rows and whose results take about ``chunk_bytes`` each."""
     rows = max(1, chunk_bytes // max(4, features * 4))
-    windows = max(arguments.VECTOR, chunk_bytes // max(4, window_bytes))
+    windows = max(structs.VECTOR, chunk_bytes // max(4, window_bytes))
     return rows, windows
 
 

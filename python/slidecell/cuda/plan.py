@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from slidecell._core import UnsupportedError
-from slidecell.cuda.arguments import CELLS, VECTOR
 from slidecell.cuda.device import Device
-from slidecell.cuda.network import Network
+from slidecell.cuda.network_weights import Network
 from slidecell.cuda.packing import Packed, pack_fma, pack_mma, round_up, tiles_of
+from slidecell.cuda.structs import CELLS, VECTOR
 
 PRECISIONS = ("highest", "high", "medium")
 
@@ -37,8 +37,8 @@ _LEAST_WARPS = {1: 4, 2: 6}  # with 16 or 32 windows each: fewer hide too little
 class KernelPlan:
     """How one network runs on one device.
 
-    ``layers`` has one dict per layer with the fields of `arguments.LAYER` that tell of states, and
-    ``arguments`` those of `arguments.FMA` or `MMA` that the plan decides.
+    ``layers`` has one dict per layer with the fields of `structs.LAYER` that tell of states, and
+    ``arguments`` those of `structs.FMA` or `MMA` that the plan decides.
     """
 
     kernel: str  # "fma" or "mma"

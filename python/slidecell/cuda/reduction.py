@@ -7,18 +7,16 @@ float64 and one int32 per row.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from slidecell.cuda import arguments
-from slidecell.cuda.arguments import Struct, struct
+from slidecell.cuda import structs
 from slidecell.cuda.chunks import Chunk, Vectors
-from slidecell.cuda.pipeline import Rows, Source, most_of
+from slidecell.cuda.engine import Engine, ScoreOptions
+from slidecell.cuda.pipeline import MakeSource, MakeTarget, Rows, Source, most_of
 from slidecell.cuda.runtime import Entry
-
-if TYPE_CHECKING:
-    from slidecell.cuda.engine import Engine, MakeSource, MakeTarget, ScoreOptions
+from slidecell.cuda.structs import Struct, struct
 
 _THREADS = 128
 
@@ -69,7 +67,7 @@ class _Predictions:
         )
         engine.launch(self._plan, series, windows, sink)
         return struct(
-            arguments.REDUCE,
+            structs.REDUCE,
             series=series,
             windows=windows,
             predictions=self._values.ptr,
@@ -156,7 +154,7 @@ def average_rows(
         _launch(engine, "add_row_errors", chunk.rows * values, args)
     results = target(rows)
     out = results.open((0, rows))
-    last = struct(arguments.REDUCE, targets=len(head.targets), out=out, **common)
+    last = struct(structs.REDUCE, targets=len(head.targets), out=out, **common)
     if rows > 0:
         _launch(engine, "average_rows", rows * values, last)
     results.close()

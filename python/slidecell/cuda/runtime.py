@@ -11,10 +11,10 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from slidecell.cuda.arguments import Struct
 from slidecell.cuda.arrays import DeviceArray
 from slidecell.cuda.device import Device
 from slidecell.cuda.plan import KernelPlan
+from slidecell.cuda.structs import Struct
 
 Bytes = npt.NDArray[np.uint8]
 

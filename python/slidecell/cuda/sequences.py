@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from slidecell.cuda import arguments
-from slidecell.cuda.arguments import SINKS, struct
+from slidecell.cuda import structs
 from slidecell.cuda.arrays import (
     DeviceArray,
     device_array,
@@ -20,6 +19,7 @@ from slidecell.cuda.chunks import Vectors
 from slidecell.cuda.engine import Engine
 from slidecell.cuda.pipeline import DeviceSource, HostSource, Rows, most_of
 from slidecell.cuda.runtime import Memory, Runtime
+from slidecell.cuda.structs import SINKS, struct
 from slidecell.windows import WindowPlan
 
 _CHUNK_ROWS = 2**22
@@ -121,7 +121,7 @@ def forward(
     out_ptr, out = batch.result(out_shape) if outputs else (0, None)
     held_lengths = _lengths(runtime, lengths, N, T)
     sink = struct(
-        arguments.SINK,
+        structs.SINK,
         sink=SINKS.index("sequence"),
         out=out_ptr,
         windows=N,
@@ -142,7 +142,7 @@ def _run(engine: Engine, batch: _Batch, shape: tuple[int, int, int], sink: Any) 
     N, T, features = shape
     runtime = engine.runtime
     vectors = Vectors.of(WindowPlan([0, N * T], window=T, horizon=0, stride=T))
-    chunks = list(vectors.chunks(max(_CHUNK_ROWS, arguments.VECTOR * T)))
+    chunks = list(vectors.chunks(max(_CHUNK_ROWS, structs.VECTOR * T)))
     most = most_of(chunks, lambda chunk: chunk.rows)
     source: DeviceSource | HostSource
     if batch.on_device:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from slidecell.datasets.arguments import at_least
+from slidecell._arguments import at_least
 from slidecell.datasets.labelled import LabelledRows
 
 __all__ = ["ENSEMBLE_KINDS", "ensemble_series"]

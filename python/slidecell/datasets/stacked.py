@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from slidecell._arguments import at_least
 from slidecell._extras import require
-from slidecell.datasets.arguments import at_least
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from slidecell._arguments import at_least
 from slidecell._extras import require
-from slidecell.datasets.arguments import at_least
 from slidecell.datasets.many_users import draw_counts, draw_present, draw_roles, with_rows
 from slidecell.datasets.people import INSIDER_FEATURES, Incident
 

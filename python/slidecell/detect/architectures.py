@@ -213,13 +213,13 @@ def search_architectures(
     >>> found.best.name, found.model
     ('GRU 16', SequenceModel(1 features, gru 16, window=8, horizon=1))
     """
+    from slidecell._arguments import whole_number
     from slidecell.scaling import apply_scaler
-    from slidecell.training.arguments import as_int
 
-    n_jobs = as_int("n_jobs", n_jobs, least=1)
-    seed = as_int("seed", seed, least=0)
+    n_jobs = whole_number("n_jobs", n_jobs, least=1)
+    seed = whole_number("seed", seed, least=0)
     if num_threads is not None:
-        num_threads = as_int("num_threads", num_threads, least=1)
+        num_threads = whole_number("num_threads", num_threads, least=1)
     rows = apply_scaler(scaler, series)
     if isinstance(validation, tuple):
         validation = (apply_scaler(scaler, validation[0]), *validation[1:])
@@ -344,8 +344,8 @@ def _train(
     name: str, arguments: dict[str, Any], task: _Task, *, progress: bool
 ) -> tuple[ArchitectureResult, _Parts | None]:
     """Train one configuration: its row, and its model's parts unless that failed."""
+    from slidecell.convert import to_metadata
     from slidecell.training import DivergenceError, fit, torch_threads
-    from slidecell.training.convert import to_metadata
 
     known = _describe(name, arguments)
     try:

@@ -177,8 +177,8 @@ class AutoencoderDetector(NetworkDetector):
         return {**super()._score_options(), "aggregate": self._at_fit("aggregate")}
 
     def _make_module(self, features: int) -> nn.Module:
+        from slidecell._arguments import as_sizes
         from slidecell.training import Autoencoder
-        from slidecell.training.arguments import as_sizes
 
         encoder_sizes = as_sizes("encoder_sizes", self.encoder_sizes)
         return Autoencoder(

@@ -358,8 +358,8 @@ class NetworkDetector(Detector):
 
     def _going_on_from(self, model: SequenceModel) -> nn.Module:
         """Return the module that the fitted model is, if the parameters still describe it."""
+        from slidecell.convert import to_metadata
         from slidecell.training import to_module
-        from slidecell.training.convert import to_metadata
 
         described, _ = to_metadata(self._make_module(model.input_size))
         fitted = model.metadata

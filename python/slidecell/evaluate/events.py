@@ -23,7 +23,7 @@ def event_recall(
     0.5
     """
     truth, flagged, bounds = _checked(labels, flags, offsets)
-    found = _found(truth, flagged, bounds)[2]
+    found = _events_found(truth, flagged, bounds)[2]
     return float(found.mean()) if len(found) else None
 
 
@@ -71,7 +71,7 @@ def point_adjust(
     [True, True, True, False]
     """
     truth, flagged, bounds = _checked(labels, flags, offsets)
-    first, end, found = _found(truth, flagged, bounds)
+    first, end, found = _events_found(truth, flagged, bounds)
     steps = np.zeros(len(truth) + 1, np.int64)
     steps[first[found]] += 1
     steps[end[found]] -= 1  # where the next one begins, in another entity, they cancel out
@@ -111,7 +111,7 @@ def _checked(
     return truth, as_flags(flags, len(truth)), as_offsets(offsets, len(truth))
 
 
-def _found(truth: Bools, flagged: Bools, bounds: Ints) -> tuple[Ints, Ints, Bools]:
+def _events_found(truth: Bools, flagged: Bools, bounds: Ints) -> tuple[Ints, Ints, Bools]:
     """Anomalies: first rows, rows after the last, and whether a flag is in them; [M] each."""
     first, end = runs_of(truth, bounds)
     before = np.concatenate(([0], np.cumsum(flagged)))

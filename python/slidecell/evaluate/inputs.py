@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -22,7 +21,6 @@ __all__ = [
     "Scored",
     "as_flags",
     "as_labels",
-    "as_number",
     "as_offsets",
     "as_scores",
     "one_dimensional",
@@ -90,21 +88,6 @@ def as_offsets(offsets: npt.ArrayLike | None, S: int) -> Ints:
             f"{bounds[0]} to {bounds[-1]}" + (", falling" if falling else "")
         )
     return bounds
-
-
-def as_number(name: str, value: Any) -> float:
-    """Return a parameter that must be a number, NaN and infinity included.
-
-    Examples
-    --------
-    >>> from slidecell.evaluate.inputs import as_number
-    >>> as_number("threshold", 2)
-    2.0
-    """
-    if not isinstance(value, (bool, str)):
-        with contextlib.suppress(TypeError, ValueError):
-            return float(value)
-    raise TypeError(f"{name}: expected a number, got {value!r}")
 
 
 @dataclass(frozen=True)

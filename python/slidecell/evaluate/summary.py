@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from slidecell._arguments import as_number
 from slidecell.evaluate.affiliation import affiliation
-from slidecell.evaluate.curves import pr_auc, roc_auc
+from slidecell.evaluate.curves import Ranking, pr_auc, roc_auc
 from slidecell.evaluate.delay import Delay, detection_delay
 from slidecell.evaluate.events import event_f1, point_adjusted_f1
 from slidecell.evaluate.inputs import (
@@ -18,7 +19,6 @@ from slidecell.evaluate.inputs import (
     Scored,
     as_flags,
     as_labels,
-    as_number,
     as_offsets,
     runs_of,
     scored_part,
@@ -273,10 +273,7 @@ def _threshold(part: Scored, threshold: float | None) -> tuple[float | None, str
         return limit, "given"
     if not part.both_classes:
         return None, "oracle"
-    # The detection layer stands above this package.
-    from slidecell.thresholds import BestFThreshold
-
-    return BestFThreshold().fit(part.scores, part.labels).threshold, "oracle"
+    return Ranking(part.scores, part.labels.astype(np.int64)).best_threshold(), "oracle"
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from slidecell.model import SequenceModel
+    from slidecell.stream import StreamModel
 
 Floats = npt.NDArray[np.float64]
 
@@ -27,7 +27,7 @@ class Evidence(NamedTuple):
 class Shares:
     """Turns evidence into shares of the error; one for all entities of a model."""
 
-    def __init__(self, model: SequenceModel) -> None:
+    def __init__(self, model: StreamModel) -> None:
         targets = model.metadata["targets"]
         self._targets = list(range(model.input_size)) if targets is None else targets
         self._size = model.input_size

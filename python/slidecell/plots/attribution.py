@@ -1,4 +1,4 @@
-"""What scores are made of: members of an ensemble, or features."""
+"""Figures of what an ensemble's members, or the features, contribute to scores."""
 
 from __future__ import annotations
 

@@ -79,11 +79,11 @@ def plot_confusion(
     axis.spines[:].set_visible(False)
     left_out = f"{found.unscored:,} rows without a score are left out" if found.unscored else ""
     axis.set_xlabel(left_out, fontsize=9)
-    axis.set_title(plain(title) if title else _told(counts), fontsize=11)
+    axis.set_title(plain(title) if title else _default_title(counts), fontsize=11)
     return figure
 
 
-def _told(counts: npt.NDArray[np.int64]) -> str:
+def _default_title(counts: npt.NDArray[np.int64]) -> str:
     (_, false_alarms), (misses, hits) = counts.tolist()
     if not hits + misses:
         return f"{false_alarms:,} false alarms, no anomalous row"

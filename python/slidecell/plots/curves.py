@@ -83,8 +83,8 @@ def plot_pr_curve(
         _mark_point(axis, recall, precision, threshold, ("recall", "precision"))
     axis.set_xlabel("recall: share of the anomalous rows that is flagged", fontsize=9)
     axis.set_ylabel("precision: share of the flagged rows that is anomalous", fontsize=9)
-    told = _told("Precision against recall", "average precision", areas, chance)
-    axis.set_title(plain(title) if title else told, fontsize=11)
+    default = _default_title("Precision against recall", "average precision", areas, chance)
+    axis.set_title(plain(title) if title else default, fontsize=11)
     legend_below(figure, [axis])
     return figure
 
@@ -137,8 +137,8 @@ def plot_roc_curve(
         _mark_point(axis, false_alarms, recall, threshold, ("false alarms", "recall"))
     axis.set_xlabel("false alarms: share of the normal rows that is flagged", fontsize=9)
     axis.set_ylabel("recall: share of the anomalous rows that is flagged", fontsize=9)
-    told = _told("ROC", "area", areas, 0.5)
-    axis.set_title(plain(title) if title else told, fontsize=11)
+    default = _default_title("ROC", "area", areas, 0.5)
+    axis.set_title(plain(title) if title else default, fontsize=11)
     legend_below(figure, [axis])
     return figure
 
@@ -187,7 +187,7 @@ def _draw_curves(
     return {name: found[name][2] for name in order}
 
 
-def _told(what: str, area: str, areas: Mapping[str, float], chance: float) -> str:
+def _default_title(what: str, area: str, areas: Mapping[str, float], chance: float) -> str:
     """Say what one curve reaches, or which of several reaches most."""
     if not areas:
         return what
@@ -201,11 +201,11 @@ def _mark_point(
     axis: Axes, x: float | None, y: float | None, threshold: float, names: tuple[str, str]
 ) -> None:
     """Mark what the threshold reaches; with nothing flagged there is no precision to draw."""
-    told = f"threshold {number(threshold)}: "
+    text = f"threshold {number(threshold)}: "
     if x is None or y is None:
-        axis.plot([], [], " ", label=told + "nothing is flagged")
+        axis.plot([], [], " ", label=text + "nothing is flagged")
         return
-    told += f"{names[0]} {number(x)}, {names[1]} {number(y)}"
+    text += f"{names[0]} {number(x)}, {names[1]} {number(y)}"
     axis.plot(
-        [x], [y], "o", ms=9, mfc=FLAG, mec="black", mew=1.2, zorder=5, clip_on=False, label=told
+        [x], [y], "o", ms=9, mfc=FLAG, mec="black", mew=1.2, zorder=5, clip_on=False, label=text
     )

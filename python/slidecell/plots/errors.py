@@ -76,7 +76,7 @@ def plot_errors(
                 label=f"threshold {number(threshold)}",
             )
     axis.set_ylabel("rows per bin", fontsize=9)
-    axis.set_title(plain(title) if title else _told(found, threshold, labels), fontsize=11)
+    axis.set_title(plain(title) if title else _default_title(found, threshold, labels), fontsize=11)
     style(axis)
     legend_below(figure, [axis])
     return figure
@@ -131,7 +131,7 @@ def _log_edges(scores: Floats, bins: int) -> tuple[Floats, Floats]:
     return edges, np.maximum(scores, least)
 
 
-def _told(found: Labelled, threshold: float | None, labels: npt.ArrayLike | None) -> str:
+def _default_title(found: Labelled, threshold: float | None, labels: npt.ArrayLike | None) -> str:
     """Say what is above the threshold."""
     if threshold is None or len(found.scores) == 0:
         return f"Scores of {len(found.scores):,} rows"
@@ -140,7 +140,7 @@ def _told(found: Labelled, threshold: float | None, labels: npt.ArrayLike | None
         return f"{100 * share:.3g} % of {len(found.scores):,} rows are above the threshold"
     _, recall, false_alarms = found.at(threshold)
     shares = {"anomalous": recall, "normal": false_alarms}
-    told = [
+    parts = [
         f"{100 * share:.3g} % of the {name}" for name, share in shares.items() if share is not None
     ]
-    return " and ".join(told) + " rows are above the threshold"
+    return " and ".join(parts) + " rows are above the threshold"

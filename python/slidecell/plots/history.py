@@ -67,7 +67,7 @@ def plot_history(history: Any, *, title: str | None = None) -> Figure:
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.set_xlabel("epoch", fontsize=9)
     axis.set_ylabel("loss", fontsize=9)
-    axis.set_title(plain(title) if title else _told(lines, best), fontsize=11)
+    axis.set_title(plain(title) if title else _default_title(lines, best), fontsize=11)
     style(axis)
     if not drawn:
         say(axis, "no epoch was trained")
@@ -75,7 +75,7 @@ def plot_history(history: Any, *, title: str | None = None) -> Figure:
     return figure
 
 
-def _told(lines: Mapping[str, list[float]], best: int) -> str:
+def _default_title(lines: Mapping[str, list[float]], best: int) -> str:
     """Say what the curves came to."""
     name = "validation" if lines["validation"] else "train"
     losses = lines[name]

@@ -88,13 +88,13 @@ def plot_precision_recall_thresholds(
     axis.set_ylim(-0.02, 1.04)
     axis.set_xlabel("threshold", fontsize=9)
     axis.set_ylabel("share", fontsize=9)
-    axis.set_title(plain(title) if title else _told(found, threshold), fontsize=11)
+    axis.set_title(plain(title) if title else _default_title(found, threshold), fontsize=11)
     style(axis)
     legend_below(figure, [axis])
     return figure
 
 
-def _told(found: Labelled, threshold: float | None) -> str:
+def _default_title(found: Labelled, threshold: float | None) -> str:
     if threshold is None or found.problem is not None:
         return "Precision and recall against the threshold"
     precision, recall, _ = found.at(threshold)

@@ -76,9 +76,9 @@ def plot_score_scatter(
     axis = figure.subplots()
     if len(found.scores) == 0:
         say(axis, "no row has a score")
-    shown, told = _normal_to_show(found, threshold, max_points)
+    shown, count = _normal_to_show(found, threshold, max_points)
     place = x[found.rows]
-    _draw_class(axis, place[shown], found.scores[shown], f"normal ({told})", anomalous=False)
+    _draw_class(axis, place[shown], found.scores[shown], f"normal ({count})", anomalous=False)
     odd = found.anomalous
     name = f"anomalous ({found.positives:,})"
     _draw_class(axis, place[odd], found.scores[odd], name, anomalous=True)
@@ -90,7 +90,7 @@ def plot_score_scatter(
     axis.set_ylabel("score", fontsize=9)
     shown_times(axis, x, given=times is not None)
     axis.margins(x=0.01)
-    axis.set_title(plain(title) if title else _told(found, threshold), fontsize=11)
+    axis.set_title(plain(title) if title else _default_title(found, threshold), fontsize=11)
     style(axis)
     legend_below(figure, [axis])
     return figure
@@ -128,16 +128,16 @@ def _normal_to_show(found: Labelled, threshold: float | None, most: int) -> tupl
     if threshold is not None:
         above = found.scores[normal] > threshold
     kept, rest = normal[above], normal[~above]
-    told = f"{most:,} of {len(normal):,} drawn"
+    count = f"{most:,} of {len(normal):,} drawn"
     if len(kept) >= most // 2:
         kept, rest = normal[:0], normal
     elif len(kept):
-        told += ", all above the threshold"
+        count += ", all above the threshold"
     drawn = np.random.default_rng(0).choice(rest, most - len(kept), replace=False)
-    return np.sort(np.concatenate([kept, drawn])), told
+    return np.sort(np.concatenate([kept, drawn])), count
 
 
-def _told(found: Labelled, threshold: float | None) -> str:
+def _default_title(found: Labelled, threshold: float | None) -> str:
     if threshold is None:
         return f"Scores of {len(found.scores):,} rows by class"
     flagged = found.scores > threshold

@@ -80,11 +80,11 @@ def plot_series_flags(
         axis.margins(x=0.01)
     figure.align_ylabels(axes)
     share = 100 * float(flagged.mean())
-    told = (
+    heading = (
         plain(title) if title else f"{int(flagged.sum()):,} of {S:,} rows flagged ({share:.3g} %)"
     )
     more = "" if shown == F else f", {shown} of {F} features"
-    figure.suptitle(told + more, fontsize=11)
+    figure.suptitle(heading + more, fontsize=11)
     shown_times(axes[-1], x, given=times is not None)
     legend_below(figure, axes[:1])
     return figure

@@ -37,7 +37,7 @@ class Windows:
 
 
 @dataclass(frozen=True)
-class Split:
+class WindowSplit:
     """Starts of the windows that train and of those that validate.
 
     Attributes
@@ -84,7 +84,7 @@ def split_windows(
     fraction: float,
     keys: npt.ArrayLike | None = None,
     seed: int = 0,
-) -> Split:
+) -> WindowSplit:
     """Hold out about `fraction` of the windows: whole keys, or with one key the last rows.
 
     Where whole keys miss the share by far, by more than a factor of two, the last rows of the
@@ -116,7 +116,7 @@ def split_windows(
         )
     if fraction == 0.0:
         nothing = np.empty(0, dtype=np.int64)
-        return Split(windows.starts, nothing, 0, np.zeros(rows, dtype=np.bool_))
+        return WindowSplit(windows.starts, nothing, 0, np.zeros(rows, dtype=np.bool_))
     window_keys = segment_keys[windows.entities]
     if window_keys.min() == window_keys.max():
         return _split_by_time(windows.starts, rows, length, fraction)
@@ -132,7 +132,7 @@ def split_windows(
     held_segments = np.zeros(len(segment_keys), dtype=np.bool_)
     known = segment_keys < len(held)
     held_segments[known] = held[segment_keys[known]]
-    return Split(
+    return WindowSplit(
         windows.starts[~validates],
         windows.starts[validates],
         0,
@@ -181,7 +181,7 @@ def _split_longest(
     *,
     length: int,
     fraction: float,
-) -> Split:
+) -> WindowSplit:
     """Cut the key of most windows so that its last ones are `fraction` of all; the others train."""
     longest = int(np.argmax(np.bincount(window_keys)))
     own = window_keys == longest
@@ -191,10 +191,12 @@ def _split_longest(
     validation = starts[own & (starts >= cut)]
     held_rows = np.repeat(segment_keys == longest, np.diff(bounds))
     held_rows[:cut] = False
-    return Split(training, validation, len(starts) - len(training) - len(validation), held_rows)
+    return WindowSplit(
+        training, validation, len(starts) - len(training) - len(validation), held_rows
+    )
 
 
-def _split_by_time(starts: IntArray, rows: int, length: int, fraction: float) -> Split:
+def _split_by_time(starts: IntArray, rows: int, length: int, fraction: float) -> WindowSplit:
     """Cut so that the last `fraction` of the windows validates."""
     held = max(1, round(fraction * len(starts)))
     cut = int(starts[-held])
@@ -207,4 +209,4 @@ def _split_by_time(starts: IntArray, rows: int, length: int, fraction: float) ->
         )
     validation = starts[starts >= cut]
     purged = len(starts) - len(training) - len(validation)
-    return Split(training, validation, purged, np.arange(rows) >= cut)
+    return WindowSplit(training, validation, purged, np.arange(rows) >= cut)

@@ -1,4 +1,4 @@
-"""Thresholds that one number says, given or taken from training scores."""
+"""Thresholds that stay at one value, which is given or taken from training scores."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from slidecell.detect.fusion.ranking import Ranking
-from slidecell.evaluate.inputs import as_labels, as_number
+from slidecell._arguments import as_number
+from slidecell.evaluate.curves import Ranking
+from slidecell.evaluate.inputs import as_labels
 from slidecell.thresholds.base import Bools, Threshold
 from slidecell.thresholds.scores import Floats, as_scores, training_part
 from slidecell.thresholds.state_values import number

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from slidecell.evaluate.inputs import as_number
+from slidecell._arguments import as_number
 from slidecell.thresholds.base import Threshold
 from slidecell.thresholds.scores import training_part
 from slidecell.thresholds.state_values import mapping, number, whole

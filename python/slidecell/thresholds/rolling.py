@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from slidecell.evaluate.inputs import as_number
+from slidecell._arguments import as_number
 from slidecell.thresholds.base import Bools, Threshold
 from slidecell.thresholds.scores import Floats
 from slidecell.thresholds.state_values import numbers

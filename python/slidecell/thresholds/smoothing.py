@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from slidecell.evaluate.inputs import as_number
+from slidecell._arguments import as_number
 from slidecell.thresholds.scores import Floats, as_scores, entity_slices
 from slidecell.thresholds.state_values import mapping, number, numbers, whole
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from slidecell.evaluate.inputs import as_number
+from slidecell._arguments import as_number
 from slidecell.thresholds.base import Threshold
 from slidecell.thresholds.scores import Floats, training_part
 from slidecell.thresholds.spot_tail import Tail, new_spot

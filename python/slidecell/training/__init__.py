@@ -1,5 +1,6 @@
 """Torch modules that the compiled core can run, and one function that trains them.
 
+`slidecell.convert` makes models of them. ``import slidecell`` does without torch.
 Torch is imported when one of these names is asked for: ``import slidecell`` does without it.
 """
 

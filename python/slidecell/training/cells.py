@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from slidecell.convert.interfaces import RecurrentLayer
 from slidecell.training.fused import Cell, Weights, obstacle
 from slidecell.training.layers import Compiled
 
@@ -40,7 +41,7 @@ RECURRENT_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-class _Layer(Compiled):
+class _Layer(Compiled, RecurrentLayer):
     """Parameters and the loop over directions and steps; a subclass gives one step."""
 
     cell: Cell

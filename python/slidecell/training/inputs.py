@@ -11,9 +11,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from slidecell._arguments import as_fraction, whole_number
 from slidecell.scaling import as_series, finite_rows
 from slidecell.tables.window_split import BoolArray, split_windows, usable_windows
-from slidecell.training.arguments import as_fraction, as_int
 from slidecell.training.batches import WindowBatches
 from slidecell.training.trainer import Part
 
@@ -101,7 +101,9 @@ def check_module(module: nn.Module) -> tuple[int, int]:
             "module: expected a Forecaster, an Autoencoder or a module with integer attributes "
             f"'window' and 'horizon', got {type(module).__name__}"
         )
-    return as_int("module.window", window, least=1), as_int("module.horizon", horizon, least=0)
+    return whole_number("module.window", window, least=1), whole_number(
+        "module.horizon", horizon, least=0
+    )
 
 
 def trainable(module: nn.Module) -> list[nn.Parameter]:

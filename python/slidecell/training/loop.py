@@ -8,7 +8,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from slidecell.training.arguments import as_int, as_positive
+from slidecell._arguments import as_positive, whole_number
 from slidecell.training.history import History, TrainingInterrupted
 from slidecell.training.inputs import (
     Validation,
@@ -114,13 +114,13 @@ def fit(
     (3, 226, 58)
     """
     began = time.perf_counter()
-    epochs = as_int("epochs", epochs, least=1)
-    patience = None if patience is None else as_int("patience", patience, least=1)
+    epochs = whole_number("epochs", epochs, least=1)
+    patience = None if patience is None else whole_number("patience", patience, least=1)
     clip = None if clip_grad_norm is None else as_positive("clip_grad_norm", clip_grad_norm)
     lr = as_positive("lr", lr)
     if batch_size is not None:
-        batch_size = as_int("batch_size", batch_size, least=1)
-    seed = draw_seed() if seed is None else as_int("seed", seed, least=0)
+        batch_size = whole_number("batch_size", batch_size, least=1)
+    seed = draw_seed() if seed is None else whole_number("seed", seed, least=0)
     loss_function = make_loss(loss)
     reporter = make_reporter(progress)
     check_module(module)

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from slidecell.training.arguments import as_choice, as_columns, as_fraction, as_int, as_sizes
+from slidecell._arguments import as_choice, as_columns, as_fraction, as_sizes, whole_number
+from slidecell.convert.interfaces import SequenceNetwork
 from slidecell.training.cells import (
     ACTIVATIONS,
     RECURRENT_ACTIVATIONS,
@@ -23,12 +24,8 @@ from slidecell.training.fused import Cell
 from slidecell.training.layers import Compiled
 
 
-class _SequenceNetwork(nn.Module):
+class _RecurrentNetwork(SequenceNetwork):
     """What both networks share: the arguments of their layers and an encoder."""
-
-    encoder: nn.ModuleList
-    decoder: nn.ModuleList
-    head: nn.Linear
 
     def __init__(
         self,
@@ -46,9 +43,9 @@ class _SequenceNetwork(nn.Module):
         single_bias: bool,
     ) -> None:
         super().__init__()
-        self.input_size = as_int("input_size", input_size, least=1)
+        self.input_size = whole_number("input_size", input_size, least=1)
         self.cell: Cell = as_choice("cell", cell, ("lstm", "gru"))
-        self.window = as_int("window", window, least=1)
+        self.window = whole_number("window", window, least=1)
         self.horizon = horizon
         self.dropout = as_fraction("dropout", dropout)
         self.bidirectional = bool(bidirectional)
@@ -57,7 +54,7 @@ class _SequenceNetwork(nn.Module):
             "recurrent_activation", recurrent_activation, RECURRENT_ACTIVATIONS
         )
         self.reset_after = bool(reset_after)
-        self.proj_size = as_int("proj_size", proj_size, least=0)
+        self.proj_size = whole_number("proj_size", proj_size, least=0)
         self.single_bias = bool(single_bias)
         if cell == "lstm" and not self.reset_after:
             raise ValueError("reset_after: False needs cell='gru', got cell='lstm'")
@@ -125,7 +122,7 @@ class _SequenceNetwork(nn.Module):
             layer.reset_parameters()
 
 
-class Forecaster(_SequenceNetwork):
+class Forecaster(_RecurrentNetwork):
     """`x` [N, W, F] -> [N, K*targets]: from a window, the next K rows (k major).
 
     Parameters
@@ -188,7 +185,7 @@ class Forecaster(_SequenceNetwork):
             input_size,
             cell=cell,
             window=window,
-            horizon=as_int("horizon", horizon, least=1),
+            horizon=whole_number("horizon", horizon, least=1),
             dropout=dropout,
             bidirectional=bidirectional,
             activation=activation,
@@ -197,7 +194,7 @@ class Forecaster(_SequenceNetwork):
             proj_size=proj_size,
             single_bias=single_bias,
         )
-        num_layers = as_int("num_layers", num_layers, least=1)
+        num_layers = whole_number("num_layers", num_layers, least=1)
         if isinstance(hidden_size, Sequence):
             sizes = as_sizes("hidden_size", hidden_size)
             if num_layers not in (1, len(sizes)):
@@ -206,7 +203,7 @@ class Forecaster(_SequenceNetwork):
                     f"got {num_layers}"
                 )
         else:
-            sizes = (as_int("hidden_size", hidden_size, least=1),) * num_layers
+            sizes = (whole_number("hidden_size", hidden_size, least=1),) * num_layers
         self.hidden_size = sizes if isinstance(hidden_size, Sequence) else sizes[0]
         self.num_layers = len(sizes)
         self.head_dropout = as_fraction("head_dropout", head_dropout)
@@ -226,7 +223,7 @@ class Forecaster(_SequenceNetwork):
         return prediction
 
 
-class Autoencoder(_SequenceNetwork):
+class Autoencoder(_RecurrentNetwork):
     """`x` [N, W, F] -> [N, W, F]: the window through a bottleneck and back.
 
     Encoder stack, its last h repeated W times, decoder stack, a linear head on every step.

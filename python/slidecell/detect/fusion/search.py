@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slidecell.detect.fusion.fused import fuse
-from slidecell.detect.fusion.ranking import Cut, Ranking
+from slidecell.evaluate.curves import Cut, Ranking
 from slidecell.evaluate.inputs import as_labels as check_labels
 from slidecell.thresholds.scores import Floats
 from slidecell.thresholds.state_values import mapping, number, numbers, whole

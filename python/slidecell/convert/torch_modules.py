@@ -1,4 +1,4 @@
-"""From a torch module to the metadata and tensors of a `SequenceModel`."""
+"""A torch module converted to the metadata and tensors of a `SequenceModel`."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from slidecell.training.arguments import as_int
-from slidecell.training.cells import GRULayer, LSTMLayer
-from slidecell.training.modules import Autoencoder, Forecaster
+from slidecell._arguments import whole_number
+from slidecell.convert.interfaces import RecurrentLayer, SequenceNetwork
 
 if TYPE_CHECKING:
     from slidecell.model import SequenceModel
 
+__all__ = ["check_against", "to_metadata"]
+
 Tensors: TypeAlias = dict[str, npt.NDArray[np.float32]]
 
-_RECURRENT = (nn.LSTM, nn.GRU, LSTMLayer, GRULayer)
+_RECURRENT = (nn.LSTM, nn.GRU, RecurrentLayer)
 # Largest difference to the module, relative to its largest output where that is above 1.
 _TOLERANCE = 1e-4
 _CHECK_WINDOWS = 32
@@ -52,17 +53,17 @@ def to_metadata(
     Examples
     --------
     >>> from slidecell.training import Forecaster
-    >>> from slidecell.training.convert import to_metadata
+    >>> from slidecell.convert import to_metadata
     >>> metadata, tensors = to_metadata(Forecaster(3, 5, window=4))
     >>> metadata["window"], metadata["horizon"], tensors["head.weight"].shape
     (4, 1, (3, 5))
     """
-    if isinstance(module, (Forecaster, Autoencoder)):
-        return _from_ours(module, window, horizon)
+    if isinstance(module, SequenceNetwork):
+        return _from_network(module, window, horizon)
     if not isinstance(module, nn.Module):
         raise TypeError(f"module: expected a torch module, got {type(module).__name__}")
     if isinstance(module, (*_RECURRENT, nn.LSTMCell, nn.GRUCell)):
-        name = "LSTM" if isinstance(module, (nn.LSTM, nn.LSTMCell, LSTMLayer)) else "GRU"
+        name = "LSTM" if _is_lstm(module) else "GRU"
         raise TypeError(
             f"module: a {type(module).__name__} alone has no head to predict with; "
             f"use slidecell.{name}.from_torch for its hidden states"
@@ -130,8 +131,8 @@ def _evaluated(module: nn.Module) -> Iterator[nn.Module]:
             part.training = training
 
 
-def _from_ours(
-    module: Forecaster | Autoencoder, window: int | None, horizon: int | None
+def _from_network(
+    module: SequenceNetwork, window: int | None, horizon: int | None
 ) -> tuple[dict[str, Any], Tensors]:
     for name, asked, own in (
         ("window", window, module.window),
@@ -165,8 +166,8 @@ def _from_parts(
         raise ValueError(
             f"window: expected the number of rows that {type(module).__name__} sees, got None"
         )
-    window = as_int("window", window, least=1)
-    horizon = 1 if horizon is None else as_int("horizon", horizon, least=1)
+    window = whole_number("window", window, least=1)
+    horizon = 1 if horizon is None else whole_number("horizon", horizon, least=1)
     specs = _layer_specs(recurrent)
     columns = recurrent.input_size
     last = specs[-1]
@@ -194,7 +195,7 @@ def _from_parts(
     return metadata, _finite(tensors)
 
 
-def _find_parts(module: nn.Module) -> tuple[nn.LSTM | nn.GRU | LSTMLayer | GRULayer, nn.Linear]:
+def _find_parts(module: nn.Module) -> tuple[nn.LSTM | nn.GRU | RecurrentLayer, nn.Linear]:
     """Return the recurrent part and the linear one; TypeError if anything else has weights."""
     parts = {name: part for name, part in module.named_modules() if _has_tensors(part)}
     recurrent = [part for part in parts.values() if isinstance(part, _RECURRENT)]
@@ -239,13 +240,18 @@ def _metadata(
     }
 
 
+def _is_lstm(layer: nn.Module) -> bool:
+    if isinstance(layer, RecurrentLayer):
+        return layer.cell == "lstm"
+    return isinstance(layer, (nn.LSTM, nn.LSTMCell))
+
+
 def _layer_specs(layer: Any) -> list[dict[str, Any]]:
-    """Return one entry per layer of an nn.LSTM, an nn.GRU or one of our layers."""
-    lstm = isinstance(layer, (nn.LSTM, LSTMLayer))
+    """Return one entry per layer of an nn.LSTM, an nn.GRU or a `RecurrentLayer`."""
     outputs = (layer.proj_size or layer.hidden_size) * (2 if layer.bidirectional else 1)
     return [
         {
-            "cell": "lstm" if lstm else "gru",
+            "cell": "lstm" if _is_lstm(layer) else "gru",
             "input_size": outputs if index else layer.input_size,
             "hidden_size": layer.hidden_size,
             "proj_size": layer.proj_size,

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slidecell._core import UnsupportedError
-from slidecell.cuda.arguments import ACTIVATIONS, CELLS, MAX_LAYERS, RECURRENT_ACTIVATIONS
+from slidecell.cuda.structs import ACTIVATIONS, CELLS, MAX_LAYERS, RECURRENT_ACTIVATIONS
 
 Floats = npt.NDArray[np.float32]
 

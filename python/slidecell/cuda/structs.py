@@ -25,75 +25,75 @@ def _struct(fields: _Fields) -> np.dtype[Any]:
     return np.dtype([(name, kind) for name, kind in fields], align=True)
 
 
-def _of(kind: str, names: str) -> _Fields:
+def _fields(kind: str, names: str) -> _Fields:
     return [(name, kind) for name in names.split()]
 
 
 _POINTER, _LONG, _INT = "u8", "i8", "i4"
 
 SERIES = _struct(
-    _of(_POINTER, "x bad") + _of(_LONG, "first_row") + _of(_INT, "rows features"),
+    _fields(_POINTER, "x bad") + _fields(_LONG, "first_row") + _fields(_INT, "rows features"),
 )
 WINDOWS = _struct(
-    _of(_POINTER, "offsets first_vector first_window")
-    + _of(_LONG, "first last")
-    + _of(_INT, "entities window horizon stride"),
+    _fields(_POINTER, "offsets first_vector first_window")
+    + _fields(_LONG, "first last")
+    + _fields(_INT, "entities window horizon stride"),
 )
 LAYER = _struct(
-    _of(_INT, "cell activation recurrent_activation input hidden padded input_tiles")
-    + _of(_INT, "hidden_tiles w_ih w_hh bias b_hn h h_next c update reset")
+    _fields(_INT, "cell activation recurrent_activation input hidden padded input_tiles")
+    + _fields(_INT, "hidden_tiles w_ih w_hh bias b_hn h h_next c update reset")
 )
 NET = _struct(
     [
         ("weights", _POINTER),
-        *_of(_INT, "weights_words encoder_layers decoder_layers"),
-        *_of(_INT, "head_w head_b head_rows head_padded"),
+        *_fields(_INT, "weights_words encoder_layers decoder_layers"),
+        *_fields(_INT, "head_w head_b head_rows head_padded"),
         ("layers", (LAYER, (MAX_LAYERS,))),
     ]
 )
 SINK = _struct(
-    _of(_INT, "sink absolute first_row targets")
-    + _of(_POINTER, "target center scale")
-    + _of("f4", "factor")
-    + _of(_POINTER, "out complete")
-    + _of(_LONG, "first_window")
-    + _of(_POINTER, "h0 c0 h_n c_n lengths")
-    + _of(_LONG, "windows")
+    _fields(_INT, "sink absolute first_row targets")
+    + _fields(_POINTER, "target center scale")
+    + _fields("f4", "factor")
+    + _fields(_POINTER, "out complete")
+    + _fields(_LONG, "first_window")
+    + _fields(_POINTER, "h0 c0 h_n c_n lengths")
+    + _fields(_LONG, "windows")
 )
 _COMMON: _Fields = [("series", SERIES), ("windows", WINDOWS), ("net", NET), ("sink", SINK)]
 FMA = _struct(
     _COMMON
-    + _of(_INT, "columns steps x x_stride p p_stride prediction slice table")
+    + _fields(_INT, "columns steps x x_stride p p_stride prediction slice table")
     + [("scratch", _POINTER), ("scratch_words", _LONG)]
 )
-MMA = _struct(_COMMON + _of(_INT, "warp_words first_warp prediction"))
+MMA = _struct(_COMMON + _fields(_INT, "warp_words first_warp prediction"))
 ROWS = _struct(
     [
         ("data", _POINTER),
-        *_of(_INT, "dtype features"),
+        *_fields(_INT, "dtype features"),
         ("rows", _LONG),
-        *_of(_POINTER, "center scale x bad"),
+        *_fields(_POINTER, "center scale x bad"),
     ]
 )
 REDUCE = _struct(
     [
         ("series", SERIES),
         ("windows", WINDOWS),
-        *_of(_POINTER, "predictions complete"),
+        *_fields(_POINTER, "predictions complete"),
         ("first_window", _LONG),
         ("targets", _INT),
         ("target", _POINTER),
-        *_of(_INT, "absolute first_row per_feature"),
-        *_of(_POINTER, "whiten shift"),
+        *_fields(_INT, "absolute first_row per_feature"),
+        *_fields(_POINTER, "whiten shift"),
         ("size", _INT),
         ("factor", "f4"),
-        *_of(_POINTER, "out sums counts"),
+        *_fields(_POINTER, "out sums counts"),
         ("divisor", "f8"),
         ("rows", _LONG),
     ]
 )
 GATHER = _struct(
-    [("series", SERIES), ("windows", WINDOWS), ("first_window", _LONG), *_of(_POINTER, "x y")]
+    [("series", SERIES), ("windows", WINDOWS), ("first_window", _LONG), *_fields(_POINTER, "x y")]
 )
 
 Struct = npt.NDArray[np.void]
@@ -104,7 +104,7 @@ def struct(kind: np.dtype[Any], **values: Any) -> Struct:
 
     Examples
     --------
-    >>> from slidecell.cuda.arguments import SERIES, struct
+    >>> from slidecell.cuda.structs import SERIES, struct
     >>> struct(SERIES, rows=5, features=2)["rows"].tolist()
     [5]
     """

@@ -1,4 +1,4 @@
-"""What the public functions do on one runtime, for host and for device arrays."""
+"""Scores, predictions, codes and windows of a whole series that lies on the host or the device."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from slidecell.cuda import arguments
-from slidecell.cuda.arguments import struct
+from slidecell.cuda import scoring, structs
 from slidecell.cuda.arrays import (
     DeviceArray,
     device_array,
@@ -33,10 +32,11 @@ from slidecell.cuda.pipeline import (
     most_of,
 )
 from slidecell.cuda.runtime import Runtime
+from slidecell.cuda.structs import struct
 
 
 class Places:
-    """Where a job's rows come from and its results go: both on the host, or both on the device."""
+    """Where a call's rows come from and its results go: both on the host, or both on the device."""
 
     def __init__(self, runtime: Runtime, series: Any, shape: list[int | str]) -> None:
         self._runtime = runtime
@@ -94,7 +94,7 @@ def score(
     rows = places.rows.shape[0]
     shape = (rows, len(head.targets)) if options.per_feature else (rows,)
     _, target, give = places.result(shape, out)
-    engine.score(vectors, places.source, target, options, chunk_bytes)
+    scoring.score(engine, vectors, places.source, target, options=options, chunk_bytes=chunk_bytes)
     return give()
 
 
@@ -112,7 +112,7 @@ def predict(
     vectors = vectors_of(places.rows.shape[0], offsets, (*window, 1))
     shape = (vectors.windows, vectors.horizon or vectors.window, len(head.targets))
     _, target, give = places.result(shape)
-    engine.predict(vectors, places.source, target, chunk_bytes)
+    scoring.predict(engine, vectors, places.source, target, chunk_bytes=chunk_bytes)
     return give()
 
 
@@ -127,7 +127,7 @@ def encode(
     places = Places(engine.runtime, series, _shape(engine))
     vectors = vectors_of(places.rows.shape[0], offsets, (*window, 1))
     _, target, give = places.result((vectors.windows, engine.network.encoder[-1].hidden_size))
-    engine.encode(vectors, places.source, target, chunk_bytes)
+    scoring.encode(engine, vectors, places.source, target, chunk_bytes=chunk_bytes)
     return give()
 
 
@@ -158,7 +158,7 @@ def gather(
         loaded = rows.load(chunk)
         region = (chunk.first_window, chunk.last_window)
         args = struct(
-            arguments.GATHER,
+            structs.GATHER,
             series=loaded,
             windows=windows_of(chunk),
             first_window=chunk.first_window,

@@ -1,0 +1,55 @@
+"""What modules have that convert without being made of torch's own LSTM or GRU.
+
+`slidecell.training` derives its layers and networks from these classes, so that the conversion
+knows them without importing the training.
+"""
+
+from __future__ import annotations
+
+from torch import nn
+
+__all__ = ["RecurrentLayer", "SequenceNetwork"]
+
+
+class RecurrentLayer(nn.Module):
+    """One LSTM or GRU layer, batch-first, with torch's tensor names, whatever its activations.
+
+    Attributes
+    ----------
+    cell : str
+        ``"lstm"`` or ``"gru"``.
+    input_size, hidden_size, proj_size : int
+    bidirectional : bool
+    activation, recurrent_activation : str
+        A GRU also has ``reset_after``, True where it lacks the attribute.
+    """
+
+    cell: str
+    input_size: int
+    hidden_size: int
+    proj_size: int
+    bidirectional: bool
+    activation: str
+    recurrent_activation: str
+
+
+class SequenceNetwork(nn.Module):
+    """A recurrent encoder, a decoder that may be empty, and a linear head.
+
+    Attributes
+    ----------
+    encoder, decoder : nn.ModuleList
+        One-layer recurrent modules, torch's or `RecurrentLayer`.
+    head : nn.Linear
+    window, horizon : int
+        W and K; 0 for an autoencoder.
+    targets : sequence of int or None
+        Columns that are predicted; None for all.
+    """
+
+    encoder: nn.ModuleList
+    decoder: nn.ModuleList
+    head: nn.Linear
+    window: int
+    horizon: int
+    targets: tuple[int, ...] | None
