@@ -60,17 +60,18 @@ def detect(
     max_gap: o.MaxGapOption = None,
     missing: o.MissingOption = o.Missing.skip,
     duplicates: o.DuplicatesOption = o.Duplicates.error,
-    window: o.WindowOption = 32,
-    horizon: o.HorizonOption = 1,
-    cell: o.CellOption = o.Cell.lstm,
+    detector: o.DetectorOption = "forecast",
+    window: o.WindowOption = None,
+    horizon: o.HorizonOption = None,
+    cell: o.CellOption = None,
     hidden_size: o.HiddenSizeOption = None,
-    layers: o.LayersOption = 1,
+    layers: o.LayersOption = None,
     epochs: o.EpochsOption = 50,
     patience: o.PatienceOption = 5,
     batch_size: o.BatchSizeOption = None,
     lr: o.LrOption = 1e-3,
     validation: o.ValidationOption = 0.2,
-    scaler: o.ScalerOption = o.Scaler.minmax,
+    scaler: o.ScalerOption = None,
     percentile: o.PercentileOption = 95.0,
     train_until: o.TrainUntilOption = None,
     test: o.TestOption = None,
@@ -79,16 +80,17 @@ def detect(
     threads: o.ThreadsOption = None,
     html: o.HtmlOption = False,
 ) -> None:
-    """Train a network on a file of series, score every row, flag the unlikely ones.
+    """Fit a detector on a file of series, score every row, flag the unlikely ones.
 
     Writes scores.csv (or .parquet, as FILE: key columns, score, flagged, part, one row per row of
-    FILE in its order), model.safetensors, report.json and scores.png. Metrics use the test part
-    only. A score looks back only; test rows may have training rows as their history.
+    FILE in its order), the folder detector, which score, stream and retrain take,
+    model.safetensors where the detector is a network, report.json and scores.png. Metrics use the
+    test part only. A score looks back only; test rows may have training rows as their history.
     """
     from slidecell.jobs.detect import DetectOptions, run_detect
     from slidecell.jobs.sections import data_section
     from slidecell.jobs.terminal import print_report, print_section
-    from slidecell.tables.table import TableOptions
+    from slidecell.tables.options import TableOptions
 
     options = DetectOptions(
         file=file,
@@ -106,9 +108,10 @@ def detect(
         test=test,
         train_until=train_until,
         train_on=train_on.value,
+        detector=detector,
         window=window,
         horizon=horizon,
-        cell=cell.value,
+        cell=None if cell is None else cell.value,
         hidden_size=_sizes(hidden_size),
         layers=layers,
         epochs=epochs,
@@ -116,7 +119,7 @@ def detect(
         batch_size=batch_size,
         lr=lr,
         validation=validation,
-        scaler=scaler.value,
+        scaler=None if scaler is None else scaler.value,
         percentile=percentile,
         seed=seed,
         num_threads=threads,
@@ -130,9 +133,7 @@ def detect(
 @app.command()
 @guarded
 def score(
-    model: Annotated[
-        Path, typer.Argument(metavar="MODEL", help="model.safetensors of an earlier run.")
-    ],
+    model: o.ModelArgument,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="CSV or Parquet of raw rows.")],
     *,
     out: o.OutOption,
@@ -145,10 +146,10 @@ def score(
     threads: o.ThreadsOption = None,
     html: o.HtmlOption = False,
 ) -> None:
-    """Score the raw rows of a file with a saved model.
+    """Score the raw rows of a file with a saved detector.
 
     Columns are matched by name. Time and entity column, --max-gap, --missing and --duplicates are
-    those that the model was trained with, unless given here ('' for no such column).
+    those that the detector was fitted with, unless given here ('' for no such column).
     """
     from slidecell.jobs.score import ScoreOptions, run_score
     from slidecell.jobs.sections import data_section
@@ -178,9 +179,7 @@ app.command()(retrain)
 @app.command()
 @guarded
 def stream(
-    model: Annotated[
-        Path, typer.Argument(metavar="MODEL", help="model.safetensors of an earlier run.")
-    ],
+    model: o.ModelArgument,
     *,
     format: o.FormatOption = o.LineFormat.csv,  # the option's name
     time: o.TimeOption = None,

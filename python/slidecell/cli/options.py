@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from slidecell.detect.registry import DETECTORS
+
 
 class Cell(str, Enum):
     """Recurrent cells."""
@@ -65,7 +67,7 @@ def _data(text: str) -> Any:
 
 
 def _network(text: str) -> Any:
-    return typer.Option(help=text, rich_help_panel="Network")
+    return typer.Option(help=text, rich_help_panel="Detector")
 
 
 def _training(text: str) -> Any:
@@ -115,14 +117,38 @@ DuplicatesOption = Annotated[
     Duplicates, _data("Equal times in one series: refuse, keep all rows, or use the last one.")
 ]
 
-WindowOption = Annotated[int, _network("Rows that the network sees.")]
-HorizonOption = Annotated[int, _network("Rows that it forecasts. 0: an autoencoder of the window.")]
-CellOption = Annotated[Cell, _network("Recurrent cell.")]
+
+def _complete_detector(incomplete: str) -> list[tuple[str, str]]:
+    return [(e.name, e.about) for e in DETECTORS if e.name.startswith(incomplete)]
+
+
+ModelArgument = Annotated[
+    Path,
+    typer.Argument(
+        metavar="MODEL", help="Folder that detect or retrain wrote, or a model.safetensors."
+    ),
+]
+DetectorOption = Annotated[
+    str,
+    typer.Option(
+        help=f"What scores the rows: {', '.join(e.name for e in DETECTORS)}.",
+        autocompletion=_complete_detector,
+        rich_help_panel="Detector",
+    ),
+]
+WindowOption = Annotated[
+    int | None, _network("Rows that the detector sees (default: its own; of a network 32)")
+]
+HorizonOption = Annotated[
+    int | None,
+    _network("Rows that a network forecasts (default: 1). 0: an autoencoder of the window."),
+]
+CellOption = Annotated[Cell | None, _network("Recurrent cell (default: lstm)")]
 HiddenSizeOption = Annotated[
     str | None,
     _network("Size of all layers, or one per layer: 64,32 (default: 64; autoencoder 16,8)"),
 ]
-LayersOption = Annotated[int, _network("Layers; an autoencoder halves the size at each.")]
+LayersOption = Annotated[int | None, _network("Layers; an autoencoder halves the size at each.")]
 
 EpochsOption = Annotated[int, _training("Epochs at most.")]
 PatienceOption = Annotated[
@@ -136,9 +162,15 @@ ValidationOption = Annotated[
     float,
     _training("Share of training windows held out: whole entities, or the end of a single one."),
 ]
-ScalerOption = Annotated[Scaler, _training("Scaling of columns, fitted on the train part only.")]
+ScalerOption = Annotated[
+    Scaler | None,
+    _training(
+        "Scaling of columns, fitted on the train part only (default: the detector's; of a network "
+        "minmax)"
+    ),
+]
 PercentileOption = Annotated[
-    float, _training("The threshold is this percentile of the scores of training windows.")
+    float, _training("The threshold is this percentile of the scores of the fitted rows.")
 ]
 TrainUntilOption = Annotated[
     str | None,

@@ -16,9 +16,7 @@ __all__ = ["retrain"]
 
 @guarded
 def retrain(
-    model: Annotated[
-        Path, typer.Argument(metavar="MODEL", help="model.safetensors of an earlier run.")
-    ],
+    model: o.ModelArgument,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="CSV or Parquet with new rows.")],
     *,
     out: o.OutOption = Path("slidecell-retrained"),
@@ -38,12 +36,13 @@ def retrain(
     seed: o.SeedOption = 0,
     threads: o.ThreadsOption = None,
 ) -> None:
-    """Go on training a saved model on new rows, compare old and new, keep the better.
+    """Fit a saved detector again on new rows, compare old and new, keep the better.
 
-    Both are measured on the held-out part of FILE: the rows after --train-until, which train
-    nothing. Writes model.safetensors, with the threshold fitted anew by the model's own rule, and
-    retrain.json; where the old model is better, its file is copied as it is. Scaler, features,
-    time and entity column, --max-gap, --missing and --duplicates are the model's.
+    A network goes on from its weights. Both are measured on the held-out part of FILE: the rows
+    after --train-until, which train nothing. Writes what MODEL is, a folder or a model file, with
+    the threshold set anew by its own rule, and retrain.json; where the old one is better, it is
+    copied as it is. Features, time and entity column, --max-gap, --missing and --duplicates are
+    those of MODEL.
     """
     from slidecell.jobs.retrain import RetrainOptions, run_retrain
     from slidecell.jobs.retrain_report import retrain_report

@@ -189,9 +189,13 @@ class Detector(BaseEstimator, ABC):  # type: ignore[misc]
         """
         return None if self._fills() else self._window_rows()
 
-    def score_rows(self, rows: Rows) -> npt.NDArray[Any]:
-        """Return the scores of rows of a table, [S] in the rows' own order."""
-        return self._score(rows.filled() if self._fills() else rows)
+    def score_rows(self, rows: Rows, *, fill: bool | None = None) -> npt.NDArray[Any]:
+        """Return the scores of rows of a table, [S] in the rows' own order.
+
+        ``fill`` says whether missing values are filled from the past. Default: as `missing` was at
+        `fit`.
+        """
+        return self._score(rows.filled() if (self._fills() if fill is None else fill) else rows)
 
     def flag_rows(self, rows: Rows, scores: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
         """Return which rows of a table are flagged by their scores, bool [S]; NaN never is."""
@@ -215,15 +219,29 @@ class Detector(BaseEstimator, ABC):  # type: ignore[misc]
         """Return which of the rows that `fit` is given would train nothing, bool [S]."""
         return np.zeros(len(rows), np.bool_)
 
-    def mean_loss(self, rows: Rows) -> float | None:
-        """Return a loss on rows of a table by which two fits compare; None: scores do not say."""
+    def losses(self, rows: Rows) -> npt.NDArray[Any] | None:
+        """Return the loss of each window, at its last row [S], by which two fits compare.
+
+        None: scores of two fits are on different scales.
+        """
         del rows
         return None
+
+    def fit_again(self, rows: Rows) -> None:
+        """Fit on new rows; a network goes on from its weights."""
+        self.fit(rows)
+
+    def check_rule(self, rows: Rows) -> None:
+        """Raise a ValueError if the threshold cannot be set on rows like these."""
 
     def threshold_state(self) -> dict[str, Any] | None:
         """Return the rule behind `predict` as a model file keeps it; None: no row is flagged."""
         percentile = 100.0 * (1.0 - self.contamination)
         return {"kind": "percentile", "percentile": percentile, "value": float(self.threshold_)}
+
+    def score_notes(self) -> list[str]:
+        """Return what a reader of the scores should know."""
+        return []
 
     def table_options(self) -> dict[str, Any]:
         """Return how a file has to be read for this detector: fields of `TableOptions`.
@@ -245,6 +263,11 @@ class Detector(BaseEstimator, ABC):  # type: ignore[misc]
         raise ValueError(
             f"a {type(self).__name__} has no stream: streams run forecasters and autoencoders"
         )
+
+    @property
+    def has_feature_parts(self) -> bool:
+        """Whether `feature_parts` has an answer."""
+        return self.feature_reduction is not None
 
     @property
     def network(self) -> SequenceModel | None:

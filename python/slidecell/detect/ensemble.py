@@ -232,6 +232,12 @@ class Ensemble(Detector):
         known = self._known_rows(X, offsets)
         return self._member_parts(known, chosen_places(rows, known))
 
+    @property
+    def has_feature_parts(self) -> bool:
+        """Whether all weighted members have scores per feature."""
+        members = zip(self.members_.values(), self.weights_, strict=True)
+        return all(member.has_feature_parts for member, weight in members if weight > 0.0)
+
     def parts_at(self, rows: Rows, chosen: Ints) -> Floats:
         """Return each feature's part: each weighted member's part, shared out as its score is."""
         of_members = self._member_parts(rows, chosen)
@@ -253,7 +259,7 @@ class Ensemble(Detector):
         """
         own = {name: settings[name] for name in settings if name in cls._get_param_names()}
         rest = {name: value for name, value in settings.items() if name not in own}
-        shared = {name: own[name] for name in ("missing", "contamination") if name in own}
+        shared: dict[str, Any] = {name: own[name] for name in ("missing", "contamination") if name in own}
         members, used = [], set(SHARED_SETTINGS)
         for name in DEFAULT_MEMBERS:
             kind = find_detector(name)

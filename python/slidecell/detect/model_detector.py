@@ -104,9 +104,9 @@ class ModelDetector(NetworkDetector):
         detector.threshold_ = np.float64(np.nan if value is None else value)
         return detector
 
-    def score_rows(self, rows: Rows) -> npt.NDArray[Any]:
+    def score_rows(self, rows: Rows, *, fill: bool | None = None) -> npt.NDArray[Any]:
         """Return the scores of rows of a table, [S] in the rows' own order, smoothed."""
-        scores = super().score_rows(rows)
+        scores = super().score_rows(rows, fill=fill)
         state = self.model_.metadata["smoothing"]
         return scores if state is None else smoothing_from_state(state).apply(scores, rows.offsets)
 
@@ -127,6 +127,15 @@ class ModelDetector(NetworkDetector):
         shares = np.zeros((len(chosen), rows.num_features))
         shares[:, slice(None) if targets is None else targets] = shares_of_sum(errors)
         return shares
+
+    def score_notes(self) -> list[str]:
+        """Return what a reader of the scores should know."""
+        smoothing, notes = self.model_.metadata["smoothing"], []
+        if smoothing is not None:
+            notes.append(f"scores are smoothed by the model's {smoothing['kind']!r}")
+        if self.model_.threshold is None:
+            notes.append("the model has no threshold: no row is flagged")
+        return notes
 
     def table_options(self) -> dict[str, Any]:
         """Return how the file was read that the model was trained on."""
@@ -162,16 +171,20 @@ class ModelDetector(NetworkDetector):
             kept = {name: old[name] for name in ("smoothing", "threshold", "extra")}
             self.model_ = self.model_.with_metadata(**kept)
 
+    def check_rule(self, rows: Rows) -> None:
+        """Raise a ValueError if the model's rule is chosen on labels and the rows have none."""
+        if self.model_.threshold is not None:
+            rule = threshold_from_state(self.model_.threshold)
+            if isinstance(rule, BestFThreshold) and rows.labels is None:
+                raise ValueError("--label: the model's threshold is one that is chosen on labels")
+
     def _set_threshold(self, rows: Rows) -> None:
         """Fit the model's own rule on the scores of the fitted rows."""
         scores = np.asarray(self.score_rows(rows), np.float64)
         if self.model_.threshold is not None:
             rule = threshold_from_state(self.model_.threshold)
             if isinstance(rule, BestFThreshold):
-                if rows.labels is None:
-                    raise ValueError(
-                        "--label: the model's threshold is one that is chosen on labels"
-                    )
+                assert rows.labels is not None  # `check_rule` has seen to it
                 rule.fit(scores, rows.labels)
             else:
                 rule.fit(scores)

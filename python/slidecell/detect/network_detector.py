@@ -283,13 +283,14 @@ class NetworkDetector(Detector):
         """The network with its scaler, compiled: ``model_``."""
         return self.model_
 
-    def mean_loss(self, rows: Rows) -> float | None:
-        """Return the mean squared error of the windows of these rows; None without one."""
-        if self._fills():
-            rows = rows.filled()
+    def losses(self, rows: Rows) -> npt.NDArray[Any]:
+        """Return the mean squared error of each window, at its last row [S]."""
         losses = self.model_.score(rows.features, rows.offsets, num_threads=self.num_threads)
-        losses = losses[np.isfinite(losses)].astype(np.float64)
-        return float(losses.mean()) if len(losses) else None
+        return losses.astype(np.float64)
+
+    def fit_again(self, rows: Rows) -> None:
+        """Go on training from the fitted weights, on new rows."""
+        self.fit(rows, warm_start=True)
 
     def live_model(self) -> SequenceModel:
         """Return the model that live streams score with, its threshold included."""
@@ -304,7 +305,9 @@ class NetworkDetector(Detector):
 
     def _scores_as_streams(self) -> bool:
         options = self._score_options()
-        return options["reduction"] == "mse" and options.get("aggregate", "window") == "window"
+        return bool(
+            options["reduction"] == "mse" and options.get("aggregate", "window") == "window"
+        )
 
     def _check_enough(self, held_out: Rows) -> None:
         """Refuse rows held out that are too few for error statistics, before the training."""

@@ -36,9 +36,9 @@ class Entry:
 
 DETECTORS = (
     Entry("forecast", "ForecastDetector", "slidecell.detect.forecast", "error of a forecast"),
-    Entry("autoencoder", "AutoencoderDetector", "slidecell.detect.autoencoder", "lost in a bottleneck"),
+    Entry("autoencoder", "AutoencoderDetector", "slidecell.detect.autoencoder", "reconstruction"),
     Entry("ensemble", "Ensemble", "slidecell.detect.ensemble", "several detectors as one"),
-    Entry("random-gru", "RandomGRUDetector", "slidecell.detect.random_gru", "codes of a random GRU"),
+    Entry("random-gru", "RandomGRUDetector", "slidecell.detect.random_gru", "random features"),
     Entry("pca", "PCADetector", "slidecell.detect.pca", "left over by components of a row"),
     Entry("zscore", "ZScoreDetector", "slidecell.detect.zscore", "distance from the mean"),
     Entry("variance", "RollingVarianceDetector", "slidecell.detect.rolling_variance", "bursts"),

@@ -37,6 +37,6 @@ def refuse_no_window(rows: Rows, *, window: int, horizon: int) -> None:
     if longest < window + horizon:
         ahead = f" + horizon {horizon}" if horizon else ""
         raise ValueError(
-            f"{rows.source}: no window: one takes {window + horizon} rows (window {window}{ahead}) and the "
-            f"longest entity has {longest}"
+            f"{rows.source}: no window: one takes {window + horizon} rows (window {window}{ahead}) "
+            f"and the longest entity has {longest}"
         )

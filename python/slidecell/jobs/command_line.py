@@ -6,12 +6,14 @@ import shlex
 from dataclasses import fields
 from typing import Any
 
-from slidecell.tables.table import TableOptions
+from slidecell.tables.options import TableOptions
+from slidecell.training.settings import TrainingSettings
 
 __all__ = ["command_line"]
 
 _POSITIONAL = ("model", "file")
 _FLAGS = {"num_threads": "threads"}
+_NO_FLAGS = {"optimizer", "loss", "clip_grad_norm", "device"}  # of Python alone
 
 
 def command_line(command: str, options: Any) -> str:
@@ -38,12 +40,13 @@ def command_line(command: str, options: Any) -> str:
 
 def _flags(options: Any) -> list[str]:
     found: list[str] = []
-    for field in fields(options):
+    training = {field.name for field in fields(TrainingSettings)}
+    for field in sorted(fields(options), key=lambda field: field.name in training):
         value = getattr(options, field.name)
         flag = f"--{_FLAGS.get(field.name, field.name).replace('_', '-')}"
         if isinstance(value, TableOptions):
             found += _flags(value)
-        elif field.name in _POSITIONAL or value == field.default:
+        elif field.name in {*_POSITIONAL, *_NO_FLAGS} or value == field.default:
             continue
         elif isinstance(value, tuple) and all(isinstance(item, str) for item in value):
             found += [word for item in value for word in (flag, item)]

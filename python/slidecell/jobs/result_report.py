@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from slidecell.detect.attribution import feature_attribution
 from slidecell.evaluate.inputs import as_scores, runs_of
 from slidecell.jobs.highest import highest_rows, highest_table, label_texts
 from slidecell.jobs.report import Figure, Report, Section
@@ -53,6 +52,9 @@ def result_report(
         Series and scores. Default: all rows of the table.
     """
     facts, model = result.report, result.model
+    details = {"detector": repr(result.detector)} | (
+        {} if model is None else {"model": repr(model)}
+    )
     # Notes of the scores stand beside the threshold; the data's were shown before the work began.
     notes = [note for note in facts["data"]["notes"] if note not in facts.get("notes", ())]
     sections = [
@@ -61,7 +63,7 @@ def result_report(
             facts["machine"],
             facts["seconds"],
             facts["files"],
-            details={} if model is None else {"model": repr(model)},
+            details=details,
         ),
         data_section({**facts["data"], "notes": notes}, terminal=False),
         _threshold_section(result),
@@ -121,9 +123,10 @@ def _highest_section(result: Result) -> Section:
     if len(rows) == 0:
         return Section("Highest scores", "No row has a score.")
     table, name = result.table, _judged_rows(result)[1]
+    names = table.names or ()
     parts = _feature_parts(result, rows)
     columns = {
-        "entity": [table.entity_names[table.entities[row]] for row in rows],
+        "entity": [table.entity_name(row) for row in rows],
         "time": [] if table.times is None else [table.times.text(row) for row in rows],
         "rows flagged": [f"{length:,}" for length in lengths] if lengths.any() else [],
         "labelled": [] if table.labels is None else label_texts(table.labels[rows]),
@@ -136,10 +139,10 @@ def _highest_section(result: Result) -> Section:
         else f"No row of {name} is flagged. These have the highest scores."
     )
     listed = highest_table(
-        table.order[rows] + 1,
+        (rows if table.order is None else table.order[rows]) + 1,
         result.scores[rows],
         parts,
-        table.names,
+        names,
         columns=columns,
         shares=True,
         terminal=_TOP_TERMINAL,
@@ -152,19 +155,16 @@ def _highest_section(result: Result) -> Section:
             for rank in range(1, min(_DRAWN, len(rows)) + 1)
         ]
         title = "Each feature's part in the score"
-        draw = _plot(
-            "plot_feature_attribution", parts[:_DRAWN], table.names, points=points, title=title
-        )
+        draw = _plot("plot_feature_attribution", parts[:_DRAWN], names, points=points, title=title)
         figures = [Figure(draw)]
     return Section("Highest scores", text, [listed], figures)
 
 
 def _feature_parts(result: Result, rows: Ints) -> Floats | None:
-    """Return each feature's part in the scores of rows: [n, F]; None without a network."""
-    if result.model is None:
+    """Return each feature's part in the scores of rows: [n, F]; None where nobody knows it."""
+    if not result.detector.has_feature_parts:
         return None
-    table = result.table
-    return feature_attribution(result.model, table.features, rows, table.offsets)
+    return result.detector.parts_at(result.table, rows)
 
 
 def _judged_rows(result: Result) -> tuple[npt.NDArray[np.bool_], str]:
@@ -217,7 +217,9 @@ def _draw_scores(result: Result, title: str, first: int) -> matplotlib_figure.Fi
         labels=None if table.labels is None else table.labels[first:],
         part=result.part[first:],
         times=times,
-        entities=names[table.entities[first:]] if len(names) > 1 else None,
+        entities=(
+            names[table.entities[first:]] if len(names) > 1 and table.entities is not None else None
+        ),
         names=table.names,
         title=title,
     )

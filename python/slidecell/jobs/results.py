@@ -16,10 +16,12 @@ import numpy.typing as npt
 from slidecell.evaluate import evaluate
 from slidecell.jobs.environment import cpu_name, versions
 from slidecell.jobs.report import Report
-from slidecell.tables.table import Table, TableOptions
-from slidecell.thresholds import threshold_from_state
+from slidecell.tables.options import TableOptions
+from slidecell.tables.rows import Rows
+from slidecell.tables.split import PARTS
 
 if TYPE_CHECKING:
+    from slidecell.detect.base import Detector
     from slidecell.model import SequenceModel
 
 __all__ = [
@@ -31,11 +33,12 @@ __all__ = [
     "judge_result",
     "machine",
     "refuse_overwriting",
+    "score_table",
     "summarise_data",
     "summarise_parts",
+    "why_no_score",
 ]
 
-PARTS = ("train", "validation", "test")
 _OUTPUT_COLUMNS = ("score", "flagged", "part")
 
 
@@ -59,37 +62,56 @@ class Result:
 
     Parameters
     ----------
-    table : Table
+    table : Rows
     part : ndarray, [S]
         ``train``, ``validation`` or ``test``.
     scores : ndarray, [S]
-    model : SequenceModel
+    detector : Detector
     report : dict
         The facts as numbers and texts: what ``report.json`` holds.
     document : Report
         The report for people: sections of text, tables and figures.
     """
 
-    table: Table
+    table: Rows
     part: npt.NDArray[Any]  # [S]
     scores: npt.NDArray[np.floating[Any]]  # [S]
-    model: SequenceModel
+    detector: Detector
     report: dict[str, Any]
     document: Report = field(default_factory=Report)
 
     @property
     def threshold(self) -> float | None:
         """Scores above it are flagged; None also where the model's rule is no single value."""
-        found = self.model.threshold
-        value = None if found is None else found.get("value")
+        rule = self.detector.threshold_state()
+        value = None if rule is None else rule.get("value")
         return None if value is None else float(value)
+
+    @property
+    def model(self) -> SequenceModel | None:
+        """The compiled network behind the scores; None if there is none."""
+        return self.detector.network
 
     @cached_property
     def flagged(self) -> npt.NDArray[np.bool_]:
-        """Rows that the model's rule flags, [S]; never one without a score."""
-        if self.model.threshold is None:
-            return np.zeros(len(self.scores), np.bool_)
-        return threshold_from_state(self.model.threshold).apply(self.scores, self.table.offsets)
+        """Rows that the detector's rule flags, [S]; never one without a score."""
+        return self.detector.flag_rows(self.table, self.scores)
+
+
+def score_table(detector: Detector, rows: Rows) -> npt.NDArray[np.floating[Any]]:
+    """Return the scores of rows of a file [S]; all NaN where no entity is as long as a window."""
+    needed = detector.rows_needed()
+    if needed is not None and np.diff(rows.offsets).max(initial=0) < needed:
+        return np.full(len(rows), np.nan, np.float32)
+    return detector.score_rows(rows, fill=False)  # the reader of the file has filled, if asked
+
+
+def why_no_score(rows: Rows, detector: Detector) -> str:
+    """Return why no row of a file has a score."""
+    needed = detector.rows_needed()
+    takes = "" if needed is None else f": a window takes {needed} rows without missing cells"
+    longest = int(np.diff(rows.offsets).max(initial=0))
+    return f"no row has a score{takes}, the longest segment has {longest}"
 
 
 def check_key_names(options: TableOptions) -> None:
@@ -113,7 +135,7 @@ def refuse_overwriting(out: Path, *inputs: Path | None) -> None:
             raise ValueError(f"--out: its {given.name} would replace the input {given}")
 
 
-def summarise_data(table: Table, part: npt.NDArray[Any], *, max_gap: str | None) -> dict[str, Any]:
+def summarise_data(table: Rows, part: npt.NDArray[Any], *, max_gap: str | None) -> dict[str, Any]:
     """Return what was read: features, rows, entities, rows of each part, and gaps.
 
     ``max_gap`` is the option that gaps were looked for with; None: they were not.
@@ -136,7 +158,7 @@ def machine(plan: Mapping[str, Any] | None = None) -> dict[str, Any]:
 
 
 def judge(
-    table: Table,
+    table: Rows,
     scores: npt.NDArray[np.floating[Any]],  # [S]
     part: npt.NDArray[np.bool_],  # [S]
     rule: Mapping[str, Any] | None,
@@ -160,10 +182,11 @@ def judge(
 
 def judge_result(result: Result) -> dict[str, Any] | None:
     """Compare scores with the labels of the test part; None without labels or a rule."""
-    if result.table.labels is None or result.model.threshold is None:
-        return None
+    rule = result.detector.threshold_state()
     test = result.part == "test"
-    return judge(result.table, result.scores, test, result.model.threshold, result.flagged)
+    if result.table.labels is None or rule is None or not test.any():
+        return None
+    return judge(result.table, result.scores, test, rule, result.flagged)
 
 
 def count_flagged(result: Result) -> dict[str, dict[str, int]]:

@@ -1,13 +1,15 @@
-"""Go on training a saved model on new rows, and keep the better of the two."""
+"""Fit a saved detector again on new rows, and keep the better of the two."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from slidecell._extras import require
 from slidecell.jobs.json_file import write_json
@@ -18,44 +20,39 @@ from slidecell.jobs.results import (
     judge,
     machine,
     refuse_overwriting,
+    score_table,
     summarise_data,
 )
-from slidecell.jobs.score import ScoreOptions, table_options
-from slidecell.tables.split import Split, split_table
-from slidecell.tables.table import Table, read_table
-from slidecell.thresholds import BestFThreshold, threshold_from_state
-from slidecell.thresholds.scores import Floats
-from slidecell.thresholds.smoothing import smoothing_from_state
-from slidecell.training.train_network import NetworkTraining, train_network
+from slidecell.jobs.score import read_for, refuse_swapped
+from slidecell.jobs.write_result import save_new
+from slidecell.tables.rows import Rows
+from slidecell.tables.split import fitted_rows, name_parts, past_rows
+from slidecell.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
+    from slidecell.detect.base import Detector
     from slidecell.model import SequenceModel
-    from slidecell.training import History
 
 __all__ = ["RetrainOptions", "Retrained", "run_retrain"]
 
-# A folder of `detect` keeps its report, which is of the scores beside it.
-_FILES = ("model.safetensors", "retrain.json")
-
 
 @dataclass(frozen=True)
-class RetrainOptions:
-    """What `run_retrain` does; what is None is taken from the model.
+class RetrainOptions(TrainingSettings):
+    """What `run_retrain` does; what is None is taken from the saved detector.
 
     Parameters
     ----------
     model, file, out : Path
-        The saved model, the new rows, the folder of the results.
+        What was saved (see `slidecell.detect.loading.find_saved`), the new rows, the folder of the
+        results.
     time, entity, label, max_gap, missing, duplicates : str, optional
         As in `slidecell.jobs.score.ScoreOptions`.
     train_until : str, optional
         A fraction of each entity's rows, or a time: rows before it train, those after it are the
         held-out part that old and new are compared on.
     train_on : {"all", "normal"}
-    epochs, patience, batch_size, lr, validation
-        Training, as for `slidecell.training.fit`.
-    seed : int
-    num_threads : int, optional
+    epochs, patience, batch_size, lr, validation, seed, num_threads
+        See `slidecell.training.settings.TrainingSettings`.
     """
 
     model: Path
@@ -69,24 +66,11 @@ class RetrainOptions:
     duplicates: str | None = None
     train_until: str | None = None
     train_on: Literal["all", "normal"] = "all"
-    epochs: int = 20
-    patience: int = 5
-    batch_size: int | None = None
-    lr: float = 1e-3
-    validation: float = 0.2
-    seed: int = 0
-    num_threads: int | None = None
+    epochs: int = field(default=20, kw_only=True)
 
     def __post_init__(self) -> None:
-        least = {"epochs": 1, "patience": 1, "batch_size": 1, "seed": 0, "num_threads": 1}
-        for name, low in least.items():
-            value = getattr(self, name)
-            if value is not None and (int(value) != value or value < low):
-                flag = "threads" if name == "num_threads" else name.replace("_", "-")
-                raise ValueError(f"--{flag}: expected a whole number >= {low}, got {value}")
-        if not self.lr > 0.0:
-            raise ValueError(f"--lr: expected a number above 0, got {self.lr:g}")
-        if not 0.0 < self.validation < 1.0:
+        self.check_flags()
+        if not self.validation > 0.0:
             raise ValueError(f"--validation: expected between 0 and 1, got {self.validation:g}")
         if self.train_on not in {"all", "normal"}:
             raise ValueError(f"--train-on: expected all, normal, got {self.train_on!r}")
@@ -95,17 +79,23 @@ class RetrainOptions:
 
     def to_dict(self) -> dict[str, Any]:
         """Return all options, ready for JSON."""
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        hidden = {"optimizer", "loss", "clip_grad_norm", "device"}  # no flags
+        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in hidden}
         return {k: str(v) if isinstance(v, Path) else v for k, v in values.items()}
 
 
 @dataclass(frozen=True)
 class Retrained:
-    """The model that was kept, and what was found."""
+    """The detector that was kept, and what was found."""
 
-    model: SequenceModel
+    detector: Detector
     kept: Literal["old", "new"]
     report: dict[str, Any]
+
+    @property
+    def model(self) -> SequenceModel | None:
+        """The network of the detector that was kept; None if it has none."""
+        return self.detector.network
 
 
 def run_retrain(
@@ -114,12 +104,14 @@ def run_retrain(
     progress: bool | Callable[[int, int, float, float | None], object] = True,
     announce: Callable[[dict[str, Any]], object] | None = None,
 ) -> Retrained:
-    """Read, split, train on from the model's weights, compare, write the better model.
+    """Read, split, fit again, compare, write the better detector.
 
-    Scaler, features and settings stay the model's. The new one is better if its loss is lower on
-    the held-out part: the mean squared error of the windows of its rows alone, without those that
-    touch a row labelled as an anomaly. Its threshold is the model's own rule, fitted anew on the
-    scores of training windows. An old model that is better is kept as it is, byte for byte.
+    A network goes on from its weights; scaler, features and settings stay. The new one is better if
+    its loss is lower on the held-out part: the mean squared error of the windows of its rows alone,
+    without those that touch a row labelled as an anomaly. Other detectors are fitted anew by their
+    parameters; the new one is better unless labels of the held-out part give it a lower area under
+    the precision-recall curve. The threshold is set anew by the detector's own rule, on the scores
+    of the fitted rows. An old one that is better is kept as it is, byte for byte.
 
     Parameters
     ----------
@@ -132,8 +124,9 @@ def run_retrain(
     Returns
     -------
     Retrained
-        In ``options.out``: ``model.safetensors`` and ``retrain.json``, both or none. The folder
-        may be the model's own: its scores and its report remain those of the old model.
+        In ``options.out``: the folder ``detector`` and, of a network, ``model.safetensors``, or
+        only that where a model file was given; and ``retrain.json``. They appear together, or none
+        does. The folder may be the old one's own: its scores and its report remain as they are.
 
     Examples
     --------
@@ -145,181 +138,137 @@ def run_retrain(
     >>> insider_threat(users=4, days=60).to_csv(folder / "in.csv", index=False)
     >>> table = TableOptions(time="day", entity="user", label="label")
     >>> first = DetectOptions(folder / "in.csv", folder / "out", table, window=7, epochs=1)
-    >>> model = run_detect(first, progress=False).report["files"][1]
-    >>> again = RetrainOptions(pathlib.Path(model), folder / "in.csv", folder / "new", epochs=3)
+    >>> found = run_detect(first, progress=False)
+    >>> again = RetrainOptions(folder / "out", folder / "in.csv", folder / "new", epochs=3)
     >>> run_retrain(again, progress=False).kept
     'new'
     """
     require("pandas", "sklearn", extra="detect")
-    require("torch", extra="train")
-    from slidecell.model import SequenceModel
+    from slidecell.detect.loading import find_saved, load_saved
 
     stopwatch = Stopwatch()
     with OutputFolder(options.out) as folder:
+        refuse_swapped(options.model, options.file)
         refuse_overwriting(options.out, options.file)
-        old = SequenceModel.load(options.model)
-        table, split, data = _read(options, old)
+        saved = find_saved(options.model)
+        old = load_saved(saved, num_threads=options.num_threads)
+        new = load_saved(saved, **_settings(options, old, progress))
+        rows, part, training = _read(options, new)
+        data = summarise_data(rows, part, max_gap=_max_gap(rows))
         stopwatch.lap("read")
         if announce is not None:
             announce(data)
-        new, history = _train(options, old, table, split, progress)
+        new.fit_again(training)
         stopwatch.lap("train")
-        new = _with_threshold(new, table, split, options.num_threads)
-        found = {
-            name: _measure(model, table, split, options.num_threads)
-            for name, model in (("old", old), ("new", new))
-        }
+        measured = {name: _measure(d, rows, part) for name, d in (("old", old), ("new", new))}
         stopwatch.lap("score")
-        better = found["new"]["loss"] < found["old"]["loss"]
-        if better:
-            folder.add(_FILES[0], new.save)
-        else:
-            content = options.model.read_bytes()
-            folder.add(_FILES[0], lambda path: path.write_bytes(content))
+        kept: Literal["old", "new"] = "new" if _is_better(**measured) else "old"
+        files = _write(folder, saved, new if kept == "new" else None, old)
         stopwatch.lap("write")
+        history = getattr(new, "history_", None)
+        network = new.network
+        plan = None if network is None else network.plan(num_threads=options.num_threads)
         report = {
             "command": "retrain",
             "options": options.to_dict(),
+            "detector": type(new).__name__,
             "data": data,
-            "training": history.to_dict(),
-            **found,
-            "kept": "new" if better else "old",
-            "machine": machine(new.plan(num_threads=options.num_threads)),
+            "training": None if history is None else history.to_dict(),
+            **measured,
+            "kept": kept,
+            "machine": machine(plan),
             "seconds": stopwatch.seconds,
-            "files": [str(folder.path / name) for name in _FILES],
+            "files": [str(folder.path / name) for name in (*files, "retrain.json")],
         }
-        folder.add(_FILES[1], lambda path: write_json(path, Report(data=report)))
-    return Retrained(new if better else old, "new" if better else "old", report)
+        folder.add("retrain.json", lambda path: write_json(path, Report(data=report)))
+    return Retrained(new if kept == "new" else old, kept, report)
 
 
-def _read(options: RetrainOptions, model: SequenceModel) -> tuple[Table, Split, dict[str, Any]]:
-    """Return the table, its parts and its summary; what could fail after training is tried here."""
-    known = {f.name for f in fields(ScoreOptions)}
-    given = ScoreOptions(**{k: v for k, v in vars(options).items() if k in known})
-    asked = table_options(given, model)
-    table = read_table(options.file, asked)
-    if len(table.names) != model.input_size:
-        raise ValueError(
-            f"{options.file}: expected {model.input_size} feature columns (the model names none), "
-            f"got {len(table.names)}: {', '.join(table.names)}"
-        )
-    split = split_table(
-        table,
-        window=model.window,
-        horizon=model.horizon,
-        train_until=options.train_until,
-        train_on=options.train_on,
-        validation=options.validation,
-        seed=options.seed,
-    )
-    if model.threshold is not None:
-        rule = threshold_from_state(model.threshold)
-        if isinstance(rule, BestFThreshold) and table.labels is None:
-            raise ValueError("--label: the model's threshold is one that is chosen on labels")
-    if not np.isfinite(_held_out_errors(model, table, split, options.num_threads)).any():
-        length = model.window + model.horizon
-        raise ValueError(
-            f"{options.file}: no window of {length} complete (and normal) rows is held out to "
-            "compare old and new on; give more rows or a smaller --train-until"
-        )
-    return table, split, summarise_data(table, split.part, max_gap=asked.max_gap)
-
-
-def _train(
+def _settings(
     options: RetrainOptions,
-    model: SequenceModel,
-    table: Table,
-    split: Split,
+    old: Detector,
     progress: bool | Callable[[int, int, float, float | None], object],
-) -> tuple[SequenceModel, History]:
-    """Go on from the model's weights on the train part."""
-    from slidecell.training import to_module
-
-    training = NetworkTraining(
-        epochs=options.epochs,
-        batch_size=options.batch_size,
-        lr=options.lr,
-        patience=options.patience,
-        seed=options.seed,
-        num_threads=options.num_threads,
-        progress=progress,
-        warm_start=True,
-    )
-    held_out = split.take(table.features, validation=True)
-    new, history = train_network(
-        lambda _: to_module(model),
-        split.take(table.features, validation=False),
-        held_out,
-        scaler=model.scaler,
-        options=training,
-        features=model.features,
-    )
-    old = model.metadata
-    new = new.with_metadata(**{name: old[name] for name in ("smoothing", "threshold", "extra")})
-    # The statistics of the old network's errors say nothing of the new one's.
-    return (new if old["error"] is None else new.fit_error(*held_out)), history
-
-
-def _with_threshold(
-    model: SequenceModel, table: Table, split: Split, num_threads: int | None
-) -> SequenceModel:
-    """Fit the model's own rule on the scores of its training windows."""
-    if model.threshold is None:
-        return model
-    rule = threshold_from_state(model.threshold)
-    scores = _scores(model, table, num_threads)
-    if isinstance(rule, BestFThreshold):
-        past = split.part != "test"
-        assert table.labels is not None  # checked before training
-        rule.fit(scores[past], table.labels[past])
-    else:
-        rule.fit(scores[split.training_window_ends()])
-    rule.reset()
-    return model.with_metadata(threshold=rule.state())
-
-
-def _scores(model: SequenceModel, table: Table, num_threads: int | None) -> Floats:
-    """Scores of all rows [S], smoothed as the model says."""
-    scores = model.score(table.features, table.offsets, num_threads=num_threads).astype(np.float64)
-    smoothing = model.metadata["smoothing"]
-    if smoothing is None:
-        return scores
-    return smoothing_from_state(smoothing).apply(scores, table.offsets)
-
-
-def _held_out_errors(
-    model: SequenceModel, table: Table, split: Split, num_threads: int | None
-) -> Floats:
-    """Errors of the windows of held-out rows alone, at their last rows; NaN elsewhere."""
-    test = split.part == "test"
-    rows = table.features[test]
-    if table.labels is not None:
-        rows = np.where(table.labels[test, None] == 1, np.nan, rows)
-    offsets = np.concatenate(([0], np.cumsum(test)))[table.offsets]
-    return model.score(rows, offsets, num_threads=num_threads).astype(np.float64)
-
-
-def _measure(
-    model: SequenceModel, table: Table, split: Split, num_threads: int | None
 ) -> dict[str, Any]:
+    """Return the parameters of the further training; only networks have some."""
+    if "epochs" not in old.get_params(deep=False):
+        return {"num_threads": options.num_threads}
+    names = ("epochs", "patience", "batch_size", "lr", "validation", "num_threads")
+    settings = {name: getattr(options, name) for name in names}
+    return {**settings, "random_state": options.seed, "progress": progress}
+
+
+def _read(options: RetrainOptions, new: Detector) -> tuple[Rows, npt.NDArray[Any], Rows]:
+    """Return all rows, their parts [S], and the rows to fit; what could fail is tried here."""
+    rows = read_for(new, options)
+    past = past_rows(rows, train_until=options.train_until)
+    fitted = fitted_rows(rows, past, train_on=options.train_on)
+    training = rows.take(fitted)
+    part = name_parts(rows, past, fitted, new.held_out(training))
+    new.check_rule(rows)
+    losses = new.losses(_held_out(rows, part))
+    if losses is not None and not np.isfinite(losses).any():
+        raise ValueError(
+            f"{options.file}: no window of {new.rows_needed()} complete (and normal) rows is held "
+            "out to compare old and new on; give more rows or a smaller --train-until"
+        )
+    return rows, part, training
+
+
+def _max_gap(rows: Rows) -> str | None:
+    return None if rows.options is None else rows.options.max_gap
+
+
+def _held_out(rows: Rows, part: npt.NDArray[Any]) -> Rows:
+    """Return the rows after the cut alone; those labelled as anomalies have no values."""
+    held = rows.take(part == "test")
+    if held.labels is None:
+        return held
+    return replace(held, features=np.where(held.labels[:, None] == 1, np.nan, held.features))
+
+
+def _measure(detector: Detector, rows: Rows, part: npt.NDArray[Any]) -> dict[str, Any]:
     """Loss, scores and flags of the held-out part, and what labels say of them."""
-    test = split.part == "test"
-    scores = _scores(model, table, num_threads)
-    errors = _held_out_errors(model, table, split, num_threads)
-    scored = test & ~np.isnan(scores)
-    found: dict[str, Any] = {
-        "loss": float(np.nanmean(errors)),
-        "windows": int(np.isfinite(errors).sum()),
-        "scored": int(scored.sum()),
-        "mean_score": float(scores[test & np.isfinite(scores)].mean()),
-        "threshold": model.threshold,
-        "flagged": None,
-        "metrics": None,
+    test = part == "test"
+    scores = score_table(detector, rows).astype(np.float64)
+    losses = detector.losses(_held_out(rows, part))
+    finite = test & np.isfinite(scores)
+    rule = detector.threshold_state()
+    flags = None if rule is None else detector.flag_rows(rows, scores)
+    labelled = rows.labels is not None and test.any()
+    return {
+        "loss": None if losses is None else float(np.nanmean(losses)),
+        "windows": None if losses is None else int(np.isfinite(losses).sum()),
+        "scored": int((test & ~np.isnan(scores)).sum()),
+        "mean_score": float(scores[finite].mean()) if finite.any() else None,
+        "threshold": rule,
+        "flagged": None if flags is None else int((flags & test).sum()),
+        "metrics": judge(rows, scores, test, rule, flags) if labelled else None,
     }
-    flags = None
-    if model.threshold is not None:
-        flags = threshold_from_state(model.threshold).apply(scores, table.offsets)
-        found["flagged"] = int((flags & test).sum())
-    if table.labels is not None:
-        found["metrics"] = judge(table, scores, test, model.threshold, flags)
-    return found
+
+
+def _is_better(*, old: dict[str, Any], new: dict[str, Any]) -> bool:
+    """Tell whether the new detector is to be kept."""
+    if old["loss"] is not None:
+        return bool(new["loss"] < old["loss"])
+    if old["metrics"] is None or None in (old["metrics"]["pr_auc"], new["metrics"]["pr_auc"]):
+        return True
+    return bool(new["metrics"]["pr_auc"] >= old["metrics"]["pr_auc"])
+
+
+def _write(folder: OutputFolder, saved: Path, new: Detector | None, old: Detector) -> list[str]:
+    """Write the new detector, or copy the old one; return the names of the files."""
+    network = (old if new is None else new).network
+    if not saved.is_dir():  # a model file
+        if new is None:
+            folder.add("model.safetensors", lambda path: shutil.copyfile(saved, path))
+        elif network is not None:
+            folder.add("model.safetensors", network.save)
+        return ["model.safetensors"]
+    if new is None:
+        folder.add("detector", lambda path: shutil.copytree(saved, path))
+    else:
+        folder.add("detector", lambda path: save_new(new, path))
+    if network is None:
+        return ["detector"]
+    folder.add("model.safetensors", network.save)
+    return ["detector", "model.safetensors"]

@@ -25,10 +25,9 @@ def retrain_report(facts: Mapping[str, Any]) -> Report:
 
 def _comparison_table(facts: Mapping[str, Any]) -> Table:
     old, new = facts["old"], facts["new"]
-    rows = [
-        ["loss", _number(old["loss"]), _number(new["loss"])],
-        ["mean score", _number(old["mean_score"]), _number(new["mean_score"])],
-    ]
+    rows = [["mean score", _number(old["mean_score"]), _number(new["mean_score"])]]
+    if old["loss"] is not None:
+        rows.insert(0, ["loss", _number(old["loss"]), _number(new["loss"])])
     if old["threshold"] is not None:
         limits = [measured["threshold"].get("value") for measured in (old, new)]
         if None not in limits:
@@ -50,11 +49,21 @@ def _comparison_table(facts: Mapping[str, Any]) -> Table:
 
 
 def _verdict(facts: Mapping[str, Any]) -> str:
+    old, new = facts["old"], facts["new"]
+    if old["loss"] is None and old["metrics"] is None:
+        return "The detector was fitted anew. Nothing tells which is better: the new one is kept."
+    if old["loss"] is None:
+        worse = facts["kept"] == "old"
+        return (
+            "The new detector's PR-AUC is lower on the held-out part: the old one is kept."
+            if worse
+            else "The new detector's PR-AUC is no lower on the held-out part: it is kept."
+        )
     if facts["training"]["best_epoch"] == 0:
         return "No epoch was better than the old weights: the old model is kept."
     if facts["kept"] == "old":
         return "The new model is no better on the held-out part: the old one is kept."
-    gain = 1.0 - facts["new"]["loss"] / facts["old"]["loss"]
+    gain = 1.0 - new["loss"] / old["loss"]
     return f"The new model's loss is {100 * gain:.3g} % lower: it is kept."
 
 

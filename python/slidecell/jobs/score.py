@@ -1,14 +1,13 @@
-"""Score the raw rows of a file with a saved model."""
+"""Score the raw rows of a file with a saved detector or model."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from slidecell._extras import require
 from slidecell.jobs.command_line import command_line
@@ -18,30 +17,35 @@ from slidecell.jobs.results import (
     Stopwatch,
     check_key_names,
     refuse_overwriting,
+    score_table,
     summarise_data,
+    why_no_score,
 )
 from slidecell.jobs.write_result import write_result
-from slidecell.tables.table import Table, TableOptions, read_table
-from slidecell.thresholds.smoothing import smoothing_from_state
+from slidecell.tables.options import TableOptions
+from slidecell.tables.rows import Rows
+from slidecell.tables.table import read_table
 
 if TYPE_CHECKING:
-    from slidecell.model import SequenceModel
+    from slidecell.detect.base import Detector
 
-__all__ = ["ScoreOptions", "run_score"]
+__all__ = ["ScoreOptions", "read_for", "refuse_swapped", "run_score"]
 
 
 @dataclass(frozen=True)
 class ScoreOptions:
-    """What `run_score` does; what is None is taken from the model.
+    """What `run_score` does; what is None is taken from the detector.
 
     Parameters
     ----------
-    model, file, out : Path
+    model : Path
+        What was saved: see `slidecell.detect.loading.find_saved`.
+    file, out : Path
     time, entity, max_gap, missing, duplicates : str, optional
-        As in `slidecell.tables.table.TableOptions`. An empty ``time`` or ``entity`` says that
+        As in `slidecell.tables.options.TableOptions`. An empty ``time`` or ``entity`` says that
         this file has no such column.
     label : str, optional
-        Column to measure the flags against; never taken from the model.
+        Column to measure the flags against; never taken from the detector.
     num_threads : int, optional
     html : bool
         Write ``report.html`` too.
@@ -61,13 +65,14 @@ class ScoreOptions:
 
     def to_dict(self) -> dict[str, Any]:
         """Return all options, ready for JSON."""
-        return {f.name: _jsonable(getattr(self, f.name)) for f in fields(self)}
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {k: str(v) if isinstance(v, Path) else v for k, v in values.items()}
 
 
 def run_score(
     options: ScoreOptions, *, announce: Callable[[dict[str, Any]], object] | None = None
 ) -> Result:
-    """Read, match columns by name, score, flag above the model's threshold, write.
+    """Read, match columns by name, score, flag by the detector's rule, write.
 
     All rows are of part ``test``. A file continues no history: the first rows of each entity,
     fewer than a window needs, have no score.
@@ -89,92 +94,94 @@ def run_score(
     >>> table = TableOptions(time="day", entity="user", label="label")
     >>> options = DetectOptions(folder / "in.csv", folder / "out", table, window=7, epochs=1)
     >>> trained = run_detect(options, progress=False)
-    >>> model = folder / "out" / "model.safetensors"
-    >>> again = run_score(ScoreOptions(model, folder / "in.csv", folder / "again"))
+    >>> again = run_score(ScoreOptions(folder / "out", folder / "in.csv", folder / "again"))
     >>> bool((again.flagged == trained.flagged).all())
     True
     """
-    require("pandas", "matplotlib", extra="detect")
+    require("pandas", "sklearn", "matplotlib", extra="detect")
     if options.html:
         require("jinja2", extra="detect")
-    if options.label is not None:
-        require("sklearn", extra="detect")
-    from slidecell.model import SequenceModel
+    from slidecell.detect.loading import load_saved
 
     stopwatch = Stopwatch()
     with OutputFolder(options.out) as folder:
+        refuse_swapped(options.model, options.file)
         refuse_overwriting(options.out, options.file)
-        model = SequenceModel.load(options.model)
-        asked = table_options(options, model)
-        table = read_table(options.file, asked)
-        if len(table.names) != model.input_size:
-            raise ValueError(
-                f"{options.file}: expected {model.input_size} feature columns (the model names "
-                f"none), got {len(table.names)}: {', '.join(table.names)}"
-            )
-        part = np.full(len(table.order), "test", dtype="<U10")
-        data = summarise_data(table, part, max_gap=asked.max_gap)
+        detector = load_saved(options.model, num_threads=options.num_threads)
+        rows = read_for(detector, options)
+        part = np.full(len(rows), "test", dtype="<U10")
+        assert rows.options is not None
+        data = summarise_data(rows, part, max_gap=rows.options.max_gap)
         stopwatch.lap("read")
         if announce is not None:
             announce(data)
-        scores: npt.NDArray[np.floating[Any]] = model.score(
-            table.features, table.offsets, num_threads=options.num_threads
-        )
-        smoothing = model.metadata["smoothing"]
-        if smoothing is not None:  # as live streams do, whose threshold it is
-            scores = smoothing_from_state(smoothing).apply(scores, table.offsets)
+        scores = score_table(detector, rows)
         stopwatch.lap("score")
-        notes = []  # of the scores; those of the data were announced
-        if smoothing is not None:
-            notes.append(f"scores are smoothed by the model's {smoothing['kind']!r}")
-        if model.threshold is None:
-            notes.append("the model has no threshold: no row is flagged")
-        elif np.isnan(scores).all():
-            notes.append(_why_no_score(table, model))
+        notes = detector.score_notes()  # of the scores; those of the data were announced
+        if detector.threshold_state() is not None and np.isnan(scores).all():
+            notes.append(why_no_score(rows, detector))
         data = data | {"notes": [*data["notes"], *notes]}
-        report = {"command": "score", "options": options.to_dict(), "data": data, "notes": notes}
+        report = {
+            "command": "score",
+            "options": options.to_dict(),
+            "detector": type(detector).__name__,
+            "data": data,
+            "notes": notes,
+        }
         return write_result(
             folder,
-            Result(table, part, scores, model, report),
+            Result(rows, part, scores, detector, report),
             stopwatch,
             title=options.file.name,
-            save_model=False,
-            num_threads=options.num_threads,
+            save=False,
             command=command_line("score", options),
             page=options.html,
         )
 
 
-def table_options(options: ScoreOptions, model: SequenceModel) -> TableOptions:
-    """Merge what the model remembers of its training file with what was asked for now."""
-    extra = model.metadata.get("extra") or {}
-    stored = extra.get("detect")
-    known = stored if isinstance(stored, Mapping) else {}
+def read_for(detector: Detector, options: Any) -> Rows:
+    """Read the file that ``options`` name as the detector's own was read, but as asked for now.
+
+    Parameters
+    ----------
+    detector : Detector
+        Fitted.
+    options : ScoreOptions or RetrainOptions
+    """
+    known = detector.table_options()
     names = {f.name for f in fields(TableOptions)} - {"label", "features", "exclude"}
-    found: dict[str, Any] = {
+    merged: dict[str, Any] = {
         name: known[name] for name in names if isinstance(known.get(name), str)
     }
-    found |= {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+    merged |= {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     for name in ("time", "entity"):
-        if found.get(name) == "":
-            del found[name]
-    if options.max_gap is None and "time" not in found:
-        found.pop("max_gap", None)
-    if model.features is None:
+        if merged.get(name) == "":
+            del merged[name]
+    if options.max_gap is None and "time" not in merged:
+        merged.pop("max_gap", None)
+    features = getattr(detector, "feature_names_in_", None)
+    if features is None:
         # The file decides, by its numeric columns, as in training.
-        found["exclude"] = tuple(known.get("exclude") or ())
-    merged = TableOptions(**found, label=options.label, features=tuple(model.features or ()))
-    check_key_names(merged)
-    return merged
-
-
-def _why_no_score(table: Table, model: SequenceModel) -> str:
-    longest = int(np.diff(table.offsets).max(initial=0))
-    return (
-        f"no row has a score: a window takes {model.window + model.horizon} rows without missing "
-        f"cells, the longest segment has {longest}"
+        merged["exclude"] = tuple(known.get("exclude") or ())
+    asked = TableOptions(
+        **merged,
+        label=options.label,
+        features=() if features is None else tuple(features.tolist()),
     )
+    check_key_names(asked)
+    rows = read_table(options.file, asked, features_of=f"{options.model} needs")
+    if rows.num_features != detector.n_features_in_:
+        raise ValueError(
+            f"{options.file}: expected {detector.n_features_in_} feature columns (the model names "
+            f"none), got {rows.num_features}: {', '.join(rows.names or ())}"
+        )
+    return rows
 
 
-def _jsonable(value: object) -> object:
-    return str(value) if isinstance(value, Path) else value
+def refuse_swapped(model: Path, file: Path) -> None:
+    """Refuse a model where a table is expected: the two were swapped."""
+    if file.is_dir() or file.suffix == ".safetensors":
+        raise ValueError(
+            f"MODEL and FILE: expected a saved detector and then a table, got {model} and {file}: "
+            "they look swapped"
+        )

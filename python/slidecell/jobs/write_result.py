@@ -14,7 +14,11 @@ from slidecell.jobs.result_report import result_report, scores_figure
 from slidecell.jobs.results import Result, Stopwatch, count_flagged, judge_result, machine
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pandas as pd
+
+    from slidecell.detect.base import Detector
 
 __all__ = ["scores_frame", "write_result"]
 
@@ -25,17 +29,18 @@ def write_result(
     stopwatch: Stopwatch,
     *,
     title: str,
-    save_model: bool,
-    num_threads: int | None,
+    save: bool,
     draw_from: int = 0,
     command: str = "",
     page: bool = False,
 ) -> Result:
     """Write all files of a job into ``folder``; return the result with all facts and its report.
 
-    The picture shows the rows of the table from ``draw_from`` on. ``command`` is what was run.
+    The picture shows the rows of the table from ``draw_from`` on. ``command`` is what was run. With
+    ``save`` the detector is written too, and its network where it has one.
     """
     table = result.table
+    num_threads = getattr(result.detector, "num_threads", None)
     name = f"scores.{table.kind}"
     frame = scores_frame(result)
     if table.kind == "csv":
@@ -45,19 +50,23 @@ def write_result(
     picture = scores_figure(result, title, draw_from)
     folder.add("scores.png", picture.save)
     files = [name, "scores.png", "report.json"]
-    if save_model:
-        folder.add("model.safetensors", result.model.save)
-        files.insert(1, "model.safetensors")
+    network = result.model
+    if save:
+        folder.add("detector", lambda path: save_new(result.detector, path))
+        files.insert(1, "detector")
+        if network is not None:
+            folder.add("model.safetensors", network.save)
+            files.insert(1, "model.safetensors")
     if page:
         files.append("report.html")
     metrics = judge_result(result)
     stopwatch.lap("write")
     facts = {
         **result.report,
-        "threshold": result.model.threshold,
+        "threshold": result.detector.threshold_state(),
         "flagged": count_flagged(result),
         "metrics": metrics,
-        "machine": machine(result.model.plan(num_threads=num_threads)),
+        "machine": machine(None if network is None else network.plan(num_threads=num_threads)),
         "seconds": stopwatch.seconds,
         "files": [str(folder.path / file) for file in files],
     }
@@ -73,8 +82,15 @@ def write_result(
 def scores_frame(result: Result) -> pd.DataFrame:
     """Return the scores file: key columns, score, flagged and part, in the order of the input."""
     table = result.table
+    assert table.keys is not None  # a file has them
     frame = table.keys.copy()
     frame["score"] = table.restore(result.scores, np.nan)
     frame["flagged"] = table.restore(result.flagged.astype(np.int8), 0)
     frame["part"] = table.restore(result.part, "")
     return frame
+
+
+def save_new(detector: Detector, folder: Path) -> None:
+    """Write a detector to a folder that is not there yet."""
+    folder.mkdir()
+    detector.save_into(folder)

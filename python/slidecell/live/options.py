@@ -22,9 +22,10 @@ class LiveOptions:
     Parameters
     ----------
     model : Path
+        A model file, or what ``slidecell detect`` or `Detector.save` wrote.
     format : {"csv", "jsonl"}
     time, entity, max_gap, missing : str, optional
-        As in `slidecell.tables.table.TableOptions`. An empty ``time`` or ``entity`` says that
+        As in `slidecell.tables.options.TableOptions`. An empty ``time`` or ``entity`` says that
         there is no such column.
     state : Path, optional
         Where to go on from, if it exists, and to save to at the end.

@@ -7,6 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TextIO
 
 from slidecell.live.entities import Entities, OutOfOrderError
@@ -48,9 +49,7 @@ def run_live(
         A bad line with ``on_error="fail"`` (the rows before it are in the saved state), a bad
         header, model or state file; a state that cannot be written.
     """
-    from slidecell.model import SequenceModel
-
-    model = SequenceModel.load(options.model)
+    model = _load(options.model)
     options = options.with_model(model)
     _check_writable(options)
     entities = Entities(model, options)
@@ -65,6 +64,17 @@ def run_live(
                 run.report()
     finally:
         sources.close()
+
+
+def _load(path: Path) -> SequenceModel:
+    """Return the model that was saved, by itself or as a detector's network."""
+    if path.is_dir():
+        from slidecell.detect.loading import load_saved
+
+        return load_saved(path).live_model()
+    from slidecell.model import SequenceModel
+
+    return SequenceModel.load(path)
 
 
 def _check_writable(options: LiveOptions) -> None:

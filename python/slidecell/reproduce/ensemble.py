@@ -142,7 +142,8 @@ def _generated(seed: int) -> _Data:
 
 def _read(path: Path) -> _Data:
     from slidecell.tables.files import read_frame
-    from slidecell.tables.table import TableOptions, make_table
+    from slidecell.tables.options import TableOptions
+    from slidecell.tables.table import make_table
 
     frame = read_frame(path, keys=["time"])
     if "label" not in frame.columns:

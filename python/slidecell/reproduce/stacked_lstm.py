@@ -151,7 +151,8 @@ def _read(path: Path) -> _Data:
     """Read a table's numeric columns; a column of times orders the rows."""
     from slidecell.tables.columns import to_numbers
     from slidecell.tables.files import read_frame
-    from slidecell.tables.table import TableOptions, make_table
+    from slidecell.tables.options import TableOptions
+    from slidecell.tables.table import make_table
 
     frame = read_frame(path)
     named = {str(column).lower(): str(column) for column in frame.columns}

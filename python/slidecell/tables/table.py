@@ -48,7 +48,7 @@ def read_table(
     """
     path = Path(path)
     kind = file_kind(path)
-    keys = [name for name in (options.time, options.entity) if name is not None]
+    keys = [str(name) for name in (options.time, options.entity) if name is not None]
     frame = read_frame(path, keys=keys)
     if label_optional and options.label not in [str(name) for name in frame.columns]:
         options = replace(options, label=None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -79,6 +78,6 @@ def refuse_below(name: str, value: Any, low: int) -> None:
     ValueError: --threads: expected a whole number >= 1, got 0
     """
     flag = {"num_threads": "threads"}.get(name, name).replace("_", "-")
-    whole = isinstance(value, numbers.Real) and int(value) == value
+    whole = isinstance(value, (int, float)) and int(value) == value
     if value is not None and (not whole or value < low):
         raise ValueError(f"--{flag}: expected a whole number >= {low}, got {value}")
