@@ -85,8 +85,8 @@ def show_comparison(console: Console, found: Mapping[str, Any]) -> None:
     base = found["slidecell_seconds"]
     rows = {
         "slidecell, from the series": base,
-        f"torch, batches of {found['torch_batch']:,}": found["torch_seconds"],
-        "torch, windows built first": found["torch_seconds"] + found["build_seconds"],
+        f"{found['torch_layer']}, windows ready": found["torch_seconds"],
+        "the same, windows built too": found["torch_seconds"] + found["build_seconds"],
     }
     for name, seconds in rows.items():
         rate = f"{found['windows'] / seconds:,.0f}"
@@ -95,8 +95,8 @@ def show_comparison(console: Console, found: Mapping[str, Any]) -> None:
     console.print(
         Text(
             f"{found['windows']:,} windows of {found['window']} rows, {found['threads']} threads, "
-            f"torch {found['torch_version']}; largest difference of a score "
-            f"{found['max_difference']:.1e} (scores up to {found['max_score']:.3g})"
+            f"medians; torch {found['torch_version']} in {found['torch_setting']}; "
+            f"largest difference of a score {found['max_difference']:.1e} (scores up to {found['max_score']:.3g})"
         )
     )
 
