@@ -25,6 +25,7 @@ __all__ = [
     "as_number",
     "as_offsets",
     "as_scores",
+    "as_window",
     "one_dimensional",
     "runs_of",
     "scored_part",
@@ -105,6 +106,20 @@ def as_number(name: str, value: Any) -> float:
         with contextlib.suppress(TypeError, ValueError):
             return float(value)
     raise TypeError(f"{name}: expected a number, got {value!r}")
+
+
+def as_window(name: str, value: Any) -> int:
+    """Return a parameter that must be a whole number of rows, 0 included.
+
+    Examples
+    --------
+    >>> from slidecell.evaluate.inputs import as_window
+    >>> as_window("vus_window", 100)
+    100
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 0:
+        raise ValueError(f"{name}: expected a whole number >= 0, got {value!r}")
+    return int(value)
 
 
 @dataclass(frozen=True)

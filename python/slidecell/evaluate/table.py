@@ -56,6 +56,9 @@ def as_table(found: Mapping[str, Any]) -> str:
     lines += [f"{name:<32}{value:>7}{chance:>8}" for name, value, chance in metric_rows(found)]
     if found["events_found"] is not None:
         lines.append(_delay_line(found))
+    if found["vus_pr"] is not None:
+        line = f"VUS: buffers of up to {_count(found['vus_window'], 'row')}"
+        lines.append(f"{line}, half of it on each side of an event")
     if found["random"]:
         lines.append("random: random scores with as many flags")
     if found["note"]:

@@ -96,7 +96,8 @@ def show_comparison(console: Console, found: Mapping[str, Any]) -> None:
         Text(
             f"{found['windows']:,} windows of {found['window']} rows, {found['threads']} threads, "
             f"medians; torch {found['torch_version']} in {found['torch_setting']}; "
-            f"largest difference of a score {found['max_difference']:.1e} (scores up to {found['max_score']:.3g})"
+            f"largest difference of a score {found['max_difference']:.1e} "
+            f"(scores up to {found['max_score']:.3g})"
         )
     )
 
