@@ -1,4 +1,4 @@
-"""Labels, scores and flags as every metric takes them: checked, entity by entity, runs of rows."""
+"""Checks of labels, scores and flags, and their runs of rows within an entity."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def as_window(name: str, value: Any) -> int:
 
 @dataclass(frozen=True)
 class Scored:
-    """The rows that have a score; what remains of an entity closes up.
+    """The rows that have a score; rows without one are removed, and their entity closes up.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""All metrics of scores against labels in one table, each beside what random scores reach."""
+"""Compute all metrics of scores against labels, each beside that of random scores."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ _DRAWN = (
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What `evaluate` found; None where labels of one class, or no flags, leave it undefined.
+    """The result of `evaluate`; a metric is None where one class or no flags leave it undefined.
 
     Parameters
     ----------
     rows, positives : int
-        Rows with a score, and anomalies among them: what the metrics are about.
+        Rows with a score, and anomalies among them; the metrics are about these rows.
     prevalence : float
         Their share: the precision and the PR-AUC of random scores.
     unscored_rows, unscored_positives : int
@@ -58,7 +58,7 @@ class Evaluation:
         Anomalies (runs of labelled rows) with a scored row, and those without, left out.
     threshold : float
     threshold_origin : str
-        "given", or "oracle": of the best F1 on these very labels, which nobody has in use.
+        "given"; or "oracle": it has the best F1 on these very labels, which in use are unknown.
         "flags": flags were given instead.
     flagged : int
         Scored rows above the threshold, or flagged as given.
@@ -367,14 +367,14 @@ def _with_random_scores(part: Scored, rng: np.random.Generator) -> Scored:
 
 
 def _random_flags(rng: np.random.Generator, n: int, flagged: int) -> Bools:
-    """As many flags as are given, anywhere."""
+    """Return the given number of flags at random rows."""
     flags = np.zeros(n, np.bool_)
     flags[rng.choice(n, flagged, replace=False, shuffle=False)] = True
     return flags
 
 
 def _expected(n: int, positives: int, flagged: int) -> dict[str, float | None]:
-    """Row by row: with as many flags anywhere, the expected number of hits."""
+    """Return the expected metrics by row of so many flags at random rows."""
     hits = ratio(positives * flagged, n) or 0.0
     return {
         "precision": ratio(hits, flagged),

@@ -1,4 +1,4 @@
-"""An evaluation as a table of plain text."""
+"""Write an evaluation as a table of plain text."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _METRICS = {
 
 
 def metric_rows(found: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """Name, figure and figure of random scores for each metric of an evaluation's dictionary.
+    """Return the name, the figure and that of random scores for each metric of an evaluation.
 
     Examples
     --------
