@@ -1,4 +1,4 @@
-"""What scores are made of: members of an ensemble, or features."""
+"""Bars of the parts of a score: members of an ensemble, or features."""
 
 from __future__ import annotations
 
