@@ -1,4 +1,4 @@
-"""Thresholds that one number says, given or taken from training scores."""
+"""Constant thresholds: one number that is given, or computed from training scores."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class _Constant(Threshold):
 
 
 class FixedThreshold(_Constant):
-    """A given value.
+    """A threshold with a given value.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ class FixedThreshold(_Constant):
 
 
 class PercentileThreshold(_Constant):
-    """A percentile of the training scores, interpolated linearly.
+    """A threshold at a percentile of the training scores, interpolated linearly.
 
     Parameters
     ----------
