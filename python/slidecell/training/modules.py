@@ -24,7 +24,7 @@ from slidecell.training.layers import Compiled
 
 
 class _SequenceNetwork(nn.Module):
-    """What both networks share: the arguments of their layers and an encoder."""
+    """The base of both networks: the arguments of their layers and an encoder."""
 
     encoder: nn.ModuleList
     decoder: nn.ModuleList
