@@ -4,6 +4,11 @@ The forecaster and the autoencoder run with untouched defaults beside two simple
 random score, on every channel or machine of SMAP, MSL, SMD and ASD that the folder holds. Each
 detector is fitted on a series' training part and scores its test part; all are judged on the same
 test rows, those that every detector scores.
+
+VUS-PR depends on the greatest buffer. ``--vus-window 100``, the default, is that of the tables in
+README.md and of results/detection.json, and ``evaluate(labels, scores, vus_window=100)`` gives the
+same figure for one series. ``--vus-window auto`` is what `evaluate` takes without that argument:
+the median length of the series' own anomalies, between 10 and 100 rows.
 """
 
 from __future__ import annotations
@@ -27,11 +32,12 @@ import slidecell as sc
 from slidecell import datasets
 from slidecell.datasets import LabelledSeries
 from slidecell.detect import AutoencoderDetector, ForecastDetector, PCADetector, ZScoreDetector
-from slidecell.evaluate import pr_auc, vus
+from slidecell.evaluate import default_vus_window, pr_auc, vus
 
-# Rows on each side of an anomaly that VUS-PR forgives, at most. One value for all series: a
-# period found in each would make the sets' means depend on the finder.
+# The greatest buffer of VUS-PR: flags up to half of it away from an anomaly count in part. One
+# value for all series, so that the mean over a set is of one measure.
 VUS_WINDOW = 100
+AUTO = "auto"
 
 DETECTORS: dict[str, Callable[[], Any]] = {
     "forecaster": lambda: ForecastDetector(random_state=0),
@@ -53,6 +59,7 @@ class Found:
     detector: str
     vus_pr: float
     pr_auc: float
+    vus_window: int
     rows: int
     fit_seconds: float
     score_seconds: float
@@ -72,12 +79,21 @@ def labelled_sets(folder: Path) -> Iterator[tuple[str, LabelledSeries]]:
                 yield title.get(name, name.upper()), series
 
 
-def judge(job: tuple[str, LabelledSeries]) -> list[Found] | str:
-    """Fit, score and judge all detectors on one series, on one thread; or tell why not."""
+@dataclass(frozen=True)
+class Job:
+    """One series of a set, and the greatest buffer that judges it (None: the series' own)."""
+
+    set: str
+    series: LabelledSeries
+    vus_window: int | None = VUS_WINDOW
+
+
+def judge(job: Job) -> list[Found] | str:
+    """Return all detectors' figures on one series, from one thread; or why it is left out."""
     import torch
 
     torch.set_num_threads(1)
-    title, series = job
+    title, series = job.set, job.series
     if (series.train == series.train[0]).all():
         return f"{title} {series.name}: left out, no column of its training part varies"
     scores: dict[str, npt.NDArray[np.float64]] = {}
@@ -93,13 +109,17 @@ def judge(job: tuple[str, LabelledSeries]) -> list[Found] | str:
     seconds[RANDOM] = 0.0, 0.0
     judged = np.isfinite(np.stack(list(scores.values()))).all(axis=0)
     labels = series.test_label[judged]
+    if labels.min() == labels.max():
+        return f"{title} {series.name}: left out, all rows that are judged have one label"
+    window = default_vus_window(labels) if job.vus_window is None else job.vus_window
     return [
         Found(
             title,
             series.name,
             name,
-            vus(labels, score[judged], VUS_WINDOW)[1],
+            vus(labels, score[judged], window)[1],
             pr_auc(labels, score[judged]),
+            window,
             int(judged.sum()),
             *seconds[name],
         )
@@ -107,9 +127,9 @@ def judge(job: tuple[str, LabelledSeries]) -> list[Found] | str:
     ]
 
 
-def run(jobs: Sequence[tuple[str, LabelledSeries]], processes: int) -> list[Found]:
+def run(jobs: Sequence[Job], processes: int) -> list[Found]:
     """Judge all series, the longest first; prints a line for each."""
-    ordered = sorted(jobs, key=lambda job: -job[1].train.size)
+    ordered = sorted(jobs, key=lambda job: -job.series.train.size)
     found: list[Found] = []
     with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
         for count, results in enumerate(pool.map(judge, ordered), start=1):
@@ -153,6 +173,15 @@ def losses(found: Sequence[Found], network: str) -> int:
     )
 
 
+def buffer(text: str) -> int | None:
+    """Return the buffer that ``--vus-window`` names; None for ``auto``."""
+    if text == AUTO:
+        return None
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a number of rows or {AUTO}, got {text!r}")
+    return int(text)
+
+
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
@@ -162,6 +191,14 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--only", default="", metavar="TEXT", help="series whose name has this")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything there, too")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    parser.add_argument(
+        "--vus-window",
+        type=buffer,
+        default=VUS_WINDOW,
+        metavar="ROWS",
+        help=f"greatest buffer of VUS-PR in rows, or {AUTO}: each series' own, as evaluate() "
+        f"chooses it (default: {VUS_WINDOW}, as in README.md)",
+    )
     options = parser.parse_args(arguments)
     if options.json and not options.json.parent.is_dir():
         parser.error(f"--json: expected a file in a folder that is there, got {options.json}")
@@ -171,17 +208,24 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command."""
     options = parse(arguments)
-    jobs = [job for job in labelled_sets(options.data) if options.only in job[1].name]
+    jobs = [
+        Job(title, series, options.vus_window)
+        for title, series in labelled_sets(options.data)
+        if options.only in series.name
+    ]
     if not jobs:
         print(f"{options.data}: no series of SMAP, MSL, SMD or ASD found", file=sys.stderr)
         return 2
     began = time.perf_counter()
     found = run(jobs, options.processes)
-    print(f"\nVUS-PR (window {VUS_WINDOW}) / PR-AUC, mean over the series of each set\n")
+    own = options.vus_window is None
+    buffers = "each series' own buffer" if own else f"buffers up to {options.vus_window} rows"
+    print(f"\nVUS-PR ({buffers}) / PR-AUC, mean over the series of each set\n")
     print(table(found))
     print(f"\nslidecell {sc.__version__}, {len(jobs)} series, {time.perf_counter() - began:.0f} s")
     if options.json:
-        report = {"vus_window": VUS_WINDOW, "found": [asdict(f) for f in found]}
+        window = AUTO if own else options.vus_window
+        report = {"vus_window": window, "found": [asdict(f) for f in found]}
         options.json.write_text(json.dumps(report, indent=1) + "\n")
     return 0
 

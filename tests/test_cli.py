@@ -226,7 +226,8 @@ def test_cli_demo_small(tmp_path):
         "report.json",
         "model.safetensors",
     }
-    assert "torch, windows built first" in done.stdout
+    assert "torch.nn.LSTM, windows ready" in done.stdout
+    assert "the same, windows built too" in done.stdout
     text = " ".join(done.stdout.split())
     difference = float(text.split("largest difference of a score ")[1].split(" ")[0])
     largest = float(text.split("(scores up to ")[1].split(")")[0])

@@ -39,6 +39,20 @@ def series(n: int = 3000):
     return labels, scores, np.array([0, 1000, 1000, 2000, n])
 
 
+@pytest.mark.parametrize("window", [0, 10, 100])
+def test_evaluate_measures_volumes_with_the_given_buffer(window):
+    labels, scores, offsets = series()
+    own = evaluate(labels, scores, threshold=1.0, offsets=offsets)
+    found = evaluate(labels, scores, threshold=1.0, offsets=offsets, vus_window=window)
+    assert found.vus_window == window != own.vus_window
+    assert (found.vus_roc, found.vus_pr) == vus(labels, scores, window, offsets)
+    assert found.vus_pr != own.vus_pr
+    assert found.random["vus_pr"] != own.random["vus_pr"]
+    assert found.pr_auc == own.pr_auc
+    assert f"VUS: buffers of up to {window} rows" in str(found)
+    assert f"VUS: buffers of up to {own.vus_window} rows" in str(own)
+
+
 def test_evaluate_is_what_its_parts_find():
     labels, scores, offsets = series()
     found = evaluate(labels, scores, threshold=1.0, offsets=offsets)
@@ -187,7 +201,13 @@ def test_evaluate_nothing_flagged():
         ([0, 1], [0.1, 0.2], {"offsets": [0.0, 2.0]}, TypeError, "offsets: expected integers"),
         ([0, 1], [0.1, 0.2], {"offsets": []}, TypeError, "offsets: expected integers"),
         ([0, 1], [0.1, 0.2], {"offsets": [[0, 2]]}, ValueError, r"offsets: expected \[G\+1\]"),
-        ([0, 1], [0.1, 0.2], {"vus_window": -1}, ValueError, "window: expected a whole number"),
+        (
+            [0, 1],
+            [0.1, 0.2],
+            {"vus_window": -1},
+            ValueError,
+            "^vus_window: expected a whole number",
+        ),
     ],
 )
 def test_evaluate_bad_input(labels, scores, options, error, text):

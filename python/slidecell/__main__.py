@@ -26,7 +26,7 @@ def _run() -> int:
 
         return bench(sys.argv[2:])
     try:
-        import pandas  # noqa: F401  # told here, not after the command has begun
+        import pandas  # noqa: F401  # an error comes here, not after the command has begun
 
         from slidecell.cli.main import app
     except ModuleNotFoundError as error:

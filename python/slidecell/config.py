@@ -1,4 +1,4 @@
-"""What this installation runs on."""
+"""Describe what this installation runs on: instruction set, threads, versions."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def config() -> dict[str, Any]:
 
 
 def cpu_name() -> str:
-    """Return the processor's name, as the system tells it."""
+    """Return the processor's name, as the system reports it."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
@@ -51,7 +51,7 @@ def cpu_name() -> str:
 
 
 def show_config() -> None:
-    """Print which instruction set the kernels use, and what else is there.
+    """Print the instruction set in use, those that are available, threads and versions.
 
     Examples
     --------

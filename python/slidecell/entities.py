@@ -1,4 +1,4 @@
-"""Where one entity ends and the next begins, from a column of keys and one of times."""
+"""Find where one entity ends and the next begins, from columns of keys and times."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def entity_offsets(
     time: npt.ArrayLike | None = None,
     max_gap: Gap | None = None,
 ) -> Ints:
-    """Offsets of the runs of equal keys: where one entity ends and the next begins.
+    """Return the offsets of the runs of equal keys: where an entity ends and the next begins.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def _run_starts(same: npt.NDArray[np.bool_], S: int) -> Ints:
 
 
 def _is_missing(key: object) -> bool:
-    """Whether a key is None, NaN or NaT (which differ from themselves), or pandas' NA."""
+    """Return whether a key is None, NaN or NaT (which differ from themselves), or pandas' NA."""
     try:
         return key is None or bool(key != key)  # noqa: PLR0124
     except TypeError:  # NA has no truth value
@@ -119,7 +119,7 @@ def _checked_times(time: npt.ArrayLike, S: int) -> npt.NDArray[Any]:
 def _gaps(
     times: npt.NDArray[Any], same: npt.NDArray[np.bool_], max_gap: Gap | None
 ) -> npt.NDArray[np.bool_]:
-    """Where row i+1 lies further than `max_gap` after row i, bool [S-1].
+    """Return where row i+1 lies further than `max_gap` after row i, bool [S-1].
 
     Looked at only within an entity (`same`), where time must not decrease.
     """

@@ -14,7 +14,7 @@ __all__ = ["feature_columns", "is_frame", "match_features"]
 
 
 def is_frame(series: object) -> bool:
-    """Tell a DataFrame (pandas, polars) from what numpy reads.
+    """Return whether a value is a DataFrame (pandas, polars).
 
     Examples
     --------
@@ -26,7 +26,7 @@ def is_frame(series: object) -> bool:
 
 
 def feature_columns(frame: Any, names: Sequence[Hashable], *, name: str = "series") -> Any:
-    """Columns of a DataFrame (pandas, polars) as one array of real numbers [S, F].
+    """Return the columns of a DataFrame (pandas, polars) as real numbers [S, F].
 
     Missing cells become NaN; columns of whole numbers or of truth values stay what they are where
     nothing is missing.
@@ -70,7 +70,7 @@ def feature_columns(frame: Any, names: Sequence[Hashable], *, name: str = "serie
 
 
 def match_features(series: Any, features: list[str] | None) -> npt.ArrayLike:
-    """Rows of a DataFrame in the model's column order; anything else as it is.
+    """Return the rows of a DataFrame in the model's column order, and anything else as it is.
 
     What a masked array masks becomes NaN.
 

@@ -146,7 +146,7 @@ class SequenceModel:
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """What the file's JSON says, as a copy."""
+        """A copy of the JSON in the model file."""
         return copy.deepcopy(self._metadata)
 
     @property
@@ -258,7 +258,7 @@ class SequenceModel:
         num_threads: int | None = None,
         out: Floats | None = None,
     ) -> Floats:
-        """Anomaly score of every row: [S], float32, higher = more anomalous.
+        """Return the anomaly score of every row: [S], float32, higher = more anomalous.
 
         A window's score stands at the last row that it needs (its last target row for a
         forecaster, its last row for an autoencoder); rows without a score hold NaN, and so do the
@@ -276,7 +276,7 @@ class SequenceModel:
             Of the recurrent products, in torch's terms for float32 matrix products: float32
             accuracy; float32 numbers split into two bf16 parts (errors of a score up to 1e-6, or
             1e-6 of a score above 1, at torch's initial weights); bf16 (up to 1 % of a high score).
-            Where the CPU has nothing faster, a better one runs; `plan` tells.
+            Where the CPU has nothing faster, a better one runs; `plan` names it.
         kernel : {"auto", "fma", "matrix"}
             Which instructions multiply: by a fixed rule (see `plan`), float32 multiply-adds, or
             the CPU's bf16 products: AMX tiles, or AVX512-BF16's dot products.
@@ -392,7 +392,7 @@ class SequenceModel:
         kernel: str = "auto",
         num_threads: int | None = None,
     ) -> dict[str, Any]:
-        """Tell what `score` runs: ``isa``, ``kernel``, ``precision``, ``tile`` and ``threads``.
+        """Return what `score` runs: ``isa``, ``kernel``, ``precision``, ``tile`` and ``threads``.
 
         ``kernel`` begins with ``fma`` (float32 multiply-adds), ``amx`` (bf16 tiles) or ``bf16``
         (dot products of AVX512-BF16), with the rows and columns that it holds at once.

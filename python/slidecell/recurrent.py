@@ -19,7 +19,7 @@ class LSTM(Recurrent):
     bidirectional
         Run each layer in both directions and concatenate their outputs.
     proj_size
-        P > 0: h is `[N,P]`, the projection of what the cell gives.
+        P > 0: h is `[N,P]`, the projection of the cell's output.
     activation
         Of candidate and output: "tanh", "relu", "sigmoid" or "linear".
     recurrent_activation

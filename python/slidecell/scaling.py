@@ -27,7 +27,7 @@ def as_series(series: npt.ArrayLike, *, name: str = "series") -> npt.NDArray[Any
 
 
 def unmasked(values: Any) -> npt.NDArray[Any]:
-    """Return what numpy makes of `values`, but NaN where a masked array has its mask.
+    """Return `values` as an array, with NaN where a masked array has its mask.
 
     Examples
     --------

@@ -99,7 +99,7 @@ class Stream:
         return self._core.bytes_per_entity
 
     def plan(self) -> dict[str, Any]:
-        """Tell what a push runs: ``isa``, ``kernel``, ``precision``, ``tile`` and ``threads``.
+        """Return what a push runs: ``isa``, ``kernel``, ``precision``, ``tile`` and ``threads``.
 
         With few entities and ``precision="medium"`` the answer's products take their weights as
         bf16; everything else runs at the highest precision.
@@ -120,7 +120,7 @@ class Stream:
         *,
         num_threads: int | None = None,
     ) -> Floats:
-        """Take one row for each of n entities: [n], [n, F] -> scores [n].
+        """Take one row for each of n entities, [n] and [n, F], and return their scores [n].
 
         The same bits as pushing one by one; an entity that is named twice gets its rows in order.
 

@@ -27,7 +27,7 @@ def _int64(name: str, value: int) -> int:
 
 
 class WindowPlan:
-    """Which windows exist, in memory proportional to the number of entities.
+    """The windows of a series, in memory proportional to the number of entities.
 
     Entity g owns rows `offsets[g]:offsets[g+1]`. An entity of n rows has no window if
     `n < window + horizon`, else `(n - window - horizon) // stride + 1`; its window i covers its

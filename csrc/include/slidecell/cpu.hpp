@@ -1,4 +1,4 @@
-// Which instruction sets this CPU offers, and which one the kernels use.
+// The instruction sets that this CPU offers, and the one that the kernels use.
 #pragma once
 
 #include <map>

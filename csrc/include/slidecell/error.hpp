@@ -1,5 +1,6 @@
-// What the library throws. Python sees std::invalid_argument as ValueError, IoError as OSError
-// and UnsupportedError as slidecell.UnsupportedError; the text is the same in both languages.
+// The exceptions of the library. Python sees std::invalid_argument as ValueError, IoError as
+// OSError and UnsupportedError as slidecell.UnsupportedError; the text is the same in both
+// languages.
 #pragma once
 
 #include <stdexcept>

@@ -16,7 +16,7 @@
 namespace slidecell {
 
 enum class Precision : std::uint8_t { highest, high, medium };
-// Which products `score` uses. automatic: the fixed rule that plan() tells; fma: float32
+// The products that `score` uses. automatic: chosen by a fixed rule, see plan(); fma: float32
 // multiply-adds; matrix: the CPU's bf16 products (AMX tiles, or AVX512-BF16's dot products), in as
 // many parts as the precision asks for.
 enum class Kernel : std::uint8_t { automatic, fma, matrix };
@@ -33,7 +33,7 @@ struct ScoreOptions {
   Kernel kernel = Kernel::automatic;
 };
 
-// What `score` runs on this machine.
+// The kernel that `score` runs on this machine.
 struct KernelPlan {
   std::string isa;
   std::string kernel;
@@ -42,7 +42,7 @@ struct KernelPlan {
   int threads = 0;
 };
 
-// How a model file says scores are judged.
+// The threshold and the smoothing of scores that a model file holds.
 struct Decision {
   double threshold;             // NaN: none
   double ewma_alpha;            // 0: no exponentially weighted average

@@ -1,4 +1,4 @@
-// A stream with the smoothing and the threshold that its model file carries: rows in, alarms out.
+// A stream with the smoothing and the threshold of its model file: it turns rows into alarms.
 #pragma once
 
 #include <cstdint>
@@ -15,13 +15,13 @@ struct Event {
   bool alarm = false;   // smoothed > threshold; false where the score is NaN
 };
 
-// Per entity: the moving average ("moving_average", n) or exponentially weighted average ("ewma",
-// alpha) of the finite scores, against a fixed threshold. The same numbers as the Python Monitor.
-// One monitor is used by one thread at a time. Allocates when built and never after.
+// Smooths the finite scores of each entity by a moving average ("moving_average", n) or an
+// exponentially weighted one ("ewma", alpha) and compares them with a fixed threshold. Its numbers
+// are those of the Python Monitor. One thread at a time may use it. It allocates only when built.
 class SLIDECELL_API Monitor {
  public:
   // Throws std::invalid_argument if the model's smoothing or threshold is damaged, UnsupportedError
-  // if its threshold is one that moves with the scores: those run in Python.
+  // if its threshold moves with the scores (CUSUM, SPOT, rolling quantile): Python has those.
   Monitor(const SequenceModel& model, std::int64_t num_entities, const StreamOptions& options = {});
 
   // row [F], as Stream::push.

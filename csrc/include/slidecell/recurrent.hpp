@@ -13,8 +13,8 @@ namespace slidecell {
 
 class Stack;
 
-// A stack of recurrent layers. Immutable; weights are copied in, packed once per ISA on first
-// use, and shared between threads without locks.
+// A stack of recurrent layers. It is immutable: weights are copied in, packed once per ISA on
+// first use, and shared between threads without locks.
 class SLIDECELL_API Recurrent {
  public:
   // Throws std::invalid_argument on shapes that do not fit or weights that are not finite.
@@ -34,8 +34,8 @@ class SLIDECELL_API Recurrent {
                int num_threads = 0) const;
 
   // One step of every layer: x [N,I], h [L,N,H] and c [L,N,H] are read, h_out and c_out written
-  // (may be the same buffers as h and c). Unidirectional only. On the calling thread, which keeps
-  // its buffers: after a first call of as many rows it allocates nothing and takes no lock.
+  // (they may be the same buffers as h and c). Unidirectional only. It runs on the calling thread,
+  // which keeps buffers: after a first call of as many rows it allocates nothing, takes no lock.
   void step(const float* x, std::int64_t N, const float* h, const float* c, float* h_out,
             float* c_out) const;
 

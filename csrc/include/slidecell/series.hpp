@@ -1,4 +1,4 @@
-// A view of rows in time order, in whatever dtype and layout they lie in memory.
+// A view of rows in time order, in the dtype and layout that they have in memory.
 #pragma once
 
 #include <cstddef>

@@ -71,14 +71,14 @@ typedef struct slidecell_stream slidecell_stream;
 /* "0.1.0". A static string. */
 SLIDECELL_API const char* slidecell_version(void);
 
-/* Why the last call that failed on this thread failed, in English; "" if none has. Valid until the
- * next call that fails on this thread. Long texts are cut at 1023 bytes. */
+/* The error text of the last call that failed on this thread; "" if none has failed. It is valid
+ * until the next call fails on this thread. Texts longer than 1023 bytes are cut. */
 SLIDECELL_API const char* slidecell_last_error(void);
 
 /* ---- model ---- */
 
-/* *model: a new model from a model file (.safetensors), for slidecell_model_free; NULL on failure.
- */
+/* Loads a model file (.safetensors). *model must be freed by slidecell_model_free; it is NULL on
+ * failure. */
 SLIDECELL_API int slidecell_model_load(const char* path, slidecell_model** model);
 /* NULL is allowed. Streams of the model live on. */
 SLIDECELL_API void slidecell_model_free(slidecell_model* model);
@@ -103,13 +103,13 @@ SLIDECELL_API int slidecell_score(
 
 /* ---- stream: one row at a time, the same scores ---- */
 
-/* *stream: a new stream of entities 0 .. num_entities-1, without any row, for
- * slidecell_stream_free; NULL on failure. */
+/* Makes a stream of entities 0 .. num_entities-1 without rows. *stream must be freed by
+ * slidecell_stream_free; it is NULL on failure. */
 SLIDECELL_API int slidecell_stream_create(const slidecell_model* model, int64_t num_entities,
                                           const slidecell_options* options,
                                           slidecell_stream** stream);
-/* *stream: a new stream that goes on where slidecell_stream_save left one of the same model, bit
- * for bit; NULL on failure. */
+/* Makes a stream that goes on, bit for bit, where slidecell_stream_save left one of the same model.
+ * *stream is NULL on failure. */
 SLIDECELL_API int slidecell_stream_load(const slidecell_model* model, const char* path,
                                         slidecell_stream** stream);
 /* Writes all state to a file: whole, or not at all. */
@@ -127,7 +127,7 @@ SLIDECELL_API int64_t slidecell_stream_rows_seen(const slidecell_stream* stream,
 SLIDECELL_API int slidecell_stream_push(slidecell_stream* stream, int64_t entity,
                                         const float* row, /* [F] */
                                         float* score);
-/* As slidecell_stream_push of one row after the other, on several threads. */
+/* Does what slidecell_stream_push does for each row in order, on several threads. */
 SLIDECELL_API int slidecell_stream_push_many(
     slidecell_stream* stream, const int64_t* entities, /* [n] */
     const float* rows,                                 /* [n, F] */
@@ -140,7 +140,7 @@ SLIDECELL_API int slidecell_stream_predict_next(const slidecell_stream* stream, 
 /* A push answers before it has done all work that the row brings. This does the rest, so that the
  * next push need not: call it when there is time. Scores do not depend on it. */
 SLIDECELL_API int slidecell_stream_advance(slidecell_stream* stream);
-/* The entity's next row is its first. */
+/* Forgets the entity's rows: its next row is its first. */
 SLIDECELL_API int slidecell_stream_reset(slidecell_stream* stream, int64_t entity);
 
 #ifdef __cplusplus

@@ -1,4 +1,4 @@
-// Everything public.
+// Includes the whole public C++ interface.
 #pragma once
 
 #include "slidecell/cpu.hpp"

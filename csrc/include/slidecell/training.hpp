@@ -28,21 +28,21 @@ struct TrainingInput {
   const float* c0 = nullptr;  // [N,H] LSTM, null if and only if h0 is
 };
 
-// Null: not wanted.
+// Outputs to be written; null: not wanted.
 struct TrainingOutput {
   Sequence<float> out;   // [N,T,H]
   float* h_n = nullptr;  // [N,H]
   float* c_n = nullptr;  // [N,H] LSTM
 };
 
-// Of a scalar with respect to a layer's outputs. Null: zeros.
+// Gradients of a scalar with respect to a layer's outputs. Null: zeros.
 struct OutputGradients {
   Sequence<const float> out;   // [N,T,H]
   const float* h_n = nullptr;  // [N,H]
   const float* c_n = nullptr;  // [N,H] LSTM
 };
 
-// Of a scalar with respect to a layer's inputs and weights. Null: not wanted.
+// Gradients of a scalar with respect to a layer's inputs and weights. Null: not wanted.
 struct InputGradients {
   Sequence<float> x;      // [N,T,I]
   float* h0 = nullptr;    // [N,H]
@@ -53,11 +53,12 @@ struct InputGradients {
   float* b_hh = nullptr;  // [G*H]
 };
 
-// True for what the functions below take: an LSTM without projection, a GRU with the reset gate
-// after the product, with tanh and sigmoid. One direction: `bidirectional` is not looked at.
+// Returns whether the functions below take a layer: an LSTM without projection, a GRU with the
+// reset gate after the product, with tanh and sigmoid. They run one direction and ignore
+// `bidirectional`.
 SLIDECELL_API bool is_trainable(const LayerSpec& spec);
 
-// Floats that training_forward keeps.
+// Returns the number of floats that training_forward keeps.
 SLIDECELL_API std::int64_t training_saved_size(const LayerSpec& spec, std::int64_t N,
                                                std::int64_t T);
 
@@ -68,8 +69,8 @@ SLIDECELL_API void training_forward(const LayerSpec& spec, const DirectionWeight
                                     const TrainingInput& input, const TrainingOutput& output,
                                     float* saved, int num_threads = 0);
 
-// The gradients, written, not added. spec, weights and input are those of the forward pass that
-// wrote `saved`. Every number is the same on any number of threads.
+// Writes the gradients (it does not add them). spec, weights and input are those of the forward
+// pass that wrote `saved`. Every number is the same on any number of threads.
 SLIDECELL_API void training_backward(const LayerSpec& spec, const DirectionWeights& weights,
                                      const TrainingInput& input, const float* saved,
                                      const OutputGradients& given, const InputGradients& wanted,

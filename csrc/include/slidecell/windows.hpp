@@ -10,7 +10,7 @@
 
 namespace slidecell {
 
-// Which windows exist, in O(entities) memory.
+// The windows of a series, in O(entities) memory.
 //
 // Entity g owns rows offsets[g] .. offsets[g+1]-1. An entity of n rows has
 //   0                                    windows if n < window + horizon,

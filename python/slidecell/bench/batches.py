@@ -1,4 +1,4 @@
-"""The windows of a job in batches, as the peers take them."""
+"""Cut the windows of a job into batches, as the peers take them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who takes part: a peer knows ways to do a job, and at what precision."""
+"""Peers: each has one or several ways to do a job, and the precision that it does it at."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _always(_job: Any) -> bool:
 
 @dataclass(frozen=True)
 class Peer:
-    """A way or several to do a job.
+    """A contestant with one or several ways to do a job.
 
     ``ways(job, threads)`` returns functions without arguments, by setting, that do the whole job
     once and return the answer. Short runs choose the setting; only the best one is then measured.
@@ -39,4 +39,4 @@ class Peer:
     precision: str = "highest"  # whose bound its answer must keep: "highest", "high", "medium"
     rows: int | None = None  # most rows that it gets, where the whole job would take too long
     takes: Callable[[Any], bool] = _always  # whether it takes part in this job at all
-    isa_limited: bool = True  # whether it can be told to use older instructions only
+    isa_limited: bool = True  # whether it can be limited to older instructions

@@ -1,4 +1,4 @@
-"""How many times as fast as the best peer, by precision and threads: the geometric mean."""
+"""Geometric means of how many times as fast as its best peer each case is."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def best_peer(precision: str, contest: Sequence[Result]) -> Result | None:
 def geometric_means(results: Sequence[Result]) -> list[Mean]:
     """Means over the cases that count, by precision and threads.
 
-    Peers that go on with newer instructions than ours were told to use do not count. Below
+    Peers that use newer instructions than ours are limited to do not count. Below
     ``"highest"`` there is a mean only where another kernel of ours runs in some case.
     """
     means = []

@@ -1,4 +1,4 @@
-"""How it is measured: interleaved, in one run, with every answer checked.
+"""Measure contestants in one run, interleaved, and check every answer.
 
 All contestants of a job run in turn, a b c a b c ..., so that what disturbs the machine disturbs
 all of them. A sample is as many calls in a row as take `min_seconds`. The garbage collector is off
@@ -37,7 +37,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Effort:
-    """How much to spend."""
+    """How many repeats and how much time a run may take."""
 
     name: str
     repeats: int  # samples of each contestant
@@ -78,7 +78,7 @@ HOPELESS = 1.5
 
 @dataclass(frozen=True)
 class Result:
-    """What one contestant did."""
+    """The samples and the checked answer of one contestant."""
 
     kind: str
     case: str
@@ -97,7 +97,7 @@ class Result:
     auc_difference: float | None  # from the ROC-AUC of the true scores
     right: bool
     in_mean: bool = False  # whether the case counts in the geometric mean
-    isa_limited: bool = True  # False: it uses newer instructions than ours was told to use
+    isa_limited: bool = True  # False: it uses newer instructions than ours is limited to
 
     @property
     def seconds_per_call(self) -> float:
@@ -123,7 +123,7 @@ def paired_ratio(theirs: Result, ours: Result) -> float:
 
 @contextmanager
 def no_garbage_collection() -> Iterator[None]:
-    """Collect before, not meanwhile."""
+    """Collect garbage before the block, and switch the collector off inside it."""
     enabled = gc.isenabled()
     gc.collect()
     gc.disable()
@@ -150,7 +150,7 @@ def interleaved(
     min_seconds: float = 0.0,
     until: float = 0.0,
 ) -> dict[str, list[float]]:
-    """Seconds per call of each, in turn: a b a b ...
+    """Return the seconds per call of each contestant, run alternately: a b a b ...
 
     `repeats` samples each, and more while `perf_counter` is below `until`. Every run must have
     been called before: the first call compiles, allocates, starts threads.

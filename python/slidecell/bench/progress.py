@@ -1,4 +1,4 @@
-"""How far a run is: a bar on a terminal, else a line per contest, with an estimate."""
+"""Show the progress of a run: a bar on a terminal, else a line for each contest."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class Progress:
         self.start = self.began = perf_counter()
 
     def begin(self, name: str) -> None:
-        """Tell what runs."""
+        """Show which contest begins."""
         self.name, self.began = name, perf_counter()
 
     def end(self) -> None:
-        """Tell that it has run, and how long the rest may take."""
+        """Show that a contest has ended, and how long the rest may take."""
         self.done += 1
         now = perf_counter()
         left = (now - self.start) / self.done * (self.total - self.done)

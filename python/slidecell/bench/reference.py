@@ -1,6 +1,6 @@
-"""The plain way: a loop over the steps of materialised windows, in NumPy.
+"""A plain reference: a loop over the steps of materialised windows, in NumPy.
 
-In float64 it is the truth of every case, in float32 a contestant.
+In float64 it gives the right answer of every case; in float32 it is a contestant.
 """
 
 from __future__ import annotations

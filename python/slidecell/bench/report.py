@@ -1,4 +1,4 @@
-"""What is told: the conditions, a Markdown table, means, and everything as JSON."""
+"""The report of a run: conditions, a Markdown table, means, and all of it as JSON."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def conditions(
 
 
 def load_average() -> float | None:
-    """Return the load of the last minute, where the system tells."""
+    """Return the load of the last minute, or None if the system does not measure it."""
     return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
 
 
@@ -122,7 +122,7 @@ def row(result: Result, *, first: bool) -> list[str]:
 
 
 def check(result: Result) -> str:
-    """Tell whether an answer was right, and at a lower precision how far it was off."""
+    """Return the text that says whether an answer was right, and how far off at lower precision."""
     told = "ok" if result.right else "outside" if result.acceptable else "WRONG"
     if not result.isa_limited:
         told += ", ISA not limited"

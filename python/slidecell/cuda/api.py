@@ -265,7 +265,7 @@ def plan(
     precision: str = "highest",
     stride: int = 1,
 ) -> dict[str, Any]:
-    """Tell what `score` runs with ``backend="cupy"``, on this GPU or on another one.
+    """Return the kernel that `score` runs with ``backend="cupy"``, on this GPU or on another one.
 
     Parameters
     ----------

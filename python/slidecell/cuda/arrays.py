@@ -1,4 +1,4 @@
-"""Whose arrays came in, where they lie, and whether a kernel can read them as they are.
+"""Find the library and the device of an array, and check that a kernel can read it.
 
 Device arrays are known by ``__cuda_array_interface__`` (CuPy, torch, Numba) and are never copied.
 """
@@ -54,7 +54,7 @@ def _interface(value: Any, name: str) -> dict[str, Any] | None:
 
 
 def is_device_array(value: Any) -> bool:
-    """Whether a value lies on a GPU.
+    """Return whether a value lies on a GPU.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Whether a GPU and what drives it are there, and if not, why."""
+"""Find out whether a GPU and its libraries can be used, and if not, why."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _why_not_numba() -> str | None:
 
 
 def why_not(backend: str) -> str | None:
-    """Reason why a backend cannot run here, or None if it can.
+    """Return the reason why a backend cannot run here, or None if it can.
 
     Examples
     --------

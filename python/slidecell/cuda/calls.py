@@ -1,4 +1,4 @@
-"""What every public call does first: find the device, the stream and the engine."""
+"""The first steps of every public call: find the device, the stream and the engine."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ def _layers(module: LSTM | GRU) -> Network:
 
 
 def _shaped(value: Any) -> Any:
-    """Give an array of any library back as it is, anything else as a numpy array."""
+    """Return an array of any library as it is, and anything else as a numpy array."""
     return value if hasattr(value, "reshape") else np.asarray(value)
 
 

@@ -58,7 +58,7 @@ def _kernel(entry: Entry, index: int) -> Any:
 
 @dataclass(frozen=True)
 class _ForeignStream:
-    """A stream of another library, as CuPy 14 wants to be told of it."""
+    """A stream of another library, in the form that CuPy 14 accepts."""
 
     ptr: int
 

@@ -96,7 +96,7 @@ class Target(Protocol):
         """Take the region after all that was started in the main stream."""
 
     def finish(self) -> None:
-        """Wait for what is under way."""
+        """Wait until all started work has ended."""
 
 
 class DeviceTarget:
@@ -183,7 +183,7 @@ class Rows:
         self._dtype = structs.DTYPES.index(kind)
 
     def load(self, chunk: Chunk) -> Struct:
-        """Start the cast of a chunk; returns what kernels are told of it (`SERIES`)."""
+        """Start the cast of a chunk; return the kernels' argument that describes it (`SERIES`)."""
         features = self._source.features
         bad = 0 if self._bad is None else self._bad.ptr
         cast = struct(

@@ -1,4 +1,4 @@
-"""Data to try things on: generators, and loaders of published sets from a local folder."""
+"""Labelled data: generators, and loaders of published sets from a local folder."""
 
 from __future__ import annotations
 

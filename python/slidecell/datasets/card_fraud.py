@@ -31,7 +31,7 @@ def load_card_fraud(path: str | Path) -> LabelledRows:
     LabelledRows
         V1 to V28 and Amount in float64, in the file's order; ``time`` in seconds since the first
         transaction; ``label`` 1 for frauds. There are no card numbers: rows of one card cannot
-        be told from those of another.
+        be distinguished from those of another.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Files of a local folder as labelled series; what is absent or damaged is named."""
+"""Read labelled series from a local folder; an error names the file that is absent or damaged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What data sets come as: labelled rows, or a training and a labelled test part."""
+"""The two forms of a data set: labelled rows, or a training part and a labelled test part."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True, eq=False)
 class LabelledRows:
-    """Rows that nobody has split into parts.
+    """Labelled rows that are not split into parts.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ class LabelledRows:
 
 @dataclass(frozen=True, eq=False)
 class LabelledSeries:
-    """A series to train on and one to find labelled anomalies in.
+    """A training series, and a test series with labelled anomalies.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What the users of the insider-threat data are like, and what incidents do to their counts."""
+"""Roles of the users in the insider-threat data, and the effect of incidents on their counts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ INSIDER_FEATURES = (
 
 @dataclass(frozen=True)
 class Role:
-    """A kind of work: how common it is, and how much of everything it does.
+    """A role of users: its share of them, and its mean counts on a working day.
 
     Examples
     --------

@@ -61,7 +61,7 @@ _INCIDENTS = {
 
 @dataclass(frozen=True, eq=False)
 class InsiderStudy:
-    """Users by days: what each did, which part of a study the user belongs to, what is labelled.
+    """Daily activity of users, with each user's part of the study and the labels of the days.
 
     Parameters
     ----------

@@ -44,7 +44,7 @@ def load_smap_msl(
         With ``channels/A-1.npz`` (arrays ``train``, ``test``, ``test_label``), or as published:
         ``train/A-1.npy``, ``test/A-1.npy`` and ``labeled_anomalies.csv``.
     channel : str, optional
-        Default: all that are there but T-10, which nobody has labelled.
+        Default: all channels in the folder but T-10, which has no labels.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""How well scores find what is labelled, beside what random scores find.
+"""Metrics of scores and flags against labels, each beside that of random scores.
 
 `evaluate` measures everything; each metric is also a function of labels and scores (whatever the
 threshold) or of labels and flags. Where one class or no event is given, what needs it is None.

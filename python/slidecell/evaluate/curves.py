@@ -1,4 +1,4 @@
-"""How well scores rank anomalies above normal rows: areas under curves, cuts along them."""
+"""Metrics of ranking, which depend on no threshold: ROC, precision-recall, top k."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How late an anomaly is found: rows from its first one to the first flag in it."""
+"""Delays of detection: rows from the first one of an anomaly to the first flag in it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Delay", "detection_delay", "event_delays"]
 
 @dataclass(frozen=True)
 class Delay:
-    """How many anomalies are found, and how late those.
+    """The number of anomalies that are found, and their delays.
 
     Parameters
     ----------

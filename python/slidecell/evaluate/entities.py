@@ -1,4 +1,4 @@
-"""Entities as what is judged: a score for each, and how often each raises an alarm."""
+"""Metrics by entity: one score for each, and how often each raises an alarm."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def rank_entities(
     *,
     top: int = 5,
 ) -> Floats:
-    """One score for each entity, from those of its rows [S]: float64 [G].
+    """Return one score for each entity, from those of its rows [S]: float64 [G].
 
     Compare them with `label_entities` by `roc_auc`, `precision_at_k` or `recall_at_k`. An entity
     without a score has NaN.
@@ -73,7 +73,7 @@ def rank_entities(
 
 
 def label_entities(labels: npt.ArrayLike, offsets: npt.ArrayLike) -> Bools:
-    """Whether each entity has an anomaly among its rows' labels [S]: bool [G].
+    """Return whether each entity has an anomaly among its rows' labels [S]: bool [G].
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Event by event: a flag anywhere in an anomaly finds it."""
+"""Metrics by event: an anomaly is found if any of its rows is flagged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Labels, scores and flags as every metric takes them: checked, entity by entity, runs of rows."""
+"""Checks of labels, scores and flags, and their runs of rows within an entity."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ __all__ = [
     "as_labels",
     "as_offsets",
     "as_scores",
+    "as_window",
     "one_dimensional",
     "runs_of",
     "scored_part",
@@ -90,9 +91,23 @@ def as_offsets(offsets: npt.ArrayLike | None, S: int) -> Ints:
     return bounds
 
 
+def as_window(name: str, value: Any) -> int:
+    """Return a parameter that must be a whole number of rows, 0 included.
+
+    Examples
+    --------
+    >>> from slidecell.evaluate.inputs import as_window
+    >>> as_window("vus_window", 100)
+    100
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 0:
+        raise ValueError(f"{name}: expected a whole number >= 0, got {value!r}")
+    return int(value)
+
+
 @dataclass(frozen=True)
 class Scored:
-    """The rows that have a score; what remains of an entity closes up.
+    """The rows that have a score; rows without one are removed, and their entity closes up.
 
     Parameters
     ----------

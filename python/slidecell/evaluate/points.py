@@ -1,4 +1,4 @@
-"""Row by row: precision, recall, F1, accuracy and the counts behind them."""
+"""Metrics by row: precision, recall, F1, accuracy and the counts behind them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class PointScores:
 
     @property
     def accuracy(self) -> float | None:
-        """Share of the rows that are judged as labelled. High wherever anomalies are rare."""
+        """Share of the rows whose flag equals the label; it is high wherever anomalies are rare."""
         right = self.true_positives + self.true_negatives
         return ratio(right, right + self.false_positives + self.false_negatives)
 

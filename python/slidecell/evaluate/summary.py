@@ -1,4 +1,4 @@
-"""All metrics of scores against labels in one table, each beside what random scores reach."""
+"""Compute all metrics of scores against labels, each beside that of random scores."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from slidecell.evaluate.inputs import (
     as_flags,
     as_labels,
     as_offsets,
+    as_window,
     runs_of,
     scored_part,
 )
@@ -42,12 +43,12 @@ _DRAWN = (
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What `evaluate` found; None where labels of one class, or no flags, leave it undefined.
+    """The result of `evaluate`; a metric is None where one class or no flags leave it undefined.
 
     Parameters
     ----------
     rows, positives : int
-        Rows with a score, and anomalies among them: what the metrics are about.
+        Rows with a score, and anomalies among them; the metrics are about these rows.
     prevalence : float
         Their share: the precision and the PR-AUC of random scores.
     unscored_rows, unscored_positives : int
@@ -57,14 +58,14 @@ class Evaluation:
         Anomalies (runs of labelled rows) with a scored row, and those without, left out.
     threshold : float
     threshold_origin : str
-        "given", or "oracle": of the best F1 on these very labels, which nobody has in use.
+        "given"; or "oracle": it has the best F1 on these very labels, which in use are unknown.
         "flags": flags were given instead.
     flagged : int
         Scored rows above the threshold, or flagged as given.
     roc_auc, pr_auc, vus_roc, vus_pr : float
         Whatever the threshold.
     vus_window : int
-        Greatest buffer of the volumes.
+        Greatest buffer of the volumes, in rows: the one that was given, else `default_vus_window`.
     precision, recall, f1, accuracy : float
         Row by row.
     true_positives, false_positives, false_negatives, true_negatives : int
@@ -173,7 +174,9 @@ def evaluate(
     offsets : array_like of int, [G+1], optional
         Entity g owns rows ``offsets[g]:offsets[g+1]``. Default: one entity.
     vus_window : int, optional
-        Greatest buffer of VUS. Default: `default_vus_window`.
+        Greatest buffer of VUS, in rows; half of it lies on each side of an anomaly. Default:
+        `default_vus_window`, from the lengths of the anomalies in these labels. Volumes of
+        different buffers cannot be compared: give one number for all series of a table.
     random_state : int
         Seed of the random scores.
 
@@ -194,6 +197,11 @@ def evaluate(
     (97, 1.0, 0.318, 3.0)
     >>> round(found.roc_auc, 3), round(found.random["pr_auc"], 3)
     (0.889, 0.072)
+    >>> found.vus_window, round(found.vus_pr, 3)
+    (10, 0.412)
+    >>> wide = evaluate(labels, scores, threshold=0.85, vus_window=100)
+    >>> wide.vus_window, round(wide.vus_pr, 3)
+    (100, 0.43)
     >>> print(str(evaluate(labels, scores)).splitlines()[1])
     threshold 0.899495 (oracle: the best F1 on these labels): 17 rows flagged
 
@@ -217,7 +225,10 @@ def evaluate(
             raise ValueError(f"flags: expected none beside threshold={threshold!r}")
         limit, origin, raised = None, "flags", as_flags(flags, len(part.kept))[part.kept]
     everything = _all_rows(as_labels(labels), part.kept, offsets)
-    window = default_vus_window(part.labels, part.offsets) if vus_window is None else vus_window
+    if vus_window is None:
+        window = default_vus_window(part.labels, part.offsets)
+    else:
+        window = as_window("vus_window", vus_window)
     counts = _counts(part, everything)
     found = _volumes(part, window)
     found["roc_auc"] = roc_auc(part.labels, part.scores)
@@ -353,14 +364,14 @@ def _with_random_scores(part: Scored, rng: np.random.Generator) -> Scored:
 
 
 def _random_flags(rng: np.random.Generator, n: int, flagged: int) -> Bools:
-    """As many flags as are given, anywhere."""
+    """Return the given number of flags at random rows."""
     flags = np.zeros(n, np.bool_)
     flags[rng.choice(n, flagged, replace=False, shuffle=False)] = True
     return flags
 
 
 def _expected(n: int, positives: int, flagged: int) -> dict[str, float | None]:
-    """Row by row: with as many flags anywhere, the expected number of hits."""
+    """Return the expected metrics by row of so many flags at random rows."""
     hits = ratio(positives * flagged, n) or 0.0
     return {
         "precision": ratio(hits, flagged),

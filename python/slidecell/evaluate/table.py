@@ -1,4 +1,4 @@
-"""An evaluation as a table of plain text."""
+"""Write an evaluation as a table of plain text."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _METRICS = {
 
 
 def metric_rows(found: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """Name, figure and figure of random scores for each metric of an evaluation's dictionary.
+    """Return the name, the figure and that of random scores for each metric of an evaluation.
 
     Examples
     --------
@@ -56,6 +56,9 @@ def as_table(found: Mapping[str, Any]) -> str:
     lines += [f"{name:<32}{value:>7}{chance:>8}" for name, value, chance in metric_rows(found)]
     if found["events_found"] is not None:
         lines.append(_delay_line(found))
+    if found["vus_pr"] is not None:
+        line = f"VUS: buffers of up to {_count(found['vus_window'], 'row')}"
+        lines.append(f"{line}, half of it on each side of an event")
     if found["random"]:
         lines.append("random: random scores with as many flags")
     if found["note"]:

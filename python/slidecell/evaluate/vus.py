@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from slidecell.evaluate.inputs import Bools, Floats, Ints, Scored, runs_of, scored_part
+from slidecell.evaluate.inputs import Bools, Floats, Ints, Scored, as_window, runs_of, scored_part
 
 __all__ = ["vus"]
 
@@ -36,7 +36,8 @@ def vus(
     scores : array_like, [S]
         Higher = more anomalous.
     window : int
-        Greatest buffer length, at least 0.
+        Greatest buffer length, at least 0. Half of a buffer lies on each side of an anomaly: with
+        100, flags up to 50 rows away count in part.
     offsets : array_like of int, [G+1], optional
         Entity g owns rows ``offsets[g]:offsets[g+1]``. Default: one entity.
 
@@ -73,8 +74,7 @@ def vus(
     >>> [round(volume, 3) for volume in vus(labels, late, 20)]
     [0.854, 0.542]
     """
-    if isinstance(window, bool) or not isinstance(window, (int, np.integer)) or window < 0:
-        raise ValueError(f"window: expected a whole number >= 0, got {window!r}")
+    window = as_window("window", window)
     part = scored_part(labels, scores, offsets)
     if not part.both_classes:
         return None, None

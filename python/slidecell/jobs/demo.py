@@ -1,4 +1,4 @@
-"""The main job on built-in data, and the same windows scored by torch."""
+"""The main job on built-in data, and the same windows scored by torch's own layers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from slidecell.jobs.detect import DetectOptions, make_module
+from slidecell.jobs.detect import DetectOptions
 from slidecell.jobs.outputs import OutputFolder
 from slidecell.jobs.results import Result
 from slidecell.tables.table import TableOptions
@@ -18,9 +18,11 @@ from slidecell.tables.table import TableOptions
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["compare_with_torch", "demo_options", "write_demo_data"]
+    from slidecell.model import SequenceModel
 
-_BATCHES = (512, 2048, 8192)
+__all__ = ["compare_with_torch", "demo_options", "torch_peer", "write_demo_data"]
+
+_BATCHES = (512, 1024, 2048, 4096, 8192)
 _REPEATS = 5
 
 Floats = npt.NDArray[np.float32]
@@ -52,11 +54,33 @@ def demo_options(file: Path, out: Path, *, seed: int, num_threads: int | None) -
     )
 
 
+def torch_peer(model: SequenceModel, *, batch_first: bool = True) -> nn.Module:
+    """Return a forecaster's network made of ``torch.nn.LSTM`` or ``GRU`` and ``torch.nn.Linear``.
+
+    The weights are copied from the compiled model. The modules of `slidecell.training` would be no
+    peer: they run on this package's kernels, in inference too. The network takes scaled windows
+    [N, W, F], or [W, N, F] without `batch_first`, and predicts [N, K*F].
+
+    Examples
+    --------
+    >>> import slidecell as sc
+    >>> from slidecell.jobs.demo import torch_peer
+    >>> from slidecell.training import Forecaster
+    >>> model = sc.SequenceModel.from_torch(Forecaster(3, 5, window=4))
+    >>> [type(part).__name__ for part in torch_peer(model).modules()]
+    ['Network', 'ModuleList', 'LSTM', 'ModuleList', 'Linear']
+    """
+    from slidecell.bench.peers_torch import Network
+
+    return Network(model, batch_first=batch_first)
+
+
 def compare_with_torch(result: Result, options: DetectOptions) -> dict[str, Any]:
     """Time the scoring of all windows of a result by slidecell and by torch's own layers.
 
-    Torch runs the module that was trained, in inference mode, on windows that were built
-    beforehand and with the best of several batch sizes; both run on the same number of threads.
+    Torch runs `torch_peer` in inference mode, on windows that were built beforehand, in the best
+    of several batch sizes and both layouts. Both run on the same number of threads, alternately;
+    the times are medians.
     """
     import torch
 
@@ -72,63 +96,82 @@ def compare_with_torch(result: Result, options: DetectOptions) -> dict[str, Any]
         scaled, window=model.window, horizon=model.horizon, offsets=table.offsets
     )
     build_seconds = time.perf_counter() - began
-    module = make_module(options, len(table.names))
-    module.load_state_dict({name: torch.from_numpy(v) for name, v in model.tensors.items()})
-    module.eval()
-    timings: dict[int, float] = {}
+
+    def score() -> Floats:
+        return model.score(table.features, table.offsets, num_threads=threads)
+
     torch.set_num_threads(threads)
     try:
-        for batch in _BATCHES:
-            timings[batch], torch_scores = _fastest(_scorer(module, windows, targets, batch))
+        setting, torch_score = _fastest_setting(model, windows, targets)
+        pairs = [(_seconds(score), _seconds(torch_score)) for _ in range(_REPEATS)]
+        scores, torch_scores = score(), torch_score()
     finally:
         torch.set_num_threads(before)
-    best = min(timings, key=lambda batch: timings[batch])
-    seconds, scores = _fastest(
-        lambda: model.score(table.features, table.offsets, num_threads=threads)
-    )
     plan = WindowPlan(table.offsets, window=model.window, horizon=model.horizon)
     ends = plan.starts() + model.window + model.horizon - 1
-    difference = np.abs(scores[ends] - torch_scores)
+    seconds, torch_seconds = np.median(pairs, axis=0).tolist()
     return {
         "windows": len(windows),
         "window": model.window,
         "threads": threads,
         "slidecell_seconds": seconds,
-        "torch_seconds": timings[best],
-        "torch_batch": best,
+        "torch_seconds": torch_seconds,
+        "torch_layer": _layer_name(model),
+        "torch_setting": setting,
         "torch_version": torch.__version__,
         "build_seconds": build_seconds,
-        "max_difference": float(np.nanmax(difference)),
+        "max_difference": float(np.nanmax(np.abs(scores[ends] - torch_scores))),
         "max_score": float(np.nanmax(torch_scores)),
     }
 
 
+def _layer_name(model: SequenceModel) -> str:
+    """Return the name of torch's recurrent layer in the peer, such as ``torch.nn.LSTM``."""
+    return f"torch.nn.{model.metadata['encoder'][0]['cell'].upper()}"
+
+
+def _fastest_setting(
+    model: SequenceModel, windows: Floats, targets: Floats
+) -> tuple[str, Callable[[], Floats]]:
+    """Return torch's fastest setting for windows [N, W, F], targets [N, K, F], and its scorer."""
+    found = []
+    for batch_first in (True, False):
+        module = torch_peer(model, batch_first=batch_first)
+        for size in _BATCHES:
+            score = _scorer(module, windows, targets, size, batch_first=batch_first)
+            score()  # to warm up
+            layout = "" if batch_first else ", time-major"
+            found.append((_seconds(score), f"batches of {size:,}{layout}", score))
+    _, setting, score = min(found, key=lambda entry: entry[0])
+    return setting, score
+
+
 def _scorer(
-    module: nn.Module, windows: Floats, targets: Floats, batch: int
+    module: nn.Module, windows: Floats, targets: Floats, size: int, *, batch_first: bool
 ) -> Callable[[], Floats]:
-    """Return what scores windows [N, W, F] against targets [N, K, F] in torch: [N]."""
+    """Return a function that scores windows [N, W, F] against targets [N, K, F] in torch: [N].
+
+    The windows are put into the batches' layout here, outside of the time that is measured.
+    """
     import torch
 
-    x, y = torch.from_numpy(windows), torch.from_numpy(targets).flatten(1)
+    batches = []
+    for first in range(0, len(windows), size):
+        x = torch.from_numpy(windows[first : first + size])
+        y = torch.from_numpy(targets[first : first + size]).flatten(1)
+        batches.append((x if batch_first else x.transpose(0, 1).contiguous(), y))
 
     def score() -> Floats:
         with torch.inference_mode():
-            parts = [
-                (module(x[first : first + batch]) - y[first : first + batch]).square().mean(dim=1)
-                for first in range(0, len(x), batch)
-            ]
+            parts = [(module(x) - y).square().mean(dim=1) for x, y in batches]
             scores: Floats = torch.cat(parts).numpy()
         return scores
 
     return score
 
 
-def _fastest(run: Callable[[], Floats]) -> tuple[float, Floats]:
-    """Best time of a few runs after one to warm up, and the scores."""
-    scores = run()
-    seconds = []
-    for _ in range(_REPEATS):
-        began = time.perf_counter()
-        run()
-        seconds.append(time.perf_counter() - began)
-    return min(seconds), scores
+def _seconds(run: Callable[[], Floats]) -> float:
+    """Return the seconds that one call takes."""
+    began = time.perf_counter()
+    run()
+    return time.perf_counter() - began

@@ -1,4 +1,4 @@
-"""Lines of rows in, lines of scores out: the work of ``slidecell stream``."""
+"""The command ``slidecell stream``: it reads lines of rows and writes lines of scores."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ class OutOfOrderError(ValueError):
 
 @dataclass
 class _Last:
-    """What the next row of an entity is compared with."""
+    """The time and the values of an entity's last row."""
 
     place: int
     time: float | int | None = None

@@ -1,4 +1,4 @@
-"""Which features a forecast's error comes from, row by row."""
+"""Find each feature's share of a forecast's error, row by row."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Evidence", "ForecastHistory", "Shares"]
 
 
 class Evidence(NamedTuple):
-    """What a score was made of."""
+    """The errors that a score was computed from."""
 
     shares: Shares
     forecast: npt.NDArray[np.float32]  # [K, targets], raw
@@ -67,7 +67,7 @@ class ForecastHistory:
         return Evidence(self._shares, self._forecasts[0], tuple(self._rows)) if full else None
 
     def state(self) -> dict[str, Any]:
-        """Return what is remembered, ready for JSON (null for what is not finite)."""
+        """Return the state, ready for JSON (null for numbers that are not finite)."""
         return {
             "forecasts": [_listed(forecast.ravel()) for forecast in self._forecasts],
             "rows": [_listed(row) for row in self._rows],

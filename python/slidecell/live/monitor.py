@@ -27,7 +27,7 @@ FORMAT = 1
 
 
 class Event:
-    """What a `Monitor` says of one row.
+    """The result of a `Monitor` for one row.
 
     Attributes
     ----------
@@ -36,7 +36,7 @@ class Event:
     smoothed : float
         The smoothed score; the score itself without smoothing.
     threshold : float
-        What the smoothed score was compared with; NaN without a threshold or before it has one.
+        The number that the smoothed score was compared with; NaN while there is none.
     alarm : bool
         True iff the threshold rule says so; never for a NaN score.
     """
@@ -75,7 +75,7 @@ class Event:
 
 
 class _Entity:
-    """What a monitor keeps of one entity, beside the stream."""
+    """The state of one entity in a monitor, beside the stream's."""
 
     __slots__ = ("history", "smoothing", "threshold")
 

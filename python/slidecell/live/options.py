@@ -1,4 +1,4 @@
-"""What `run_live` does."""
+"""The options of `run_live`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DEFAULT_ENTITIES = 1024
 
 @dataclass(frozen=True)
 class LiveOptions:
-    """What `run_live` does; what is None is taken from the model.
+    """The options of `run_live`; those that are None are taken from the model.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ class LiveOptions:
             raise ValueError(f"--listen: expected a port, 0 to 65535, got {self.listen}")
 
     def with_model(self, model: SequenceModel) -> LiveOptions:
-        """Return the options with what the model remembers of its training file filled in."""
+        """Return the options, completed by what the model knows of its training file."""
         stored = (model.metadata.get("extra") or {}).get("detect")
         known: Mapping[str, Any] = stored if isinstance(stored, Mapping) else {}
         found: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""The loop of ``slidecell stream``: lines, rows, events, lines; counters; a clean end."""
+"""The loop of ``slidecell stream``: it reads lines, scores rows, writes events and counts."""
 
 from __future__ import annotations
 

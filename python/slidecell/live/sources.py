@@ -1,4 +1,4 @@
-"""Where lines come from: standard input, or connections on loopback."""
+"""Sources of lines: standard input, or connections on loopback."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Chunk(NamedTuple):
 
 
 class Signals:
-    """SIGINT and SIGTERM as a wish to stop, SIGUSR1 as one for counters, seen between rows.
+    """Requests by signals, handled between rows: SIGINT and SIGTERM stop, SIGUSR1 reports counters.
 
     A signal wakes a waiting `select` through a socket: an exception raised anywhere could leave a
     row in the stream and not in the thresholds.

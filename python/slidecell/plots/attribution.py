@@ -1,4 +1,4 @@
-"""Figures of what an ensemble's members, or the features, contribute to scores."""
+"""Bars of the parts of a score: members of an ensemble, or features."""
 
 from __future__ import annotations
 

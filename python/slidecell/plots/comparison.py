@@ -1,4 +1,4 @@
-"""Two ways to alarm on one score, side by side: a fixed threshold and cumulative sums."""
+"""Compare two rules on one score: a fixed threshold and cumulative sums."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Flags against labels, counted."""
+"""Draw the counts of flags against labels."""
 
 from __future__ import annotations
 

@@ -188,7 +188,7 @@ def _draw_curves(
 
 
 def _default_title(what: str, area: str, areas: Mapping[str, float], chance: float) -> str:
-    """Say what one curve reaches, or which of several reaches most."""
+    """Return the title: the area of one curve, or which of several has the largest."""
     if not areas:
         return what
     name, best = next(iter(areas.items()))
@@ -200,7 +200,7 @@ def _default_title(what: str, area: str, areas: Mapping[str, float], chance: flo
 def _mark_point(
     axis: Axes, x: float | None, y: float | None, threshold: float, names: tuple[str, str]
 ) -> None:
-    """Mark what the threshold reaches; with nothing flagged there is no precision to draw."""
+    """Mark the threshold's point on the curve; with nothing flagged there is none to draw."""
     text = f"threshold {number(threshold)}: "
     if x is None or y is None:
         axis.plot([], [], " ", label=text + "nothing is flagged")

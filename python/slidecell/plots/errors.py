@@ -1,4 +1,4 @@
-"""How scores are distributed, by class."""
+"""Histograms of scores, by class."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def _draw(axis: Axes, found: Labelled, bins: int, threshold: float | None, *, na
 
 
 def _is_log(scores: Floats, threshold: float | None) -> bool:
-    """Tell whether the threshold, or what is usual, would be at the very left of a linear axis."""
+    """Return whether the threshold or usual scores would lie at the far left of a linear axis."""
     positive = scores[scores > 0.0]
     if scores.min() < 0.0 or len(positive) == 0:
         return False
@@ -132,7 +132,7 @@ def _log_edges(scores: Floats, bins: int) -> tuple[Floats, Floats]:
 
 
 def _default_title(found: Labelled, threshold: float | None, labels: npt.ArrayLike | None) -> str:
-    """Say what is above the threshold."""
+    """Return the title: the share of each class above the threshold."""
     if threshold is None or len(found.scores) == 0:
         return f"Scores of {len(found.scores):,} rows"
     if labels is None:

@@ -1,4 +1,4 @@
-"""Training: loss by epoch."""
+"""Draw the loss of training by epoch."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def plot_history(history: Any, *, title: str | None = None) -> Figure:
 
 
 def _default_title(lines: Mapping[str, list[float]], best: int) -> str:
-    """Say what the curves came to."""
+    """Return the title: the loss of the best epoch, or of the last one."""
     name = "validation" if lines["validation"] else "train"
     losses = lines[name]
     if not losses:

@@ -1,4 +1,4 @@
-"""Scores beside their labels, checked: what figures by class are drawn from."""
+"""Check scores and their labels for the figures that show them by class."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Labelled:
 
     @property
     def problem(self) -> str | None:
-        """Why there is no curve to draw, if there is none."""
+        """The reason why there is no curve to draw, or None."""
         if len(self.scores) == 0:
             return "no row has a score"
         if self.positives in {0, len(self.scores)}:

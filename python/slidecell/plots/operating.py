@@ -1,4 +1,4 @@
-"""What each threshold would reach."""
+"""Draw precision and recall against the threshold."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["plot_scores"]
 
-# Rows that are not flagged, from which on they tell what is usual.
+# With at least so many rows that are not flagged, these rows define the usual values.
 _USUAL = 10
 
 Bools = npt.NDArray[np.bool_]

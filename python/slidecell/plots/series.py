@@ -1,4 +1,4 @@
-"""A whole data set with what was flagged in it."""
+"""Draw a whole data set and its flagged rows."""
 
 from __future__ import annotations
 

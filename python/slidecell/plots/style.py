@@ -130,7 +130,7 @@ def drawable(values: npt.ArrayLike) -> npt.NDArray[np.float64]:
 
 
 def log_worth(values: npt.NDArray[Any], reference: float | None = None) -> bool:
-    """Tell whether finite values rise so far above their reference that only a log axis shows both.
+    """Return whether values rise so far above their reference that only a log axis shows both.
 
     Examples
     --------

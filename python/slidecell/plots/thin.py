@@ -1,4 +1,4 @@
-"""A million rows drawn as a few thousand points that look the same."""
+"""Reduce a long line to a few thousand points that look the same."""
 
 from __future__ import annotations
 

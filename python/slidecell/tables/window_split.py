@@ -1,4 +1,4 @@
-"""Which windows train and which validate, so that no row serves both.
+"""Split windows into training and validation, so that no row serves both.
 
 Plain numpy on arrays of window starts: eight bytes per window is all that training keeps.
 """

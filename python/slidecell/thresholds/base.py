@@ -42,7 +42,7 @@ class Threshold(ABC):
         return self
 
     def update(self, score: float) -> bool:
-        """Take an entity's next score; tell whether it raises an alarm.
+        """Take an entity's next score; return whether it raises an alarm.
 
         Raises
         ------
@@ -54,7 +54,7 @@ class Threshold(ABC):
         return value == value and self._judge(value)  # noqa: PLR0124  # NaN differs from itself
 
     def apply(self, scores: npt.ArrayLike, offsets: npt.ArrayLike | None = None) -> Bools:
-        """Tell which of the scores [S] raise an alarm: bool [S], as `update` would one by one.
+        """Return which of the scores [S] raise an alarm: bool [S], as `update` would one by one.
 
         The object's own state takes no part and stays as it is.
 
@@ -98,7 +98,7 @@ class Threshold(ABC):
         return state if running is None else {**state, "running": running}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Go on from what `state` returned, bit for bit.
+        """Restore the state that `state` returned, bit for bit.
 
         Raises
         ------
@@ -139,7 +139,7 @@ class Threshold(ABC):
         del state
 
     def _is_fitted(self) -> bool:
-        """Tell whether there is a reference, where one is needed."""
+        """Return whether the rule has the reference that it needs."""
         return True
 
     def _need_reference(self) -> None:

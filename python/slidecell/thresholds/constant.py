@@ -1,4 +1,4 @@
-"""Thresholds that stay at one value, which is given or taken from training scores."""
+"""Constant thresholds: one number that is given, or computed from training scores."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class _Constant(Threshold):
 
 
 class FixedThreshold(_Constant):
-    """A given value.
+    """A threshold with a given value.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ class FixedThreshold(_Constant):
 
 
 class PercentileThreshold(_Constant):
-    """A percentile of the training scores, interpolated linearly.
+    """A threshold at a percentile of the training scores, interpolated linearly.
 
     Parameters
     ----------

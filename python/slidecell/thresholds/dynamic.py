@@ -1,4 +1,4 @@
-"""A threshold that follows: chosen anew for each batch by the scores before it, as telemanom's."""
+"""The threshold of telemanom: each batch gets a new one, chosen from the scores before it."""
 
 from __future__ import annotations
 

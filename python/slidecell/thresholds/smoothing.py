@@ -22,7 +22,7 @@ __all__ = ["EWMA", "MovingAverage", "Smoothing", "smoothing_from_state"]
 
 
 class Smoothing(ABC):
-    """What smoothings share: `update` for streams, `apply` for series."""
+    """The interface of smoothings: `update` for streams, `apply` for series."""
 
     kind: ClassVar[str]
 

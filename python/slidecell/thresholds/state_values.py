@@ -1,4 +1,4 @@
-"""Reading of saved states: what is missing or of another type is a ValueError that names it."""
+"""Read saved states; a value that is missing or of another type is a ValueError that names it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which class a layer of our networks is."""
+"""Choose the class of a recurrent layer by its arguments."""
 
 from __future__ import annotations
 

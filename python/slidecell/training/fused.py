@@ -54,7 +54,7 @@ class Memory:
         return torch.from_numpy(self._buffers.take(size))
 
     def clear(self) -> None:
-        """Give back what is not in use."""
+        """Free the memory that is not in use."""
         self._buffers.clear()
 
     def __reduce__(self) -> tuple[type[Memory], tuple[()]]:
@@ -93,7 +93,7 @@ def _autocast() -> bool:
 
 
 def _refused(tensor: Tensor) -> str | None:
-    """Say what of `tensor` the compiled kernels do not take."""
+    """Return the property of `tensor` that the compiled kernels refuse, or None."""
     if type(tensor) not in (Tensor, nn.Parameter):  # a fake tensor, for instance, has no memory
         return type(tensor).__name__
     if tensor.device.type != "cpu":

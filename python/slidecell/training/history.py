@@ -1,4 +1,4 @@
-"""What a training run reports."""
+"""The report of a training run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 @dataclass
 class History:
-    """Course and outcome of one `fit`.
+    """The losses of one `fit` by epoch, and how it ended.
 
     Attributes
     ----------

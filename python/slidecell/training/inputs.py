@@ -1,4 +1,4 @@
-"""Checks of what `fit` is given, and its conversion to what the trainer takes."""
+"""Check the series that `fit` is given, and convert it for the trainer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""torch's LSTM and GRU on the compiled training kernels where these can run, on torch's else."""
+"""LSTM and GRU modules that run on the compiled kernels, or on torch's where these cannot."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["GRU", "LSTM", "Compiled", "kernels_of"]
 
 
 class Compiled(nn.Module, ABC):
-    """What layers with compiled kernels share.
+    """The base of layers with compiled kernels.
 
     Attributes
     ----------
@@ -43,7 +43,7 @@ class Compiled(nn.Module, ABC):
         """`x` as ``forward`` takes it -> the last layer's last h [D, N, H] alone, for less."""
 
     def _tell(self, reason: str | None) -> bool:
-        """Note what a call runs on; True if it is compiled."""
+        """Record in `ran` what a call runs on; return whether it is compiled."""
         self.ran = f"torch: {reason}" if reason else f"compiled: {_core.active_isa()}"
         return reason is None
 
@@ -114,7 +114,7 @@ def _dropped(x: Tensor, dropout: float) -> Tensor:
 
 
 class _TorchLayers(Compiled, nn.RNNBase):
-    """What our LSTM and GRU add to torch's."""
+    """The compiled passes that `LSTM` and `GRU` add to torch's modules."""
 
     cell: Cell
     batch_first: bool

@@ -25,7 +25,7 @@ from slidecell.training.layers import Compiled
 
 
 class _RecurrentNetwork(SequenceNetwork):
-    """What both networks share: the arguments of their layers and an encoder."""
+    """The base of both networks: the arguments of their layers and an encoder."""
 
     def __init__(
         self,

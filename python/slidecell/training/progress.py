@@ -1,4 +1,4 @@
-"""How training shows its course: a bar on a terminal, a callable, or nothing."""
+"""Show the progress of training: by a bar on a terminal, by a callable, or not at all."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _INTERVAL = 0.1
 
 
 class Reporter:
-    """Shows nothing; the base of those that do."""
+    """The base of all reporters; it shows nothing."""
 
     def start(self, epochs: int, batches: int) -> None:
         """Training begins, with so many batches per epoch."""

@@ -1,4 +1,4 @@
-"""Randomness that is reproducible inside a block and leaves no trace outside it."""
+"""Seed random numbers inside a block, and restore the generators after it."""
 
 from __future__ import annotations
 

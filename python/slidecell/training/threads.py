@@ -1,4 +1,4 @@
-"""How many threads torch trains on."""
+"""Set the number of threads that torch trains on."""
 
 from __future__ import annotations
 

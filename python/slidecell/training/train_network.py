@@ -118,7 +118,7 @@ def train_network(
 
 
 def _check_device(device: Any) -> None:
-    """Refuse what torch knows no device by; torch's own errors do not name the argument."""
+    """Refuse a device that torch does not know; torch's own errors do not name the argument."""
     import torch
 
     try:

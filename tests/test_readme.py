@@ -1,0 +1,148 @@
+"""The claims of README.md and python/README.md that a test can hold against the repository."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import statistics
+from pathlib import Path
+
+import pytest
+
+import slidecell
+from slidecell import detect
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+MAP = (ROOT / "python" / "README.md").read_text()
+RESULTS = ROOT / "benchmarks" / "results"
+FLOAT32_PEERS = {"torch", "torch end to end", "onnxruntime", "openvino"}
+CASES = {
+    "LSTM 16, W=7": "score LSTM 16",
+    "LSTM 64, W=7": "score LSTM 64",
+    "GRU 64, W=7": "score GRU 64",
+    "LSTM 128, W=7": "score LSTM 128",
+    "LSTM 64, W=50": "score LSTM 64, W=50",
+    "autoencoder 16-8-8-16, W=10, 29 features": "score autoencoder 16-8-8-16",
+}
+SETS = {"ASD": "ASD (6 servers)", "MSL": "MSL (13 channels)"}
+SETS |= {"SMAP": "SMAP (27 channels)", "SMD": "SMD (2 machines)"}
+
+
+def table(first_column: str) -> dict[str, list[str]]:
+    """Return the rows of the README's table whose header begins so: name -> other cells."""
+    lines = README.splitlines()
+    at = next(i for i, line in enumerate(lines) if line.startswith(f"| {first_column}"))
+    rows = {}
+    for line in lines[at + 2 :]:
+        if not line.startswith("|"):
+            break
+        name, *cells = (cell.strip() for cell in line.strip("|").split("|"))
+        rows[name] = cells
+    return rows
+
+
+def shown_as(text: str, value: float) -> bool:
+    """Whether a figure such as "3.4 M" is a value, rounded to the digits that are shown."""
+    digits, _, unit = text.strip().partition(" ")
+    scale = {"": 1.0, "k": 1e3, "M": 1e6}[unit]
+    last = 10.0 ** -len(digits.partition(".")[2])
+    return abs(float(digits) - value / scale) <= 0.501 * last
+
+
+def test_readme_rates_are_those_of_the_saved_run():
+    results = json.loads((RESULTS / "scores.json").read_text())["results"]
+    rows = table("windows scored per second")
+    assert list(rows) == list(CASES)
+    for name, (ours, bf16, peer, ratio) in rows.items():
+        found = [r for r in results if r["case"] == CASES[name]]
+        for threads, at in ((1, 0), (2, 1)):
+            here = {r["contestant"]: r for r in found if r["threads"] == threads}
+            rate = {who: r["work"] / statistics.median(r["seconds"]) for who, r in here.items()}
+            best = max(FLOAT32_PEERS, key=lambda who: rate[who])
+            assert shown_as(ours.split("/")[at], rate["slidecell"]), (name, threads)
+            assert shown_as(bf16.split("/")[at], rate["slidecell medium"]), (name, threads)
+            assert shown_as(peer.split("/")[at], rate[best]), (name, threads)
+            assert shown_as(ratio.split("/")[at], here[best]["ratio"]), (name, threads)
+            assert here["slidecell"]["max_error"] <= 2e-7
+            assert here["slidecell medium"]["relative_error"] <= 2.5e-4
+
+
+def test_readme_detectors_are_those_of_the_saved_run():
+    report = json.loads((RESULTS / "detection.json").read_text())
+    assert report["vus_window"] == 100
+    assert "mean VUS-PR, buffers up to 100 rows" in README
+    found = report["found"]
+    rows = table("mean VUS-PR")
+    names = ("forecaster", "autoencoder", "z-score", "PCA", "random")
+    assert list(rows) == list(SETS.values())
+    means = {}
+    for title, name in SETS.items():
+        for detector, cell in zip(names, rows[name], strict=True):
+            values = [f["vus_pr"] for f in found if (f["set"], f["detector"]) == (title, detector)]
+            assert f"({len(values)} " in name
+            means[title, detector] = statistics.mean(values)
+            assert cell == f"{means[title, detector]:.2f}"
+    best = [max(names, key=lambda name, title=title: means[title, name]) for title in SETS]
+    assert best.count("autoencoder") == 3
+    assert "is the highest on three of four sets" in README
+    simple = [f["fit_seconds"] for f in found if f["detector"] in {"PCA", "z-score"}]
+    assert max(simple) < 1
+    value = {(f["series"], f["detector"]): f["vus_pr"] for f in found if f["set"] == "SMAP"}
+    ahead = sum(
+        max(value[s, "PCA"], value[s, "z-score"])
+        > max(value[s, "forecaster"], value[s, "autoencoder"])
+        for s in {series for series, _ in value}
+    )
+    assert f"ahead of both networks on {ahead} of SMAP's 27 channels" in " ".join(README.split())
+
+
+def test_readme_names_every_detector():
+    exported = {name for name in detect.__all__ if name.endswith("Detector")} - {"Detector"}
+    named = set(re.findall(r"`(\w+Detector)`", README))
+    assert named == exported
+
+
+def test_readme_names_the_systems_that_the_command_has():
+    pytest.importorskip("typer")
+    from slidecell.cli.reproduce import app
+
+    listed = [re.match(r"`([\w-]+)", name)[1] for name in table("`slidecell reproduce ...`")]
+    assert listed == [command.name for command in app.registered_commands]
+
+
+def test_readme_says_what_the_c_interface_lacks():
+    include = ROOT / "csrc" / "include" / "slidecell"
+    assert "monitor" not in (include / "slidecell.h").read_text().lower()
+    assert "class SLIDECELL_API Monitor" in (include / "monitor.hpp").read_text()
+    text = " ".join(README.split())
+    assert "`Monitor` for a fixed threshold" in text
+    assert (
+        "**C** (`<slidecell/slidecell.h>`) has models, batch scores and streams; it has no" in text
+    )
+
+
+def test_readme_commands_and_links_are_there():
+    for module in set(re.findall(r"python -m (benchmarks[\w.]*)", README)):
+        assert importlib.util.find_spec(module), module
+    links = re.findall(r"\]\(([^)#:]+)(?:#[\w-]*)?\)", README)
+    assert "benchmarks/results/demo.png" in links
+    for link in links:
+        assert (ROOT / link).exists(), link
+
+
+def test_readme_picture_is_a_small_png():
+    data = (RESULTS / "demo.png").read_bytes()
+    assert data.startswith(b"\x89PNG\r\n")
+    assert len(data) < 150_000
+
+
+def test_map_names_every_room_and_real_files():
+    package = ROOT / "python" / "slidecell"
+    rooms = {path.parent.name for path in package.glob("*/__init__.py")}
+    assert {room for room in rooms if f"| `{room}/` |" not in MAP} == set()
+    assert slidecell.__file__ is not None
+    places = [ROOT, package, ROOT / "csrc" / "src" / "kernels", package / "bench"]
+    for name in re.findall(r"`([\w./-]+\.(?:py|h|hpp|cpp|cuh|cmake))`", MAP):
+        assert any((place / name).exists() for place in places), name
