@@ -187,7 +187,7 @@ class Detector(BaseEstimator, ABC):  # type: ignore[misc]
         A series may be cut anywhere with so many rows less one of overlap, and its scores are the
         same. None: a score depends on all rows before it, or nobody knows.
         """
-        return None if self._fills() else self._window_rows()
+        return None if self._fills() else self._score_length()
 
     def score_rows(self, rows: Rows, *, fill: bool | None = None) -> npt.NDArray[Any]:
         """Return the scores of rows of a table, [S] in the rows' own order.
@@ -250,7 +250,7 @@ class Detector(BaseEstimator, ABC):  # type: ignore[misc]
         """
         columns = {"entity": self.entity, "time": self.time}
         named = {role: name for role, name in columns.items() if isinstance(name, str)}
-        return {"missing": self.missing, "duplicates": "keep", **named, **self._table}
+        return {"duplicates": "keep", **named, **self._table, "missing": self.missing}
 
     def live_model(self) -> SequenceModel:
         """Return the model that live streams score with, its threshold and smoothing included.
@@ -418,7 +418,16 @@ class Detector(BaseEstimator, ABC):  # type: ignore[misc]
         """Scores [n], or what ``score`` returns of them, of the chosen rows."""
         if self._fills():
             rows = rows.filled()
-        return scores_at(rows, chosen, self._window_rows(), score or self._score)
+        return scores_at(rows, chosen, self._score_length(), score or self._score)
+
+    def _score_length(self) -> int | None:
+        """Return `_window_rows`, unless a class that derives from its own scores in another way."""
+        for kind in type(self).__mro__:
+            if "_window_rows" in vars(kind):
+                return self._window_rows()
+            if {"_score", "_score_features"} & set(vars(kind)):
+                return None
+        return None
 
     @staticmethod
     def _restored(rows: Rows, scores: npt.NDArray[Any]) -> Floats:
@@ -431,7 +440,6 @@ class Detector(BaseEstimator, ABC):  # type: ignore[misc]
             time=self.time,
             entity=self.entity,
             features=features,
-            missing=self.missing,
             duplicates="keep",
         )
 

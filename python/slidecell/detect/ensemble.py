@@ -259,7 +259,9 @@ class Ensemble(Detector):
         """
         own = {name: settings[name] for name in settings if name in cls._get_param_names()}
         rest = {name: value for name, value in settings.items() if name not in own}
-        shared: dict[str, Any] = {name: own[name] for name in ("missing", "contamination") if name in own}
+        shared: dict[str, Any] = {
+            name: own[name] for name in ("missing", "contamination") if name in own
+        }
         members, used = [], set(SHARED_SETTINGS)
         for name in DEFAULT_MEMBERS:
             kind = find_detector(name)

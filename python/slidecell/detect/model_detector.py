@@ -50,6 +50,7 @@ class ModelDetector(NetworkDetector):
     """
 
     dropout = 0.0
+    scaler = None  # that of the file
     reduction = "mse"
     precision = "highest"
     contamination = 0.05  # of no account: the file has a rule of its own, or none

@@ -20,10 +20,10 @@ from slidecell.detect.checks import (
 )
 from slidecell.detect.saved import read_history
 from slidecell.detect.scales import ScalerKind
-from slidecell.detect.windowed import refuse_no_window, window_ends
 from slidecell.error_statistics import least_errors
 from slidecell.tables.rows import Rows
 from slidecell.tables.split import held_out_rows
+from slidecell.tables.windowed import refuse_no_window, window_ends
 
 if TYPE_CHECKING:
     from torch import nn
@@ -263,7 +263,6 @@ class NetworkDetector(Detector):
         return self._held_out(rows.filled() if self._fills() else rows, seed_of(self.random_state))
 
     def _held_out(self, rows: Rows, seed: int) -> npt.NDArray[np.bool_]:
-        refuse_no_window(rows, window=self.window, horizon=self._rows_ahead)
         return held_out_rows(
             rows,
             window=self.window,

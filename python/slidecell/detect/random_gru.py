@@ -14,8 +14,8 @@ from slidecell.detect.base import Detector
 from slidecell.detect.checks import seed_of
 from slidecell.detect.principal import mean_squared_residual
 from slidecell.detect.scales import ScalerKind, fit_rows_scaler
-from slidecell.detect.windowed import refuse_no_window, window_ends
 from slidecell.tables.rows import Floats, Rows
+from slidecell.tables.windowed import refuse_no_window, window_ends
 from slidecell.windows import WindowPlan
 
 if TYPE_CHECKING:

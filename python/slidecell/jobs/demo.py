@@ -13,7 +13,7 @@ import numpy.typing as npt
 from slidecell.jobs.detect import DetectOptions
 from slidecell.jobs.outputs import OutputFolder
 from slidecell.jobs.results import Result
-from slidecell.tables.table import TableOptions
+from slidecell.tables.options import TableOptions
 
 if TYPE_CHECKING:
     from torch import nn
@@ -88,6 +88,7 @@ def compare_with_torch(result: Result, options: DetectOptions) -> dict[str, Any]
     from slidecell.windows import WindowPlan, sliding_windows
 
     model, table = result.model, result.table
+    assert model is not None  # the demo's detector is a network
     before = torch.get_num_threads()
     threads = options.num_threads or before
     scaled = apply_scaler(model.scaler, table.features)

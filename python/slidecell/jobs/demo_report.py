@@ -21,8 +21,8 @@ def comparison_section(measured: Mapping[str, Any]) -> Section:
     base = measured["slidecell_seconds"]
     seconds = {
         "slidecell, from the series": base,
-        f"torch, batches of {measured['torch_batch']:,}": measured["torch_seconds"],
-        "torch, windows built first": measured["torch_seconds"] + measured["build_seconds"],
+        f"{measured['torch_layer']}, windows ready": measured["torch_seconds"],
+        "the same, windows built too": measured["torch_seconds"] + measured["build_seconds"],
     }
     rows = [
         [name, f"{time:.4f}", f"{measured['windows'] / time:,.0f}", f"{time / base:.1f}"]
@@ -30,7 +30,7 @@ def comparison_section(measured: Mapping[str, Any]) -> Section:
     ]
     text = (
         f"{measured['windows']:,} windows of {measured['window']} rows, {measured['threads']} "
-        f"threads, torch {measured['torch_version']}; largest difference of a score "
+        f"threads, torch {measured['torch_version']} with {measured['torch_setting']}; largest difference of a score "
         f"{measured['max_difference']:.1e} (scores up to {measured['max_score']:.3g})."
     )
     return Section(

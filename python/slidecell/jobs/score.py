@@ -169,7 +169,7 @@ def read_for(detector: Detector, options: Any) -> Rows:
         features=() if features is None else tuple(features.tolist()),
     )
     check_key_names(asked)
-    rows = read_table(options.file, asked, features_of=f"{options.model} needs")
+    rows = read_table(options.file, asked, features_of=f"features of {options.model}")
     if rows.num_features != detector.n_features_in_:
         raise ValueError(
             f"{options.file}: expected {detector.n_features_in_} feature columns (the model names "

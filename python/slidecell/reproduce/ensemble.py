@@ -166,7 +166,7 @@ def _read(path: Path) -> _Data:
         kind = np.array([kinds.index(t) if t in kinds else 0 for t in texts], np.int64)
     given = table.times
     times = None if given is None else [given.text(row) for row in range(len(labels))]
-    return _Data(table.features, labels, table.names, kind, kinds, str(path), times)
+    return _Data(table.features, labels, table.names or (), kind, kinds, str(path), times)
 
 
 def _half(data: _Data) -> int:

@@ -170,7 +170,7 @@ def _read(path: Path) -> _Data:
     moments = None if given is None else [given.text(row) for row in range(len(given.values))]
     labels = None if table.labels is None else table.labels.astype(np.int64)
     notes = (*table.notes, *left_out)
-    return _Data(table.features, table.names, times, labels, str(path), moments, notes)
+    return _Data(table.features, table.names or (), times, labels, str(path), moments, notes)
 
 
 def _detector(options: SystemOptions) -> ForecastDetector:

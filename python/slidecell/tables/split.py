@@ -10,6 +10,7 @@ import numpy.typing as npt
 from slidecell.tables.rows import Ints, Rows
 from slidecell.tables.times import parse_time
 from slidecell.tables.window_split import split_windows, usable_windows
+from slidecell.tables.windowed import refuse_no_window
 
 __all__ = [
     "DEFAULT_TRAIN_FRACTION",
@@ -108,21 +109,15 @@ def held_out_rows(rows: Rows, *, window: int, horizon: int, fraction: float, see
     >>> held_out_rows(rows, window=1, horizon=1, fraction=0.3, seed=0).astype(int)
     array([0, 0, 0, 0, 0, 0, 1, 1, 1, 1])
     """
+    refuse_no_window(rows, window=window, horizon=horizon)
     windows = usable_windows(
         rows.complete(), rows.offsets, window=window, horizon=horizon, stride=1
     )
     length = window + horizon
     if len(windows.starts) == 0:
-        longest = int(np.diff(rows.offsets).max(initial=0))
-        if windows.skipped:
-            raise ValueError(
-                f"{rows.source}: all {windows.skipped} windows of {length} rows have a missing "
-                "value; missing='ffill' (--missing ffill) fills them from the past"
-            )
         raise ValueError(
-            f"{rows.source}: no window to train on: one takes {length} rows (window {window} + "
-            f"horizon {horizon}) and the longest stretch of training rows has {longest}; give more "
-            "rows or a smaller window"
+            f"{rows.source}: all {windows.skipped} windows of {length} rows have a missing value; "
+            "missing='ffill' (--missing ffill) fills them from the past"
         )
     keys = None if rows.entities is None else rows.entities[rows.offsets[:-1]]
     try:

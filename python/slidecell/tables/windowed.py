@@ -17,7 +17,7 @@ def window_ends(rows: Rows, *, window: int, horizon: int) -> npt.NDArray[np.bool
     --------
     >>> from slidecell.tables.arrays import take_rows
     >>> from slidecell.tables.options import TableOptions
-    >>> from slidecell.detect.windowed import window_ends
+    >>> from slidecell.tables.windowed import window_ends
     >>> rows = take_rows([[0.0]] * 5, [0, 3, 5], TableOptions())
     >>> window_ends(rows, window=1, horizon=1).tolist()
     [False, True, True, False, True]
@@ -38,5 +38,5 @@ def refuse_no_window(rows: Rows, *, window: int, horizon: int) -> None:
         ahead = f" + horizon {horizon}" if horizon else ""
         raise ValueError(
             f"{rows.source}: no window: one takes {window + horizon} rows (window {window}{ahead}) "
-            f"and the longest entity has {longest}"
+            f"and the longest entity has {longest}; give more rows or a smaller window"
         )
