@@ -66,6 +66,7 @@ def test_cli_detect_and_score(file, tmp_path):
     assert done.exit_code == 0
     for text in ("features (2)", "load, heat", "entities", "ROC-AUC", "random", "threshold"):
         assert text in done.stdout
+    assert "gaps" not in done.stdout  # none was looked for
     assert str(tmp_path / "out" / "scores.csv") in done.stdout.replace("\n", "")
     model = tmp_path / "out" / "model.safetensors"
     again = invoke("score", model, file, "--out", tmp_path / "again", "--label", "bad")
@@ -74,6 +75,18 @@ def test_cli_detect_and_score(file, tmp_path):
     first, second = (pd.read_csv(tmp_path / name / "scores.csv") for name in ("out", "again"))
     assert first["score"].equals(second["score"])
     assert first["flagged"].equals(second["flagged"])
+
+
+def test_cli_score_of_too_few_rows_says_why_there_is_no_score(file, tmp_path):
+    keys = ["--time", "t", "--entity", "host", "--max-gap", "5"]
+    done = invoke("detect", file, "--out", tmp_path / "out", *keys, *SMALL)
+    assert done.exit_code == 0
+    assert "0 longer than 5" in done.stdout
+    pd.read_csv(file).head(3).to_csv(tmp_path / "short.csv", index=False)
+    model = tmp_path / "out" / "model.safetensors"
+    done = invoke("score", model, tmp_path / "short.csv", "--out", tmp_path / "again")
+    assert done.exit_code == 0
+    assert "note: no row has a score: a window takes " in done.stdout
 
 
 def test_cli_detect_flags_reach_the_job(file, tmp_path):

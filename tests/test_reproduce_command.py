@@ -84,6 +84,16 @@ def test_options_reach_the_system(name: str, tmp_path: Path, fake: FakeSystem) -
     ]
 
 
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_results_have_a_folder_of_their_own_without_out(
+    name: str, tmp_path: Path, fake: FakeSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert call(name).exit_code == 0
+    assert [path.name for path in tmp_path.iterdir()] == [f"slidecell-reproduce-{name}"]
+    assert (tmp_path / f"slidecell-reproduce-{name}" / "report.html").exists()
+
+
 def test_tables_are_printed_and_files_written(tmp_path: Path, fake: FakeSystem) -> None:
     out = tmp_path / "out"
     found = call("ensemble", "--out", out)
@@ -130,6 +140,13 @@ def test_page_and_report_say_what_was_run(tmp_path: Path, fake: FakeSystem) -> N
         {"name": "error", "value": 0.5, "rule": "percentile 95", "fitted_on": "rows 0 to 9"}
     ]
     assert report["machine"]["plan"]["isa"] == "plain"
+    assert report["machine"]["cpu"] == cpu_name()
+    assert report["tables"][1] == {
+        "columns": ["detail", "rows"],
+        "rows": [["hidden", "10"]],
+        "caption": "more",
+    }
+    assert report["figure"] == 1
 
 
 def test_errors_are_one_line_and_leave_nothing(tmp_path: Path, fake: FakeSystem) -> None:

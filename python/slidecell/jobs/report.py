@@ -64,6 +64,11 @@ class Table:
         return [_is_numeric([row[c] for row in self.rows]) for c in range(len(self.columns))]
 
     @property
+    def is_pairs(self) -> bool:
+        """Whether the table has no heads: it lists names and what they are."""
+        return not any(self.columns)
+
+    @property
     def terminal_rows(self) -> list[list[str]]:
         """The rows that a terminal shows."""
         return self.rows if self.terminal is None else [self.rows[r] for r in self.terminal]

@@ -128,13 +128,13 @@ def _highest_section(result: Result) -> Section:
     columns = {
         "entity": [table.entity_name(row) for row in rows],
         "time": [] if table.times is None else [table.times.text(row) for row in rows],
-        "rows flagged": [f"{length:,}" for length in lengths] if lengths.any() else [],
+        "flagged": [f"{length:,}" for length in lengths] if lengths.any() else [],
         "labelled": [] if table.labels is None else label_texts(table.labels[rows]),
     }
     text = (
         f"The highest scores of {name}: of each unbroken run of flagged rows the highest, with the "
-        "length of the run, and the features that most of its error comes from. Rows are counted "
-        "as in the file of scores."
+        "number of flagged rows, and the features that most of its error comes from. Rows are "
+        "counted as in the file of scores."
         if lengths.any()
         else f"No row of {name} is flagged. These have the highest scores."
     )

@@ -19,7 +19,7 @@ def retrain_report(facts: Mapping[str, Any]) -> Report:
         training_section(facts["training"]),
         Section("Old beside new", _verdict(facts), [_comparison_table(facts)]),
     ]
-    title = f"{facts['options']['model']}, trained on {facts['options']['file']}"
+    title = f"{facts['options']['model']} retrained on {facts['options']['file']}"
     return Report(title, "", sections, facts["files"], dict(facts))
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import PurePath
+from typing import Literal
 
 from rich import table as rich_table
+from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
@@ -25,15 +28,21 @@ def print_report(console: Console, report: Report) -> None:
     >>> from slidecell.jobs.terminal import print_report
     >>> report = Report("Hosts", "", [Section("Scores", "One host.")], ["out/report.html"])
     >>> print_report(Console(width=60), report)
+    <BLANKLINE>
     Hosts
+    <BLANKLINE>
     Scores
     One host.
+    <BLANKLINE>
     further tables, figures and settings: out/report.html
     """
     if report.title:
+        console.print()
         console.print(Text(report.title, style="bold"))
     for section in report.sections:
         print_section(console, section)
+    if report.sections:
+        console.print()
     for path in report.files:
         before = "further tables, figures and settings: " * (PurePath(path).name == _PAGE)
         console.print(Text.assemble(before, (path, "cyan")), soft_wrap=True)
@@ -44,6 +53,7 @@ def print_section(console: Console, section: Section) -> None:
     tables = [table for table in section.tables if table.terminal_rows]
     if not section.terminal or not (section.text or section.notes or tables):
         return
+    console.print()
     console.print(Text(section.title, style="bold"))
     for paragraph in section.paragraphs:
         # A terminal breaks lines between words; in a file they stay whole.
@@ -51,22 +61,43 @@ def print_section(console: Console, section: Section) -> None:
     for note in section.notes:
         console.print(Text(f"note: {note}", style="yellow"), soft_wrap=True)
     for table in tables:
-        console.print(_as_rich(table))
+        console.print(_as_grid(table) if table.is_pairs else _as_table(table, console.width))
 
 
-def _as_rich(table: Table) -> rich_table.Table:
-    if any(table.columns):
-        made = rich_table.Table(
-            title=Text(table.caption) if table.caption else None,
-            title_justify="left",
-            show_edge=False,
-        )
-        for name, numeric in zip(table.columns, table.numeric, strict=True):
-            made.add_column(Text(name), justify="right" if numeric else "left", overflow="fold")
-    else:
-        made = rich_table.Table.grid(padding=(0, 2))
-        made.add_column(style="dim")
-        made.add_column(overflow="fold")
+def _as_grid(table: Table) -> rich_table.Table:
+    made = rich_table.Table.grid(padding=(0, 2))
+    made.add_column(style="dim")
+    made.add_column(overflow="fold")
     for row in table.terminal_rows:
         made.add_row(*map(Text, row))
     return made
+
+
+def _as_table(table: Table, width: int) -> rich_table.Table:
+    made = rich_table.Table(
+        title=Text(table.caption) if table.caption else None, title_justify="left", show_edge=False
+    )
+    widths = _column_widths([table.columns, *table.terminal_rows], width)
+    for name, numeric, own in zip(table.columns, table.numeric, widths, strict=True):
+        side: Literal["left", "right"] = "right" if numeric else "left"
+        made.add_column(Text(name), justify=side, overflow="fold", width=own)
+    for row in table.terminal_rows:
+        made.add_row(*map(Text, row))
+    return made
+
+
+def _column_widths(rows: Sequence[Sequence[str]], width: int) -> list[int | None]:
+    """Return widths that break cells between words, those with most to break the widest.
+
+    They are None, which leaves them to rich, where all cells fit and where even words do not.
+    """
+    columns = list(zip(*rows, strict=True))
+    whole = [max(map(cell_len, cells)) for cells in columns]
+    widths = [max(cell_len(w) for cell in cells for w in [*cell.split(), ""]) for cells in columns]
+    room = width - (3 * len(columns) - 1)  # a line and two spaces between columns
+    if sum(whole) <= room or sum(widths) > room:
+        return [None] * len(columns)
+    for _ in range(room - sum(widths)):
+        longest = max(range(len(columns)), key=lambda c: whole[c] / max(widths[c], 1))
+        widths[longest] += 1
+    return [*widths]
