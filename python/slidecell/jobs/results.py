@@ -153,8 +153,8 @@ def machine(plan: Mapping[str, Any] | None = None) -> dict[str, Any]:
 
     The plan is that of `slidecell.SequenceModel.plan`: kernel, instruction set, threads.
     """
-    found = {"versions": versions(), "platform": platform.platform(), "processor": cpu_name()}
-    return found if plan is None else found | {"plan": dict(plan)}
+    facts = {"versions": versions(), "platform": platform.platform(), "processor": cpu_name()}
+    return facts if plan is None else facts | {"plan": dict(plan)}
 
 
 def judge(

@@ -208,8 +208,8 @@ def _remarks(metrics: Mapping[str, Any]) -> dict[str, str]:
         remarks["precision"] = f"{hits:,} of {alarms:,} flagged rows are labelled"
         remarks["recall"] = f"{hits:,} of {hits + misses:,} labelled rows are flagged"
     if metrics["events_found"] is not None:
-        found, runs = metrics["events_found"], metrics["events"]
-        remarks["event F1"] = f"{found:,} of {runs:,} runs of labelled rows have a flag"
+        hits, runs = metrics["events_found"], metrics["events"]
+        remarks["event F1"] = f"{hits:,} of {runs:,} runs of labelled rows have a flag"
     return remarks
 
 

@@ -1,6 +1,6 @@
 """The four published systems that slidecell reproduces, one file each: data, run, comparison.
 
-Every system is one command, ``slidecell reproduce NAME --out DIR``, and one function,
+Every system is one command, ``slidecell reproduce NAME``, and one function,
 ``run(options) -> Outcome``, in the module of its name. `slidecell.reproduce.report` makes the
 report of it, which the renderers of `slidecell.jobs` show: figures beside the source's own, tables,
 pictures.

@@ -18,8 +18,8 @@ from slidecell.jobs.report import Figure, page_only
 from slidecell.reproduce.card_fraud_protocol import (
     BATCH_SIZE,
     PROTOCOLS,
-    Found,
     Ints,
+    Measured,
     Split,
     Trained,
     drop_frauds,
@@ -51,12 +51,12 @@ _SOURCE_THRESHOLD = 0.01
 
 @dataclass(frozen=True)
 class _Seed:
-    """What one seed found: the network of the random split, and each protocol's figures."""
+    """The results of one seed: the network of the random split, and each protocol's figures."""
 
     split: Split
     trained: Trained
-    found: tuple[Found, ...]
-    plain: tuple[Found, ...]  # without a network: by the distance from the mean
+    measured: tuple[Measured, ...]
+    plain: tuple[Measured, ...]  # without a network: by the distance from the mean
 
 
 def run(options: SystemOptions) -> Outcome:
@@ -89,13 +89,13 @@ def run(options: SystemOptions) -> Outcome:
     first = results[0]
     model = first.trained.detector.model_
     tables = [
-        protocol_table([result.found for result in results], "by the network's error"),
-        threshold_table(first.trained.scores, data.label, first.found[0], _SOURCE_THRESHOLD),
+        protocol_table([result.measured for result in results], "by the network's error"),
+        threshold_table(first.trained.scores, data.label, first.measured[0], _SOURCE_THRESHOLD),
     ]
     further = [
         protocol_table([result.plain for result in results], "by the distance from the mean"),
         layer_table(model),
-        bottleneck_table(first.trained, data, first.found[0].reported),
+        bottleneck_table(first.trained, data, first.measured[0].reported),
     ]
     report = {
         "data": {
@@ -105,7 +105,7 @@ def run(options: SystemOptions) -> Outcome:
             "frauds_kept": int(data.label[drop_frauds(data.label, seeds[0])].sum()),
         },
         "seeds": {
-            str(seed): dict(zip(PROTOCOLS, (f.to_dict() for f in result.found), strict=True))
+            str(seed): dict(zip(PROTOCOLS, (f.to_dict() for f in result.measured), strict=True))
             for seed, result in zip(seeds, results, strict=True)
         },
         "training": first.trained.detector.history_.to_dict(),
@@ -119,8 +119,8 @@ def run(options: SystemOptions) -> Outcome:
         tables=[*tables, *map(page_only, further)],
         figures=_figures(data.label, first),
         report=report,
-        thresholds=used_thresholds(first.found, data.label, seeds[0]),
-        highest=top_table(first.trained, data, first.found[0].reported),
+        thresholds=used_thresholds(first.measured, data.label, seeds[0]),
+        highest=top_table(first.trained, data, first.measured[0].reported),
         plan=model.plan(num_threads=options.num_threads or 1),
     )
 
@@ -186,9 +186,9 @@ def _comparisons(data: LabelledRows, results: list[_Seed]) -> list[Comparison]:
     kept = int((y == 1).sum()) - round(0.25 * int((y == 1).sum()))
     batches = -(-history.training_windows // BATCH_SIZE)
     best = history.best_epoch - 1
-    source = [result.found[0] for result in results]
-    roc = [found.roc_auc for found in source]
-    chose = [int(y[found.choosing].sum()) for found in source]
+    source = [result.measured[0] for result in results]
+    roc = [measured.roc_auc for measured in source]
+    chose = [int(y[measured.choosing].sum()) for measured in source]
     rows = [
         Comparison("parameters", "6,381", parameters, "one bias per gate, as in Keras"),
         Comparison("normal rows and frauds", "284,315 and 369", f"{(y == 0).sum():,} and {kept}"),
@@ -208,13 +208,13 @@ def _comparisons(data: LabelledRows, results: list[_Seed]) -> list[Comparison]:
         Comparison(
             "threshold",
             "0.01, read off a picture",
-            spread([found.threshold for found in source], digits=4),
+            spread([measured.threshold for measured in source], digits=4),
             f"of the best F1 on 3,000 rows, {min(chose)} to {max(chose)} of them frauds"
             if min(chose) != max(chose)
             else f"of the best F1 on 3,000 rows, {chose[0]} of them frauds",
         ),
     ]
-    reachable = [100 * found.recall_at_precision for found in source]
+    reachable = [100 * measured.recall_at_precision for measured in source]
     notes = {
         "precision": "wanted: 40 % and a recall of 64 % together",
         "recall": "no threshold has more with a precision of 40 % than "
@@ -222,7 +222,7 @@ def _comparisons(data: LabelledRows, results: list[_Seed]) -> list[Comparison]:
     }
     for name, figure in (("accuracy", "99.84 %"), ("precision", "40.00 %"), ("recall", "64.29 %")):
         for number, protocol in enumerate(PROTOCOLS):
-            values = [getattr(result.found[number].points, name) or 0.0 for result in results]
+            values = [getattr(result.measured[number].points, name) or 0.0 for result in results]
             rows.append(
                 Comparison(
                     f"{name}, {protocol}",
@@ -238,10 +238,10 @@ def _figures(y: Ints, seed: _Seed) -> list[Figure]:
     """Draw the first seed's network by the source's protocol."""
     from slidecell import plots
 
-    found, scores = seed.found[0], seed.trained.scores
-    truth, error = y[found.reported], scores[found.reported]
-    at = found.threshold
-    chose, chose_error = y[found.choosing], scores[found.choosing]
+    measured, scores = seed.measured[0], seed.trained.scores
+    truth, error = y[measured.reported], scores[measured.reported]
+    at = measured.threshold
+    chose, chose_error = y[measured.choosing], scores[measured.choosing]
     return [
         Figure(
             partial(plots.plot_history, seed.trained.detector.history_),

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PROTOCOLS",
-    "Found",
+    "Measured",
     "Split",
     "Trained",
     "drop_frauds",
@@ -75,7 +75,7 @@ class Trained:
 
 
 @dataclass(frozen=True)
-class Found:
+class Measured:
     """What one network finds by one protocol.
 
     Parameters
@@ -199,7 +199,7 @@ def train(X: Floats, split: Split, *, seed: int, num_threads: int, progress: boo
     return Trained(detector, detector.score_samples(X), np.square(away).mean(axis=1))
 
 
-def measure(scores: Floats, y: Ints, choosing: Ints, reported: Ints) -> Found:
+def measure(scores: Floats, y: Ints, choosing: Ints, reported: Ints) -> Measured:
     """Choose the threshold of the best F1 on some rows, and report on others.
 
     Examples
@@ -207,26 +207,26 @@ def measure(scores: Floats, y: Ints, choosing: Ints, reported: Ints) -> Found:
     >>> import numpy as np
     >>> from slidecell.reproduce.card_fraud_protocol import measure
     >>> scores, y = np.array([0.0, 1.0, 0.2, 0.4, 0.8]), np.array([0, 1, 0, 1, 1])
-    >>> found = measure(scores, y, np.arange(2), np.arange(2, 5))
-    >>> found.threshold, found.points.precision, found.points.recall, found.roc_auc
+    >>> measured = measure(scores, y, np.arange(2), np.arange(2, 5))
+    >>> measured.threshold, measured.points.precision, measured.points.recall, measured.roc_auc
     (0.5, 1.0, 0.5, 1.0)
     """
     from slidecell.evaluate import point_scores, pr_auc, roc_auc
     from slidecell.thresholds import BestFThreshold
 
     threshold = BestFThreshold().fit(scores[choosing], y[choosing]).threshold
-    truth, found = y[reported], scores[reported]
-    roc, area = roc_auc(truth, found), pr_auc(truth, found)
+    truth, error = y[reported], scores[reported]
+    roc, area = roc_auc(truth, error), pr_auc(truth, error)
     if roc is None or area is None:
         raise ValueError("data: the part that is reported on holds no fraud, or nothing else")
-    return Found(
+    return Measured(
         choosing,
         reported,
         threshold,
-        point_scores(truth, found > threshold),
+        point_scores(truth, error > threshold),
         roc,
         area,
-        _recall_at(_SOURCE_PRECISION, truth, found),
+        _recall_at(_SOURCE_PRECISION, truth, error),
     )
 
 

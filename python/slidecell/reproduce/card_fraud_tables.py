@@ -9,7 +9,7 @@ import numpy as np
 
 from slidecell.jobs.highest import highest_rows, highest_table, label_texts
 from slidecell.jobs.report import Table
-from slidecell.reproduce.card_fraud_protocol import PROTOCOLS, Found, Ints, Trained
+from slidecell.reproduce.card_fraud_protocol import PROTOCOLS, Ints, Measured, Trained
 from slidecell.reproduce.outcome import UsedThreshold
 from slidecell.thresholds.scores import Floats
 
@@ -80,35 +80,35 @@ def layer_table(model: SequenceModel) -> Table:
     return Table(["layer", "output", "parameters"], rows, "the network")
 
 
-def protocol_table(results: Sequence[Sequence[Found]], caption: str) -> Table:
+def protocol_table(results: Sequence[Sequence[Measured]], caption: str) -> Table:
     """Compare the protocols: `results` holds each seed's figures, one per protocol."""
     columns = ["protocol", "ROC-AUC", "PR-AUC", "precision", "recall", "F1", "recall at 40 %"]
     columns += ["TN", "FP", "FN", "TP"]
     rows = []
-    for name, found in zip(PROTOCOLS, zip(*results, strict=True), strict=True):
-        row = [name, spread([f.roc_auc for f in found]), spread([f.pr_auc for f in found])]
+    for name, measured in zip(PROTOCOLS, zip(*results, strict=True), strict=True):
+        row = [name, spread([f.roc_auc for f in measured]), spread([f.pr_auc for f in measured])]
         for figure in ("precision", "recall", "f1"):
-            row.append(spread([getattr(f.points, figure) or 0.0 for f in found]))
-        row.append(spread([f.recall_at_precision for f in found]))
-        counts = np.mean([np.ravel(f.points.confusion_matrix) for f in found], axis=0)
-        row += [f"{count:,.{0 if len(found) == 1 else 1}f}" for count in counts]
+            row.append(spread([getattr(f.points, figure) or 0.0 for f in measured]))
+        row.append(spread([f.recall_at_precision for f in measured]))
+        counts = np.mean([np.ravel(f.points.confusion_matrix) for f in measured], axis=0)
+        row += [f"{count:,.{0 if len(measured) == 1 else 1}f}" for count in counts]
         rows.append(row)
     seeds = f"mean of {len(results)} seeds ± standard deviation" if len(results) > 1 else "one seed"
-    told = "recall at 40 %: the highest that any threshold has with that precision, an oracle's"
-    return Table(columns, rows, f"{caption}, {seeds}; {told}")
+    note = "recall at 40 %: the highest that any threshold has with that precision, an oracle's"
+    return Table(columns, rows, f"{caption}, {seeds}; {note}")
 
 
-def threshold_table(scores: Floats, y: Ints, found: Found, source: float) -> Table:
+def threshold_table(scores: Floats, y: Ints, measured: Measured, source: float) -> Table:
     """Judge the first seed's reported rows at several thresholds."""
     from slidecell.evaluate import point_scores
     from slidecell.thresholds import BestFThreshold
 
-    truth, error = y[found.reported], scores[found.reported]
+    truth, error = y[measured.reported], scores[measured.reported]
     oracle = BestFThreshold().fit(error, truth).threshold
     rows = []
     for name, threshold in (
-        ("best F1 on the rows that choose", found.threshold),
-        ("the source's, whose scaling is not told", source),
+        ("best F1 on the rows that choose", measured.threshold),
+        ("the source's, whose scaling is not stated", source),
         ("oracle: best F1 on these very rows", oracle),
     ):
         points = point_scores(truth, error > threshold)
@@ -142,7 +142,7 @@ def bottleneck_table(trained: Trained, data: LabelledRows, rows: Ints) -> Table:
     return Table(columns, cells, "the bottleneck of a few rows")
 
 
-def used_thresholds(found: Sequence[Found], y: Ints, seed: int) -> list[UsedThreshold]:
+def used_thresholds(measured: Sequence[Measured], y: Ints, seed: int) -> list[UsedThreshold]:
     """List the threshold of each protocol, of one seed."""
     return [
         UsedThreshold(
@@ -152,7 +152,7 @@ def used_thresholds(found: Sequence[Found], y: Ints, seed: int) -> list[UsedThre
             f"{len(way.choosing):,} test rows with {int(y[way.choosing].sum())} frauds, which are "
             "not reported on",
         )
-        for name, way in zip(PROTOCOLS, found, strict=True)
+        for name, way in zip(PROTOCOLS, measured, strict=True)
     ]
 
 

@@ -59,7 +59,7 @@ def beside_the_source(
 
 
 def _of_protocol(name: str, fitted: Fitted, part: Part) -> list[Comparison]:
-    found, way = part.evaluations[GRID], fitted.ways[GRID]
+    figures, way = part.evaluations[GRID], fitted.ways[GRID]
     fixed, cusum = part.points(part.flags[GRID]), part.points(part.cusum)
     weights = ", ".join(f"{n} {w:.2f}" for n, w in zip(fitted.names, way.weights, strict=True))
     order = np.argsort(-part.contributions.mean(axis=0), kind="stable")
@@ -70,10 +70,10 @@ def _of_protocol(name: str, fitted: Fitted, part: Part) -> list[Comparison]:
     ours = [
         ("weights", weights, ""),
         ("threshold", f"{way.threshold:.4f}", at),
-        ("F1 of the ensemble", number(found.f1), _against(fitted, part, "f1")),
+        ("F1 of the ensemble", number(figures.f1), _against(fitted, part, "f1")),
         (
             "PR-AUC of the ensemble",
-            number(found.pr_auc),
+            number(figures.pr_auc),
             f"{_against(fitted, part, 'pr_auc')}; by the source's trapezoids {_trapezoids(part)}",
         ),
         ("mean attribution, top 50", attribution, ""),
@@ -94,10 +94,10 @@ def _trapezoids(part: Part) -> str:
 
 
 def _begun_again(part: Part) -> str:
-    found = part.points(part.restarting)
+    points = part.points(part.restarting)
     return (
         "the sums go on after an alarm; begun again, "
-        f"{int(part.restarting.sum()):,} alarms and F1 {number(found.f1)}"
+        f"{int(part.restarting.sum()):,} alarms and F1 {number(points.f1)}"
     )
 
 
@@ -127,13 +127,13 @@ def summary(source: str, rows: int, half: int, fitted: Fitted, part: Part) -> st
     part : Part
         Of the second half.
     """
-    found = part.evaluations[GRID]
+    figures = part.evaluations[GRID]
     return (
         f"{rows:,} rows, {source}. Scalers, detectors, min-max normalisers, weights, thresholds "
         f"and CUSUM's references come from rows 0 to {half - 1:,}; figures of the second half are "
         f"of rows {part.rows[0]:,} to {part.rows[-1]:,}, of which nothing was seen.\n\n"
-        f"There the ensemble of the grid reaches F1 {number(found.f1)} "
-        f"({_against(fitted, part, 'f1')}) and PR-AUC {number(found.pr_auc)} "
+        f"There the ensemble of the grid reaches F1 {number(figures.f1)} "
+        f"({_against(fitted, part, 'f1')}) and PR-AUC {number(figures.pr_auc)} "
         f"({_against(fitted, part, 'pr_auc')}). Each detector alone has its own threshold, chosen "
         "for F1 on the first half as the ensemble's. Figures labelled in-sample are the source's "
         "protocol, which reports on the rows that it fits and tunes on: they promise nothing for "
@@ -143,12 +143,12 @@ def summary(source: str, rows: int, half: int, fitted: Fitted, part: Part) -> st
 
 def used_thresholds(S: int, half: int, fitted: Fitted, everything: Fitted) -> list[UsedThreshold]:
     """List the thresholds of both protocols: of the fused score, and of its cumulative sums."""
-    found = []
+    thresholds = []
     for protocol, system, last in zip(_PROTOCOLS, (fitted, everything), (half, S), strict=True):
         tuned, rule = system.ensemble.tuned_, system.cusum.state()
         assert tuned is not None
         rows = f"rows 0 to {last - 1:,}"
-        found += [
+        thresholds += [
             UsedThreshold(
                 f"fused score, {protocol}",
                 system.ways[GRID].threshold,
@@ -163,7 +163,7 @@ def used_thresholds(S: int, half: int, fitted: Fitted, everything: Fitted) -> li
                 f"k and h given; standard deviation of {rows}, mean of their first scores",
             ),
         ]
-    return found
+    return thresholds
 
 
 def part_report(fitted: Fitted, part: Part) -> dict[str, Any]:

@@ -33,12 +33,12 @@ def gru_seeds(
 ) -> Table:
     """PR-AUC of the random GRU alone on the second half, for several draws of its weights."""
     rows = slice(half + WINDOW, len(X))
-    found = []
+    areas = []
     for draw in range(seed, seed + _SEEDS):
         gru = dict(detectors(seed=draw, num_threads=num_threads))["random GRU"].fit(X[:half])
-        found.append(pr_auc(*_scored(y[rows], gru.score_samples(X)[rows])))
+        areas.append(pr_auc(*_scored(y[rows], gru.score_samples(X)[rows])))
     columns = [f"seed {draw}" for draw in range(seed, seed + _SEEDS)]
-    row = [number(value) for value in found]
+    row = [number(value) for value in areas]
     return Table(["", *columns], [["PR-AUC", *row]], "random GRU alone, by its random weights")
 
 
@@ -61,9 +61,9 @@ def with_forecaster(
     part = report_on(fitted, X, y, slice(half + WINDOW, len(X)))
     rows = []
     for name in ("forecaster", GRID, REFINED, REFINED_AREA):
-        found = part.evaluations[name]
+        figures = part.evaluations[name]
         weights = " ".join(f"{w:.2f}" for w in fitted.ways[name].weights)
-        rows.append([name, number(found.pr_auc), number(found.f1), weights])
+        rows.append([name, number(figures.pr_auc), number(figures.f1), weights])
     caption = f"second half, with a forecaster (LSTM 64, {_EPOCHS} epochs) as a fifth detector"
     return Table(["score", "PR-AUC", "F1", "weights"], rows, caption)
 

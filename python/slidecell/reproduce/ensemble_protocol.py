@@ -198,12 +198,12 @@ def fit_system(
         name: Way(weights, _best_percentile(fuse(scores, weights), labels))
         for name, weights in given.items()
     }
-    found = {
+    tuned = {
         GRID: ensemble.tuned_,
         REFINED: search_weights(scores, labels, method="refine"),
         REFINED_AREA: search_weights(scores, labels, method="refine", objective="pr_auc"),
     }
-    ways |= {name: Way(np.array(way.weights), way.threshold) for name, way in found.items()}
+    ways |= {name: Way(np.array(way.weights), way.threshold) for name, way in tuned.items()}
     fused = fuse(scores, ways[GRID].weights)
     smoothed = {n: _best_percentile(MovingAverage(n).apply(fused), labels) for n in SMOOTHED}
     cusum, restarting = (_cusum(fused, restart=restart) for restart in (False, True))

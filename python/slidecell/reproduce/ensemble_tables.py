@@ -47,10 +47,14 @@ def ways_table(fitted: Fitted, part: Part, caption: str) -> Table:
     columns = ["score", "PR-AUC", "VUS-PR", "ROC-AUC", "F1", "precision", "recall", "flagged"]
     columns += ["event F1"]
     rows = []
-    for name, found in part.evaluations.items():
-        areas = (found.pr_auc, found.vus_pr, found.roc_auc)
-        points = (found.f1, found.precision, found.recall)
-        cells = [*map(number, areas + points), f"{found.flagged:,}", number(found.event_f1)]
+    for name, evaluation in part.evaluations.items():
+        areas = (evaluation.pr_auc, evaluation.vus_pr, evaluation.roc_auc)
+        points = (evaluation.f1, evaluation.precision, evaluation.recall)
+        cells = [
+            *map(number, areas + points),
+            f"{evaluation.flagged:,}",
+            number(evaluation.event_f1),
+        ]
         rows.append([_short(name), *cells])
     random, flagged = part.evaluations[GRID].random, part.evaluations[GRID].flagged
     metrics = ("pr_auc", "vus_pr", "roc_auc", "f1", "precision", "recall")
@@ -159,8 +163,8 @@ def alerts_table(parts: Iterable[tuple[str, Part]]) -> Table:
 
 def smoothing_table(part: Part) -> Table:
     """Effect of a causal moving average, each with its own threshold from the first half."""
-    found = {1: part.points(part.flags[GRID]), **part.smoothed}
-    rows = [[str(n), *_points(points)] for n, points in found.items()]
+    by_length = {1: part.points(part.flags[GRID]), **part.smoothed}
+    rows = [[str(n), *_points(points)] for n, points in by_length.items()]
     caption = "causal moving average of the fused score, second half"
     return Table(["rows averaged", "alarms", "precision", "recall", "F1"], rows, caption)
 
@@ -185,9 +189,9 @@ def report_table(title: str, points: PointScores) -> Table:
         true_negatives=points.true_positives,
     )
     rows = []
-    for name, found in (("normal", swapped), ("anomaly", points)):
-        support = found.true_positives + found.false_negatives
-        figures = (found.precision, found.recall, found.f1)
+    for name, counts in (("normal", swapped), ("anomaly", points)):
+        support = counts.true_positives + counts.false_negatives
+        figures = (counts.precision, counts.recall, counts.f1)
         rows.append([name, *map(number, figures), f"{support:,}"])
     total = sum(points.confusion_matrix[0]) + sum(points.confusion_matrix[1])
     rows.append(["accuracy", "", "", number(points.accuracy), f"{total:,}"])

@@ -108,6 +108,6 @@ def check_lstm_cell(rows: npt.ArrayLike, *, hidden_size: int = 4, seed: int = 0)
         states["compiled"] = lstm.step(row[None], states["compiled"])
         truth = np.concatenate([part.numpy().ravel() for part in states["torch"]])
         for name, before in largest.items():
-            found = np.concatenate([np.ravel(part) for part in states[name]])
-            largest[name] = max(before, float(np.abs(found - truth).max()))
+            values = np.concatenate([np.ravel(part) for part in states[name]])
+            largest[name] = max(before, float(np.abs(values - truth).max()))
     return CellCheck(len(x), x.shape[1], hidden_size, largest["by hand"], largest["compiled"])

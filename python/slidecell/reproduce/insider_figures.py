@@ -152,8 +152,8 @@ def plot_top_users(test: InsiderStudy, ranking: Ranking) -> Figure:
             )
     kinds = []
     for user in order:
-        found = set(test.kind[test.offsets[user] : test.offsets[user + 1]].tolist()) - {0}
-        kinds.append("".join(f"  {INSIDER_KINDS[kind]}" for kind in sorted(found)))
+        incidents = set(test.kind[test.offsets[user] : test.offsets[user + 1]].tolist()) - {0}
+        kinds.append("".join(f"  {INSIDER_KINDS[kind]}" for kind in sorted(incidents)))
     axis.set_yticks(
         place, [f"{plain(test.users[u])}{k}" for u, k in zip(order, kinds, strict=True)]
     )
@@ -176,9 +176,9 @@ def _shown_user(
     test: InsiderStudy, scores: npt.NDArray[np.float32], threshold: float
 ) -> int | None:
     """Return the user with most days of an incident flagged: the one that shows most."""
-    found = np.add.reduceat((scores > threshold) & (test.label == 1), test.offsets[:-1])
+    hits = np.add.reduceat((scores > threshold) & (test.label == 1), test.offsets[:-1])
     injected = label_entities(test.label, test.offsets)
-    return int(np.argmax(np.where(injected, found, -1))) if injected.any() else None
+    return int(np.argmax(np.where(injected, hits, -1))) if injected.any() else None
 
 
 def _one_user(

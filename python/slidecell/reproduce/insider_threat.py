@@ -64,7 +64,7 @@ class _Data:
 
 
 @dataclass(frozen=True)
-class _Found:
+class _Scored:
     """What was scored."""
 
     cell: CellCheck
@@ -106,18 +106,18 @@ def run(options: SystemOptions) -> Outcome:
 
     began = time.perf_counter()
     data = _data(options)
-    found = _score(data, options)
+    scored = _score(data, options)
     test = data.labelled.select("test")
-    rankings = rank_users(test, found.labelled)
-    flags = found.labelled > found.threshold
+    rankings = rank_users(test, scored.labelled)
+    flags = scored.labelled > scored.threshold
     first = rankings[-1]
     tables = [
         rankings_table(rankings, len(test.users)),
         kinds_table(test, flags, first),
     ]
     further = [
-        _architectures_table(found.search),
-        top_users_table(test, found.labelled, found.per_feature, found.threshold, first),
+        _architectures_table(scored.search),
+        top_users_table(test, scored.labelled, scored.per_feature, scored.threshold, first),
     ]
     judged = {
         "alarms_per_user_month": alarms_per(flags, 30),
@@ -127,39 +127,41 @@ def run(options: SystemOptions) -> Outcome:
     return Outcome(
         name="insider-threat",
         title="Insider-threat forecaster: unusual days of users never seen",
-        summary=_summary(data, found),
+        summary=_summary(data, scored),
         comparisons=[
-            *_cell_lines(found.cell),
+            *_cell_lines(scored.cell),
             *_count_lines(data.plain),
-            *_loss_lines(found.search, generated=data.generated),
-            *_flag_lines(found, injected=data.injected),
+            *_loss_lines(scored.search, generated=data.generated),
+            *_flag_lines(scored, injected=data.injected),
             *_user_lines(rankings, judged, len(test.users)),
         ],
         tables=[*tables, *map(page_only, further)],
-        figures=insider_figures(found.search, test, found.labelled, found.threshold, first),
+        figures=insider_figures(scored.search, test, scored.labelled, scored.threshold, first),
         report={
             "data": {"source": data.source, **_counts(data.plain)},
-            "cell": asdict(found.cell),
-            "architectures": [result.to_dict() for result in found.search.results],
-            "best": found.search.best.name,
-            "scaler": found.search.model.scaler,
-            "threshold": found.threshold,
-            "flagged_share": _share(found.plain, found.threshold),
+            "cell": asdict(scored.cell),
+            "architectures": [result.to_dict() for result in scored.search.results],
+            "best": scored.search.best.name,
+            "scaler": scored.search.model.scaler,
+            "threshold": scored.threshold,
+            "flagged_share": _share(scored.plain, scored.threshold),
             "rankings": [
                 {k: v for k, v in vars(ranking).items() if k != "scores"} for ranking in rankings
             ],
             **judged,
             "seconds": time.perf_counter() - began,
         },
-        thresholds=[_threshold(found)],
-        highest=top_days_table(found.search.model, data.labelled, found.labelled),
-        plan=found.search.model.plan(num_threads=options.num_threads),
+        thresholds=[_threshold(scored)],
+        highest=top_days_table(scored.search.model, data.labelled, scored.labelled),
+        plan=scored.search.model.plan(num_threads=options.num_threads),
     )
 
 
-def _threshold(found: _Found) -> UsedThreshold:
-    rows = f"{int(np.isfinite(found.train).sum()):,} days of the training users"
-    return UsedThreshold("error", found.threshold, f"percentile {PERCENTILE:g} of the errors", rows)
+def _threshold(scored: _Scored) -> UsedThreshold:
+    rows = f"{int(np.isfinite(scored.train).sum()):,} days of the training users"
+    return UsedThreshold(
+        "error", scored.threshold, f"percentile {PERCENTILE:g} of the errors", rows
+    )
 
 
 def _data(options: SystemOptions) -> _Data:
@@ -180,7 +182,7 @@ def _data(options: SystemOptions) -> _Data:
     return _Data(plain, labelled, source, generated=generated, injected=True)
 
 
-def _score(data: _Data, options: SystemOptions) -> _Found:
+def _score(data: _Data, options: SystemOptions) -> _Scored:
     """Train the five on training users, and score all users with the best of them."""
     from slidecell.detect import INSIDER_THREAT_ARCHITECTURES, search_architectures
     from slidecell.reproduce.insider_cell import check_lstm_cell
@@ -209,7 +211,7 @@ def _score(data: _Data, options: SystemOptions) -> _Found:
     score = _scorer(search.model, options.num_threads)
     errors = score(train)
     test = data.labelled.select("test")
-    return _Found(
+    return _Scored(
         cell=cell,
         search=search,
         train=errors,
@@ -305,19 +307,19 @@ def _loss_lines(search: ArchitectureSearch, *, generated: bool) -> list[Comparis
     return [*lines, Comparison("lowest validation loss", "large LSTM", search.best.name)]
 
 
-def _flag_lines(found: _Found, *, injected: bool) -> list[Comparison]:
-    threshold = found.threshold
-    flagged = int((found.plain > threshold).sum())
-    scored = int(np.isfinite(found.plain).sum())
+def _flag_lines(scored: _Scored, *, injected: bool) -> list[Comparison]:
+    threshold = scored.threshold
+    flagged = int((scored.plain > threshold).sum())
+    days = int(np.isfinite(scored.plain).sum())
     without = ", no incidents injected" if injected else ""
     return [
-        Comparison("training errors", "mean 0.001339, sd 0.004691", _moments(found.train)),
+        Comparison("training errors", "mean 0.001339, sd 0.004691", _moments(scored.train)),
         Comparison("threshold, 95th percentile of them", "0.006497", f"{threshold:.6f}"),
-        Comparison(f"test errors{without}", "mean 0.001167, sd 0.004240", _moments(found.plain)),
+        Comparison(f"test errors{without}", "mean 0.001167, sd 0.004240", _moments(scored.plain)),
         Comparison(
             f"test days flagged{without}",
             "4.42 % (12,129 of 274,289)",
-            f"{100 * flagged / scored:.2f} % ({flagged:,} of {scored:,})",
+            f"{100 * flagged / days:.2f} % ({flagged:,} of {days:,})",
         ),
     ]
 
@@ -328,7 +330,7 @@ def _user_lines(rankings: list[Ranking], judged: dict[str, Any], users: int) -> 
     if first.precision is None or last.precision is None or k == 0:
         return []
     delay = judged["delay"]
-    found = f"{delay['found']} of {delay['events']} incidents"
+    incidents = f"{delay['found']} of {delay['events']} incidents"
     late = "" if delay["median"] is None else f", median {delay['median']:g} days"
     return [
         Comparison(
@@ -339,7 +341,9 @@ def _user_lines(rankings: list[Ranking], judged: dict[str, Any], users: int) -> 
         )
         for ranking in rankings
     ] + [
-        Comparison("incidents found, delay", "", found + late, "days with a row, from its first"),
+        Comparison(
+            "incidents found, delay", "", incidents + late, "days with a row, from its first"
+        ),
         Comparison(
             "alarms per user-month",
             "",
@@ -366,13 +370,13 @@ def _architectures_table(search: ArchitectureSearch) -> Table:
     return Table(columns, rows, "architectures; dropout acts while training only")
 
 
-def _summary(data: _Data, found: _Found) -> str:
+def _summary(data: _Data, scored: _Scored) -> str:
     counts = _counts(data.plain)
     windows = counts["train"]["windows"]
     text = (
         f"Daily activity of {len(data.plain.users):,} users ({data.source}). Five networks were "
         f"trained on {windows:,} windows of {WINDOW} days for {EPOCHS} epochs; "
-        f"{found.search.best.name} has the lowest validation loss and scores the test users with "
+        f"{scored.search.best.name} has the lowest validation loss and scores the test users with "
         "the compiled kernel."
     )
     if data.injected:

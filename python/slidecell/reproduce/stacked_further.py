@@ -70,12 +70,12 @@ def with_holes(detector: ForecastDetector, X: Floats, cut: int) -> Iterator[tupl
     filled = holed.copy()
     fill_forward(filled, np.array([0, len(X)]))
     for missing, given in (("skip", holed), ("ffill", filled)):
-        found = detector.score_samples(given)[cut:]
-        scored = np.isfinite(found)
-        same = found[scored] == whole[cut:][scored]
-        flagged = found > detector.threshold_
+        scores = detector.score_samples(given)[cut:]
+        scored = np.isfinite(scores)
+        same = scores[scored] == whole[cut:][scored]
+        flagged = scores > detector.threshold_
         kept = (
-            f"{scored.sum():,} of {len(found):,} test rows scored, {flagged.sum():,} flagged, "
+            f"{scored.sum():,} of {len(scores):,} test rows scored, {flagged.sum():,} flagged, "
             f"{same.sum():,} scores bit for bit as without the {len(rows)} holes"
         )
         yield missing, kept

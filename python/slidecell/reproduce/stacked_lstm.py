@@ -123,7 +123,7 @@ def run(options: SystemOptions) -> Outcome:
             "data": {"source": data.source, "rows": S, "features": list(data.names)},
             "training": history.to_dict(),
             "threshold": ours.threshold,
-            "flagged": {name: int(found.flags.sum()) for name, found in judged.items()},
+            "flagged": {name: int(way.flags.sum()) for name, way in judged.items()},
             "seconds": time.perf_counter() - began,
         },
         thresholds=_thresholds(judged, cut, S),
@@ -211,17 +211,17 @@ def _flag_table(
     rows = [
         [
             name,
-            f"{found.threshold:.6f}",
-            f"{found.flags.sum():,} of {found.scored:,}",
-            f"{100 * found.flags.sum() / found.scored:.2f} %",
+            f"{way.threshold:.6f}",
+            f"{way.flags.sum():,} of {way.scored:,}",
+            f"{100 * way.flags.sum() / way.scored:.2f} %",
         ]
-        for name, found in judged.items()
+        for name, way in judged.items()
     ]
     if data.y is None:
         return Table(columns, rows, caption)
     columns += ["precision", "recall", "F1", "events found"]
-    for row, found in zip(rows, judged.values(), strict=True):
-        measured = evaluate(data.y[part], scores[part], threshold=found.threshold)
+    for row, way in zip(rows, judged.values(), strict=True):
+        measured = evaluate(data.y[part], scores[part], threshold=way.threshold)
         row += [_figure(value) for value in (measured.precision, measured.recall, measured.f1)]
         row.append(f"{measured.events_found} of {measured.events}")
     return Table(columns, rows, caption)
@@ -229,7 +229,7 @@ def _flag_table(
 
 def _thresholds(judged: dict[str, _Judged], cut: int, S: int) -> list[UsedThreshold]:
     rule = f"percentile {PERCENTILE:g} of the errors"
-    ours, theirs = (found.threshold for found in judged.values())
+    ours, theirs = (way.threshold for way in judged.values())
     return [
         UsedThreshold("error, ours", ours, rule, f"rows 0 to {cut - 1:,}, which train"),
         UsedThreshold(
