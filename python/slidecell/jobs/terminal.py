@@ -75,7 +75,10 @@ def _as_grid(table: Table) -> rich_table.Table:
 
 def _as_table(table: Table, width: int) -> rich_table.Table:
     made = rich_table.Table(
-        title=Text(table.caption) if table.caption else None, title_justify="left", show_edge=False
+        title=Text(table.caption) if table.caption else None,
+        title_justify="left",
+        show_edge=False,
+        pad_edge=False,
     )
     widths = _column_widths([table.columns, *table.terminal_rows], width)
     for name, numeric, own in zip(table.columns, table.numeric, widths, strict=True):
@@ -89,15 +92,17 @@ def _as_table(table: Table, width: int) -> rich_table.Table:
 def _column_widths(rows: Sequence[Sequence[str]], width: int) -> list[int | None]:
     """Return widths that break cells between words, those with most to break the widest.
 
-    They are None, which leaves them to rich, where all cells fit and where even words do not.
+    Where not even words fit, the longest are broken. None leaves a width to rich: all cells fit.
     """
     columns = list(zip(*rows, strict=True))
-    whole = [max(map(cell_len, cells)) for cells in columns]
-    widths = [max(cell_len(w) for cell in cells for w in [*cell.split(), ""]) for cells in columns]
-    room = width - (3 * len(columns) - 1)  # a line and two spaces between columns
-    if sum(whole) <= room or sum(widths) > room:
+    whole = [max(1, *map(cell_len, cells)) for cells in columns]
+    widths = [max(cell_len(w) for cell in cells for w in [*cell.split(), "-"]) for cells in columns]
+    room = max(width - 3 * (len(columns) - 1), len(columns))  # a line, a space at either side of it
+    if sum(whole) <= room:
         return [None] * len(columns)
+    while sum(widths) > room:
+        widths[widths.index(max(widths))] -= 1
     for _ in range(room - sum(widths)):
-        longest = max(range(len(columns)), key=lambda c: whole[c] / max(widths[c], 1))
+        longest = max(range(len(columns)), key=lambda c: whole[c] / widths[c])
         widths[longest] += 1
     return [*widths]
