@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from benchmarks import demo_picture
 
 pd = pytest.importorskip("pandas")
 for _module in ("typer", "torch", "pyarrow", "sklearn", "matplotlib"):
@@ -245,6 +246,9 @@ def test_cli_demo_small(tmp_path):
     difference = float(text.split("largest difference of a score ")[1].split(" ")[0])
     largest = float(text.split("(scores up to ")[1].split(")")[0])
     assert difference <= 1e-6 * largest + 1e-7
+    picture = tmp_path / "demo.png"
+    assert demo_picture.main([str(tmp_path / "demo"), "--out", str(picture)]) == 0
+    assert picture.read_bytes().startswith(b"\x89PNG")
 
 
 def test_cli_missing_extra_names_the_command_to_install_it():
