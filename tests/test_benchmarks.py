@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 from benchmarks import __main__ as command
 from benchmarks import chart, cold_start, peers
 from benchmarks.__main__ import main, parse
 from benchmarks.cases import CASES
-
 from slidecell.bench import limits, measure, report
 from slidecell.bench.accuracy import flat
 from slidecell.bench.contestants import OURS, Peer

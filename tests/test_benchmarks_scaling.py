@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
+import slidecell as sc
 from benchmarks import in_turn, notebook, notebook_score, notebook_train, sampled, scaling
 from benchmarks import notebook_ways as ways
 from benchmarks.notebook_score import ScoreEffort
 from benchmarks.scaling_memory import SUPPORTED
 from benchmarks.scaling_runs import Network, RowsResult
-
-import slidecell as sc
 
 SMALL = {
     "baseline LSTM": {"cell": "lstm", "hidden_size": 5},

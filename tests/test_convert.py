@@ -11,9 +11,9 @@ import pytest
 import slidecell as sc
 
 torch = pytest.importorskip("torch")
-from reference import encode_reference, predict_reference  # noqa: E402
 from slidecell.training import Autoencoder, Forecaster  # noqa: E402
 from slidecell.training.convert import check_against, to_metadata  # noqa: E402
+from tests.reference import encode_reference, predict_reference  # noqa: E402
 
 # float32 against float64 at torch's initialisation.
 TOLERANCE = 2e-6

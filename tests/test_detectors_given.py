@@ -11,11 +11,10 @@ import polars as pl
 import pytest
 
 pytest.importorskip("torch")
-from tests.detectors import ALL, make, series
-
 from slidecell.detect import ZScoreDetector
 from slidecell.jobs.score import ScoreOptions, run_score
 from slidecell.scaling import apply_scaler, fit_scaler
+from tests.detectors import ALL, make, series
 
 FRAME = pd.DataFrame({"user": [1, 1, 2, 2], "x": [1.0, 2.0, 3.0, 5.0]})
 

@@ -11,13 +11,13 @@ import pytest
 
 torch = pytest.importorskip("torch")
 from sklearn.exceptions import NotFittedError  # noqa: E402
-from tests.detectors import NETWORKS, make, series  # noqa: E402
 from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 
 import slidecell as sc  # noqa: E402
 from slidecell.detect import AutoencoderDetector, ForecastDetector  # noqa: E402
 from slidecell.scaling import apply_scaler, fit_scaler  # noqa: E402
 from slidecell.training import Autoencoder, Forecaster, fit, seeded  # noqa: E402
+from tests.detectors import NETWORKS, make, series  # noqa: E402
 
 OFFSETS = np.arange(6) * 30  # five entities
 

@@ -10,11 +10,11 @@ import pandas as pd
 import polars as pl
 import pytest
 from scipy.sparse import csr_matrix
-from tests.detectors import ALL, make, series
 
 import slidecell as sc
 from slidecell.frames import feature_columns
 from slidecell.tables.rows import Source, take_rows
+from tests.detectors import ALL, make, series
 
 
 def test_pandas_columns_become_numbers() -> None:

@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 
 pytest.importorskip("torch")
-from tests.detectors import ALL, NETWORKS, make, series
-
 from slidecell.detect import AutoencoderDetector, load_detector
+from tests.detectors import ALL, NETWORKS, make, series
 
 CHANGES = [
     ("forecast", {"reduction": "mae"}),

@@ -13,7 +13,6 @@ from sklearn.ensemble import IsolationForest
 from sklearn.neighbors import LocalOutlierFactor
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import OneClassSVM
-from tests.detectors import series
 
 from slidecell.detect import (
     PCADetector,
@@ -23,6 +22,7 @@ from slidecell.detect import (
     ZScoreDetector,
 )
 from slidecell.detect.random_gru import _xavier
+from tests.detectors import series
 
 
 def test_zscore_equals_its_formula() -> None:

@@ -13,9 +13,9 @@ import pytest
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.estimator_checks import check_estimator
-from tests.detectors import ALL, WINDOWED, make, series
 
 from slidecell.detect import Detector
+from tests.detectors import ALL, WINDOWED, make, series
 
 EVERYWHERE = {
     "check_complex_data": "complex numbers are a TypeError, as everywhere in this package",

@@ -25,7 +25,6 @@ from sklearn.neighbors import LocalOutlierFactor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import OneClassSVM
-from tests.detectors import ALL, NETWORKS, WITHOUT_TORCH, make, series
 
 from slidecell.detect import (
     Detector,
@@ -35,6 +34,7 @@ from slidecell.detect import (
     load_detector,
 )
 from slidecell.model import SequenceModel
+from tests.detectors import ALL, NETWORKS, WITHOUT_TORCH, make, series
 
 FILES = {
     kind: {"detector.json", "arrays.safetensors"}

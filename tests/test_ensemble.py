@@ -11,11 +11,11 @@ pytest.importorskip("sklearn")
 
 from sklearn.base import clone
 from sklearn.ensemble import IsolationForest
-from tests.ensemble_cases import W, members, series
 
 from slidecell.detect import PCADetector, RollingVarianceDetector, ZScoreDetector
 from slidecell.detect.ensemble import Ensemble
 from slidecell.detect.fusion import MinMaxNormaliser, as_normaliser, fuse, search_weights
+from tests.ensemble_cases import W, members, series
 
 
 class Failing(ZScoreDetector):

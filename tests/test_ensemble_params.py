@@ -7,10 +7,10 @@ from types import MappingProxyType
 import numpy as np
 import pytest
 from sklearn.base import clone
-from tests.detectors import series
 
 from slidecell.detect import PCADetector, RollingVarianceDetector, ZScoreDetector
 from slidecell.detect.ensemble import Ensemble
+from tests.detectors import series
 
 
 def test_members_parameters_are_parameters() -> None:

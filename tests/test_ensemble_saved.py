@@ -13,7 +13,6 @@ import pytest
 pytest.importorskip("sklearn")
 
 from sklearn.base import clone
-from tests.ensemble_cases import W, members, series
 
 from slidecell.detect import (
     RollingVarianceDetector,
@@ -23,6 +22,7 @@ from slidecell.detect import (
 )
 from slidecell.detect.ensemble import Ensemble
 from slidecell.detect.fusion import MinMaxNormaliser
+from tests.ensemble_cases import W, members, series
 
 
 @pytest.mark.parametrize("normaliser", ["minmax", "rank", MinMaxNormaliser(0.1)])

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import plain_metrics
 from slidecell.evaluate import (
     affiliation,
     affiliation_f1,
@@ -21,6 +20,7 @@ from slidecell.evaluate import (
     point_scores,
     range_f1,
 )
+from tests import plain_metrics
 
 
 @st.composite

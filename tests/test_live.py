@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 import slidecell as sc
-from live_lines import KEYS, as_csv, as_lines, live, save_model, table
-from models import layer, random_model
 from slidecell.live.latency import Latencies
 from slidecell.live.run import _LONGEST_LINE
+from tests.live_lines import KEYS, as_csv, as_lines, live, save_model, table
+from tests.models import layer, random_model
 
 
 @pytest.fixture

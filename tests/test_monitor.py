@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 
 import slidecell as sc
-from models import MODELS, layer, random_model
 from slidecell.thresholds import (
     CusumThreshold,
     PercentileThreshold,
     RollingQuantileThreshold,
 )
 from slidecell.thresholds.smoothing import EWMA, MovingAverage
+from tests.models import MODELS, layer, random_model
 
 
 def make(name: str = "lstm", **options: Any) -> sc.SequenceModel:

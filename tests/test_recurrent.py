@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import slidecell as sc
-from reference import gru_forward, lstm_forward
+from tests.reference import gru_forward, lstm_forward
 
 # Torch warns once that its projected LSTM is the slow one.
 pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections")

@@ -9,6 +9,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+
+import slidecell as sc
 from benchmarks.roofline.__main__ import main, parse
 from benchmarks.roofline.cases import CASES
 from benchmarks.roofline.measure import Kernel, kernels_of
@@ -26,8 +28,6 @@ from benchmarks.roofline.model import (
 )
 from benchmarks.roofline.probes import Probes
 from benchmarks.roofline.tables import NOT_HERE, machine, set_times
-
-import slidecell as sc
 
 
 def spec(cell: str, input_size: int, hidden_size: int, **changes: Any) -> dict[str, Any]:

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import plain_telemanom
 from slidecell.thresholds import (
     DynamicThreshold,
     dynamic_threshold,
     threshold_from_state,
 )
+from tests import plain_telemanom
 
 GOLDEN = Path(__file__).parent / "golden" / "telemanom.npz"
 

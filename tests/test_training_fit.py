@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
-from fit_cases import quick, same, sine, state  # noqa: E402
 from slidecell.training import (  # noqa: E402
     Autoencoder,
     Forecaster,
     seeded,
 )
 from slidecell.training.batches import WindowBatches  # noqa: E402
+from tests.fit_cases import quick, same, sine, state  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

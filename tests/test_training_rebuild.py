@@ -10,9 +10,9 @@ import pytest
 import slidecell as sc
 
 torch = pytest.importorskip("torch")
-from models import layer, random_model  # noqa: E402
 from slidecell.training import Autoencoder, Forecaster, fit, to_module  # noqa: E402
 from slidecell.training.convert import to_metadata  # noqa: E402
+from tests.models import layer, random_model  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections is not supported:UserWarning")
 
