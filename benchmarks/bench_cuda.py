@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import copy
-import json
 import statistics
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -24,6 +23,8 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import command
+from slidecell.bench.report import markdown, write_json
 from slidecell.cuda.availability import require
 
 WINDOW, FEATURES = 7, 7  # of the insider-threat forecaster
@@ -113,15 +114,11 @@ def bounds(case: Case, limits: Limits) -> dict[str, float]:
 
 
 def counts_table() -> str:
-    """Bounds of all cases on an H200: analytic, nothing is measured."""
-    heads = list(bounds(CASES[0], H200))
-    lines = [f"Windows/s at which a unit of an {H200.name} is busy all the time (not measured)", ""]
-    lines.append("| case | " + " | ".join(heads) + " |")
-    lines.append("|" + " --- |" * (len(heads) + 1))
-    for case in CASES:
-        values = " | ".join(f"{value:.2e}" for value in bounds(case, H200).values())
-        lines.append(f"| {case.name} | {values} |")
-    return "\n".join(lines)
+    """Return the bounds of all cases on an H200: analytic, nothing is measured."""
+    lines = [["case", *bounds(CASES[0], H200)]]
+    lines += [[c.name, *(f"{value:.2e}" for value in bounds(c, H200).values())] for c in CASES]
+    title = f"Windows/s at which a unit of an {H200.name} is busy all the time (not measured)"
+    return f"{title}\n\n{markdown(lines)}"
 
 
 # --- on a GPU -------------------------------------------------------------------------------------
@@ -284,19 +281,16 @@ def first_calls(limit: float) -> int:
     return 1 if slowest > limit else 0
 
 
-def conditions() -> dict[str, Any]:
-    """Tell what it ran on."""
+def conditions(rows: int, repeats: int) -> dict[str, Any]:
+    """Return the GPU, and what every benchmark says of its run."""
     import cupy
     import torch
 
-    import slidecell as sc
-
-    limits = torch.cuda.get_device_properties(0)
-    return {
-        "gpu": limits.name,
-        "multiprocessors": limits.multi_processor_count,
-        "slidecell": sc.__version__,
-        "torch": torch.__version__,
+    properties = torch.cuda.get_device_properties(0)
+    about = command.conditions("benchmarks.bench_cuda", f"{rows:,} rows, {repeats} repeats", 1)
+    return about | {
+        "gpu": properties.name,
+        "multiprocessors": properties.multi_processor_count,
         "cudnn": torch.backends.cudnn.version(),
         "cupy": cupy.__version__,
     }
@@ -307,16 +301,20 @@ RIGHT = {"slidecell highest": 1e-6, "slidecell high": 1e-5, "slidecell medium": 
 
 
 def table(results: Sequence[Result]) -> str:
-    """Markdown."""
-    lines = ["| case | contestant | setting | windows/s | lowest - highest | max difference |"]
-    lines.append("|" + " --- |" * 6)
-    for r in results:
-        low, high = r.spread
-        lines.append(
-            f"| {r.case} | {r.contestant} | {r.setting} | {r.windows_per_second:.3g} | "
-            f"{low:.3g} - {high:.3g} | {r.max_difference:.1e} |"
-        )
-    return "\n".join(lines)
+    """Return a row for each contestant of each case, in Markdown."""
+    header = ["case", "contestant", "setting", "windows/s", "lowest - highest", "max difference"]
+    lines = [
+        [
+            r.case,
+            r.contestant,
+            r.setting,
+            f"{r.windows_per_second:.3g}",
+            f"{r.spread[0]:.3g} - {r.spread[1]:.3g}",
+            f"{r.max_difference:.1e}",
+        ]
+        for r in results
+    ]
+    return markdown([header, *lines])
 
 
 def shares(results: Sequence[Result], limits: Limits) -> str:
@@ -343,7 +341,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", default="", help="cases whose name contains this")
     parser.add_argument("--rows", type=int, default=8_000_000)
     parser.add_argument("--repeats", type=int, default=9)
-    parser.add_argument("--json", help="write all figures there")
+    command.add_json(parser)
     parser.add_argument("--first-call", type=float, metavar="SECONDS", help="time this alone")
     options = parser.parse_args(arguments)
     if options.first_call is not None:
@@ -355,17 +353,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from slidecell.cuda.cupy_runtime import CupyRuntime
 
     require("cupy")
+    about = conditions(options.rows, options.repeats)
     found = []
     for case in CASES:
         if options.only.lower() in case.name.lower():
             rows = options.rows * WINDOW // case.window
             found += measure(case, rows, options.repeats)
     multiprocessors = CupyRuntime(0).device.multiprocessors
-    limits = Limits.of(multiprocessors, 1.83e9, conditions()["gpu"], 4.8e12)
-    print(f"\n{conditions()}\n\n{table(found)}\n\n{shares(found, limits)}")
+    limits = Limits.of(multiprocessors, 1.83e9, about["gpu"], 4.8e12)
+    print()
+    command.print_conditions(about)
+    print(f"\n{table(found)}\n\n{shares(found, limits)}")
     if options.json:
-        with open(options.json, "w") as file:
-            json.dump({"conditions": conditions(), "results": [asdict(r) for r in found]}, file)
+        write_json(options.json, {"conditions": about, "results": [asdict(r) for r in found]})
     wrong = [r for r in found if r.max_difference > RIGHT.get(r.contestant, float("inf"))]
     for r in wrong:
         print(f"WRONG: {r.case}, {r.contestant}: {r.max_difference:.1e}", file=sys.stderr)

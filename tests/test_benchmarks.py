@@ -19,8 +19,8 @@ from benchmarks.cases import CASES
 from slidecell.bench import limits, measure, report
 from slidecell.bench.accuracy import flat
 from slidecell.bench.contestants import OURS, Peer
-from slidecell.bench.jobs import ScoreJob
 from slidecell.bench.measure import SMOKE, Result
+from slidecell.bench.workloads import ScoreWorkload
 
 NAMES = [case.name for case in CASES]
 ONE_OF_EACH_KIND = {case.kind: case for case in CASES}
@@ -46,32 +46,32 @@ def few(monkeypatch) -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=NAMES)
 def test_cases_have_peers_and_respect_the_size(case) -> None:
-    job = case.job(300)
+    workload = case.workload(300)
     assert next(iter(peers.PEERS[case.kind])) == OURS
-    assert 0 < job.work <= 300 * 17 / 16
-    assert 0 < job.first(100).work <= 100
-    assert job.kind == case.kind
-    assert job.threaded == case.threaded
-    assert len(flat(job.truth)) > 0
+    assert 0 < workload.work <= 300 * 17 / 16
+    assert 0 < workload.first(100).work <= 100
+    assert workload.kind == case.kind
+    assert workload.threaded == case.threaded
+    assert len(flat(workload.truth)) > 0
 
 
 @pytest.mark.parametrize("case", ONE_OF_EACH_KIND.values(), ids=ONE_OF_EACH_KIND.keys())
 def test_every_setting_of_every_peer_is_right(case) -> None:
-    job = case.job(300)
-    if isinstance(job, ScoreJob):
-        job = replace(job, batches=(64, 256))
+    workload = case.workload(300)
+    if isinstance(workload, ScoreWorkload):
+        workload = replace(workload, batches=(64, 256))
     for name, peer in peers.PEERS[case.kind].items():
-        for setting, run in peer.ways(job, 1).items() if peer.takes(job) else ():
-            verdict = job.judge(run(), peer.precision)
+        for setting, run in peer.ways(workload, 1).items() if peer.takes(workload) else ():
+            verdict = workload.judge(run(), peer.precision)
             assert verdict.right, (name, setting, verdict)
 
 
 def test_windows_of_the_jobs_are_those_of_a_naive_loop() -> None:
-    job = next(case for case in CASES if case.name == "windows, 400 users").job(1_000)
-    bounds = zip(job.offsets[:-1], job.offsets[1:], strict=True)
+    workload = next(case for case in CASES if case.name == "windows, 400 users").workload(1_000)
+    bounds = zip(workload.offsets[:-1], workload.offsets[1:], strict=True)
     starts = [at for a, b in bounds for at in range(a, b) if at + 7 + 1 <= b]
-    assert list(job.starts) == starts
-    assert len(job.offsets) > 2
+    assert list(workload.starts) == starts
+    assert len(workload.offsets) > 2
 
 
 def test_contestants_run_in_turn() -> None:
@@ -146,8 +146,8 @@ def test_cold_start_scores_rightly_in_a_fresh_process(monkeypatch) -> None:
 def test_wrong_answers_are_named(spoil, error, name, monkeypatch, tmp_path, capsys) -> None:
     right = peers.PEERS["score"][name]
 
-    def wrong(job, threads):
-        ways = right.ways(job, threads)
+    def wrong(workload, threads):
+        ways = right.ways(workload, threads)
         return {setting: lambda run=run: spoil(run()) for setting, run in ways.items()}
 
     monkeypatch.setitem(peers.PEERS["score"], name, Peer(wrong))

@@ -58,7 +58,7 @@ def layers_of(model: SequenceModel, dtype: Any = np.float32) -> tuple[list[Layer
     --------
     >>> from slidecell.bench.cases import SCORE_CASES
     >>> from slidecell.bench.layers import layers_of
-    >>> encoder, decoder = layers_of(SCORE_CASES[0].job(100).model)
+    >>> encoder, decoder = layers_of(SCORE_CASES[0].workload(100).model)
     >>> encoder[0].cell, encoder[0].hidden_size, len(decoder)
     ('lstm', 16, 0)
     """

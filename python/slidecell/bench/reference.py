@@ -28,8 +28,9 @@ def scores_of_windows(
     >>> import numpy as np
     >>> from slidecell.bench.cases import SCORE_CASES
     >>> from slidecell.bench.reference import scores_of_windows
-    >>> job = SCORE_CASES[0].job(100)
-    >>> scores_of_windows(job.model, *job.windows, dtype=np.float64).shape == (job.work,)
+    >>> workload = SCORE_CASES[0].workload(100)
+    >>> x, y = workload.windows
+    >>> scores_of_windows(workload.model, x, y, dtype=np.float64).shape == (workload.work,)
     True
     """
     encoder, decoder = layers_of(model, dtype)

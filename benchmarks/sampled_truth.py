@@ -9,8 +9,8 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from benchmarks.jobs import squared_errors
-from slidecell.bench.jobs import Floats, Ints, window_starts
+from benchmarks.workloads import squared_errors
+from slidecell.bench.workloads import Floats, Ints, window_starts
 
 # Float32 accuracy: an answer is right if |answer - truth| <= ATOL + RTOL |truth|. It leaves room
 # for float32 sums in other orders than ours: NumPy's cell adds one product per gate after another.

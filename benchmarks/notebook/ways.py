@@ -1,4 +1,4 @@
-"""How notebooks do it: windows per user from a frame, a cell in NumPy, a DataLoader, a loop.
+"""The ways of a notebook: windows per user from a frame, a cell in NumPy, a DataLoader, a loop.
 
 The parameters are those of an insider-threat forecaster that was published as a notebook: seven
 rows per window, windows of one user at a time, found in the frame by a comparison with the whole
@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from benchmarks.networks import LastStep
-from slidecell.bench.jobs import Floats, Ints
+from slidecell.bench.workloads import Floats, Ints
 
 Loader = DataLoader[tuple[Tensor, ...]]
 
