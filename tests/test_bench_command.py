@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from slidecell import active_isa
-from slidecell.bench import command, limits, means, peers
+from slidecell.bench import command, limits, peers, ratios
 from slidecell.bench.accuracy import rank_auc, within
 from slidecell.bench.cases import SCORE_CASES, ScoreCase, random_model
 from slidecell.bench.contestants import OURS, Peer
@@ -206,12 +206,12 @@ def test_means_are_against_the_best_right_peer_of_the_precision() -> None:
         result("bf16", [2.0] * 3, precision="medium"),
         *(result(name, [s] * 3, case="d") for name, s in ((OURS, 1.0), ("slow", 12.0))),
     ]
-    highest, medium = means.geometric_means(results)
+    highest, medium = ratios.geometric_means(results)
     assert (highest.precision, highest.ratio, highest.least) == ("highest", pytest.approx(6.0), 3.0)
     assert highest.best_peers == {"c": "best", "d": "slow"}
     assert medium.ratios == {"c": 4.0, "d": 12.0}
     assert medium.best_peers["c"] == "bf16"
-    assert means.beaten_by(results[6], results) == 4.0
+    assert ratios.beaten_by(results[6], results) == 4.0
 
 
 def test_ratios_are_per_window() -> None:

@@ -16,7 +16,9 @@ from benchmarks import __main__ as command
 from benchmarks import chart, cold_start, peers
 from benchmarks.__main__ import main, parse
 from benchmarks.cases import CASES
-from slidecell.bench import limits, measure, report
+from benchmarks.command import commit, conditions, print_conditions
+from benchmarks.latency.__main__ import table
+from slidecell.bench import limits, measure, report, timer
 from slidecell.bench.accuracy import flat
 from slidecell.bench.contestants import OURS, Peer
 from slidecell.bench.measure import SMOKE, Result
@@ -74,12 +76,48 @@ def test_windows_of_the_jobs_are_those_of_a_naive_loop() -> None:
     assert len(workload.offsets) > 2
 
 
-def test_contestants_run_in_turn() -> None:
+def test_timer_calls_contestants_in_turn() -> None:
     calls: list[str] = []
     runs = {name: (lambda name=name: calls.append(name)) for name in "ab"}
-    seconds = measure.interleaved(runs, repeats=3)
+    found = timer.interleaved(runs, repeats=3)
     assert "".join(calls) == "ababab"
-    assert {name: len(samples) for name, samples in seconds.items()} == {"a": 3, "b": 3}
+    assert {name: len(timed.seconds) for name, timed in found.items()} == {"a": 3, "b": 3}
+    assert {name: len(timed.cpu_seconds) for name, timed in found.items()} == {"a": 3, "b": 3}
+    assert timer.gc.isenabled()
+
+
+def test_conditions_name_machine_threads_versions_and_command() -> None:
+    about = conditions(
+        "benchmarks.x", "tiny", [1, 2], arguments=["--only", "y"], packages=["torch"]
+    )
+    assert about["cpu"]
+    assert about["threads"] == [1, 2]
+    assert about["slidecell"].endswith(f" ({commit()})")
+    assert about["torch"].startswith(torch.__version__.partition("+")[0])
+    assert torch.backends.cpu.get_cpu_capability() in about["torch"]
+    assert "onnxruntime" not in about
+    assert about["command"] == "python -m benchmarks.x --only y"
+    start = about["load average"]
+    print_conditions(about)
+    assert about["load average"][0] == start
+    assert len(about["load average"]) == 2
+
+
+def test_latency_table_has_every_kind_of_row() -> None:
+    times = {"p50_us": 0.5, "p90_us": 1.0, "p99_us": 20.0}
+    many = {"rows_per_s": 9e5, "share": 0.9, "score_windows_per_s": 1e6, "bytes_per_entity": 1_000}
+    rows = [
+        {"case": "push", **times, "sustained_us": 30.0},
+        {"case": "step, GRU 64", **times},
+        {"case": "push_many", **many},
+    ]
+    lines = [[cell.strip() for cell in line.split("|")] for line in table(rows).splitlines()[2:]]
+    assert lines[0][1:-1] == ["push", "0.50", "1.00", "20.00", "30.00", ""]
+    assert lines[1][1:-1] == [
+        "step, GRU 64", "0.50", "1.00", "20.00", "", "published by RTNeural: 2.40"
+    ]  # fmt: skip
+    assert lines[2][5] == "900,000 rows/s"
+    assert lines[2][6] == "90% of score's 1,000,000 windows/s, 1,000 bytes/entity"
 
 
 @pytest.mark.usefixtures("few")
