@@ -68,7 +68,7 @@ def test_every_setting_of_every_peer_is_right(case) -> None:
             assert verdict.right, (name, setting, verdict)
 
 
-def test_windows_of_the_jobs_are_those_of_a_naive_loop() -> None:
+def test_windows_of_the_workloads_are_those_of_a_naive_loop() -> None:
     workload = next(case for case in CASES if case.name == "windows, 400 users").workload(1_000)
     bounds = zip(workload.offsets[:-1], workload.offsets[1:], strict=True)
     starts = [at for a, b in bounds for at in range(a, b) if at + 7 + 1 <= b]

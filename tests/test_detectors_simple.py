@@ -23,6 +23,7 @@ from slidecell.detect import (
 )
 from slidecell.detect.random_gru import _xavier
 from tests.detectors import series
+from tests.reference import encode_reference
 
 
 def test_zscore_equals_its_formula() -> None:
@@ -122,34 +123,19 @@ def test_sklearn_needs_score_samples() -> None:
         SklearnDetector(LocalOutlierFactor()).fit(series())
 
 
-def sigmoid(x: np.ndarray) -> np.ndarray:
-    return 1.0 / (1.0 + np.exp(-x))
-
-
-def naive_codes(detector: RandomGRUDetector, X: np.ndarray) -> np.ndarray:
+def true_codes(detector: RandomGRUDetector, X: np.ndarray) -> np.ndarray:
     """Last h of each window [N, H] in float64: the reset gate before the recurrent product."""
-    scaler, tensors = detector.model_.scaler, detector.model_.tensors
-    assert scaler is not None
-    scaled = ((X - scaler["center"]) / scaler["scale"]).astype(np.float32).astype(np.float64)
-    W_r, W_z, W_n = np.split(tensors["encoder.0.weight_ih_l0"].astype(np.float64), 3)
-    U_r, U_z, U_n = np.split(tensors["encoder.0.weight_hh_l0"].astype(np.float64), 3)
-    codes = []
-    for first in range(len(X) - detector.window + 1):
-        h = np.zeros(detector.hidden_size)
-        for x in scaled[first : first + detector.window]:
-            r, z = sigmoid(W_r @ x + U_r @ h), sigmoid(W_z @ x + U_z @ h)
-            h = (1 - z) * np.tanh(W_n @ x + U_n @ (r * h)) + z * h
-        codes.append(h)
-    return np.array(codes)
+    assert detector.model_.metadata["encoder"][0]["reset_after"] is False
+    return encode_reference(detector.model_.metadata, detector.model_.tensors, X)
 
 
 def test_random_gru_equals_a_naive_one_and_pca() -> None:
     train, X = series(150), series(60, seed=1)
     detector = RandomGRUDetector(window=10, hidden_size=8, n_components=3, random_state=0)
     scores = detector.fit(train).score_samples(X)
-    codes = naive_codes(detector, X)
+    codes = true_codes(detector, X)
     np.testing.assert_allclose(detector.encode(X), codes, atol=1e-6)
-    pca = PCA(3, svd_solver="full").fit(naive_codes(detector, train))
+    pca = PCA(3, svd_solver="full").fit(true_codes(detector, train))
     expected = np.square(codes - pca.inverse_transform(pca.transform(codes))).mean(axis=1)
     assert np.isnan(scores[:9]).all()
     np.testing.assert_allclose(scores[9:], expected, rtol=1e-3, atol=1e-8)
