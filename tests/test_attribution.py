@@ -127,7 +127,7 @@ def test_member_attribution_after_tuning() -> None:
     )
 
 
-def test_nested_ensembles_and_strangers() -> None:
+def test_member_attribution_of_nested_ensembles_and_unbounded_windows() -> None:
     class Total(ZScoreDetector):
         """Depends on all rows before, which nobody can know."""
 

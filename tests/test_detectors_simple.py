@@ -84,7 +84,7 @@ def test_pca_of_one_feature_is_the_squared_z_score() -> None:
 @pytest.mark.parametrize(
     ("asked", "kind"), [(0, ValueError), (1.5, ValueError), (True, TypeError), ("mle", TypeError)]
 )
-def test_pca_refuses_odd_numbers_of_components(asked: Any, kind: type[Exception]) -> None:
+def test_pca_refuses_impossible_numbers_of_components(asked: Any, kind: type[Exception]) -> None:
     with pytest.raises(kind, match="n_components: expected"):
         PCADetector(asked).fit(series())
 
@@ -103,7 +103,7 @@ def test_pca_needs_two_complete_rows() -> None:
         LocalOutlierFactor(novelty=True),
     ],
 )
-def test_sklearn_scores_are_the_negative_ones(estimator: Any) -> None:
+def test_sklearn_scores_are_those_of_the_estimator_negated(estimator: Any) -> None:
     train, X = series(200), series(50, seed=1)
     detector = SklearnDetector(estimator).fit(train)
     expected = -estimator.__class__(**estimator.get_params()).fit(train).score_samples(X)
@@ -129,7 +129,7 @@ def true_codes(detector: RandomGRUDetector, X: np.ndarray) -> np.ndarray:
     return encode_reference(detector.model_.metadata, detector.model_.tensors, X)
 
 
-def test_random_gru_equals_a_naive_one_and_pca() -> None:
+def test_random_gru_equals_the_reference_and_pca() -> None:
     train, X = series(150), series(60, seed=1)
     detector = RandomGRUDetector(window=10, hidden_size=8, n_components=3, random_state=0)
     scores = detector.fit(train).score_samples(X)
@@ -165,7 +165,7 @@ def test_random_gru_repeats_with_its_seed() -> None:
     assert np.random.get_state()[1].tolist() == before  # noqa: NPY002
 
 
-def test_random_gru_refuses_what_leaves_nothing_over() -> None:
+def test_random_gru_refuses_sizes_that_leave_no_component() -> None:
     X = series(100)
     with pytest.raises(ValueError, match="n_components: expected less than hidden_size=4"):
         RandomGRUDetector(window=5, hidden_size=4, n_components=4).fit(X)

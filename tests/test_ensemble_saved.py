@@ -49,7 +49,7 @@ def test_saved_ensemble_scores_the_same(normaliser: Any, weights: Any, tmp_path:
     np.testing.assert_array_equal(refitted.decision_scores_, ensemble.decision_scores_)
 
 
-def test_saved_ensembles_nest_and_names_are_free(tmp_path: Path) -> None:
+def test_saved_ensembles_may_nest_and_have_any_names(tmp_path: Path) -> None:
     X, _ = series()
     inner = Ensemble([("../a/b", ZScoreDetector())])
     outer = Ensemble([("inner", inner), ("b*?", RollingVarianceDetector(W))]).fit(X)

@@ -39,7 +39,7 @@ def test_a_window_that_does_not_fit_is_refused(dtype, start) -> None:
         batches.gather(torch.tensor([0, start]))
 
 
-def test_no_starts_and_every_other_start() -> None:
+def test_gather_of_no_starts_and_of_strided_starts() -> None:
     batches = WindowBatches(torch.arange(20.0)[:, None], window=3, horizon=1)
     assert batches.gather(torch.empty(0, dtype=torch.int64))[0].shape == (0, 3, 1)
     x, y = batches.gather(torch.arange(10)[::2])

@@ -46,7 +46,7 @@ def test_role_columns_that_occur_twice_are_named(role: Any) -> None:
 
 
 @pytest.mark.parametrize("entity", [None, "user"])
-def test_lazy_frames_are_told_what_to_do(entity: str | None) -> None:
+def test_lazy_frames_are_refused_with_the_remedy(entity: str | None) -> None:
     with pytest.raises(TypeError, match=r"got a LazyFrame: X\.collect\(\) makes one"):
         ZScoreDetector(entity=entity).fit(pl.from_pandas(FRAME).lazy())
 
