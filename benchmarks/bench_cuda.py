@@ -63,7 +63,7 @@ class Counts:
 
     @classmethod
     def of(cls, case: Case, features: int = FEATURES) -> Counts:
-        """Count."""
+        """Return the counts of a case."""
         gates = 4 if case.cell == "lstm" else 3
         H, W = case.hidden_size, case.window
         recurrent = (W - 1) * gates * H * H
@@ -90,7 +90,7 @@ class Limits:
 
     @classmethod
     def of(cls, multiprocessors: int, clock_hz: float, name: str, memory: float) -> Limits:
-        """Of Hopper's multiprocessor: 128 FMA, 2048 bf16 multiply-adds, 16 special results."""
+        """Return Hopper's limits: 128 FMA, 2048 bf16 multiply-adds, 16 special results."""
         cycles = multiprocessors * clock_hz
         return cls(name, 128 * cycles, 2048 * cycles, 16 * cycles, memory)
 
@@ -99,7 +99,7 @@ H200 = Limits.of(132, 1.83e9, "H200, datasheet", 4.8e12)
 
 
 def bounds(case: Case, limits: Limits) -> dict[str, float]:
-    """Windows per second at which each unit alone would be busy all the time."""
+    """Return the windows per second at which each unit alone would be busy all the time."""
     counts = Counts.of(case)
     # A sigmoid or tanh in float32: 12 instructions of its exponential and half a quotient of 6,
     # with one special-function result; the hardware's tanh is one special-function result.
@@ -137,7 +137,7 @@ class Result:
 
 
 def timed(run: Callable[[], Any], repeats: int) -> list[float]:
-    """Seconds of each call by the GPU's clock, after two warm-ups."""
+    """Return the seconds of each call by the GPU's clock, after two warm-ups."""
     import torch
 
     for _ in range(2):
@@ -318,7 +318,7 @@ def table(results: Sequence[Result]) -> str:
 
 
 def shares(results: Sequence[Result], limits: Limits) -> str:
-    """How much of each unit's limit our rates take."""
+    """Return how much of each unit's limit our rates take."""
     cases = {case.name: case for case in CASES}
     lines = []
     for r in results:
@@ -335,7 +335,7 @@ def shares(results: Sequence[Result], limits: Limits) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run; returns the exit status."""
+    """Run the command; return its exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--counts", action="store_true", help="print what a window takes, and stop")
     parser.add_argument("--only", default="", help="cases whose name contains this")

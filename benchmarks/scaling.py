@@ -39,7 +39,7 @@ NETWORKS = {
 
 @dataclass(frozen=True)
 class Effort:
-    """How much to spend."""
+    """How much data and time a run takes."""
 
     name: str
     rows: dict[str, tuple[int, ...]]  # by network: rows of the series
@@ -110,7 +110,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def rows_table(found: Sequence[RowsResult]) -> str:
-    """Rates by rows, and their spread within a network and layout."""
+    """Return rates by rows, and their spread within a network and layout."""
     lines = []
     for result in found:
         same = [r for r in found if (r.case, r.entities > 1) == (result.case, result.entities > 1)]
@@ -131,7 +131,7 @@ def rows_table(found: Sequence[RowsResult]) -> str:
 
 
 def threads_table(found: Sequence[ThreadsResult]) -> str:
-    """Rates on one thread and on several."""
+    """Return rates on one thread and on several."""
     lines = [
         [
             result.case,
@@ -154,7 +154,7 @@ def threads_table(found: Sequence[ThreadsResult]) -> str:
 
 
 def memory_table(found: Sequence[Memory]) -> str:
-    """Peaks."""
+    """Return the peaks of memory."""
     lines = [
         [
             m.case,

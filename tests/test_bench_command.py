@@ -25,8 +25,8 @@ NUMPY_ALONE = {"torch", "onnxruntime", "onnx", "openvino", "rich", "typer", "pan
 
 
 @pytest.fixture(autouse=True)
-def told(monkeypatch) -> Iterator[None]:
-    """In this process, which would otherwise become another one; with tiny cases."""
+def limits_set(monkeypatch) -> Iterator[None]:
+    """Run in this process, which would otherwise become another one; with tiny cases."""
     for name, value in limits.limits_of(None).items():
         monkeypatch.setenv(name, value)
     tiny = [

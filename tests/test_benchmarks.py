@@ -29,8 +29,8 @@ ONE_OF_EACH_KIND = {case.kind: case for case in CASES}
 
 
 @pytest.fixture(autouse=True)
-def told(monkeypatch) -> Iterator[None]:
-    """In this process, and with one thread of torch's: more would contend on such tiny data."""
+def limits_set(monkeypatch) -> Iterator[None]:
+    """Run in this process, and with one thread of torch's: more would contend on such tiny data."""
     for name, value in limits.limits_of(None).items():
         monkeypatch.setenv(name, value)
     threads = torch.get_num_threads()

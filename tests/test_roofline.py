@@ -305,7 +305,7 @@ def test_roofline_command_prints_tables_and_writes_json(
         assert f"| {isa} " in out
     assert list(tmp_path.iterdir()) == [file]
 
-    # What the CPU lacks is told, not tried.
+    # What the CPU lacks is reported as absent, and not executed.
     probes = made[0]
     assert probes.vectors("z80", 1) is None
     with pytest.raises(ValueError, match="isa: expected one of scalar, avx2, avx512, neon and amx"):

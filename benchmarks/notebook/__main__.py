@@ -50,7 +50,7 @@ SCORED = {"LSTM 4": {"cell": "lstm", "hidden_size": 4}, **ARCHITECTURES}
 
 @dataclass(frozen=True)
 class Effort:
-    """How much to spend."""
+    """How much data each part gets, and how often it is timed."""
 
     name: str
     users: int

@@ -35,7 +35,7 @@ _CHECKED = 1_000  # windows of the whole series, beside all of the sample
 
 @dataclass(frozen=True)
 class Users:
-    """Rows of users, one after the other, and the frame that tells whose they are."""
+    """Rows of users, one after the other, and the frame that says whose they are."""
 
     frame: pd.DataFrame  # column user [S]
     rows: Floats  # [S, F], scaled
@@ -144,7 +144,7 @@ def _runs(
 def _check(
     module: LastStep, whole: Users, few: Users, answers: Mapping[str, Any]
 ) -> dict[str, tuple[float | None, bool]]:
-    """Largest error of each way: on the sample, and ours on windows of the whole series too."""
+    """Return the largest error of each way: on the sample, ours on the whole series, too."""
     starts = window_starts(few.offsets, WINDOW + 1)
     truth = true_scores(module, few.rows, starts, WINDOW)
     further = sample(whole.offsets, WINDOW + 1, _CHECKED)

@@ -50,7 +50,7 @@ class Trained:
 
 @dataclass(frozen=True)
 class Training:
-    """All of them, and what comes before on the notebook's side."""
+    """All architectures trained, and what comes before on the notebook's side."""
 
     users: int
     training_windows: int
@@ -167,7 +167,7 @@ def _options() -> dict[str, Any]:
 
 
 def cut(rows: Floats, offsets: Ints) -> tuple[Part, Part]:
-    """Rows of the first four fifths of the windows, and of the others: both sides share a few."""
+    """Return the rows of the first four fifths of the windows, and of the others: both sides share a few."""
     starts = window_starts(offsets, WINDOW + 1)
     at = int(TRAIN_SHARE * len(starts))
     end, first = int(starts[at - 1]) + WINDOW + 1, int(starts[at])

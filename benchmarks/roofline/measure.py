@@ -1,4 +1,4 @@
-"""`score` and the machine's peaks, in turn: a noisy neighbour hits both."""
+"""Times of `score` and the machine's peaks, in turn: a noisy neighbour hits both."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class Row:
 
 
 def kernels_of(model: sc.SequenceModel, machine: Machine) -> list[Kernel]:
-    """Ask the plan what runs, and add what could."""
+    """Return the kernels that run by the plan, and those that could."""
     found: dict[tuple[str, str], Kernel] = {
         key: Kernel(family=key[0], precision=key[1]) for key in families(machine)
     }

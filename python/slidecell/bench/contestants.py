@@ -39,4 +39,4 @@ class Peer:
     precision: str = "highest"  # whose bound its answer must keep: "highest", "high", "medium"
     rows: int | None = None  # most rows that it gets, where the whole workload would take too long
     takes: Callable[[Any], bool] = _always  # whether it takes part in this workload at all
-    isa_limited: bool = True  # whether it can be told to use older instructions only
+    isa_limited: bool = True  # whether a setting limits it to older instructions

@@ -1,10 +1,10 @@
-"""What libraries are to be told before they load, so that a comparison is fair.
+"""Environment variables that limit the peers to older instructions, set before they load.
 
 ``--isa avx2`` compares kernels of one generation. oneDNN (torch's and OpenVINO's), torch's own
 kernels, MKL and OpenBLAS each read an environment variable when they are loaded, so the command
 starts itself once more. Of OpenVINO that limits the recurrent layers, which are oneDNN's; its own
 kernels for the head and the error heed a variable in builds after 2026.4 only. ONNX Runtime looks
-at the processor itself and cannot be told: it goes on with what it finds, is marked in the table,
+at the processor itself and has no such setting: it goes on with what it finds, is marked in the table,
 and counts in no mean.
 """
 
@@ -32,7 +32,7 @@ ALWAYS = {"OPENBLAS_NUM_THREADS": "1"}
 
 
 def limits_of(isa: str | None) -> dict[str, str]:
-    """Return what must stand in the environment.
+    """Return the variables that must stand in the environment.
 
     Examples
     --------
@@ -44,7 +44,7 @@ def limits_of(isa: str | None) -> dict[str, str]:
 
 
 def limited(isa: str | None, environment: Mapping[str, str] = os.environ) -> bool:
-    """Return whether the libraries of this process have been told.
+    """Return whether the environment of this process has all limits.
 
     Examples
     --------
@@ -56,7 +56,7 @@ def limited(isa: str | None, environment: Mapping[str, str] = os.environ) -> boo
 
 
 def run_again(isa: str | None, module: str, arguments: Sequence[str]) -> NoReturn:
-    """Become ``python -m module arguments`` where they have been."""
+    """Become ``python -m module arguments`` with the limits in its environment."""
     sys.stdout.flush()
     sys.stderr.flush()
     command = [sys.executable, "-m", module, *arguments]

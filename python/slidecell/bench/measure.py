@@ -91,7 +91,7 @@ class Result:
     auc_difference: float | None  # from the ROC-AUC of the true scores
     right: bool
     in_mean: bool = False  # whether the case counts in the geometric mean
-    isa_limited: bool = True  # False: it uses newer instructions than ours was told to use
+    isa_limited: bool = True  # False: it uses newer instructions than ours was limited to
 
     @property
     def seconds_per_call(self) -> float:

@@ -53,7 +53,7 @@ def best_peer(precision: str, contest: Sequence[Result]) -> Result | None:
 def geometric_means(results: Sequence[Result]) -> list[Mean]:
     """Return means over the cases that count, by precision and threads.
 
-    Peers that go on with newer instructions than ours were told to use do not count. Below
+    Peers that go on with newer instructions than ours was limited to do not count. Below
     ``"highest"`` there is a mean only where another kernel of ours runs in some case.
     """
     means = []
