@@ -281,13 +281,14 @@ def first_calls(limit: float) -> int:
     return 1 if slowest > limit else 0
 
 
-def conditions(rows: int, repeats: int) -> dict[str, Any]:
+def conditions(rows: int, repeats: int, arguments: Sequence[str] | None) -> dict[str, Any]:
     """Return the GPU, and what every benchmark says of its run."""
     import cupy
     import torch
 
     properties = torch.cuda.get_device_properties(0)
-    about = command.conditions("benchmarks.bench_cuda", f"{rows:,} rows, {repeats} repeats", 1)
+    effort = f"{rows:,} rows, {repeats} repeats"
+    about = command.conditions("benchmarks.bench_cuda", effort, 1, arguments=arguments)
     return about | {
         "gpu": properties.name,
         "multiprocessors": properties.multi_processor_count,
@@ -353,7 +354,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from slidecell.cuda.cupy_runtime import CupyRuntime
 
     require("cupy")
-    about = conditions(options.rows, options.repeats)
+    about = conditions(options.rows, options.repeats, arguments)
     found = []
     for case in CASES:
         if options.only.lower() in case.name.lower():

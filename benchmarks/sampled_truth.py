@@ -18,7 +18,7 @@ RTOL, ATOL = 2e-6, 5e-7
 
 
 def sample(offsets: Ints, span: int, count: int) -> Ints:
-    """Return the first rows [n] of at most `count` windows of `span` rows: the last one, and others by lot."""
+    """Return first rows [n] of at most `count` windows of `span` rows: the last, others by lot."""
     starts = window_starts(offsets, span)
     if len(starts) > count:
         chosen = np.random.default_rng(0).choice(len(starts) - 1, count - 1, replace=False)
@@ -40,7 +40,10 @@ def true_scores(
 def largest_error(
     answer: npt.ArrayLike, truth: npt.NDArray[np.float64]
 ) -> tuple[float | None, bool]:
-    """Return the largest absolute error, None of another shape or not finite, and whether all are right."""
+    """Return the largest absolute error, and whether all scores are right.
+
+    The error is None where the answer has another shape or is not finite.
+    """
     found = np.asarray(answer, np.float64)
     if found.shape != truth.shape or not np.isfinite(found).all():
         return None, False

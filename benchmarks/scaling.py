@@ -179,7 +179,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status."""
     options = parse(arguments)
     effort, part, threads = options.effort, options.part, options.threads
-    about = conditions("benchmarks.scaling", effort.name, threads)
+    about = conditions("benchmarks.scaling", effort.name, threads, arguments=arguments)
     rows: list[RowsResult] = []
     by_threads: list[ThreadsResult] = []
     memory: list[Memory] = []

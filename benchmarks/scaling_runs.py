@@ -206,7 +206,7 @@ def _windows(network: Network, bounds: Ints) -> int:
 def _check(
     network: Network, rows: Floats, bounds: Ints, answer: Floats
 ) -> tuple[float | None, bool]:
-    """Return the largest error on some windows, and whether they are right and all others have a score."""
+    """Return the largest error on some windows; whether they are right and all have a score."""
     starts = sample(bounds, network.window + 1, _CHECKED)
     truth = true_scores(network.module(), rows, starts, network.window)
     error, right = largest_error(answer[starts + network.window], truth)

@@ -144,7 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--pushes", type=positive, default=100_000, help="samples per histogram")
     add_json(parser)
     options = parser.parse_args(arguments)
-    about = conditions("benchmarks.latency", f"{options.pushes:,} pushes", 1)
+    about = conditions("benchmarks.latency", f"{options.pushes:,} pushes", 1, arguments=arguments)
     rows: list[dict[str, Any]] = []
     for source in (run_cpp, python_rows):
         for row in source(options.pushes):

@@ -215,6 +215,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "benchmarks.notebook",
         options.effort.name,
         options.score_threads,
+        arguments=arguments,
         packages=(*PACKAGES, "pandas"),
     )
     about |= {"loader threads": options.load_threads, "training threads": options.train_threads}

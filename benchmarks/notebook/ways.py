@@ -49,7 +49,7 @@ def network(config: Mapping[str, Any], features: int) -> LastStep:
 def windows_by_user(
     frame: pd.DataFrame, rows: Floats, users: Iterable[str]
 ) -> tuple[Floats, Floats]:
-    """Return the windows of `users`, the first ones of the frame: as many rows as its column says, each.
+    """Return the windows of `users`, the first ones of the frame, each with the rows it has there.
 
     The frame is compared with every user as a whole: the time goes as its rows times the users.
     """

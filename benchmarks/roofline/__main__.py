@@ -56,7 +56,7 @@ def run(options: argparse.Namespace, probes: Probes) -> list[measure.Row]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status."""
     options = parse(arguments)
-    about = conditions("benchmarks.roofline", options.effort.name, 1)
+    about = conditions("benchmarks.roofline", options.effort.name, 1, arguments=arguments)
     try:
         probes = Probes()
     except RuntimeError as error:

@@ -4,8 +4,8 @@
 kernels, MKL and OpenBLAS each read an environment variable when they are loaded, so the command
 starts itself once more. Of OpenVINO that limits the recurrent layers, which are oneDNN's; its own
 kernels for the head and the error heed a variable in builds after 2026.4 only. ONNX Runtime looks
-at the processor itself and has no such setting: it goes on with what it finds, is marked in the table,
-and counts in no mean.
+at the processor itself and has no such setting: it goes on with what it finds, is marked in the
+table, and counts in no mean.
 """
 
 from __future__ import annotations
