@@ -167,7 +167,7 @@ def _options() -> dict[str, Any]:
 
 
 def cut(rows: Floats, offsets: Ints) -> tuple[Part, Part]:
-    """Return the rows of the first four fifths of the windows, and of the rest; they share a few."""
+    """Return rows of the first four fifths of the windows, and of the rest; they share a few."""
     starts = window_starts(offsets, WINDOW + 1)
     at = int(TRAIN_SHARE * len(starts))
     end, first = int(starts[at - 1]) + WINDOW + 1, int(starts[at])
