@@ -52,7 +52,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--isa",
         choices=sc.available_isas(),
-        help="force slidecell's kernels; avx2 limits the peers, too, where they have a setting",
+        help="force slidecell's kernels; avx2 also limits the peers that can be limited",
     )
     parser.add_argument("--repeats", type=positive, help="samples of each contestant")
     parser.add_argument("--only", default="", metavar="TEXT", help="cases whose name has this text")

@@ -1,4 +1,4 @@
-"""How fast scores are on this machine, beside the peers that are installed.
+"""Measure how fast scores are on this machine, beside the peers that are installed.
 
 The command ``slidecell bench``, and what the repository's own benchmarks share with it: cases,
 their data and truth (`cases`, `workloads`), who takes part (`contestants`, `peers`), the timer

@@ -1,4 +1,4 @@
-"""Whether an answer is right: what each precision promises of scores, and how far it is off."""
+"""Check an answer against the truth, by the bound that each precision promises."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BOUNDS = {
 
 @dataclass(frozen=True)
 class Verdict:
-    """How an answer compares with the truth."""
+    """The result of comparing an answer with the truth."""
 
     right: bool
     max_error: float  # inf if the shape is wrong
@@ -32,7 +32,7 @@ class Verdict:
 
 
 def flat(answer: Any) -> Doubles:
-    """One or several arrays -> [n] float64, without the NaN of rows that have no score.
+    """Return one or several arrays as one, float64 [n], without rows that have no score (NaN).
 
     Examples
     --------
@@ -48,7 +48,7 @@ def flat(answer: Any) -> Doubles:
 
 
 def largest(difference: Doubles) -> float:
-    """Largest of |difference|, 0 of nothing.
+    """Return the largest absolute difference, 0 if the arrays are empty.
 
     Examples
     --------
@@ -61,7 +61,7 @@ def largest(difference: Doubles) -> float:
 
 
 def equal_within(answer: Any, truth: Any, *, rtol: float, atol: float) -> Verdict:
-    """Right if |answer - truth| <= atol + rtol |truth| everywhere.
+    """Return a verdict: right if |answer - truth| <= atol + rtol |truth| everywhere.
 
     Examples
     --------
@@ -98,7 +98,7 @@ def rank_auc(labels: npt.NDArray[np.bool_], scores: Doubles) -> float:
 
 
 def _auc_bound(labels: npt.NDArray[np.bool_]) -> float:
-    """1e-4, or ten pairs in another order where that is more: of few windows a pair is much."""
+    """Return 1e-4, or the share of ten pairs, which is more where there are few windows."""
     positive = int(labels.sum())
     return max(1e-4, 10 / max(1, positive * (len(labels) - positive)))
 

@@ -1,4 +1,4 @@
-"""The windows of a workload in batches, as the peers take them."""
+"""Cut the windows of a workload into batches, as the peers take them."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--isa",
         choices=sc.available_isas(),
-        help="force slidecell's kernels; avx2 limits the peers, too, where they have a setting",
+        help="force slidecell's kernels; avx2 also limits the peers that can be limited",
     )
     parser.add_argument(
         "--seconds", type=positive, default=60, metavar="N", help="about how long (default: 60)"

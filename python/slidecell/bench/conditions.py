@@ -87,7 +87,7 @@ def _kernels_of(package: str) -> str:
 
 
 def load_average() -> float | None:
-    """Return the load of the last minute, None where the system does not say.
+    """Return the load of the last minute, or None if the system does not measure it.
 
     Examples
     --------

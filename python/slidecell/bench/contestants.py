@@ -1,4 +1,4 @@
-"""Who takes part: a peer knows ways to compute a workload, and at what precision."""
+"""Peers: each has one or several ways to compute a workload, and the precision of its answer."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _always(_job: Any) -> bool:
 
 @dataclass(frozen=True)
 class Peer:
-    """A way or several to compute a workload.
+    """A contestant with one or several ways to compute a workload.
 
     ``ways(workload, threads)`` returns functions without arguments, by setting, that compute the
     whole workload once and return the answer. Short runs choose the setting; only the best one is
@@ -39,4 +39,4 @@ class Peer:
     precision: str = "highest"  # whose bound its answer must keep: "highest", "high", "medium"
     rows: int | None = None  # most rows that it gets, where the whole workload would take too long
     takes: Callable[[Any], bool] = _always  # whether it takes part in this workload at all
-    isa_limited: bool = True  # whether a setting limits it to older instructions
+    isa_limited: bool = True  # whether it can be limited to older instructions

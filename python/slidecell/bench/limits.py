@@ -1,11 +1,11 @@
-"""Environment variables that limit the peers to older instructions, set before they load.
+"""Environment variables that limit the libraries before they load, so that a comparison is fair.
 
 ``--isa avx2`` compares kernels of one generation. oneDNN (torch's and OpenVINO's), torch's own
 kernels, MKL and OpenBLAS each read an environment variable when they are loaded, so the command
 starts itself once more. Of OpenVINO that limits the recurrent layers, which are oneDNN's; its own
 kernels for the head and the error heed a variable in builds after 2026.4 only. ONNX Runtime looks
-at the processor itself and has no such setting: it goes on with what it finds, is marked in the
-table, and counts in no mean.
+at the processor itself and cannot be limited: it uses all instructions, is marked in the table, and
+counts in no mean.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ ALWAYS = {"OPENBLAS_NUM_THREADS": "1"}
 
 
 def limits_of(isa: str | None) -> dict[str, str]:
-    """Return the variables that must stand in the environment.
+    """Return the environment variables that limit the libraries.
 
     Examples
     --------
@@ -44,7 +44,7 @@ def limits_of(isa: str | None) -> dict[str, str]:
 
 
 def limited(isa: str | None, environment: Mapping[str, str] = os.environ) -> bool:
-    """Return whether the environment of this process has all limits.
+    """Return whether this process runs with those variables.
 
     Examples
     --------
@@ -56,7 +56,7 @@ def limited(isa: str | None, environment: Mapping[str, str] = os.environ) -> boo
 
 
 def run_again(isa: str | None, module: str, arguments: Sequence[str]) -> NoReturn:
-    """Become ``python -m module arguments`` with the limits in its environment."""
+    """Replace this process by ``python -m module arguments`` with those variables set."""
     sys.stdout.flush()
     sys.stderr.flush()
     command = [sys.executable, "-m", module, *arguments]

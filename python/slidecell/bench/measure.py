@@ -34,7 +34,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Effort:
-    """How much to spend."""
+    """How many repeats and how much time a run may take."""
 
     name: str
     repeats: int  # samples of each contestant
@@ -72,7 +72,7 @@ HOPELESS = 1.5
 
 @dataclass(frozen=True)
 class Result:
-    """What one contestant did."""
+    """The samples and the checked answer of one contestant."""
 
     kind: str
     case: str
@@ -91,7 +91,7 @@ class Result:
     auc_difference: float | None  # from the ROC-AUC of the true scores
     right: bool
     in_mean: bool = False  # whether the case counts in the geometric mean
-    isa_limited: bool = True  # False: it uses newer instructions than ours was limited to
+    isa_limited: bool = True  # False: it uses newer instructions than ours is limited to
 
     @property
     def seconds_per_call(self) -> float:

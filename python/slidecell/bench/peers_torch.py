@@ -129,7 +129,7 @@ def score(workload: ScoreWorkload, threads: int, *, bf16: bool = False) -> Ways:
 def has_bf16(_job: ScoreWorkload) -> bool:
     """Return whether oneDNN has layers in bf16 here: else they fail, or take far longer.
 
-    torch asks the processor, which knows nothing of a limit that oneDNN was given.
+    torch asks the processor, and so does not see a limit that was set for oneDNN.
     """
     limited = "ONEDNN_MAX_CPU_ISA" in os.environ
     return not limited and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

@@ -1,4 +1,4 @@
-"""Progress of a run: a bar on a terminal, else a line per step, with an estimate."""
+"""Show the progress of a run: a bar on a terminal, else a line for each contest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ratios to the best peer: times as fast, by precision and threads, and their geometric means."""
+"""Ratios to the best peer of each case, by precision and threads, and their geometric means."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def best_peer(precision: str, contest: Sequence[Result]) -> Result | None:
 def geometric_means(results: Sequence[Result]) -> list[Mean]:
     """Return means over the cases that count, by precision and threads.
 
-    Peers that go on with newer instructions than ours was limited to do not count. Below
+    Peers that use newer instructions than ours are limited to do not count. Below
     ``"highest"`` there is a mean only where another kernel of ours runs in some case.
     """
     means = []

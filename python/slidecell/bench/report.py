@@ -1,4 +1,4 @@
-"""The results as a Markdown table, their means, a summary, and everything as JSON."""
+"""The report of a run: a Markdown table, means, a summary, and all of it as JSON."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def row(result: Result, *, first: bool) -> list[str]:
 
 
 def check(result: Result) -> str:
-    """Return whether an answer was right, and at a lower precision how far it was off."""
+    """Return the text that says whether an answer was right, and how far off at lower precision."""
     text = "ok" if result.right else "outside" if result.acceptable else "WRONG"
     if not result.isa_limited:
         text += ", ISA not limited"

@@ -53,7 +53,7 @@ class Timed:
 
 @contextmanager
 def no_garbage_collection() -> Iterator[None]:
-    """Collect before, not meanwhile."""
+    """Collect garbage before the block, and switch the collector off inside it."""
     enabled = gc.isenabled()
     gc.collect()
     gc.disable()

@@ -1,6 +1,6 @@
-"""What is to be computed: the data of a case, its work per call, and the truth in float64.
+"""Jobs: the data of a case, the work of one call, and the right answer in float64.
 
-A workload knows nothing of who computes it (`contestants`), nor of clocks (`timer`).
+A workload does not depend on the peers (`contestants`) or on the timer (`timer`).
 """
 
 from __future__ import annotations
