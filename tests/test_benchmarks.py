@@ -107,17 +107,17 @@ def test_latency_table_has_every_kind_of_row() -> None:
     times = {"p50_us": 0.5, "p90_us": 1.0, "p99_us": 20.0}
     many = {"rows_per_s": 9e5, "share": 0.9, "score_windows_per_s": 1e6, "bytes_per_entity": 1_000}
     rows = [
-        {"case": "push", **times, "sustained_us": 30.0},
+        {"case": "push", **times, "in_all_p50_us": 25.0, "sustained_us": 30.0},
         {"case": "step, GRU 64", **times},
         {"case": "push_many", **many},
     ]
     lines = [[cell.strip() for cell in line.split("|")] for line in table(rows).splitlines()[2:]]
-    assert lines[0][1:-1] == ["push", "0.50", "1.00", "20.00", "30.00", ""]
+    assert lines[0][1:-1] == ["push", "0.50", "1.00", "20.00", "25.00", "30.00", ""]
     assert lines[1][1:-1] == [
-        "step, GRU 64", "0.50", "1.00", "20.00", "", "published by RTNeural: 2.40"
+        "step, GRU 64", "0.50", "1.00", "20.00", "", "", "published by RTNeural: 2.40"
     ]  # fmt: skip
-    assert lines[2][5] == "900,000 rows/s"
-    assert lines[2][6] == "90% of score's 1,000,000 windows/s, 1,000 bytes/entity"
+    assert lines[2][6] == "900,000 rows/s"
+    assert lines[2][7] == "90% of score's 1,000,000 windows/s, 1,000 bytes/entity"
 
 
 @pytest.mark.usefixtures("few")
