@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from benchmarks.workloads import squared_errors
+from slidecell.bench.peers_torch import squared_errors
 from slidecell.bench.workloads import Floats, Ints, window_starts
 
 # Float32 accuracy: an answer is right if |answer - truth| <= ATOL + RTOL |truth|. It leaves room

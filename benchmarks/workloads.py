@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from slidecell.bench.accuracy import Verdict, equal_within
+from slidecell.bench.peers_torch import squared_errors
 from slidecell.bench.workloads import Floats, Ints, SeriesWorkload, window_starts
 
 __all__ = [
@@ -28,7 +29,6 @@ __all__ = [
     "StepWorkload",
     "TrainWorkload",
     "WindowsWorkload",
-    "squared_errors",
     "window_starts",
 ]
 
@@ -42,11 +42,6 @@ class _Judged:
     def judge(self, answer: Any, precision: str) -> Verdict:
         """Hold an answer against the truth; there is one precision."""
         return equal_within(answer, self.truth, rtol=0.0, atol=self.atol)
-
-
-def squared_errors(prediction: Tensor, truth: Tensor) -> Tensor:
-    """Mean squared error of each window: [N, ...] twice -> [N]."""
-    return (prediction.flatten(1) - truth.flatten(1)).square().mean(1)
 
 
 @dataclass(frozen=True)
