@@ -1,1 +1,1 @@
-"""How fast slidecell is, beside its peers, in one run: ``python -m benchmarks``."""
+"""Benchmarks: slidecell and its peers, measured in one run: ``python -m benchmarks``."""

@@ -13,13 +13,14 @@ from typing import Any
 import slidecell as sc
 from benchmarks import cold_start
 from benchmarks.cases import CASES
-from benchmarks.commit import commit
+from benchmarks.command import add_json, conditions
 from benchmarks.peers import PEERS
 from slidecell.bench import measure, report
-from slidecell.bench.command import json_file, positive, thread_counts
+from slidecell.bench.command import positive, thread_counts
+from slidecell.bench.conditions import with_load_at_end
 from slidecell.bench.limits import limited, run_again
-from slidecell.bench.means import geometric_means
 from slidecell.bench.peers import absent
+from slidecell.bench.ratios import geometric_means
 from slidecell.bench.run import run_contests, settings_restored
 
 RESULTS = Path(__file__).parent / "results"
@@ -51,13 +52,11 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--isa",
         choices=sc.available_isas(),
-        help="force slidecell's kernels; with avx2 the peers, too, where they can be told",
+        help="force slidecell's kernels; avx2 also limits the peers that can be limited",
     )
     parser.add_argument("--repeats", type=positive, help="samples of each contestant")
     parser.add_argument("--only", default="", metavar="TEXT", help="cases whose name has this text")
-    parser.add_argument(
-        "--json", type=json_file, metavar="FILE", help="write everything there, too"
-    )
+    add_json(parser)
     parser.add_argument(
         "--save",
         action="store_true",
@@ -115,18 +114,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with settings_restored():
         if options.isa:
             sc.set_isa(options.isa)
-        about = report.conditions(
+        about = conditions(
+            "benchmarks",
+            options.effort.name,
             options.threads,
-            options.effort,
-            command=" ".join(["python -m benchmarks", *arguments]),
+            arguments=arguments,
             absent=absent(),
         )
-        about["slidecell"] += f" ({commit()})"
         about["repeats"] = options.effort.repeats
         results = run_contests(options.cases, PEERS, options.threads, options.effort)
         starts = 0 if options.only else COLD_STARTS.get(options.effort.name, 0)
         cold = cold_start.measure(starts) if starts else []
-        about["load average"] = [about["load average"], report.load_average()]
+        about = with_load_at_end(about)
     text = text_of(about, results, cold)
     sys.stdout.write(text)
     content = report.as_json(

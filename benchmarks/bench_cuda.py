@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import copy
-import json
 import statistics
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -24,6 +23,8 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import command
+from slidecell.bench.report import markdown, write_json
 from slidecell.cuda.availability import require
 
 WINDOW, FEATURES = 7, 7  # of the insider-threat forecaster
@@ -62,7 +63,7 @@ class Counts:
 
     @classmethod
     def of(cls, case: Case, features: int = FEATURES) -> Counts:
-        """Count."""
+        """Return the counts of a case."""
         gates = 4 if case.cell == "lstm" else 3
         H, W = case.hidden_size, case.window
         recurrent = (W - 1) * gates * H * H
@@ -89,7 +90,7 @@ class Limits:
 
     @classmethod
     def of(cls, multiprocessors: int, clock_hz: float, name: str, memory: float) -> Limits:
-        """Of Hopper's multiprocessor: 128 FMA, 2048 bf16 multiply-adds, 16 special results."""
+        """Return Hopper's limits: 128 FMA, 2048 bf16 multiply-adds, 16 special results."""
         cycles = multiprocessors * clock_hz
         return cls(name, 128 * cycles, 2048 * cycles, 16 * cycles, memory)
 
@@ -98,7 +99,7 @@ H200 = Limits.of(132, 1.83e9, "H200, datasheet", 4.8e12)
 
 
 def bounds(case: Case, limits: Limits) -> dict[str, float]:
-    """Windows per second at which each unit alone would be busy all the time."""
+    """Return the windows per second at which each unit alone would be busy all the time."""
     counts = Counts.of(case)
     # A sigmoid or tanh in float32: 12 instructions of its exponential and half a quotient of 6,
     # with one special-function result; the hardware's tanh is one special-function result.
@@ -113,15 +114,11 @@ def bounds(case: Case, limits: Limits) -> dict[str, float]:
 
 
 def counts_table() -> str:
-    """Bounds of all cases on an H200: analytic, nothing is measured."""
-    heads = list(bounds(CASES[0], H200))
-    lines = [f"Windows/s at which a unit of an {H200.name} is busy all the time (not measured)", ""]
-    lines.append("| case | " + " | ".join(heads) + " |")
-    lines.append("|" + " --- |" * (len(heads) + 1))
-    for case in CASES:
-        values = " | ".join(f"{value:.2e}" for value in bounds(case, H200).values())
-        lines.append(f"| {case.name} | {values} |")
-    return "\n".join(lines)
+    """Return the bounds of all cases on an H200: analytic, nothing is measured."""
+    lines = [["case", *bounds(CASES[0], H200)]]
+    lines += [[c.name, *(f"{value:.2e}" for value in bounds(c, H200).values())] for c in CASES]
+    title = f"Windows/s at which a unit of an {H200.name} is busy all the time (not measured)"
+    return f"{title}\n\n{markdown(lines)}"
 
 
 # --- on a GPU -------------------------------------------------------------------------------------
@@ -140,7 +137,7 @@ class Result:
 
 
 def timed(run: Callable[[], Any], repeats: int) -> list[float]:
-    """Seconds of each call by the GPU's clock, after two warm-ups."""
+    """Return the seconds of each call by the GPU's clock, after two warm-ups."""
     import torch
 
     for _ in range(2):
@@ -284,19 +281,17 @@ def first_calls(limit: float) -> int:
     return 1 if slowest > limit else 0
 
 
-def conditions() -> dict[str, Any]:
-    """Tell what it ran on."""
+def conditions(rows: int, repeats: int, arguments: Sequence[str] | None) -> dict[str, Any]:
+    """Return the GPU, and what every benchmark says of its run."""
     import cupy
     import torch
 
-    import slidecell as sc
-
-    limits = torch.cuda.get_device_properties(0)
-    return {
-        "gpu": limits.name,
-        "multiprocessors": limits.multi_processor_count,
-        "slidecell": sc.__version__,
-        "torch": torch.__version__,
+    properties = torch.cuda.get_device_properties(0)
+    effort = f"{rows:,} rows, {repeats} repeats"
+    about = command.conditions("benchmarks.bench_cuda", effort, 1, arguments=arguments)
+    return about | {
+        "gpu": properties.name,
+        "multiprocessors": properties.multi_processor_count,
         "cudnn": torch.backends.cudnn.version(),
         "cupy": cupy.__version__,
     }
@@ -307,20 +302,24 @@ RIGHT = {"slidecell highest": 1e-6, "slidecell high": 1e-5, "slidecell medium": 
 
 
 def table(results: Sequence[Result]) -> str:
-    """Markdown."""
-    lines = ["| case | contestant | setting | windows/s | lowest - highest | max difference |"]
-    lines.append("|" + " --- |" * 6)
-    for r in results:
-        low, high = r.spread
-        lines.append(
-            f"| {r.case} | {r.contestant} | {r.setting} | {r.windows_per_second:.3g} | "
-            f"{low:.3g} - {high:.3g} | {r.max_difference:.1e} |"
-        )
-    return "\n".join(lines)
+    """Return a row for each contestant of each case, in Markdown."""
+    header = ["case", "contestant", "setting", "windows/s", "lowest - highest", "max difference"]
+    lines = [
+        [
+            r.case,
+            r.contestant,
+            r.setting,
+            f"{r.windows_per_second:.3g}",
+            f"{r.spread[0]:.3g} - {r.spread[1]:.3g}",
+            f"{r.max_difference:.1e}",
+        ]
+        for r in results
+    ]
+    return markdown([header, *lines])
 
 
 def shares(results: Sequence[Result], limits: Limits) -> str:
-    """How much of each unit's limit our rates take."""
+    """Return how much of each unit's limit our rates take."""
     cases = {case.name: case for case in CASES}
     lines = []
     for r in results:
@@ -337,13 +336,13 @@ def shares(results: Sequence[Result], limits: Limits) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run; returns the exit status."""
+    """Run the command; return its exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--counts", action="store_true", help="print what a window takes, and stop")
     parser.add_argument("--only", default="", help="cases whose name contains this")
     parser.add_argument("--rows", type=int, default=8_000_000)
     parser.add_argument("--repeats", type=int, default=9)
-    parser.add_argument("--json", help="write all figures there")
+    command.add_json(parser)
     parser.add_argument("--first-call", type=float, metavar="SECONDS", help="time this alone")
     options = parser.parse_args(arguments)
     if options.first_call is not None:
@@ -355,17 +354,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from slidecell.cuda.cupy_runtime import CupyRuntime
 
     require("cupy")
+    about = conditions(options.rows, options.repeats, arguments)
     found = []
     for case in CASES:
         if options.only.lower() in case.name.lower():
             rows = options.rows * WINDOW // case.window
             found += measure(case, rows, options.repeats)
     multiprocessors = CupyRuntime(0).device.multiprocessors
-    limits = Limits.of(multiprocessors, 1.83e9, conditions()["gpu"], 4.8e12)
-    print(f"\n{conditions()}\n\n{table(found)}\n\n{shares(found, limits)}")
+    limits = Limits.of(multiprocessors, 1.83e9, about["gpu"], 4.8e12)
+    print()
+    command.print_conditions(about)
+    print(f"\n{table(found)}\n\n{shares(found, limits)}")
     if options.json:
-        with open(options.json, "w") as file:
-            json.dump({"conditions": conditions(), "results": [asdict(r) for r in found]}, file)
+        write_json(options.json, {"conditions": about, "results": [asdict(r) for r in found]})
     wrong = [r for r in found if r.max_difference > RIGHT.get(r.contestant, float("inf"))]
     for r in wrong:
         print(f"WRONG: {r.case}, {r.contestant}: {r.max_difference:.1e}", file=sys.stderr)

@@ -13,13 +13,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from benchmarks.jobs import (
-    GatherJob,
-    StepJob,
-    TrainJob,
-    WindowsJob,
-)
 from benchmarks.networks import gru, lstm
+from benchmarks.workloads import (
+    GatherWorkload,
+    StepWorkload,
+    TrainWorkload,
+    WindowsWorkload,
+)
 from slidecell.bench.cases import FEATURES, SCORE_CASES, USER_ROWS, Case, random_series
 
 __all__ = ["CASES", "Case"]
@@ -33,17 +33,17 @@ class StepCase:
     cell: Callable[[int, int], Any]
     hidden_size: int
     steps: int = 2_000
-    kind: ClassVar[str] = StepJob.kind
-    threaded: ClassVar[bool] = StepJob.threaded
+    kind: ClassVar[str] = StepWorkload.kind
+    threaded: ClassVar[bool] = StepWorkload.threaded
     in_mean: ClassVar[bool] = False
 
-    def job(self, max_rows: int) -> StepJob:
+    def workload(self, max_rows: int) -> StepWorkload:
         """Make data of at most `max_rows` steps."""
         torch.manual_seed(0)
         rows = np.random.default_rng(0).random(
             (min(self.steps, max_rows), FEATURES), dtype=np.float32
         )
-        return StepJob(self.name, self.cell(FEATURES, self.hidden_size).eval(), rows)
+        return StepWorkload(self.name, self.cell(FEATURES, self.hidden_size).eval(), rows)
 
 
 @dataclass(frozen=True)
@@ -54,13 +54,13 @@ class WindowsCase:
     entities: int
     rows: int
     kind: str = "windows"  # or "windows into out"
-    threaded: ClassVar[bool] = WindowsJob.threaded
+    threaded: ClassVar[bool] = WindowsWorkload.threaded
     in_mean: ClassVar[bool] = False
 
-    def job(self, max_rows: int) -> WindowsJob:
+    def workload(self, max_rows: int) -> WindowsWorkload:
         """Make data of at most about `max_rows` rows."""
         series, offsets = random_series(self.entities, self.rows, FEATURES, max_rows)
-        return WindowsJob(self.name, series, offsets, 7, 1, self.kind)
+        return WindowsWorkload(self.name, series, offsets, 7, 1, self.kind)
 
 
 @dataclass(frozen=True)
@@ -70,14 +70,14 @@ class GatherCase:
     name: str
     entities: int
     batch: int
-    kind: ClassVar[str] = GatherJob.kind
-    threaded: ClassVar[bool] = GatherJob.threaded
+    kind: ClassVar[str] = GatherWorkload.kind
+    threaded: ClassVar[bool] = GatherWorkload.threaded
     in_mean: ClassVar[bool] = False
 
-    def job(self, max_rows: int) -> GatherJob:
+    def workload(self, max_rows: int) -> GatherWorkload:
         """Make data of at most about `max_rows` rows."""
         series, offsets = random_series(self.entities, USER_ROWS, FEATURES, max_rows)
-        return GatherJob(self.name, series, offsets, 7, 1, self.batch)
+        return GatherWorkload(self.name, series, offsets, 7, 1, self.batch)
 
 
 @dataclass(frozen=True)
@@ -88,16 +88,16 @@ class TrainCase:
     network: Callable[[], nn.Module]
     batch: int = 2048
     window: int = 7
-    kind: ClassVar[str] = TrainJob.kind
-    threaded: ClassVar[bool] = TrainJob.threaded
+    kind: ClassVar[str] = TrainWorkload.kind
+    threaded: ClassVar[bool] = TrainWorkload.threaded
     in_mean: ClassVar[bool] = False
 
-    def job(self, max_rows: int) -> TrainJob:
+    def workload(self, max_rows: int) -> TrainWorkload:
         """Make a batch of at most `max_rows` windows, and torch's own initial weights."""
         torch.manual_seed(0)
         module = self.network()
         rows = torch.rand(min(self.batch, max_rows), self.window + 1, FEATURES)
-        return TrainJob(self.name, module, rows[:, :-1].contiguous(), rows[:, -1].contiguous())
+        return TrainWorkload(self.name, module, rows[:, :-1].contiguous(), rows[:, -1].contiguous())
 
 
 CASES: list[Case] = [

@@ -27,12 +27,12 @@ TEXT, LINES = "#333333", "#d0d0d0"
 
 
 def median_rate(result: Mapping[str, Any]) -> float:
-    """Windows per second."""
+    """Return the windows per second of a result, median."""
     return float(result["work"] / np.median(result["seconds"]))
 
 
 def contests(content: Mapping[str, Any], threads: int) -> dict[str, dict[str, Any]]:
-    """Results of the scores by case and contestant; torch's better way stands for both."""
+    """Return the scores by case and contestant; torch's better way stands for both."""
     found: dict[str, dict[str, Any]] = {}
     for result in content["results"]:
         if result["kind"] != "score" or result["threads"] != threads or not result["right"]:
@@ -45,7 +45,7 @@ def contests(content: Mapping[str, Any], threads: int) -> dict[str, dict[str, An
 
 
 def ratios(case: Mapping[str, Any], name: str, ours: str) -> tuple[float, float, float]:
-    """How many times as fast ours is: median of the rounds, lowest and highest."""
+    """Return how many times as fast ours is: median of the rounds, lowest and highest."""
     mine, theirs = case[ours], case[name]
     found = np.divide(theirs["seconds"], mine["seconds"]) * mine["work"] / theirs["work"]
     return float(np.median(found)), float(found.min()), float(found.max())
@@ -132,7 +132,7 @@ def draw(content: Mapping[str, Any], path: Path) -> None:
 
 
 def caption(about: Mapping[str, Any]) -> str:
-    """Two lines of conditions."""
+    """Return two lines of conditions."""
     versions = ", ".join(
         f"{name} {about[name]}"
         for name in ("slidecell", "torch", "onnxruntime", "openvino")

@@ -19,10 +19,11 @@ from time import perf_counter
 
 import numpy as np
 
+from benchmarks.command import conditions, print_conditions
 from slidecell.bench.cases import ScoreCase
-from slidecell.bench.jobs import ScoreJob
 from slidecell.bench.peers import absent
 from slidecell.bench.report import markdown
+from slidecell.bench.workloads import ScoreWorkload
 
 PHASES = ("import", "load", "first score", "whole process")
 
@@ -110,22 +111,22 @@ class Start:
     right: bool
 
 
-def write_files(job: ScoreJob, folder: Path, names: Sequence[str]) -> None:
+def write_files(workload: ScoreWorkload, folder: Path, names: Sequence[str]) -> None:
     """Write the series, and the model as each contestant wants it."""
-    np.save(folder / "series.npy", job.series)
-    job.model.save(folder / "model.safetensors")
+    np.save(folder / "series.npy", workload.series)
+    workload.model.save(folder / "model.safetensors")
     if "torch" in names:
         import torch
 
         def renamed(name: str) -> str:
             return name.replace("encoder.0.", "lstm.")
 
-        state = {renamed(k): torch.from_numpy(v) for k, v in job.model.tensors.items()}
+        state = {renamed(k): torch.from_numpy(v) for k, v in workload.model.tensors.items()}
         torch.save(state, folder / "model.pt")
     if {"onnxruntime", "openvino"} & set(names):
         from slidecell.bench.onnx_graph import onnx_scores
 
-        (folder / "model.onnx").write_bytes(onnx_scores(job.model, time_major=False))
+        (folder / "model.onnx").write_bytes(onnx_scores(workload.model, time_major=False))
 
 
 def run_once(name: str, folder: Path) -> list[float]:
@@ -140,20 +141,20 @@ def run_once(name: str, folder: Path) -> list[float]:
 
 def measure(repeats: int) -> list[Start]:
     """Start every contestant that is installed so many times, in turn."""
-    job = ScoreCase("cold start", "lstm", (64,), entities=1).job(10_000)
+    workload = ScoreCase("cold start", "lstm", (64,), entities=1).workload(10_000)
     names = [name for name in SCRIPTS if name not in absent()]
     seconds: dict[str, list[list[float]]] = {name: [] for name in names}
     starts = []
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
-        write_files(job, folder, names)
+        write_files(workload, folder, names)
         for name in names:  # so that every file is in the system's cache
             run_once(name, folder)
         for _ in range(repeats):
             for name in names:
                 seconds[name].append(run_once(name, folder))
         for name in names:
-            verdict = job.judge(np.load(folder / f"{name}.npy"), "highest")
+            verdict = workload.judge(np.load(folder / f"{name}.npy"), "highest")
             by_phase = zip(PHASES, map(list, zip(*seconds[name], strict=True)), strict=True)
             starts.append(Start(name, dict(by_phase), verdict.max_error, verdict.right))
     return starts
@@ -181,9 +182,10 @@ def table(starts: Sequence[Start]) -> str:
 
 def main() -> int:
     """Measure and print; the exit status is 1 if an answer was wrong."""
+    about = conditions("benchmarks.cold_start", "7 processes of each", "default", absent=absent())
     starts = measure(7)
-    told = [table(starts), *(f"{name}: absent: {remedy}" for name, remedy in absent().items())]
-    sys.stdout.write("\n".join(told) + "\n")
+    print_conditions(about)
+    print(f"\n{table(starts)}")
     return 0 if all(start.right for start in starts) else 1
 
 

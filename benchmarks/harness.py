@@ -17,8 +17,8 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.cases import CASES, Case
 from benchmarks.peers import PEERS
-from slidecell.bench.jobs import Job, ScoreJob
 from slidecell.bench.measure import QUICK, best_setting
+from slidecell.bench.workloads import ScoreWorkload, Workload
 
 Bench: TypeAlias = Callable[..., None]
 
@@ -41,19 +41,23 @@ def parametrized(kind: str) -> Callable[[Bench], Bench]:
 
 def bench(benchmark: BenchmarkFixture, case: Case, threads: int, peer: str) -> None:
     """Measure one peer at its best setting, and compare its answer with the truth."""
-    job, contestant = prepared(case), PEERS[case.kind][peer]
-    if not contestant.takes(job):
+    workload, contestant = prepared(case), PEERS[case.kind][peer]
+    if not contestant.takes(workload):
         pytest.skip(f"{peer} has nothing of its own for this case on this machine")
     ways = contestant.ways
-    setting = best_setting(ways(job.first(QUICK.search_rows), threads), QUICK.search_repeats)
+    setting = best_setting(ways(workload.first(QUICK.search_rows), threads), QUICK.search_repeats)
     benchmark.group = f"{case.name}, threads={threads}"
-    benchmark.extra_info.update(shape=job.shape, setting=setting, work=job.work)
-    answer = benchmark(ways(job, threads)[setting])
-    assert job.judge(answer, contestant.precision).right
+    benchmark.extra_info.update(shape=workload.shape, setting=setting, work=workload.work)
+    answer = benchmark(ways(workload, threads)[setting])
+    assert workload.judge(answer, contestant.precision).right
 
 
 @functools.lru_cache(maxsize=1)
-def prepared(case: Case) -> Job:
-    """Make the job once for all peers."""
-    job = case.job(QUICK.max_rows)
-    return replace(job, batches=QUICK.batches) if isinstance(job, ScoreJob) else job
+def prepared(case: Case) -> Workload:
+    """Make the workload once for all peers."""
+    workload = case.workload(QUICK.max_rows)
+    return (
+        replace(workload, batches=QUICK.batches)
+        if isinstance(workload, ScoreWorkload)
+        else workload
+    )

@@ -32,7 +32,7 @@ class LastStep(nn.Module):
 
 
 class LastHidden(LastStep):
-    """The same of the layer's last h, whose gradient is not a sequence of zeros but one."""
+    """The same network read by the layer's last h: no gradient is a sequence of zeros but one."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Predict the row after each window."""

@@ -1,4 +1,4 @@
-"""Who does the jobs beside scores. A new peer is one function and one entry of `PEERS`.
+"""Who computes the workloads beside scores. A new peer is one function and one entry of `PEERS`.
 
 What a peer is: `slidecell.bench.contestants`. Those of the scores are `slidecell.bench.peers`.
 """
@@ -17,29 +17,29 @@ from numpy.lib.stride_tricks import sliding_window_view
 from torch import Tensor, nn
 
 import slidecell as sc
-from benchmarks.jobs import (
+from benchmarks.networks import LastHidden
+from benchmarks.workloads import (
     Floats,
-    GatherJob,
+    GatherWorkload,
     Gradients,
     Ints,
-    StepJob,
-    TrainJob,
-    WindowsJob,
+    StepWorkload,
+    TrainWorkload,
+    WindowsWorkload,
 )
-from benchmarks.networks import LastHidden
 from slidecell import training
 from slidecell.bench.contestants import OURS, Peer, Run, Ways
 from slidecell.bench.peers import score_peers
 from slidecell.bench.peers_torch import strided_windows
 
-# step: h [1, H] after the last step of a StepJob
+# step: h [1, H] after the last step of a StepWorkload
 
 
-def slidecell_step(job: StepJob, threads: int) -> Ways:
+def slidecell_step(workload: StepWorkload, threads: int) -> Ways:
     """`LSTM.step` or `GRU.step` in a Python loop. Prepared: the rows as arrays [1, I]."""
-    rows = [row[None] for row in job.rows]
-    lstm = isinstance(job.cell, nn.LSTMCell)
-    cell = (sc.LSTM if lstm else sc.GRU).from_torch(job.cell)
+    rows = [row[None] for row in workload.rows]
+    lstm = isinstance(workload.cell, nn.LSTMCell)
+    cell = (sc.LSTM if lstm else sc.GRU).from_torch(workload.cell)
 
     def run() -> Floats:
         state = None
@@ -50,19 +50,19 @@ def slidecell_step(job: StepJob, threads: int) -> Ways:
     return {"": run}
 
 
-def torch_step(job: StepJob, threads: int) -> Ways:
+def torch_step(workload: StepWorkload, threads: int) -> Ways:
     """`LSTMCell` or `GRUCell`, or `nn.LSTM` or `nn.GRU` with T=1. Prepared: the rows as tensors."""
-    rows = [row[None] for row in torch.from_numpy(job.rows)]
-    name = type(job.cell).__name__.removesuffix("Cell")
-    layer = getattr(nn, name)(job.cell.input_size, job.cell.hidden_size)
-    layer.load_state_dict({f"{k}_l0": v for k, v in job.cell.state_dict().items()})
+    rows = [row[None] for row in torch.from_numpy(workload.rows)]
+    name = type(workload.cell).__name__.removesuffix("Cell")
+    layer = getattr(nn, name)(workload.cell.input_size, workload.cell.hidden_size)
+    layer.load_state_dict({f"{k}_l0": v for k, v in workload.cell.state_dict().items()})
 
     def run_cell() -> Floats:
         torch.set_num_threads(threads)
         state = None
         with torch.inference_mode():
             for row in rows:
-                state = job.cell(row, state)
+                state = workload.cell(row, state)
         return (state[0] if name == "LSTM" else state).numpy()
 
     def run_layer() -> Floats:
@@ -76,37 +76,37 @@ def torch_step(job: StepJob, threads: int) -> Ways:
     return {f"{name}Cell": run_cell, f"nn.{name}, T=1": run_layer}
 
 
-# windows: x [N, W, F] and y [N, K, F] of a WindowsJob
+# windows: x [N, W, F] and y [N, K, F] of a WindowsWorkload
 
 
-def slidecell_windows(job: WindowsJob, threads: int) -> Ways:
-    """`sliding_windows`. Prepared: the arrays, where the job is to fill the caller's."""
-    out = job.buffers() if job.into_out else None
+def slidecell_windows(workload: WindowsWorkload, threads: int) -> Ways:
+    """`sliding_windows`. Prepared: the arrays, where the workload is to fill the caller's."""
+    out = workload.buffers() if workload.into_out else None
     return {
         "": lambda: sc.sliding_windows(
-            job.series,
-            window=job.window,
-            horizon=job.horizon,
-            offsets=job.offsets,
+            workload.series,
+            window=workload.window,
+            horizon=workload.horizon,
+            offsets=workload.offsets,
             out=out,
             num_threads=threads,
         )
     }
 
 
-def numpy_windows(job: WindowsJob, threads: int) -> Ways:
+def numpy_windows(workload: WindowsWorkload, threads: int) -> Ways:
     """`sliding_window_view` of the series, and a copy of each entity's slice of it, on one thread.
 
     Two views: of the rows, as numpy documents it, and of the flat series, whose windows are
-    contiguous runs of W*F numbers. Prepared: the arrays, where the job is to fill the caller's.
+    contiguous runs of W*F numbers. Prepared: the arrays, where it fills the caller's.
     """
-    buffers = job.buffers() if job.into_out else None
-    W, K = job.window, job.horizon
+    buffers = workload.buffers() if workload.into_out else None
+    W, K = workload.window, workload.horizon
 
     def run(view: Callable[[Floats, int], Floats]) -> tuple[Floats, Floats]:
-        inputs, ahead = view(job.series, W), view(job.series, K)
+        inputs, ahead = view(workload.series, W), view(workload.series, K)
         # A view over the whole series once: making one per entity costs more than the copies.
-        bounds = [(a, b - W - K + 1) for a, b in pairwise(job.offsets.tolist())]
+        bounds = [(a, b - W - K + 1) for a, b in pairwise(workload.offsets.tolist())]
         spans = [(a, end) for a, end in bounds if end > a]
         if buffers is None:
             x = np.concatenate([inputs[a:end] for a, end in spans])
@@ -134,57 +134,62 @@ def flat_view(series: Floats, length: int) -> Floats:
     return view.reshape(S - length + 1, length, F)
 
 
-def loop_windows(job: WindowsJob, threads: int) -> Ways:
+def loop_windows(workload: WindowsWorkload, threads: int) -> Ways:
     """Slices collected in lists by a Python loop, then `np.array`, as in many a tutorial."""
 
     def run() -> tuple[Floats, Floats]:
         x, y = [], []
-        for a, b in pairwise(job.offsets.tolist()):
-            for at in range(a, b - job.window - job.horizon + 1):
-                x.append(job.series[at : at + job.window])
-                y.append(job.series[at + job.window : at + job.window + job.horizon])
+        for a, b in pairwise(workload.offsets.tolist()):
+            for at in range(a, b - workload.window - workload.horizon + 1):
+                x.append(workload.series[at : at + workload.window])
+                y.append(
+                    workload.series[at + workload.window : at + workload.window + workload.horizon]
+                )
         return np.array(x), np.array(y)
 
     return {"": run}
 
 
-# gather: x [n, W, F] and y [n, K, F] of the last batch of a GatherJob
+# gather: x [n, W, F] and y [n, K, F] of the last batch of a GatherWorkload
 
 
-def slidecell_gather(job: GatherJob, threads: int) -> Ways:
+def slidecell_gather(workload: GatherWorkload, threads: int) -> Ways:
     """`WindowPlan.gather` into reused buffers. Prepared: the plan and the buffers."""
-    plan = sc.WindowPlan(job.offsets, window=job.window, horizon=job.horizon)
-    out = job.buffers()
+    plan = sc.WindowPlan(workload.offsets, window=workload.window, horizon=workload.horizon)
+    out = workload.buffers()
 
     def run() -> Any:
-        for chosen in job.batches:
-            plan.gather(job.series, chosen, out=out, num_threads=threads)
+        for chosen in workload.batches:
+            plan.gather(workload.series, chosen, out=out, num_threads=threads)
         return out
 
     return {"": run}
 
 
-def numpy_gather(job: GatherJob, threads: int) -> Ways:
+def numpy_gather(workload: GatherWorkload, threads: int) -> Ways:
     """Fancy indexing: of the series by rows, or of a strided view. Prepared: the starts."""
-    views = [flat_view(job.series, length) for length in (job.window, job.horizon)]
+    views = [flat_view(workload.series, length) for length in (workload.window, workload.horizon)]
 
     def by_view(starts: Ints) -> tuple[Floats, Floats]:
-        return views[0][starts], views[1][starts + job.window]
+        return views[0][starts], views[1][starts + workload.window]
 
     def run(gather: Callable[[Ints], tuple[Floats, Floats]]) -> tuple[Floats, Floats]:
-        for chosen in job.batches:
-            answer = gather(job.starts[chosen])
+        for chosen in workload.batches:
+            answer = gather(workload.starts[chosen])
         return answer
 
-    return {"rows": partial(run, job.gathered), "view": partial(run, by_view)}
+    return {"rows": partial(run, workload.gathered), "view": partial(run, by_view)}
 
 
-def torch_gather(job: GatherJob, threads: int) -> Ways:
+def torch_gather(workload: GatherWorkload, threads: int) -> Ways:
     """`index_select` on a strided view. Prepared: the starts, the views and the buffers."""
-    starts, series = torch.from_numpy(job.starts), torch.from_numpy(job.series)
-    batches = [torch.from_numpy(chosen) for chosen in job.batches]
-    inputs, ahead = strided_windows(series, job.window), strided_windows(series, job.horizon)
-    x, y = (torch.from_numpy(buffer) for buffer in job.buffers())
+    starts, series = torch.from_numpy(workload.starts), torch.from_numpy(workload.series)
+    batches = [torch.from_numpy(chosen) for chosen in workload.batches]
+    inputs, ahead = (
+        strided_windows(series, workload.window),
+        strided_windows(series, workload.horizon),
+    )
+    x, y = (torch.from_numpy(buffer) for buffer in workload.buffers())
 
     def run() -> tuple[Tensor, Tensor]:
         torch.set_num_threads(threads)
@@ -192,82 +197,82 @@ def torch_gather(job: GatherJob, threads: int) -> Ways:
             for chosen in batches:
                 at = starts[chosen]
                 torch.index_select(inputs, 0, at, out=x)
-                torch.index_select(ahead, 0, at + job.window, out=y)
+                torch.index_select(ahead, 0, at + workload.window, out=y)
         return x, y
 
     return {"": run}
 
 
-def loop_gather(job: GatherJob, threads: int) -> Ways:
+def loop_gather(workload: GatherWorkload, threads: int) -> Ways:
     """Collect a slice per window in a Python loop, then `np.array`. Prepared: the starts."""
 
     def run() -> tuple[Floats, Floats]:
-        for chosen in job.batches:
-            starts = job.starts[chosen].tolist()
-            x = np.array([job.series[at : at + job.window] for at in starts])
-            ends = [at + job.window for at in starts]
-            y = np.array([job.series[at : at + job.horizon] for at in ends])
+        for chosen in workload.batches:
+            starts = workload.starts[chosen].tolist()
+            x = np.array([workload.series[at : at + workload.window] for at in starts])
+            ends = [at + workload.window for at in starts]
+            y = np.array([workload.series[at : at + workload.horizon] for at in ends])
         return x, y
 
     return {"": run}
 
 
-# train: the gradients of a TrainJob's first step, scaled
+# train: the gradients of a TrainWorkload's first step, scaled
 
 
-def slidecell_train(job: TrainJob, threads: int) -> Ways:
+def slidecell_train(workload: TrainWorkload, threads: int) -> Ways:
     """`Forecaster`. Prepared: the module and the optimizer."""
-    layer = job.module.recurrent
+    layer = workload.module.recurrent
     module = training.Forecaster(
         layer.input_size,
         layer.hidden_size,
         layer.num_layers,
         cell="lstm" if isinstance(layer, nn.LSTM) else "gru",
-        window=job.x.shape[1],
+        window=workload.x.shape[1],
     )
     with torch.no_grad():
-        for mine, right in zip(module.parameters(), job.module.parameters(), strict=True):
+        for mine, right in zip(module.parameters(), workload.module.parameters(), strict=True):
             mine.copy_(right)
-    return {"": step_of(job, module, job.x, threads)}
+    return {"": step_of(workload, module, workload.x, threads)}
 
 
-def slidecell_layer_train(job: TrainJob, threads: int) -> Ways:
+def slidecell_layer_train(workload: TrainWorkload, threads: int) -> Ways:
     """Run the user's own module with `training.LSTM` or `training.GRU` in it. Prepared: that."""
-    module, layer = copy.deepcopy(job.module), job.module.recurrent
+    module, layer = copy.deepcopy(workload.module), workload.module.recurrent
     kind = training.LSTM if isinstance(layer, nn.LSTM) else training.GRU
     module.recurrent = kind(layer.input_size, layer.hidden_size, layer.num_layers, batch_first=True)
     module.recurrent.load_state_dict(layer.state_dict())
-    return {"": step_of(job, module, job.x, threads)}
+    return {"": step_of(workload, module, workload.x, threads)}
 
 
-def torch_train(job: TrainJob, threads: int) -> Ways:
+def torch_train(workload: TrainWorkload, threads: int) -> Ways:
     """Run the module with torch's layer, read either way. Prepared: x in its layout."""
-    hidden = LastHidden(copy.deepcopy(job.module.recurrent))
-    hidden.load_state_dict(job.module.state_dict())
-    time_major = job.x.transpose(0, 1).contiguous()
+    hidden = LastHidden(copy.deepcopy(workload.module.recurrent))
+    hidden.load_state_dict(workload.module.state_dict())
+    time_major = workload.x.transpose(0, 1).contiguous()
     return {
-        "out[:, -1]": step_of(job, copy.deepcopy(job.module), job.x, threads),
-        "out[-1], time-major": step_of(job, job.module.time_major(), time_major, threads),
-        "h_n": step_of(job, hidden, job.x, threads),
+        "out[:, -1]": step_of(workload, copy.deepcopy(workload.module), workload.x, threads),
+        "out[-1], time-major": step_of(workload, workload.module.time_major(), time_major, threads),
+        "h_n": step_of(workload, hidden, workload.x, threads),
     }
 
 
-def step_of(job: TrainJob, module: nn.Module, x: Tensor, threads: int) -> Run:
+def step_of(workload: TrainWorkload, module: nn.Module, x: Tensor, threads: int) -> Run:
     """Return one step of training `module` with Adam."""
     optimizer = torch.optim.Adam(module.parameters(), fused=True)
 
     def run() -> Gradients:
         torch.set_num_threads(threads)
         optimizer.zero_grad()
-        nn.functional.mse_loss(module(x), job.y).backward()
+        nn.functional.mse_loss(module(x), workload.y).backward()
         optimizer.step()
         return answer
 
-    answer = Gradients(job, list(module.parameters()))
+    answer = Gradients(workload, list(module.parameters()))
     return run
 
 
-# By kind of job; ours is the first of each, and every other one's ratio is to it.
+# By kind of workload; ours is the first of each, and every other one's ratio is to it.
 PEERS: dict[str, dict[str, Peer]] = {
     "score": score_peers(),
     "step": {OURS: Peer(slidecell_step), "torch": Peer(torch_step)},

@@ -21,10 +21,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from statistics import median
 
-from benchmarks import told
+from benchmarks.command import add_json, conditions, print_conditions, thread_count
 from benchmarks.scaling_memory import SUPPORTED, Memory, measure_memory
 from benchmarks.scaling_runs import Network, RowsResult, ThreadsResult, scale_rows, scale_threads
-from slidecell.bench.command import json_file
+from slidecell.bench.progress import progress
 from slidecell.bench.report import markdown, short_number, write_json
 
 NETWORKS = {
@@ -39,7 +39,7 @@ NETWORKS = {
 
 @dataclass(frozen=True)
 class Effort:
-    """How much to spend."""
+    """How much data and time a run takes."""
 
     name: str
     rows: dict[str, tuple[int, ...]]  # by network: rows of the series
@@ -88,7 +88,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--threads",
-        type=told.thread_count,
+        type=thread_count,
         default=min(2, cores),
         metavar="N",
         help="compared with one; the series by rows are scored on so many (default: %(default)s)",
@@ -96,7 +96,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--only", default="", metavar="TEXT", help="networks whose name has this text"
     )
-    parser.add_argument("--json", type=json_file, metavar="FILE", help="write all there, too")
+    add_json(parser)
     options = parser.parse_args(arguments)
     options.networks = {name: n for name, n in NETWORKS.items() if options.only in name}
     if not options.networks:
@@ -110,7 +110,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def rows_table(found: Sequence[RowsResult]) -> str:
-    """Rates by rows, and their spread within a network and layout."""
+    """Return rates by rows, and their spread within a network and layout."""
     lines = []
     for result in found:
         same = [r for r in found if (r.case, r.entities > 1) == (result.case, result.entities > 1)]
@@ -131,7 +131,7 @@ def rows_table(found: Sequence[RowsResult]) -> str:
 
 
 def threads_table(found: Sequence[ThreadsResult]) -> str:
-    """Rates on one thread and on several."""
+    """Return rates on one thread and on several."""
     lines = [
         [
             result.case,
@@ -154,7 +154,7 @@ def threads_table(found: Sequence[ThreadsResult]) -> str:
 
 
 def memory_table(found: Sequence[Memory]) -> str:
-    """Peaks."""
+    """Return the peaks of memory."""
     lines = [
         [
             m.case,
@@ -179,35 +179,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status."""
     options = parse(arguments)
     effort, part, threads = options.effort, options.part, options.threads
-    about = told.conditions("benchmarks.scaling", effort.name)
+    about = conditions("benchmarks.scaling", effort.name, threads, arguments=arguments)
     rows: list[RowsResult] = []
     by_threads: list[ThreadsResult] = []
     memory: list[Memory] = []
-    for name, network in options.networks.items():
-        if part in {None, "rows"} and name in effort.rows:
-            rows += scale_rows(
-                name,
-                network,
-                effort.rows[name],
-                threads=threads,
-                rounds=effort.row_rounds,
-                min_seconds=effort.row_seconds,
-            )
-        if part in {None, "threads"} and threads > 1:
-            by_threads += scale_threads(
-                name,
-                network,
-                effort.entities,
-                threads=threads,
-                rounds=effort.thread_rounds,
-                min_seconds=effort.thread_seconds,
-            )
-        if part in {None, "memory"} and SUPPORTED and name in effort.memory_rows:
-            memory += measure_memory(
-                name, network.model(), effort.memory_rows[name], threads=threads
-            )
-        print(f"{name}: done", file=sys.stderr)
-    told.print_conditions(about)
+    with progress(len(options.networks)) as steps:
+        for name, network in options.networks.items():
+            steps.begin(name)
+            if part in {None, "rows"} and name in effort.rows:
+                rows += scale_rows(
+                    name,
+                    network,
+                    effort.rows[name],
+                    threads=threads,
+                    rounds=effort.row_rounds,
+                    min_seconds=effort.row_seconds,
+                )
+            if part in {None, "threads"} and threads > 1:
+                by_threads += scale_threads(
+                    name,
+                    network,
+                    effort.entities,
+                    threads=threads,
+                    rounds=effort.thread_rounds,
+                    min_seconds=effort.thread_seconds,
+                )
+            if part in {None, "memory"} and SUPPORTED and name in effort.memory_rows:
+                memory += measure_memory(
+                    name, network.model(), effort.memory_rows[name], threads=threads
+                )
+            steps.end()
+    print_conditions(about)
     if rows:
         print(f"\nWindows/s by rows\n\n{rows_table(rows)}")
     if by_threads:

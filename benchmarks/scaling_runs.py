@@ -10,10 +10,10 @@ import numpy as np
 from torch import nn
 
 import slidecell as sc
-from benchmarks.in_turn import Timed, timed_in_turn
 from benchmarks.networks import gru, lstm
-from benchmarks.sampled import largest_error, sample, true_scores
-from slidecell.bench.jobs import Floats, Ints
+from benchmarks.sampled_truth import largest_error, sample, true_scores
+from slidecell.bench.timer import Timed, interleaved
+from slidecell.bench.workloads import Floats, Ints
 from slidecell.training import seeded
 
 FEATURES = 7
@@ -84,7 +84,7 @@ class ThreadsResult:
 
     @property
     def speedups(self) -> list[float]:
-        """Of each round."""
+        """Speedups of each round."""
         return _ratios(self.one.seconds, self.several.seconds)
 
     @property
@@ -116,7 +116,7 @@ def scale_rows(
         _check(network, rows, bounds, run())
         for (rows, bounds), run in zip(parts, runs, strict=True)
     ]
-    timed = timed_in_turn(runs, rounds=rounds, min_seconds=min_seconds)
+    timed = _interleaved(runs, rounds, min_seconds)
     return [
         RowsResult(
             case=case,
@@ -152,7 +152,7 @@ def scale_threads(
         runs = [_call(model, rows, bounds, n) for n in (1, threads)]
         checks = [_check(network, rows, bounds, run()) for run in runs]
         same = np.array_equal(runs[0](), runs[1](), equal_nan=True)
-        timed = timed_in_turn(runs, rounds=rounds, min_seconds=min_seconds)
+        timed = _interleaved(runs, rounds, min_seconds)
         found.append(
             ThreadsResult(
                 case=case,
@@ -167,6 +167,14 @@ def scale_threads(
             )
         )
     return found
+
+
+def _interleaved(
+    runs: Sequence[Callable[[], Floats]], rounds: int, min_seconds: float
+) -> list[Timed]:
+    by_place = {str(place): run for place, run in enumerate(runs)}
+    timed = interleaved(by_place, repeats=rounds, min_seconds=min_seconds)
+    return [timed[place] for place in by_place]
 
 
 def _ratios(above: list[float], below: list[float]) -> list[float]:
@@ -198,7 +206,7 @@ def _windows(network: Network, bounds: Ints) -> int:
 def _check(
     network: Network, rows: Floats, bounds: Ints, answer: Floats
 ) -> tuple[float | None, bool]:
-    """Largest error on some windows, and whether they are right and all others have a score."""
+    """Return the largest error on some windows; whether they are right and all have a score."""
     starts = sample(bounds, network.window + 1, _CHECKED)
     truth = true_scores(network.module(), rows, starts, network.window)
     error, right = largest_error(answer[starts + network.window], truth)

@@ -13,7 +13,7 @@ import pytest
 import slidecell as sc
 
 if TYPE_CHECKING:
-    from cuda_emulated import EmulatedRuntime
+    from tests.cuda_emulated import EmulatedRuntime
 
 POISON = 12345.0  # in an output before a call: what is left of it was not written
 
@@ -55,8 +55,8 @@ def one_thread() -> Iterator[None]:
 @pytest.fixture
 def emulated_gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[EmulatedRuntime]:
     """Let backend="cupy" run on the emulated GPU, and compare with the AVX2 kernels."""
-    from cuda_emulated import EmulatedRuntime
     from slidecell.cuda import api, calls, cells
+    from tests.cuda_emulated import EmulatedRuntime
 
     runtime = EmulatedRuntime()
 

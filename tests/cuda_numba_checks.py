@@ -13,17 +13,17 @@ from typing import Any
 import numpy as np
 
 import slidecell as sc
-from cuda_emulated import FakeDeviceArray
-from models import layer, random_model
-from reference import (
+from slidecell import cuda
+from slidecell.cuda import numba_arrays
+from tests.cuda_emulated import FakeDeviceArray
+from tests.models import layer, random_model
+from tests.reference import (
     encode_reference,
     gru_forward,
     lstm_forward,
     predict_reference,
     score_reference,
 )
-from slidecell import cuda
-from slidecell.cuda import numba_arrays
 
 ATOL = 1e-6
 OFFSETS = np.array([0, 2, 7, 14])

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 import slidecell as sc
-from models import layer, random_model
 from slidecell.live import LiveOptions, run_live
+from tests.models import layer, random_model
 
 KEYS = {"time": "t", "entity": "host"}
 

@@ -1,7 +1,9 @@
 """The plain float64 truth that the kernels are tested against: numpy, one step at a time.
 
-Never tuned: what it says must be obvious. Gate order `ifgo` for LSTM and `rzn` for GRU, weights as
-torch keeps them, windows materialised, one entity after the other.
+Never tuned: what it says must be obvious. The gate equations are those of
+`slidecell.bench.reference`, which the benchmarks are held against too and which golden answers of
+Keras and torch check; here are directions, stacks, lengths, scalers, windows and scores. Weights
+are as torch keeps them, windows materialised, one entity after the other.
 """
 
 from __future__ import annotations
@@ -12,6 +14,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from slidecell.bench.layers import Layer
+from slidecell.bench.reference import step
 
 Array = npt.NDArray[np.float64]
 Tensors = Mapping[str, npt.NDArray[Any]]
@@ -27,66 +32,29 @@ DEFAULTS: dict[str, Any] = {
 }
 
 
-def activate(name: str, x: Array) -> Array:
-    """Apply tanh, relu, sigmoid, linear or hard_sigmoid = clip(x/6 + 1/2, 0, 1)."""
-    if name == "tanh":
-        return np.tanh(x)
-    if name == "relu":
-        return np.maximum(x, 0.0)
-    if name == "sigmoid":
-        return 0.5 * (1.0 + np.tanh(0.5 * x))
-    if name == "hard_sigmoid":
-        return np.clip(x / 6.0 + 0.5, 0.0, 1.0)
-    assert name == "linear"
-    return x
-
-
 def _f64(tensors: Tensors, name: str, size: int) -> Array:
     """Tensor `name` as float64, zeros [size] if there is none (a layer without bias)."""
     return np.asarray(tensors[name], np.float64) if name in tensors else np.zeros(size)
 
 
-def lstm_step(
-    spec: Spec, tensors: Tensors, suffix: str, x: Array, h: Array, c: Array
-) -> tuple[Array, Array]:
-    """x [N,I], h [N,P or H], c [N,H] -> h, c."""
-    H = spec["hidden_size"]
-    act, gate = spec["activation"], spec["recurrent_activation"]
-    z = (
-        x @ _f64(tensors, f"weight_ih{suffix}", 0).T
-        + _f64(tensors, f"bias_ih{suffix}", 4 * H)
-        + h @ _f64(tensors, f"weight_hh{suffix}", 0).T
-        + _f64(tensors, f"bias_hh{suffix}", 4 * H)
-    )  # [N,4H]
-    i, f, g, o = np.split(z, 4, axis=1)
-    c = activate(gate, f) * c + activate(gate, i) * activate(act, g)
-    h = activate(gate, o) * activate(act, c)
-    if spec["proj_size"]:
-        h = h @ _f64(tensors, f"weight_hr{suffix}", 0).T
-    return h, c
-
-
-def gru_step(spec: Spec, tensors: Tensors, suffix: str, x: Array, h: Array) -> Array:
-    """x [N,I], h [N,H] -> h."""
-    H = spec["hidden_size"]
-    act, gate = spec["activation"], spec["recurrent_activation"]
-    a = x @ _f64(tensors, f"weight_ih{suffix}", 0).T + _f64(tensors, f"bias_ih{suffix}", 3 * H)
-    w_hh = _f64(tensors, f"weight_hh{suffix}", 0)  # [3H,H]
-    b_hh = _f64(tensors, f"bias_hh{suffix}", 3 * H)
-    b = h @ w_hh.T + b_hh
-    r = activate(gate, a[:, :H] + b[:, :H])
-    z = activate(gate, a[:, H : 2 * H] + b[:, H : 2 * H])
-    if spec["reset_after"]:
-        n = activate(act, a[:, 2 * H :] + r * b[:, 2 * H :])
-    else:
-        n = activate(act, a[:, 2 * H :] + (r * h) @ w_hh[2 * H :].T + b_hh[2 * H :])
-    return (1.0 - z) * n + z * h
+def _layer(spec: Spec, tensors: Tensors, suffix: str) -> Layer:
+    """One direction of a layer, in float64."""
+    rows = (4 if spec["cell"] == "lstm" else 3) * spec["hidden_size"]
+    return Layer(
+        spec["cell"],
+        _f64(tensors, f"weight_ih{suffix}", 0),
+        _f64(tensors, f"weight_hh{suffix}", 0),
+        _f64(tensors, f"bias_ih{suffix}", rows),
+        _f64(tensors, f"bias_hh{suffix}", rows),
+        weight_hr=_f64(tensors, f"weight_hr{suffix}", 0) if spec["proj_size"] else None,
+        activation=spec["activation"],
+        recurrent_activation=spec["recurrent_activation"],
+        reset_after=spec["reset_after"],
+    )
 
 
 def _direction(
-    spec: Spec,
-    tensors: Tensors,
-    suffix: str,
+    layer: Layer,
     x: Array,
     h: Array,
     c: Array,
@@ -97,10 +65,7 @@ def _direction(
     N, T, _ = x.shape
     out = np.zeros((N, T, h.shape[1]))
     for t in reversed(range(T)) if reverse else range(T):
-        if spec["cell"] == "lstm":
-            h_new, c_new = lstm_step(spec, tensors, suffix, x[:, t], h, c)
-        else:
-            h_new, c_new = gru_step(spec, tensors, suffix, x[:, t], h), c
+        h_new, c_new = step(layer, x[:, t], h, c)
         valid = (t < lengths)[:, None]
         h, c = np.where(valid, h_new, h), np.where(valid, c_new, c)
         out[:, t] = np.where(valid, h_new, 0.0)
@@ -135,7 +100,7 @@ def stack_forward(
             h = np.zeros((N, h_size)) if h0 is None else np.asarray(h0, np.float64)[s]
             c = np.zeros((N, spec["hidden_size"])) if c0 is None else np.asarray(c0, np.float64)[s]
             suffix = f"_l{layer}" + ("_reverse" if d else "")
-            out, h_n, c_n = _direction(spec, tensors, suffix, y, h, c, n, bool(d))
+            out, h_n, c_n = _direction(_layer(spec, tensors, suffix), y, h, c, n, bool(d))
             outs.append(out)
             all_h.append(h_n)
             all_c.append(c_n)

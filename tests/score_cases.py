@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from models import MODELS, random_model
-from reference import score_reference
+from tests.models import MODELS, random_model
+from tests.reference import score_reference
 
 RTOL, ATOL = 1e-6, 1e-7  # of a score, against windows -> network -> error
 

@@ -39,7 +39,7 @@ def search(configs: Any = None, **options: Any) -> ArchitectureSearch:
     return search_architectures(configs or TINY, series(), OFFSETS, **given)
 
 
-def test_every_row_is_what_fit_gives_and_the_lowest_loss_wins() -> None:
+def test_every_result_is_that_of_fit_and_the_lowest_loss_wins() -> None:
     found = search()
     assert [row.name for row in found.results] == list(TINY)
     for row in found.results:
@@ -116,7 +116,7 @@ def test_scaler_is_applied_and_kept() -> None:
     assert 0 < with_validation.best.validation_loss < 1  # of scaled rows
 
 
-def test_a_training_that_diverges_is_told_and_never_picked() -> None:
+def test_a_training_that_diverges_is_named_and_never_picked() -> None:
     # Linear cells at a huge rate overflow; a bounded cell with the same rate does not.
     configs = {
         "linear": {"hidden_size": 8, "activation": "linear"},
@@ -134,7 +134,7 @@ def test_a_training_that_diverges_is_told_and_never_picked() -> None:
         search({"linear": configs["linear"]}, lr=1e15)
 
 
-def test_frame() -> None:
+def test_results_as_a_frame() -> None:
     pytest.importorskip("pandas")
     found = search({"small": TINY["small"]}, epochs=1)
     frame = found.to_frame()
@@ -143,7 +143,7 @@ def test_frame() -> None:
     assert "history" not in frame
 
 
-def test_the_five_of_the_insider_threat_forecaster() -> None:
+def test_insider_threat_architectures_are_the_five_published() -> None:
     sizes = {
         name: sum(p.numel() for p in Forecaster(7, window=7, **config).parameters())
         for name, config in INSIDER_THREAT_ARCHITECTURES.items()
@@ -186,7 +186,9 @@ def test_global_state_stays() -> None:
         (TINY, {"window": 200}, ValueError, "series: expected at least one window of 201"),
     ],
 )
-def test_errors(configs: Any, options: dict[str, Any], error: type[Exception], text: str) -> None:
+def test_bad_arguments_are_refused(
+    configs: Any, options: dict[str, Any], error: type[Exception], text: str
+) -> None:
     given = {"window": 5, "epochs": 1, "progress": False} | options
     with pytest.raises(error, match=text):
         search_architectures(configs, series(), OFFSETS, **given)

@@ -13,7 +13,6 @@ import pytest
 pytest.importorskip("sklearn")
 
 from sklearn.ensemble import IsolationForest
-from tests.models import layer, random_model
 
 import slidecell as sc
 from slidecell.detect import (
@@ -25,6 +24,7 @@ from slidecell.detect import (
 )
 from slidecell.detect.attribution import feature_attribution, feature_baseline, member_attribution
 from slidecell.detect.ensemble import Ensemble
+from tests.models import layer, random_model
 
 W = 6
 F = 4
@@ -127,7 +127,7 @@ def test_member_attribution_after_tuning() -> None:
     )
 
 
-def test_nested_ensembles_and_strangers() -> None:
+def test_member_attribution_of_nested_ensembles_and_unbounded_windows() -> None:
     class Total(ZScoreDetector):
         """Depends on all rows before, which nobody can know."""
 

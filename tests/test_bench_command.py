@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from slidecell import active_isa
-from slidecell.bench import command, limits, means, peers
+from slidecell.bench import command, limits, peers, ratios
 from slidecell.bench.accuracy import rank_auc, within
 from slidecell.bench.cases import SCORE_CASES, ScoreCase, random_model
 from slidecell.bench.contestants import OURS, Peer
@@ -25,8 +25,8 @@ NUMPY_ALONE = {"torch", "onnxruntime", "onnx", "openvino", "rich", "typer", "pan
 
 
 @pytest.fixture(autouse=True)
-def told(monkeypatch) -> Iterator[None]:
-    """In this process, which would otherwise become another one; with tiny cases."""
+def limits_set(monkeypatch) -> Iterator[None]:
+    """Run in this process, which would otherwise become another one; with tiny cases."""
     for name, value in limits.limits_of(None).items():
         monkeypatch.setenv(name, value)
     tiny = [
@@ -76,8 +76,10 @@ def test_bench_compares_with_numpy_and_names_absent_peers(tmp_path: Path, capsys
 
 @pytest.mark.usefixtures("numpy_only")
 def test_bench_exits_with_1_if_an_answer_is_wrong(monkeypatch, capsys) -> None:
-    def wrong(job, threads):
-        return {"": lambda: job.model.score(job.series, job.offsets) + np.float32(1e-3)}
+    def wrong(workload, threads):
+        return {
+            "": lambda: workload.model.score(workload.series, workload.offsets) + np.float32(1e-3)
+        }
 
     monkeypatch.setattr(command, "score_peers", lambda plain: {OURS: Peer(wrong)})
     assert command.main(["--seconds", "1"]) == 1
@@ -147,21 +149,25 @@ def test_truth_of_scores_is_torchs_in_float64(case) -> None:
     torch = pytest.importorskip("torch")
     from slidecell.bench.peers_torch import Network, squared_errors
 
-    job = case.job(200)
-    x, y = (torch.from_numpy(part).double() for part in job.windows)
+    workload = case.workload(200)
+    x, y = (torch.from_numpy(part).double() for part in workload.windows)
     with torch.inference_mode():
-        predicted = Network(job.model).double()(x)
-        expected = squared_errors(predicted, y.flatten(1) if job.horizon else y)
-    np.testing.assert_allclose(job.truth, expected.numpy(), rtol=1e-12)
+        predicted = Network(workload.model).double()(x)
+        expected = squared_errors(predicted, y.flatten(1) if workload.horizon else y)
+    np.testing.assert_allclose(workload.truth, expected.numpy(), rtol=1e-12)
 
 
 def test_labels_are_of_the_rows_that_judge_a_window() -> None:
     for case in SCORE_CASES:
-        job = case.job(2_000)
-        span = range(job.window, job.window + 1) if job.horizon else range(job.window)
-        expected = [any(job.labels[at + row] for row in span) for at in job.starts]
-        assert job.window_labels.tolist() == expected
-        assert 0 < job.window_labels.sum() < job.work
+        workload = case.workload(2_000)
+        span = (
+            range(workload.window, workload.window + 1)
+            if workload.horizon
+            else range(workload.window)
+        )
+        expected = [any(workload.labels[at + row] for row in span) for at in workload.starts]
+        assert workload.window_labels.tolist() == expected
+        assert 0 < workload.window_labels.sum() < workload.work
 
 
 def test_bounds_of_the_precisions() -> None:
@@ -200,12 +206,12 @@ def test_means_are_against_the_best_right_peer_of_the_precision() -> None:
         result("bf16", [2.0] * 3, precision="medium"),
         *(result(name, [s] * 3, case="d") for name, s in ((OURS, 1.0), ("slow", 12.0))),
     ]
-    highest, medium = means.geometric_means(results)
+    highest, medium = ratios.geometric_means(results)
     assert (highest.precision, highest.ratio, highest.least) == ("highest", pytest.approx(6.0), 3.0)
     assert highest.best_peers == {"c": "best", "d": "slow"}
     assert medium.ratios == {"c": 4.0, "d": 12.0}
     assert medium.best_peers["c"] == "bf16"
-    assert means.beaten_by(results[6], results) == 4.0
+    assert ratios.beaten_by(results[6], results) == 4.0
 
 
 def test_ratios_are_per_window() -> None:

@@ -11,24 +11,26 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 from benchmarks import __main__ as command
 from benchmarks import chart, cold_start, peers
 from benchmarks.__main__ import main, parse
 from benchmarks.cases import CASES
-
-from slidecell.bench import limits, measure, report
+from benchmarks.command import commit, conditions, print_conditions
+from benchmarks.latency.__main__ import table
+from slidecell.bench import limits, measure, report, timer
 from slidecell.bench.accuracy import flat
 from slidecell.bench.contestants import OURS, Peer
-from slidecell.bench.jobs import ScoreJob
 from slidecell.bench.measure import SMOKE, Result
+from slidecell.bench.workloads import ScoreWorkload
 
 NAMES = [case.name for case in CASES]
 ONE_OF_EACH_KIND = {case.kind: case for case in CASES}
 
 
 @pytest.fixture(autouse=True)
-def told(monkeypatch) -> Iterator[None]:
-    """In this process, and with one thread of torch's: more would contend on such tiny data."""
+def limits_set(monkeypatch) -> Iterator[None]:
+    """Run in this process, and with one thread of torch's: more would contend on such tiny data."""
     for name, value in limits.limits_of(None).items():
         monkeypatch.setenv(name, value)
     threads = torch.get_num_threads()
@@ -46,40 +48,76 @@ def few(monkeypatch) -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=NAMES)
 def test_cases_have_peers_and_respect_the_size(case) -> None:
-    job = case.job(300)
+    workload = case.workload(300)
     assert next(iter(peers.PEERS[case.kind])) == OURS
-    assert 0 < job.work <= 300 * 17 / 16
-    assert 0 < job.first(100).work <= 100
-    assert job.kind == case.kind
-    assert job.threaded == case.threaded
-    assert len(flat(job.truth)) > 0
+    assert 0 < workload.work <= 300 * 17 / 16
+    assert 0 < workload.first(100).work <= 100
+    assert workload.kind == case.kind
+    assert workload.threaded == case.threaded
+    assert len(flat(workload.truth)) > 0
 
 
 @pytest.mark.parametrize("case", ONE_OF_EACH_KIND.values(), ids=ONE_OF_EACH_KIND.keys())
 def test_every_setting_of_every_peer_is_right(case) -> None:
-    job = case.job(300)
-    if isinstance(job, ScoreJob):
-        job = replace(job, batches=(64, 256))
+    workload = case.workload(300)
+    if isinstance(workload, ScoreWorkload):
+        workload = replace(workload, batches=(64, 256))
     for name, peer in peers.PEERS[case.kind].items():
-        for setting, run in peer.ways(job, 1).items() if peer.takes(job) else ():
-            verdict = job.judge(run(), peer.precision)
+        for setting, run in peer.ways(workload, 1).items() if peer.takes(workload) else ():
+            verdict = workload.judge(run(), peer.precision)
             assert verdict.right, (name, setting, verdict)
 
 
-def test_windows_of_the_jobs_are_those_of_a_naive_loop() -> None:
-    job = next(case for case in CASES if case.name == "windows, 400 users").job(1_000)
-    bounds = zip(job.offsets[:-1], job.offsets[1:], strict=True)
+def test_windows_of_the_workloads_are_those_of_a_naive_loop() -> None:
+    workload = next(case for case in CASES if case.name == "windows, 400 users").workload(1_000)
+    bounds = zip(workload.offsets[:-1], workload.offsets[1:], strict=True)
     starts = [at for a, b in bounds for at in range(a, b) if at + 7 + 1 <= b]
-    assert list(job.starts) == starts
-    assert len(job.offsets) > 2
+    assert list(workload.starts) == starts
+    assert len(workload.offsets) > 2
 
 
-def test_contestants_run_in_turn() -> None:
+def test_timer_calls_contestants_in_turn() -> None:
     calls: list[str] = []
     runs = {name: (lambda name=name: calls.append(name)) for name in "ab"}
-    seconds = measure.interleaved(runs, repeats=3)
+    found = timer.interleaved(runs, repeats=3)
     assert "".join(calls) == "ababab"
-    assert {name: len(samples) for name, samples in seconds.items()} == {"a": 3, "b": 3}
+    assert {name: len(timed.seconds) for name, timed in found.items()} == {"a": 3, "b": 3}
+    assert {name: len(timed.cpu_seconds) for name, timed in found.items()} == {"a": 3, "b": 3}
+    assert timer.gc.isenabled()
+
+
+def test_conditions_name_machine_threads_versions_and_command() -> None:
+    about = conditions(
+        "benchmarks.x", "tiny", [1, 2], arguments=["--only", "y"], packages=["torch"]
+    )
+    assert about["cpu"]
+    assert about["threads"] == [1, 2]
+    assert about["slidecell"].endswith(f" ({commit()})")
+    assert about["torch"].startswith(torch.__version__.partition("+")[0])
+    assert torch.backends.cpu.get_cpu_capability() in about["torch"]
+    assert "onnxruntime" not in about
+    assert about["command"] == "python -m benchmarks.x --only y"
+    start = about["load average"]
+    print_conditions(about)
+    assert about["load average"][0] == start
+    assert len(about["load average"]) == 2
+
+
+def test_latency_table_has_every_kind_of_row() -> None:
+    times = {"p50_us": 0.5, "p90_us": 1.0, "p99_us": 20.0}
+    many = {"rows_per_s": 9e5, "share": 0.9, "score_windows_per_s": 1e6, "bytes_per_entity": 1_000}
+    rows = [
+        {"case": "push", **times, "in_all_p50_us": 25.0, "sustained_us": 30.0},
+        {"case": "step, GRU 64", **times},
+        {"case": "push_many", **many},
+    ]
+    lines = [[cell.strip() for cell in line.split("|")] for line in table(rows).splitlines()[2:]]
+    assert lines[0][1:-1] == ["push", "0.50", "1.00", "20.00", "25.00", "30.00", ""]
+    assert lines[1][1:-1] == [
+        "step, GRU 64", "0.50", "1.00", "20.00", "", "", "published by RTNeural: 2.40"
+    ]  # fmt: skip
+    assert lines[2][6] == "900,000 rows/s"
+    assert lines[2][7] == "90% of score's 1,000,000 windows/s, 1,000 bytes/entity"
 
 
 @pytest.mark.usefixtures("few")
@@ -146,8 +184,8 @@ def test_cold_start_scores_rightly_in_a_fresh_process(monkeypatch) -> None:
 def test_wrong_answers_are_named(spoil, error, name, monkeypatch, tmp_path, capsys) -> None:
     right = peers.PEERS["score"][name]
 
-    def wrong(job, threads):
-        ways = right.ways(job, threads)
+    def wrong(workload, threads):
+        ways = right.ways(workload, threads)
         return {setting: lambda run=run: spoil(run()) for setting, run in ways.items()}
 
     monkeypatch.setitem(peers.PEERS["score"], name, Peer(wrong))

@@ -6,8 +6,8 @@ import json
 
 import numpy as np
 import pytest
-from benchmarks import detection
 
+from benchmarks import detection
 from slidecell.datasets import LabelledSeries
 from slidecell.detect import PCADetector, ZScoreDetector
 from slidecell.evaluate import default_vus_window, evaluate

@@ -1,4 +1,4 @@
-"""The commands beside the main benchmark, on tiny data; nothing here looks at a time."""
+"""`benchmarks.scaling` on tiny data: rows, threads, memory; nothing here looks at a time."""
 
 from __future__ import annotations
 
@@ -8,31 +8,20 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from benchmarks import in_turn, notebook, notebook_score, notebook_train, sampled, scaling
-from benchmarks import notebook_ways as ways
-from benchmarks.notebook_score import ScoreEffort
-from benchmarks.scaling_memory import SUPPORTED
-from benchmarks.scaling_runs import Network, RowsResult
 
 import slidecell as sc
+from benchmarks import scaling
+from benchmarks.scaling_memory import SUPPORTED
+from benchmarks.scaling_runs import Network, RowsResult
+from slidecell.bench.timer import Timed
 
-SMALL = {
-    "baseline LSTM": {"cell": "lstm", "hidden_size": 5},
-    "GRU": {"cell": "gru", "hidden_size": 4},
-    "deep LSTM": {"cell": "lstm", "hidden_size": 4, "num_layers": 2, "dropout": 0.2},
-}
 THREADS = ["--threads", "1"]
 
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch) -> Iterator[None]:
-    effort = notebook.Effort("tiny", 10, ScoreEffort(1, 10, 3, 4), 4, batches=4, users_timed=2)
-    monkeypatch.setattr(notebook, "QUICK", effort)
-    monkeypatch.setattr(notebook, "ARCHITECTURES", SMALL)
-    monkeypatch.setattr(notebook, "SCORED", SMALL)
     networks = {"LSTM 3": Network("lstm", 3), "GRU 4, W=50": Network("gru", 4, window=50)}
     monkeypatch.setattr(scaling, "NETWORKS", networks)
     sizes = {"LSTM 3": (200, 900)}
@@ -46,131 +35,11 @@ def small(monkeypatch) -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-@pytest.fixture(scope="module")
-def data() -> notebook_score.Users:
-    return notebook.study(10)
-
-
-def test_windows_of_the_notebook_are_those_of_a_naive_loop(data) -> None:
-    x, y = ways.windows_by_offsets(data.rows, data.offsets)
-    spans = zip(data.offsets[:-1], data.offsets[1:], strict=True)
-    starts = [at for first, end in spans for at in range(first, end - 7)]
-    np.testing.assert_array_equal(x, np.stack([data.rows[at : at + 7] for at in starts]))
-    np.testing.assert_array_equal(y, np.stack([data.rows[at + 7] for at in starts]))
-    for mine, right in zip(
-        ways.windows_by_user(data.frame, data.rows, data.names), (x, y), strict=True
-    ):
-        np.testing.assert_array_equal(mine, right)
-
-
-def test_users_with_few_rows_have_no_windows() -> None:
-    rows = np.random.default_rng(0).random((20, 2), dtype=np.float32)
-    x, y = ways.windows_by_offsets(rows, np.array([0, 7, 20]))
-    assert len(x) == len(y) == 6
-    np.testing.assert_array_equal(x[0], rows[7:14])
-
-
-@pytest.mark.parametrize("name", SMALL)
-def test_every_way_to_score_has_the_answer_of_float64(name, data) -> None:
-    module = ways.network(SMALL[name], 7).eval()
-    starts = sampled.sample(data.offsets, 8, 10**9)
-    truth = sampled.true_scores(module, data.rows, starts, 7)
-    x, y = ways.windows_by_offsets(data.rows, data.offsets)
-    answers = [ways.loader_scores(module, ways.loader(x, y))]
-    answers.append(sc.SequenceModel.from_torch(module, window=7).score(data.rows, data.offsets))
-    answers[1] = answers[1][starts + 7]
-    if name == "baseline LSTM":
-        answers.append(ways.NumpyCell(module).scores(x[:50], y[:50]))
-    for answer in answers:
-        np.testing.assert_allclose(answer, truth[: len(answer)], rtol=2e-6, atol=5e-7)
-        assert sampled.largest_error(answer, truth[: len(answer)])[1]
-
-
-def test_wrong_answers_are_called_wrong() -> None:
-    truth = np.array([0.1, 0.2])
-    assert sampled.largest_error(truth, truth) == (0.0, True)
-    error, right = sampled.largest_error(truth + np.array([0, 1e-5]), truth)
-    assert error == pytest.approx(1e-5)
-    assert not right
-    assert sampled.largest_error([0.1, np.nan], truth) == (None, False)
-    assert sampled.largest_error([0.1], truth) == (None, False)
-
-
-def test_sample_has_the_last_window_and_no_window_twice() -> None:
-    starts = sampled.sample(np.array([0, 50, 53, 120]), 8, 20)
-    assert len(np.unique(starts)) == 20
-    assert starts[-1] == 112
-    assert not ((starts > 42) & (starts < 53)).any()
-
-
-def test_both_sides_of_the_cut_have_the_windows_of_the_list(data) -> None:
-    x, y = ways.windows_by_offsets(data.rows, data.offsets)
-    at = int(0.8 * len(x))
-    parts = notebook_train.cut(data.rows, data.offsets)
-    right = ((x[:at], y[:at]), (x[at:], y[at:]))
-    for (rows, offsets), (windows, targets) in zip(parts, right, strict=True):
-        mine = ways.windows_by_offsets(rows, offsets)
-        np.testing.assert_array_equal(mine[0], windows)
-        np.testing.assert_array_equal(mine[1], targets)
-
-
-def test_training_from_equal_weights_ends_with_equal_losses(data) -> None:
-    # The windows fit into one batch, whose order does not matter.
-    configs = {name: SMALL[name] for name in ("baseline LSTM", "GRU")}
-    found = notebook_train.train_complete(configs, data.first(4), 1, tell=lambda _: None)
-    assert found.users == found.users_timed == 4
-    for case in found.cases:
-        assert case.right
-        assert case.our_loss == pytest.approx(case.their_loss, rel=1e-5)
-        assert case.scaled_from == 0
-
-
-def test_other_losses_are_called_wrong(data, monkeypatch) -> None:
-    monkeypatch.setattr(notebook_train, "LOSS_TOLERANCE", 1e-12)
-    configs = {"deep LSTM": SMALL["deep LSTM"]}  # whose dropout is other for both
-    found = notebook_train.train_complete(configs, data.first(4), 1, tell=lambda _: None)
-    assert not found.cases[0].right
-
-
-def test_batch_times_are_scaled_to_an_epoch(monkeypatch) -> None:
-    x, y = np.zeros((5 * 2048, 7, 7), np.float32), np.zeros((5 * 2048, 7), np.float32)
-    parts = ways.loader(x, y), ways.loader(x[:4096], y[:4096])
-    monkeypatch.setattr(notebook_train._Clock, "_steps", lambda _, count: ([9.0, 2, 3, 2], [1, 1]))
-    clock = notebook_train._Clock(ways.network(SMALL["GRU"], 7), *parts)
-    clock.run(4)
-    # Five batches of 2, and 7 more for the first; two batches of 1 that validate.
-    assert clock.timed == 4
-    assert clock.epoch_seconds() == 5 * 2 + 7 + 2
-
-
-def test_steps_stop_at_the_end_of_an_epoch() -> None:
-    assert len(ways.seconds_of_steps(iter([0.1, 0.2]), 5)) == 2
-    assert len(ways.seconds_of_steps(iter([0.1, 0.2, 0.3]), 2)) == 2
-
-
-def test_notebook_command_writes_tables_and_json(tmp_path: Path, capsys) -> None:
-    file = tmp_path / "found.json"
-    assert notebook.main(["--quick", *THREADS, "--json", str(file)]) == 0
-    out = capsys.readouterr().out
-    assert "SCALED from a sample" in out
-    assert "nothing scaled" in out
-    assert "WRONG" not in out
-    found = json.loads(file.read_text())
-    assert found["conditions"]["pandas"]
-    contestants = [way["contestant"] for way in found["scores"] if way["case"] == "baseline LSTM"]
-    assert contestants == [
-        notebook_score.OURS, notebook_score.BY_USER, notebook_score.BY_OFFSETS, notebook_score.CELL
-    ]  # fmt: skip
-    assert [case["case"] for case in found["training"]["complete"]["cases"]] == list(SMALL)
-    assert found["training"]["scaled"]["cases"][0]["their_loss"] is None
-
-
-def test_wrong_scores_give_exit_status_1(monkeypatch, capsys) -> None:
+def test_scaling_command_exits_with_1_if_a_score_is_wrong(monkeypatch, capsys) -> None:
     right = sc.SequenceModel.score
     monkeypatch.setattr(sc.SequenceModel, "score", lambda *a, **k: right(*a, **k) + 1e-4)
-    assert notebook.main(["--quick", "--part", "score", *THREADS]) == 1
-    assert "WRONG" in capsys.readouterr().out
     assert scaling.main(["--quick", "--part", "rows", *THREADS]) == 1
+    assert "WRONG" in capsys.readouterr().out
 
 
 def test_scaling_command_writes_tables_and_json(tmp_path: Path, capsys) -> None:
@@ -194,37 +63,23 @@ def test_scaling_command_writes_tables_and_json(tmp_path: Path, capsys) -> None:
 
 
 def test_spread_is_that_of_one_layout() -> None:
-    timed = in_turn.Timed
     rows = [
-        RowsResult("a", size, entities, 1, size, timed([size / rate], [1.0]), 0.0, True)
+        RowsResult("a", size, entities, 1, size, Timed([size / rate], [1.0]), 0.0, True)
         for size, entities, rate in ((10, 1, 100), (20, 1, 125), (10, 2, 50), (20, 2, 51))
     ]
     cells = [line.split("|")[-3].strip() for line in scaling.rows_table(rows).splitlines()[2:]]
     assert cells == ["", "1.250", "", "1.020"]
 
 
-def test_calls_are_timed_in_turn() -> None:
-    calls: list[str] = []
-    runs = [lambda name=name: calls.append(name) for name in "ab"]
-    found = in_turn.timed_in_turn(runs, rounds=3)
-    assert "".join(calls) == "ababab"
-    assert [len(timed.seconds) for timed in found] == [3, 3]
-
-
 @pytest.mark.parametrize(
-    ("main", "arguments", "text"),
+    ("arguments", "text"),
     [
-        (notebook.main, ["--threads", "0"], "--threads: expected 1 to"),
-        (notebook.main, ["--threads", "x"], "the cores here, got 'x'"),
-        (notebook.main, ["--only", "LSTM 65"], "--only: expected a part of one of baseline LSTM;"),
-        (notebook.main, ["--quick", "--full"], "not allowed with"),
-        (notebook.main, ["--json", "/nowhere/x.json"], "expected a file in a folder that is there"),
-        (scaling.main, ["--only", "LSTM 65"], "--only: expected a part of one of LSTM 3;"),
-        (scaling.main, ["--part", "threads", "--threads", "1"], "expected 2 or more to compare"),
-        (scaling.main, ["--part", "all"], "invalid choice"),
+        (["--only", "LSTM 65"], "--only: expected a part of one of LSTM 3;"),
+        (["--part", "threads", "--threads", "1"], "expected 2 or more to compare"),
+        (["--part", "all"], "invalid choice"),
     ],
 )
-def test_arguments_are_refused(main, arguments, text, capsys) -> None:
+def test_scaling_command_refuses_bad_arguments(arguments, text, capsys) -> None:
     with pytest.raises(SystemExit, match="2"):
-        main(arguments)
+        scaling.main(arguments)
     assert text in capsys.readouterr().err

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from benchmarks import demo_picture
 
 pd = pytest.importorskip("pandas")

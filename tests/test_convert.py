@@ -11,9 +11,9 @@ import pytest
 import slidecell as sc
 
 torch = pytest.importorskip("torch")
-from reference import encode_reference, predict_reference  # noqa: E402
 from slidecell.convert import check_against, to_metadata  # noqa: E402
 from slidecell.training import Autoencoder, Forecaster  # noqa: E402
+from tests.reference import encode_reference, predict_reference  # noqa: E402
 
 # float32 against float64 at torch's initialisation.
 TOLERANCE = 2e-6
@@ -140,14 +140,14 @@ def assert_same(module: torch.nn.Module, window: int, horizon: int, /, **argumen
 
 
 @pytest.mark.parametrize("name", FIVE_ARCHITECTURES)
-def test_five_architectures(name: str) -> None:
+def test_insider_threat_architectures_convert_to_the_same_numbers(name: str) -> None:
     torch.manual_seed(0)
     module = UserForecaster(7, **FIVE_ARCHITECTURES[name])
     assert_same(module, 7, 1, window=7)
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_training_modules(name: str) -> None:
+def test_modules_of_slidecell_convert_to_the_same_numbers(name: str) -> None:
     torch.manual_seed(0)
     module = OURS[name]()
     assert_same(module, module.window, module.horizon)
@@ -156,7 +156,9 @@ def test_training_modules(name: str) -> None:
 @pytest.mark.parametrize("kind", ["LSTM", "GRU"])
 @pytest.mark.parametrize("num_layers", [1, 3])
 @pytest.mark.parametrize("bias", [True, False])
-def test_user_modules(kind: str, num_layers: int, bias: bool) -> None:
+def test_modules_of_users_convert_to_the_same_numbers(
+    kind: str, num_layers: int, bias: bool
+) -> None:
     torch.manual_seed(0)
     module = UserForecaster(3, 9, num_layers, kind=kind, bias=bias, out_features=6)
     assert_same(module, 5, 2, window=5, horizon=2)
@@ -245,7 +247,7 @@ def test_other_precisions_are_cast(dtype: torch.dtype) -> None:
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_training_flags_stay(training: bool) -> None:
+def test_conversion_leaves_the_training_flags_alone(training: bool) -> None:
     module = UserForecaster(3, 5, 2, dropout=0.5).train(training)
     module.fc.train(not training)  # a part may differ from the whole
     sc.SequenceModel.from_torch(module, window=4)
@@ -256,7 +258,7 @@ def test_training_flags_stay(training: bool) -> None:
     )
 
 
-def test_what_differs_is_refused_with_its_figure() -> None:
+def test_modules_that_compute_something_else_are_refused_with_the_difference() -> None:
     torch.manual_seed(0)
     # The backward direction of out[:, -1] has seen the last row only.
     with pytest.raises(ValueError, match=r"differ from .* by [0-9.]+ .*both directions' final h"):
@@ -279,7 +281,7 @@ def test_what_differs_is_refused_with_its_figure() -> None:
             sc.SequenceModel.from_torch(kind(3, 5), window=4)
 
 
-def test_outputs_of_another_form_are_refused() -> None:
+def test_modules_with_outputs_of_another_shape_are_refused() -> None:
     class EveryStep(UserForecaster):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return self.fc(self.rnn(x)[0])
@@ -300,7 +302,7 @@ def test_outputs_of_another_form_are_refused() -> None:
         sc.SequenceModel.from_torch(Fails(3, 5), window=4)
 
 
-def test_size_errors() -> None:
+def test_sizes_that_do_not_fit_are_refused() -> None:
     module = UserForecaster(3, 5)
     with pytest.raises(ValueError, match=r"window: expected the number of rows .* got None"):
         to_metadata(module)
@@ -319,7 +321,7 @@ def test_size_errors() -> None:
         to_metadata(Autoencoder(3, window=4), None, 1)
 
 
-def test_weights_that_are_not_finite() -> None:
+def test_weights_that_are_not_finite_are_refused() -> None:
     module = UserForecaster(3, 5, 2)
     with torch.no_grad():
         module.rnn.bias_hh_l1[3] = float("nan")

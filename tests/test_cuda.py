@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 import slidecell as sc
-from models import MODELS, layer, random_model
-from score_cases import case
 from slidecell import cuda
 from slidecell.cuda.availability import why_not
+from tests.models import MODELS, layer, random_model
+from tests.score_cases import case
 
 REASON = why_not("cupy")
 pytestmark = pytest.mark.skipif(REASON is not None, reason=f"no GPU: {REASON}")

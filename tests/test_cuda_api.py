@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 import slidecell as sc
-from cuda_emulated import EmulatedRuntime, FakeDeviceArray, Stream, can_emulate
-from models import layer, random_model
-from score_cases import case
 from slidecell import cuda
 from slidecell.cuda import availability, calls
 from slidecell.cuda.arrays import device_array, host_array, is_device_array, same_device
+from tests.cuda_emulated import EmulatedRuntime, FakeDeviceArray, Stream, can_emulate
+from tests.models import layer, random_model
+from tests.score_cases import case
 
 SERIES = np.random.default_rng(0).random((40, 7), dtype=np.float32)
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import slidecell as sc
-from cuda_emulated import EmulatedRuntime, FakeDeviceArray, can_emulate
-from models import layer, random_model
 from slidecell import cuda
+from tests.cuda_emulated import EmulatedRuntime, FakeDeviceArray, can_emulate
+from tests.models import layer, random_model
 
 pytestmark = pytest.mark.skipif(not can_emulate(), reason="needs g++ and a CPU with AVX2 and FMA")
 

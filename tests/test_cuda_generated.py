@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models import layer, random_model
 from slidecell.cuda.device import DEVICES
 from slidecell.cuda.engine import elementwise
 from slidecell.cuda.network_weights import network_of_model
 from slidecell.cuda.plan import plan_network
 from slidecell.cuda.runtime import Entry, entry_of
 from slidecell.cuda.source import kernel_source
+from tests.models import layer, random_model
 
 pytestmark = pytest.mark.skipif(shutil.which("nvcc") is None, reason="needs nvcc")
 

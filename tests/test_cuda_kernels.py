@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 import slidecell as sc
-from cuda_emulated import EmulatedRuntime, can_emulate
-from models import MODELS, layer, random_model
-from score_cases import case
 from slidecell.cuda import whole_series
 from slidecell.cuda.device import DEVICES, Device
 from slidecell.cuda.engine import Engine, ScoreOptions, head_of
 from slidecell.cuda.network_weights import network_of_model
 from slidecell.cuda.pipeline import CHUNK_BYTES
+from tests.cuda_emulated import EmulatedRuntime, can_emulate
+from tests.models import MODELS, layer, random_model
+from tests.score_cases import case
 
 pytestmark = pytest.mark.skipif(not can_emulate(), reason="needs g++ and a CPU with AVX2 and FMA")
 

@@ -11,13 +11,14 @@ import pytest
 
 pytest.importorskip("numba")
 
-CHECKS = Path(__file__).parent / "cuda_numba_checks.py"
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.mark.parametrize("part", ["models", "cells and windows"])
 def test_cuda_numba_on_the_simulator(part: str) -> None:
     done = subprocess.run(
-        [sys.executable, str(CHECKS), part],
+        [sys.executable, "-m", "tests.cuda_numba_checks", part],
+        cwd=ROOT,
         env={**os.environ, "NUMBA_ENABLE_CUDASIM": "1"},
         capture_output=True,
         text=True,

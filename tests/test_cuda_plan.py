@@ -12,8 +12,6 @@ import numpy as np
 import pytest
 
 import slidecell as sc
-from cuda_emulated import PLATFORM, can_emulate
-from models import layer, random_model
 from slidecell import cuda
 from slidecell.cuda import structs
 from slidecell.cuda.chunks import Vectors
@@ -22,6 +20,8 @@ from slidecell.cuda.network_weights import network_of_model
 from slidecell.cuda.packing import bf16, pack_fma, pack_mma
 from slidecell.cuda.plan import PRECISIONS, KernelPlan, plan_network
 from slidecell.cuda.source import kernel_source
+from tests.cuda_emulated import PLATFORM, can_emulate
+from tests.models import layer, random_model
 
 
 def network(*sizes: int, cell: str = "lstm", features: int = 7, **options: Any) -> Any:

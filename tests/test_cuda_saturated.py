@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 import slidecell as sc
-from cuda_emulated import EmulatedRuntime, can_emulate
-from models import layer, random_model
-from reference import score_reference
 from slidecell.cuda import sequences, whole_series
 from slidecell.cuda.engine import Engine, ScoreOptions, head_of
 from slidecell.cuda.network_weights import network_of_layers, network_of_model
+from tests.cuda_emulated import EmulatedRuntime, can_emulate
+from tests.models import layer, random_model
+from tests.reference import score_reference
 
 pytestmark = pytest.mark.skipif(not can_emulate(), reason="needs g++ and a CPU with AVX2 and FMA")
 

@@ -15,11 +15,11 @@ for _module in ("torch", "pyarrow", "sklearn", "matplotlib"):
     pytest.importorskip(_module)
 
 import slidecell as sc  # noqa: E402
-from detect_cases import PANEL, panel, run  # noqa: E402
 from slidecell.evaluate import evaluate  # noqa: E402
 from slidecell.jobs.detect import DetectOptions  # noqa: E402
 from slidecell.tables.split import split_table  # noqa: E402
 from slidecell.tables.table import TableOptions, make_table  # noqa: E402
+from tests.detect_cases import PANEL, panel, run  # noqa: E402
 
 FILES = {"model.safetensors", "report.json", "scores.csv", "scores.png"}
 

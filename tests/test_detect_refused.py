@@ -11,10 +11,10 @@ pd = pytest.importorskip("pandas")
 for _module in ("torch", "pyarrow", "sklearn", "matplotlib"):
     pytest.importorskip(_module)
 
-from detect_cases import options, panel, run  # noqa: E402
 from slidecell.jobs.detect import run_detect  # noqa: E402
 from slidecell.jobs.outputs import OutputFolder  # noqa: E402
 from slidecell.tables.table import TableOptions  # noqa: E402
+from tests.detect_cases import options, panel, run  # noqa: E402
 
 
 def test_detect_job_interrupt_leaves_what_was_there(tmp_path):

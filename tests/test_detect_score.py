@@ -11,8 +11,8 @@ pd = pytest.importorskip("pandas")
 for _module in ("torch", "pyarrow", "sklearn", "matplotlib"):
     pytest.importorskip(_module)
 
-from detect_cases import panel, run  # noqa: E402
 from slidecell.jobs.score import ScoreOptions, run_score  # noqa: E402
+from tests.detect_cases import panel, run  # noqa: E402
 
 
 @pytest.fixture(scope="module")

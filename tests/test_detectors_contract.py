@@ -11,9 +11,9 @@ import pandas as pd
 import polars as pl
 import pytest
 from sklearn.exceptions import NotFittedError
-from tests.detectors import ALL, NETWORKS, PER_FEATURE, WINDOWED, make, rows_needed, series
 
 from slidecell.detect import Detector
+from tests.detectors import ALL, NETWORKS, PER_FEATURE, WINDOWED, make, rows_needed, series
 
 LENGTHS = (25, 3, 40)  # the second is shorter than a window
 OFFSETS = np.concatenate(([0], np.cumsum(LENGTHS)))

@@ -11,13 +11,13 @@ import pytest
 
 torch = pytest.importorskip("torch")
 from sklearn.exceptions import NotFittedError  # noqa: E402
-from tests.detectors import NETWORKS, make, series  # noqa: E402
 from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 
 import slidecell as sc  # noqa: E402
 from slidecell.detect import AutoencoderDetector, ForecastDetector  # noqa: E402
 from slidecell.scaling import apply_scaler, fit_scaler  # noqa: E402
 from slidecell.training import Autoencoder, Forecaster, fit, seeded  # noqa: E402
+from tests.detectors import NETWORKS, make, series  # noqa: E402
 
 OFFSETS = np.arange(6) * 30  # five entities
 
@@ -127,7 +127,7 @@ def test_scoring_calls_no_torch(kind: str, monkeypatch: pytest.MonkeyPatch) -> N
     assert same(scores, expected)
 
 
-def test_constant_in_the_rows_that_train_counts() -> None:
+def test_columns_constant_in_the_training_rows_are_constant() -> None:
     X = series(100)
     X[:77, 1] = 2.0  # varies in the part held out alone
     detector = make("forecast").fit(X)
@@ -155,7 +155,7 @@ def test_mahalanobis_takes_its_statistics_from_rows_held_out(kind: str) -> None:
 
 
 @pytest.mark.parametrize("option", [{"reduction": "mae"}, {"aggregate": "last"}])
-def test_score_options_are_the_models(option: dict[str, str]) -> None:
+def test_score_options_are_those_of_the_model(option: dict[str, str]) -> None:
     X = series(100)
     detector = make("autoencoder", **option).fit(X)
     assert same(detector.decision_scores_, detector.model_.score(X, **option).astype(float))
@@ -188,7 +188,7 @@ def test_the_model_carries_the_threshold_for_streams() -> None:
         ("forecast", {"validation": 0, "patience": 5, "batch_size": 7}),
     ],
 )
-def test_every_network_fits_and_goes_on(kind: str, options: dict[str, Any]) -> None:
+def test_every_network_fits_and_continues_its_training(kind: str, options: dict[str, Any]) -> None:
     X = series(100)
     detector = make(kind, **options).fit(X)
     first = detector.decision_scores_
@@ -209,7 +209,7 @@ def test_defaults_are_those_of_the_design() -> None:
 
 
 @pytest.mark.parametrize("kind", NETWORKS)
-def test_warm_start_goes_on_with_scaler_and_features(kind: str) -> None:
+def test_warm_start_keeps_scaler_and_features(kind: str) -> None:
     names = ["a", "b", "c"]
     old = pd.DataFrame(series(150), columns=names)
     new = pd.DataFrame(series(150, seed=1) * 3.0, columns=names)
@@ -229,7 +229,7 @@ def test_warm_start_goes_on_with_scaler_and_features(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", NETWORKS)
-def test_warm_start_refuses_what_it_cannot_go_on_from(kind: str) -> None:
+def test_warm_start_refuses_another_network_or_other_features(kind: str) -> None:
     X = series()
     with pytest.raises(NotFittedError):
         make(kind).fit(X, warm_start=True)

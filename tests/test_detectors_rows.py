@@ -10,11 +10,11 @@ import pandas as pd
 import polars as pl
 import pytest
 from scipy.sparse import csr_matrix
-from tests.detectors import ALL, make, series
 
 import slidecell as sc
 from slidecell.frames import feature_columns
 from slidecell.tables.rows import Source, take_rows
+from tests.detectors import ALL, make, series
 
 
 def test_pandas_columns_become_numbers() -> None:
@@ -104,13 +104,13 @@ def test_keys_without_an_order_are_taken_as_they_appear() -> None:
 
 
 @pytest.mark.parametrize("times", [["2024-01-01", "soon"], [1.0, np.nan], [True, False]])
-def test_times_that_are_none_are_named(times: list[Any]) -> None:
+def test_columns_that_hold_no_times_are_named(times: list[Any]) -> None:
     frame = pd.DataFrame({"x": [1.0, 2.0], "t": times})
     with pytest.raises(ValueError, match="X: time column 't'"):
         take_rows(frame, None, Source(time="t"))
 
 
-def test_what_is_no_array_is_refused() -> None:
+def test_inputs_that_are_no_arrays_are_refused() -> None:
     with pytest.raises(TypeError, match="X: expected a dense array"):
         take_rows(csr_matrix(np.eye(3)), None, Source())
     with pytest.raises(TypeError, match="X: expected real numbers, got dtype complex128"):

@@ -13,7 +13,6 @@ from sklearn.ensemble import IsolationForest
 from sklearn.neighbors import LocalOutlierFactor
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import OneClassSVM
-from tests.detectors import series
 
 from slidecell.detect import (
     PCADetector,
@@ -23,6 +22,8 @@ from slidecell.detect import (
     ZScoreDetector,
 )
 from slidecell.detect.random_gru import _xavier
+from tests.detectors import series
+from tests.reference import encode_reference
 
 
 def test_zscore_equals_its_formula() -> None:
@@ -83,7 +84,7 @@ def test_pca_of_one_feature_is_the_squared_z_score() -> None:
 @pytest.mark.parametrize(
     ("asked", "kind"), [(0, ValueError), (1.5, ValueError), (True, TypeError), ("mle", TypeError)]
 )
-def test_pca_refuses_odd_numbers_of_components(asked: Any, kind: type[Exception]) -> None:
+def test_pca_refuses_impossible_numbers_of_components(asked: Any, kind: type[Exception]) -> None:
     with pytest.raises(kind, match="n_components: expected"):
         PCADetector(asked).fit(series())
 
@@ -102,7 +103,7 @@ def test_pca_needs_two_complete_rows() -> None:
         LocalOutlierFactor(novelty=True),
     ],
 )
-def test_sklearn_scores_are_the_negative_ones(estimator: Any) -> None:
+def test_sklearn_scores_are_those_of_the_estimator_negated(estimator: Any) -> None:
     train, X = series(200), series(50, seed=1)
     detector = SklearnDetector(estimator).fit(train)
     expected = -estimator.__class__(**estimator.get_params()).fit(train).score_samples(X)
@@ -122,34 +123,19 @@ def test_sklearn_needs_score_samples() -> None:
         SklearnDetector(LocalOutlierFactor()).fit(series())
 
 
-def sigmoid(x: np.ndarray) -> np.ndarray:
-    return 1.0 / (1.0 + np.exp(-x))
-
-
-def naive_codes(detector: RandomGRUDetector, X: np.ndarray) -> np.ndarray:
+def true_codes(detector: RandomGRUDetector, X: np.ndarray) -> np.ndarray:
     """Last h of each window [N, H] in float64: the reset gate before the recurrent product."""
-    scaler, tensors = detector.model_.scaler, detector.model_.tensors
-    assert scaler is not None
-    scaled = ((X - scaler["center"]) / scaler["scale"]).astype(np.float32).astype(np.float64)
-    W_r, W_z, W_n = np.split(tensors["encoder.0.weight_ih_l0"].astype(np.float64), 3)
-    U_r, U_z, U_n = np.split(tensors["encoder.0.weight_hh_l0"].astype(np.float64), 3)
-    codes = []
-    for first in range(len(X) - detector.window + 1):
-        h = np.zeros(detector.hidden_size)
-        for x in scaled[first : first + detector.window]:
-            r, z = sigmoid(W_r @ x + U_r @ h), sigmoid(W_z @ x + U_z @ h)
-            h = (1 - z) * np.tanh(W_n @ x + U_n @ (r * h)) + z * h
-        codes.append(h)
-    return np.array(codes)
+    assert detector.model_.metadata["encoder"][0]["reset_after"] is False
+    return encode_reference(detector.model_.metadata, detector.model_.tensors, X)
 
 
-def test_random_gru_equals_a_naive_one_and_pca() -> None:
+def test_random_gru_equals_the_reference_and_pca() -> None:
     train, X = series(150), series(60, seed=1)
     detector = RandomGRUDetector(window=10, hidden_size=8, n_components=3, random_state=0)
     scores = detector.fit(train).score_samples(X)
-    codes = naive_codes(detector, X)
+    codes = true_codes(detector, X)
     np.testing.assert_allclose(detector.encode(X), codes, atol=1e-6)
-    pca = PCA(3, svd_solver="full").fit(naive_codes(detector, train))
+    pca = PCA(3, svd_solver="full").fit(true_codes(detector, train))
     expected = np.square(codes - pca.inverse_transform(pca.transform(codes))).mean(axis=1)
     assert np.isnan(scores[:9]).all()
     np.testing.assert_allclose(scores[9:], expected, rtol=1e-3, atol=1e-8)
@@ -179,7 +165,7 @@ def test_random_gru_repeats_with_its_seed() -> None:
     assert np.random.get_state()[1].tolist() == before  # noqa: NPY002
 
 
-def test_random_gru_refuses_what_leaves_nothing_over() -> None:
+def test_random_gru_refuses_sizes_that_leave_no_component() -> None:
     X = series(100)
     with pytest.raises(ValueError, match="n_components: expected less than hidden_size=4"):
         RandomGRUDetector(window=5, hidden_size=4, n_components=4).fit(X)

@@ -13,9 +13,9 @@ import pytest
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.estimator_checks import check_estimator
-from tests.detectors import ALL, WINDOWED, make, series
 
 from slidecell.detect import Detector
+from tests.detectors import ALL, WINDOWED, make, series
 
 EVERYWHERE = {
     "check_complex_data": "complex numbers are a TypeError, as everywhere in this package",
@@ -66,5 +66,5 @@ def test_copies_score_the_same(kind: str, copied: Any) -> None:
     assert np.array_equal(copied(detector).score_samples(X), detector.score_samples(X), True)
 
 
-def test_detectors_are_no_outlier_mixin() -> None:
+def test_detectors_do_not_inherit_outlier_mixin() -> None:
     assert not any(base.__name__ == "OutlierMixin" for base in Detector.__mro__)

@@ -25,7 +25,6 @@ from sklearn.neighbors import LocalOutlierFactor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import OneClassSVM
-from tests.detectors import ALL, NETWORKS, WITHOUT_TORCH, make, series
 
 from slidecell.detect import (
     Detector,
@@ -35,6 +34,7 @@ from slidecell.detect import (
     load_detector,
 )
 from slidecell.model import SequenceModel
+from tests.detectors import ALL, NETWORKS, WITHOUT_TORCH, make, series
 
 FILES = {
     kind: {"detector.json", "arrays.safetensors"}
@@ -75,7 +75,7 @@ def folder(saved: dict[str, Path], tmp_path: Path) -> Callable[[str], Path]:
 
 
 @pytest.mark.parametrize("kind", ALL)
-def test_loaded_is_the_same(kind: str, tmp_path: Path) -> None:
+def test_loaded_detector_scores_the_same(kind: str, tmp_path: Path) -> None:
     X = series()
     X[:, 1] = 3.0
     frame = pd.DataFrame(X, columns=["a", "b", "c"])
@@ -100,7 +100,7 @@ def test_loaded_is_the_same(kind: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", NETWORKS)
-def test_loaded_network_goes_on(kind: str, folder: Callable[[str], Path]) -> None:
+def test_loaded_network_continues_its_training(kind: str, folder: Callable[[str], Path]) -> None:
     detector = load_detector(folder(kind))
     assert isinstance(detector.model_, SequenceModel)
     assert detector.history_.epochs == 1
@@ -210,7 +210,7 @@ def test_parameters_that_json_lacks_are_named(tmp_path: Path) -> None:
     assert (loaded.hidden_size, loaded.entity) == ((3, 2), ("a", 1))
 
 
-def test_load_tells_what_is_not_there(tmp_path: Path, saved: dict[str, Path]) -> None:
+def test_load_names_what_is_missing(tmp_path: Path, saved: dict[str, Path]) -> None:
     with pytest.raises(FileNotFoundError, match="nothing"):
         load_detector(tmp_path / "nothing")
     (tmp_path / "file").write_text("x")
@@ -268,7 +268,7 @@ def test_damaged_text_is_refused_with_its_place(
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "[" * 100_000, '{"format": NaN}', "\xff"])
-def test_what_is_no_json_is_refused(text: str, folder: Callable[[str], Path]) -> None:
+def test_files_that_are_no_json_are_refused(text: str, folder: Callable[[str], Path]) -> None:
     place = folder("zscore")
     (place / "detector.json").write_bytes(text.encode("latin1"))
     with pytest.raises(ValueError, match=r"detector\.json: "):
@@ -350,7 +350,7 @@ def test_compressed_estimators_are_refused(folder: Callable[[str], Path]) -> Non
         load_detector(place)
 
 
-def test_detectors_of_others_are_not_saved(tmp_path: Path) -> None:
+def test_detectors_of_other_packages_are_not_saved(tmp_path: Path) -> None:
     class Own(ZScoreDetector):
         """Not in this package."""
 

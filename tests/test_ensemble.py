@@ -11,11 +11,11 @@ pytest.importorskip("sklearn")
 
 from sklearn.base import clone
 from sklearn.ensemble import IsolationForest
-from tests.ensemble_cases import W, members, series
 
 from slidecell.detect import PCADetector, RollingVarianceDetector, ZScoreDetector
 from slidecell.detect.ensemble import Ensemble
 from slidecell.detect.fusion import MinMaxNormaliser, as_normaliser, fuse, search_weights
+from tests.ensemble_cases import W, members, series
 
 
 class Failing(ZScoreDetector):
@@ -75,7 +75,7 @@ def test_ensemble_is_causal() -> None:
     np.testing.assert_array_equal(ensemble.score_samples(X[100:])[W - 1 :], whole[100 + W - 1 :])
 
 
-def test_ensemble_of_entities_is_each_entity() -> None:
+def test_ensemble_scores_each_entity_as_if_alone() -> None:
     X, _ = series()
     offsets = [0, 3, 120, 300]
     ensemble = Ensemble(members()).fit(X, offsets=offsets)
@@ -162,7 +162,7 @@ def test_prefit_members_are_used_as_they_are() -> None:
     )
 
 
-def test_ensembles_nest() -> None:
+def test_ensembles_may_hold_ensembles() -> None:
     X, _ = series()
     inner = Ensemble(members()[:2], "z")
     outer = Ensemble([("inner", inner), ("burst", RollingVarianceDetector(W))]).fit(X)
@@ -224,7 +224,7 @@ def test_ensemble_of_a_shuffled_frame(library: str) -> None:
         (lambda: Ensemble(members(), prefit=True), ValueError, "member 'z': .*not fitted"),
     ],
 )
-def test_ensemble_refuses(make: Any, error: type, text: str) -> None:
+def test_ensemble_refuses_bad_arguments(make: Any, error: type, text: str) -> None:
     X, _ = series(60)
     with pytest.raises(error, match=text):
         make().fit(X)
@@ -265,7 +265,7 @@ class Half(ZScoreDetector):
         return scores
 
 
-def test_members_that_never_score_together() -> None:
+def test_members_that_never_score_together_are_refused() -> None:
     X, y = series(40)
     halves = [("even", Half(1)), ("odd", Half(0))]
     with pytest.raises(ValueError, match="X: no row has a score from every weighted member"):
@@ -291,7 +291,7 @@ def test_a_member_without_any_score_is_named() -> None:
         (np.full(300, 7), "y: expected 0 or 1"),
     ],
 )
-def test_tune_refuses(y: Any, text: str) -> None:
+def test_tune_refuses_bad_arguments(y: Any, text: str) -> None:
     X, _ = series()
     ensemble = Ensemble(members()).fit(X)
     before = ensemble.threshold_
@@ -301,7 +301,7 @@ def test_tune_refuses(y: Any, text: str) -> None:
     assert ensemble.tuned_ is None
 
 
-def test_ensemble_before_fit() -> None:
+def test_ensemble_before_fit_raises_not_fitted() -> None:
     X, y = series(50)
     ensemble = Ensemble(members())
     for call in (ensemble.score_samples, ensemble.member_scores, ensemble.predict):

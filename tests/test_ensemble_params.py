@@ -7,13 +7,13 @@ from types import MappingProxyType
 import numpy as np
 import pytest
 from sklearn.base import clone
-from tests.detectors import series
 
 from slidecell.detect import PCADetector, RollingVarianceDetector, ZScoreDetector
 from slidecell.detect.ensemble import Ensemble
+from tests.detectors import series
 
 
-def test_members_parameters_are_parameters() -> None:
+def test_parameters_of_members_are_parameters_of_the_ensemble() -> None:
     inner = Ensemble([("pca", PCADetector(2))])
     ensemble = Ensemble([("z", ZScoreDetector(0.2)), ("inner", inner)], prefit=True)
     params = ensemble.get_params()
@@ -42,7 +42,7 @@ def test_members_are_replaced_by_name() -> None:
     assert "n_components=1" in repr(ensemble)
 
 
-def test_a_member_with_the_name_of_a_parameter() -> None:
+def test_a_member_may_not_have_the_name_of_a_parameter() -> None:
     ensemble = Ensemble([("weights", ZScoreDetector())], weights=[2.0])
     assert ensemble.get_params()["weights"] == [2.0]
     ensemble.set_params(weights=[1.0])
@@ -51,14 +51,14 @@ def test_a_member_with_the_name_of_a_parameter() -> None:
 
 
 @pytest.mark.parametrize("members", [3, [3], [("a", 3)], [(1, ZScoreDetector())]])
-def test_what_are_no_members_is_told_by_fit(members: object) -> None:
+def test_fit_refuses_members_that_are_none(members: object) -> None:
     ensemble = Ensemble(members)  # type: ignore[arg-type]
     assert ensemble.get_params()["members"] is members
     with pytest.raises(TypeError, match="member"):
         ensemble.fit(series())
 
 
-def test_clones_keep_members_that_are_used_as_they_are() -> None:
+def test_clones_keep_prefit_members() -> None:
     X = series(80)
     member = ZScoreDetector().fit(X[:40])
     ensemble = Ensemble([("z", member)], prefit=True).fit(X)

@@ -13,7 +13,6 @@ import pytest
 pytest.importorskip("sklearn")
 
 from sklearn.base import clone
-from tests.ensemble_cases import W, members, series
 
 from slidecell.detect import (
     RollingVarianceDetector,
@@ -23,6 +22,7 @@ from slidecell.detect import (
 )
 from slidecell.detect.ensemble import Ensemble
 from slidecell.detect.fusion import MinMaxNormaliser
+from tests.ensemble_cases import W, members, series
 
 
 @pytest.mark.parametrize("normaliser", ["minmax", "rank", MinMaxNormaliser(0.1)])
@@ -49,7 +49,7 @@ def test_saved_ensemble_scores_the_same(normaliser: Any, weights: Any, tmp_path:
     np.testing.assert_array_equal(refitted.decision_scores_, ensemble.decision_scores_)
 
 
-def test_saved_ensembles_nest_and_names_are_free(tmp_path: Path) -> None:
+def test_saved_ensembles_may_nest_and_have_any_names(tmp_path: Path) -> None:
     X, _ = series()
     inner = Ensemble([("../a/b", ZScoreDetector())])
     outer = Ensemble([("inner", inner), ("b*?", RollingVarianceDetector(W))]).fit(X)

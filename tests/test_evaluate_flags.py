@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import plain_metrics
 from slidecell.evaluate import (
     affiliation,
     affiliation_f1,
@@ -21,6 +20,7 @@ from slidecell.evaluate import (
     point_scores,
     range_f1,
 )
+from tests import plain_metrics
 
 
 @st.composite
@@ -113,7 +113,7 @@ def test_affiliation_of_random_flags_is_high():
     assert affiliation_f1(labels, rng.random(20_000) < 0.02) > 0.6
 
 
-def test_delay():
+def test_detection_delay_of_known_flags():
     labels = [0, 1, 1, 1, 0, 1, 1, 0, 1]
     flags = [1, 0, 0, 1, 1, 1, 0, 1, 0]
     found = detection_delay(labels, flags)
@@ -126,7 +126,7 @@ def test_delay():
     assert detection_delay([1, 0], [0, 1]).found_share == 0.0
 
 
-def test_points_are_scikit_learns():
+def test_point_metrics_are_scikit_learns():
     metrics = pytest.importorskip("sklearn.metrics")
     rng = np.random.default_rng(1)
     labels, flags = rng.random((2, 500)) < [[0.2], [0.3]]
@@ -139,7 +139,7 @@ def test_points_are_scikit_learns():
     assert f"{found.recall:.4f}" in classification_report(labels, flags)
 
 
-def test_points_that_are_not_defined():
+def test_point_metrics_that_are_not_defined():
     assert point_scores([0, 0], [0, 0]).f1 is None
     assert point_scores([0, 0], [0, 1]).f1 == 0.0
     assert point_scores([0, 0], [0, 1]).recall is None

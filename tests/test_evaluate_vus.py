@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import plain_metrics
 from slidecell.evaluate import default_vus_window, pr_auc, roc_auc, vus
+from tests import plain_metrics
 
 
 @st.composite

@@ -181,7 +181,7 @@ def test_fuse_is_the_weighted_sum_and_row_by_row() -> None:
         (["x", "y"], TypeError, "weights: expected real numbers"),
     ],
 )
-def test_weights_are_refused(weights: Any, error: type, text: str) -> None:
+def test_bad_weights_are_refused(weights: Any, error: type, text: str) -> None:
     with pytest.raises(error, match=text):
         as_weights(weights, ["a", "b"])
 
@@ -207,7 +207,7 @@ def test_weights_sum_to_one() -> None:
         ({"scores": np.full((400, 2), np.nan)}, "got 0 anomalies of 0"),
     ],
 )
-def test_search_errors(change: dict[str, Any], text: str) -> None:
+def test_search_refuses_bad_arguments(change: dict[str, Any], text: str) -> None:
     scores, labels = labelled()
     arguments = {"scores": scores, "labels": labels, **change}
     with pytest.raises(ValueError, match=text):

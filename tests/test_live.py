@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 import slidecell as sc
-from live_lines import KEYS, as_csv, as_lines, live, save_model, table
-from models import layer, random_model
 from slidecell.live.latency import Latencies
 from slidecell.live.run import _LONGEST_LINE
+from tests.live_lines import KEYS, as_csv, as_lines, live, save_model, table
+from tests.models import layer, random_model
 
 
 @pytest.fixture
@@ -98,7 +98,9 @@ def test_live_has_the_text_of_the_command_score(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("missing", ["skip", "ffill"])
-def test_live_resumed_equals_uninterrupted(model_file: Path, tmp_path: Path, missing: str) -> None:
+def test_live_resumed_run_equals_an_uninterrupted_one(
+    model_file: Path, tmp_path: Path, missing: str
+) -> None:
     rows = table()
     for row in rows:
         row["t"] *= 10
@@ -270,7 +272,7 @@ def test_live_state_is_checked(model_file: Path, tmp_path: Path) -> None:
             live(tmp_path, text, state=state)
 
 
-def test_latencies() -> None:
+def test_latency_percentiles_are_near_the_true_ones() -> None:
     rng = np.random.default_rng(0)
     durations = rng.lognormal(9, 2, 5000).astype(int)
     latencies = Latencies()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from live_lines import as_csv, live, save_model, table
+from tests.live_lines import as_csv, live, save_model, table
 
 
 @pytest.fixture

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 
 import slidecell as sc
-from models import MODELS, layer, random_model
 from slidecell.thresholds import (
     CusumThreshold,
     PercentileThreshold,
     RollingQuantileThreshold,
 )
 from slidecell.thresholds.smoothing import EWMA, MovingAverage
+from tests.models import MODELS, layer, random_model
 
 
 def make(name: str = "lstm", **options: Any) -> sc.SequenceModel:
@@ -45,7 +45,7 @@ def monitor_for(model: sc.SequenceModel, num_entities: int = 1, **options: Any) 
     )
 
 
-def test_monitor_equals_the_batch() -> None:
+def test_monitor_scores_and_alarms_equal_the_batch() -> None:
     model = make()
     series = rows_for(model)
     events = [monitor.push(row) for monitor in [monitor_for(model)] for row in series]
@@ -62,7 +62,7 @@ def test_monitor_equals_the_batch() -> None:
 
 @pytest.mark.parametrize("attribution", [True, False])
 @pytest.mark.parametrize("name", ["lstm", "lstm_horizon3", "ae_lstm"])
-def test_monitor_entities_are_apart(name: str, attribution: bool) -> None:
+def test_monitor_keeps_entities_apart(name: str, attribution: bool) -> None:
     model = make(name)
     rng = np.random.default_rng(3)
     ids = rng.integers(0, 4, 150)
@@ -123,7 +123,7 @@ def test_attribution_belongs_to_its_row() -> None:
             np.testing.assert_array_equal(event.attribution, want)
 
 
-def test_attribution_where_there_is_none() -> None:
+def test_attribution_is_none_for_autoencoders_and_on_request() -> None:
     for monitor in (
         sc.Monitor(make("ae_lstm").stream()),
         sc.Monitor(make().stream(), attribution=False),
@@ -169,7 +169,7 @@ def test_monitor_from_model() -> None:
 
 
 @pytest.mark.parametrize("name", ["lstm", "lstm_horizon3", "ae_lstm"])
-def test_monitor_save_and_go_on(name: str, tmp_path: Path) -> None:
+def test_monitor_continues_after_save_and_load(name: str, tmp_path: Path) -> None:
     model = make(name)
     rng = np.random.default_rng(4)
     ids = rng.integers(0, 3, 120).tolist()

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import slidecell as sc
-from models import FORECASTERS, random_model
+from tests.models import FORECASTERS, random_model
 
 ROOT = Path(__file__).parents[1]
 

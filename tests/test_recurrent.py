@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import slidecell as sc
-from reference import gru_forward, lstm_forward
+from tests.reference import gru_forward, lstm_forward
 
 # Torch warns once that its projected LSTM is the slow one.
 pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections")
@@ -357,7 +357,7 @@ def test_recurrent_layouts_and_dtypes(isa: str, kind: str, rng: np.random.Genera
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_recurrent_empty(isa: str, kind: str, rng: np.random.Generator) -> None:
+def test_recurrent_empty_inputs(isa: str, kind: str, rng: np.random.Generator) -> None:
     ours = random_weights(getattr(sc, kind)(3, 4, 2), rng)
     out, final = our_forward(ours, np.zeros((0, 5, 3), np.float32))
     assert out.shape == (0, 5, 4)
@@ -389,7 +389,7 @@ def test_recurrent_constant_input_denormals(isa: str, rng: np.random.Generator) 
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_recurrent_copies(kind: str, rng: np.random.Generator) -> None:
+def test_recurrent_copies_compute_the_same(kind: str, rng: np.random.Generator) -> None:
     ours = random_weights(getattr(sc, kind)(3, 4, 2, bidirectional=True), rng)
     x = rng.random((5, 6, 3), dtype=np.float32)
     twin = copy.deepcopy(ours)

@@ -207,7 +207,7 @@ assert np.array_equal(gru.forward(x, num_threads=2)[0], want)
 
 
 @pytest.mark.parametrize("modules", ["slidecell, torch", "torch, slidecell"])
-def test_recurrent_beside_torch(modules: str) -> None:
+def test_recurrent_runs_beside_torchs_openmp(modules: str) -> None:
     """Torch brings an OpenMP runtime of its own: both orders of import compute the same."""
     code = f"""
 import {modules}

@@ -58,7 +58,7 @@ def test_rows_are_split_as_the_source_says() -> None:
     assert (np.diff(time[ordered.later]) >= 0).all()
 
 
-def test_everything_on_a_small_table(file: Path) -> None:
+def test_report_on_a_small_table_is_complete(file: Path) -> None:
     outcome = run(file)
     report = json.loads(json.dumps(outcome.report, allow_nan=False))
     rows = {c.name: c.ours for c in outcome.comparisons}
@@ -146,12 +146,12 @@ def test_full_runs_more_seeds_and_tells_the_spread(
     assert "2 seeds" in outcome.summary
 
 
-def test_data_is_needed_and_named() -> None:
+def test_missing_data_are_named() -> None:
     with pytest.raises(ValueError, match=r"--data: .*Credit Card Fraud Detection.*creditcard\.csv"):
         run(None)
 
 
-def test_data_too_small(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_data_too_small_are_refused(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(card_fraud, "_CHOOSING_ROWS", 3000)
     with pytest.raises(ValueError, match=r"data: expected a test part .* more than 3,000 rows"):
         run(file)

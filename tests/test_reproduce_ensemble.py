@@ -183,7 +183,7 @@ def test_fitted_system_scores_the_first_half_the_same(fitted: protocol.Fitted) -
     np.testing.assert_allclose(state["sd"], fused.std(), rtol=1e-12)
 
 
-def test_report_on_is_what_it_says(fitted: protocol.Fitted) -> None:
+def test_report_on_equals_its_parts(fitted: protocol.Fitted) -> None:
     data = ensemble_series(rows=ROWS)
     part = protocol.report_on(fitted, data.series, data.label, slice(FIRST, ROWS))
     way = fitted.ways[protocol.GRID]
@@ -220,6 +220,6 @@ def test_report_on_is_what_it_says(fitted: protocol.Fitted) -> None:
         ),
     ],
 )
-def test_ensemble_system_refuses(change: Any, text: str, tmp_path: Path) -> None:
+def test_ensemble_system_refuses_bad_options(change: Any, text: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=text):
         run_on(change(frame()), tmp_path)

@@ -20,6 +20,7 @@ from slidecell.datasets import (  # noqa: E402
 from slidecell.reproduce import SystemOptions, insider_threat, write_outcome  # noqa: E402
 from slidecell.reproduce.insider_cell import check_lstm_cell, lstm_cell  # noqa: E402
 from slidecell.reproduce.insider_users import kinds_table, rank_users, rankings_table  # noqa: E402
+from tests.reference import lstm_forward  # noqa: E402
 
 SMALL = {"light LSTM": {"hidden_size": 4}}
 
@@ -152,7 +153,7 @@ def test_reproduce_insider_own_file_with_labels(tmp_path, monkeypatch):
     json.dumps(found.report, allow_nan=False)
 
 
-def test_reproduce_insider_cell_equals_a_plain_loop():
+def test_reproduce_insider_cell_equals_the_reference():
     rng = np.random.default_rng(0)
     weights = {
         "weight_ih": rng.normal(size=(12, 2)), "weight_hh": rng.normal(size=(12, 3)),
@@ -160,18 +161,10 @@ def test_reproduce_insider_cell_equals_a_plain_loop():
     }  # fmt: skip
     x, h, c = rng.normal(size=2), rng.normal(size=3), rng.normal(size=3)
     found_h, found_c = lstm_cell(x, (h, c), weights)
-    for unit in range(3):
-        sums = [
-            sum(weights["weight_ih"][gate * 3 + unit] * x)
-            + sum(weights["weight_hh"][gate * 3 + unit] * h)
-            + weights["bias_ih"][gate * 3 + unit]
-            + weights["bias_hh"][gate * 3 + unit]
-            for gate in range(4)
-        ]
-        i, f, o = (1 / (1 + np.exp(-sums[gate])) for gate in (0, 1, 3))
-        cell = f * c[unit] + i * np.tanh(sums[2])
-        assert found_c[unit] == pytest.approx(cell, rel=1e-12)
-        assert found_h[unit] == pytest.approx(o * np.tanh(cell), rel=1e-12)
+    tensors = {f"{name}_l0": value for name, value in weights.items()}
+    _, (true_h, true_c) = lstm_forward(x[None, None], tensors, h0=h[None, None], c0=c[None, None])
+    np.testing.assert_allclose(found_h, true_h[0, 0], rtol=1e-12)
+    np.testing.assert_allclose(found_c, true_c[0, 0], rtol=1e-12)
 
 
 @pytest.mark.parametrize("hidden_size", [1, 4, 17])

@@ -45,7 +45,7 @@ def run(tmp_path: Path, data: Path | None = None) -> Outcome:
     return stacked_lstm.run(SystemOptions(tmp_path / "out", data, num_threads=1, progress=False))
 
 
-def test_source_sizes_on_the_generated_table(tmp_path: Path) -> None:
+def test_generated_table_has_the_sizes_of_the_source(tmp_path: Path) -> None:
     outcome = run(tmp_path)
     assert outcome.report["data"]["rows"] == 1000
     training = outcome.report["training"]
@@ -63,7 +63,7 @@ def test_source_sizes_on_the_generated_table(tmp_path: Path) -> None:
     ]
 
 
-def test_any_table(tmp_path: Path, table: Any) -> None:
+def test_a_table_of_any_columns_runs(tmp_path: Path, table: Any) -> None:
     file = tmp_path / "table.csv"
     table.to_csv(file, index=False)
     outcome = run(tmp_path, file)
@@ -116,7 +116,7 @@ def test_a_table_without_times_or_labels(tmp_path: Path, table: Any) -> None:
     assert "ROC-AUC" not in dict(outcome.tables[2].rows)["autoencoder"]
 
 
-def test_bad_tables(tmp_path: Path, table: Any) -> None:
+def test_bad_tables_are_refused(tmp_path: Path, table: Any) -> None:
     file = tmp_path / "table.csv"
     table.head(100).to_csv(file, index=False)
     with pytest.raises(ValueError, match=r"table\.csv: expected at least 180 rows, got 100"):

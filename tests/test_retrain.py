@@ -133,7 +133,7 @@ def test_old_model_that_is_better_is_kept_byte_for_byte(
     assert (tmp_path / "report.json").read_text() == "of the scores"
 
 
-def test_no_epoch_is_better(tmp_path: Path, trained: sc.SequenceModel) -> None:
+def test_old_model_is_kept_if_no_epoch_is_better(tmp_path: Path, trained: sc.SequenceModel) -> None:
     model, file = write(tmp_path, trained, waves(300, seed=3))
     result = run(model, file, tmp_path / "out", epochs=1, lr=0.5)
     assert (result.kept, result.report["training"]["best_epoch"]) == ("old", 0)
@@ -172,7 +172,9 @@ def test_labels_measure_and_are_left_out_of_the_loss(
     assert not (tmp_path / "unlabelled").exists()
 
 
-def test_rules_and_statistics_of_the_model(tmp_path: Path, trained: sc.SequenceModel) -> None:
+def test_new_model_keeps_rules_and_fits_its_statistics(
+    tmp_path: Path, trained: sc.SequenceModel
+) -> None:
     rows = np.concatenate([waves(150, period=7), waves(150, period=7, seed=1)])
     fixed = trained.with_metadata(threshold=FixedThreshold(0.25).state()).fit_error(waves(100))
     model, file = write(tmp_path, fixed, rows)
@@ -201,7 +203,7 @@ def test_rules_and_statistics_of_the_model(tmp_path: Path, trained: sc.SequenceM
         ({"train_on": "some"}, "--train-on: expected all, normal"),
     ],
 )
-def test_errors_leave_nothing_behind(
+def test_retrain_errors_leave_no_files(
     tmp_path: Path, trained: sc.SequenceModel, options: dict[str, Any], text: str
 ) -> None:
     model, file = write(tmp_path, trained, waves(60))
@@ -210,7 +212,7 @@ def test_errors_leave_nothing_behind(
     assert not (tmp_path / "out").exists()
 
 
-def test_columns_are_matched(tmp_path: Path, trained: sc.SequenceModel) -> None:
+def test_retrain_matches_columns_with_the_model(tmp_path: Path, trained: sc.SequenceModel) -> None:
     model, file = write(tmp_path, trained.with_metadata(features=None), waves(60))
     frame = pd.read_csv(file)
     frame.assign(z=1.0).to_csv(file, index=False)
@@ -241,7 +243,7 @@ def test_failure_while_training_leaves_the_old_files(
     assert (out / "retrain.json").read_text() == "earlier"
 
 
-def test_command(tmp_path: Path, trained: sc.SequenceModel) -> None:
+def test_retrain_command_writes_the_better_model(tmp_path: Path, trained: sc.SequenceModel) -> None:
     rows = np.concatenate([waves(150, period=7), waves(150, period=7, seed=1)])
     model, file = write(tmp_path, trained, rows)
     runner = typer_testing.CliRunner()

@@ -9,6 +9,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+
+import slidecell as sc
 from benchmarks.roofline.__main__ import main, parse
 from benchmarks.roofline.cases import CASES
 from benchmarks.roofline.measure import Kernel, kernels_of
@@ -26,8 +28,6 @@ from benchmarks.roofline.model import (
 )
 from benchmarks.roofline.probes import Probes
 from benchmarks.roofline.tables import NOT_HERE, machine, set_times
-
-import slidecell as sc
 
 
 def spec(cell: str, input_size: int, hidden_size: int, **changes: Any) -> dict[str, Any]:
@@ -77,7 +77,9 @@ FULL = replace(
     ],
     ids=["lstm", "two rows ahead", "gru", "two layers", "autoencoder"],
 )
-def test_roofline_counts(encoder, decoder, horizon, multiply_adds, lstm_sets, gru_sets) -> None:
+def test_roofline_counts_equal_those_by_hand(
+    encoder, decoder, horizon, multiply_adds, lstm_sets, gru_sets
+) -> None:
     data = metadata(4, [spec(*s) for s in encoder], [spec(*s) for s in decoder], horizon)
     found = network(data, targets=3, rows_per_window=1.5)
     assert found.multiply_adds == multiply_adds
@@ -119,7 +121,7 @@ ONE = Network(3, (Layer("lstm", 1, 2, 1.0), Layer("gru", 2, 2, 3.0)), head=10.0)
 ONE_PRODUCTS = 32 + 8 + 24 + 36 + 10
 
 
-def test_roofline_adds_on_vectors() -> None:
+def test_roofline_adds_products_and_activations_on_vectors() -> None:
     least = least_time(ONE, BARE, "fma", "highest")
     assert least.products == ONE_PRODUCTS
     assert least.sets == 6 * 90 + 6 * 990
@@ -172,7 +174,7 @@ def test_roofline_caches_bind_where_they_are_slower(level, limit) -> None:
     assert least.time == least.in_turn == pytest.approx(expected[level], rel=1e-12)
 
 
-def test_roofline_operands() -> None:
+def test_roofline_operand_bytes_equal_those_by_hand() -> None:
     few = replace(BARE, lanes=8, registers=16)
     assert operand_bytes(few, "fma", "highest") == 4 * 7 / 12  # 4 x 3 sums, 3 columns, 1 weight
     assert operand_bytes(FULL, "bf16", "medium") == operand_bytes(FULL, "fma", "highest") / 2
@@ -221,7 +223,7 @@ def test_roofline_families_are_those_of_the_machine() -> None:
     ],
     ids=["dots", "tiles"],
 )  # fmt: skip
-def test_roofline_the_plan_tells_what_runs(plans, expected) -> None:
+def test_roofline_kernels_are_those_of_the_plan(plans, expected) -> None:
     def plan(precision: str) -> dict[str, str]:
         kernel, products = plans[precision]
         return {"kernel": kernel, "precision": products}
@@ -265,13 +267,17 @@ def test_roofline_refuses_bad_options(arguments, text, capsys) -> None:
     assert text in capsys.readouterr().err
 
 
-def test_roofline_says_why_it_cannot_be_built(tmp_path: Path, monkeypatch, capsys) -> None:
+def test_roofline_names_the_reason_if_the_probes_do_not_build(
+    tmp_path: Path, monkeypatch, capsys
+) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert main(["--only", "LSTM 16"]) == 1
     assert capsys.readouterr().err == "cmake: No such file or directory; it builds the probes\n"
 
 
-def test_roofline_command(tmp_path: Path, capsys, monkeypatch) -> None:
+def test_roofline_command_prints_tables_and_writes_json(
+    tmp_path: Path, capsys, monkeypatch
+) -> None:
     made: list[Probes] = []
     make = Probes.__init__
 
@@ -299,7 +305,7 @@ def test_roofline_command(tmp_path: Path, capsys, monkeypatch) -> None:
         assert f"| {isa} " in out
     assert list(tmp_path.iterdir()) == [file]
 
-    # What the CPU lacks is told, not tried.
+    # What the CPU lacks is reported as absent, and not executed.
     probes = made[0]
     assert probes.vectors("z80", 1) is None
     with pytest.raises(ValueError, match="isa: expected one of scalar, avx2, avx512, neon and amx"):

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 import slidecell as sc
-from models import FORECASTERS, MODELS, layer, output_size, random_model
-from reference import encode_reference, predict_reference, score_reference, window_starts
-from score_cases import DETERMINISTIC, all_scores, assert_close, case, truth
+from tests.models import FORECASTERS, MODELS, layer, output_size, random_model
+from tests.reference import encode_reference, predict_reference, score_reference, window_starts
+from tests.score_cases import DETERMINISTIC, all_scores, assert_close, case, truth
 
 # Torch warns once that its projected LSTM is the slow one.
 pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections")

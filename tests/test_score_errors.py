@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import slidecell as sc
-from models import layer, random_model
+from tests.models import layer, random_model
 
 SERIES = np.zeros((40, 7), np.float32)
 

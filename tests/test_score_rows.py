@@ -11,9 +11,9 @@ import pytest
 import torch
 
 import slidecell as sc
-from models import AUTOENCODERS, layer, random_model
-from reference import predict_reference, scaled_rows, score_reference, window_starts
-from score_cases import all_scores, assert_close, case
+from tests.models import AUTOENCODERS, layer, random_model
+from tests.reference import predict_reference, scaled_rows, score_reference, window_starts
+from tests.score_cases import all_scores, assert_close, case
 
 
 @dataclass(frozen=True)

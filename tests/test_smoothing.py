@@ -37,7 +37,7 @@ def one_by_one(smoothing: Smoothing, scores: np.ndarray) -> np.ndarray:
 
 
 @each
-def test_smoothing_batch_is_stream(smoothing: Smoothing) -> None:
+def test_smoothing_of_a_batch_equals_the_stream(smoothing: Smoothing) -> None:
     scores = scores_with_holes(500)
     offsets = [0, 0, 3, 200, 499, 500]
     want = np.concatenate(
@@ -54,7 +54,7 @@ def test_smoothing_float32_scores(smoothing: Smoothing) -> None:
 
 
 @each
-def test_smoothing_state_goes_on(smoothing: Smoothing) -> None:
+def test_smoothing_continues_from_its_state(smoothing: Smoothing) -> None:
     scores = scores_with_holes(60)
     want = one_by_one(smoothing.fresh(), scores)
     for stop in (0, 1, 30):
@@ -100,13 +100,13 @@ def test_an_infinite_score_does_not_stay() -> None:
 
 
 @pytest.mark.parametrize("n", [0, -1, 1.5, True, "3"])
-def test_moving_average_refuses(n: Any) -> None:
+def test_moving_average_refuses_bad_settings(n: Any) -> None:
     with pytest.raises(ValueError, match="n: expected a whole number >= 1"):
         MovingAverage(n)
 
 
 @pytest.mark.parametrize("alpha", [0.0, -0.1, 1.1, np.nan])
-def test_ewma_refuses(alpha: float) -> None:
+def test_ewma_refuses_bad_settings(alpha: float) -> None:
     with pytest.raises(ValueError, match="alpha: expected 0 < alpha <= 1"):
         EWMA(alpha)
 

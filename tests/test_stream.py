@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import slidecell as sc
-from models import AUTOENCODERS, FORECASTERS, MODELS, layer, random_model
+from tests.models import AUTOENCODERS, FORECASTERS, MODELS, layer, random_model
 
 
 def make(name: str, **options: Any) -> sc.SequenceModel:

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import plain_telemanom
 from slidecell.thresholds import (
     DynamicThreshold,
     dynamic_threshold,
     threshold_from_state,
 )
+from tests import plain_telemanom
 
 GOLDEN = Path(__file__).parent / "golden" / "telemanom.npz"
 
@@ -190,7 +190,7 @@ def test_dynamic_causal_rule_is_its_definition(two_sided):
 
 
 @pytest.mark.parametrize("two_sided", [False, True])
-def test_dynamic_stream_is_batch(two_sided):
+def test_dynamic_stream_equals_the_batch(two_sided):
     """Bit for bit, with missing and infinite scores, across the borders of chunks."""
     rng = np.random.default_rng(3)
     scores = rng.gamma(2.0, size=2000)
@@ -221,7 +221,7 @@ def test_dynamic_follows_a_new_level():
     assert not alarms[2450:].any()
 
 
-def test_dynamic_past_alone_decides():
+def test_dynamic_causal_form_depends_on_the_past_alone():
     rng = np.random.default_rng(5)
     scores = rng.gamma(2.0, size=900)
     rule = DynamicThreshold(10, 200, buffer=5)

@@ -63,7 +63,7 @@ def scores_with_holes(n: int = 900) -> np.ndarray:
     return scores
 
 
-def test_threshold_batch_is_stream(rule: Threshold) -> None:
+def test_threshold_of_a_batch_equals_the_stream(rule: Threshold) -> None:
     scores = scores_with_holes()
     offsets = [0, 0, 2, 400, 899, 900]
     want = []
@@ -88,7 +88,7 @@ def test_threshold_is_what_the_next_score_is_compared_with(rule: Threshold) -> N
             assert alarm or not score > limit
 
 
-def test_threshold_state_goes_on(rule: Threshold) -> None:
+def test_threshold_continues_from_its_state(rule: Threshold) -> None:
     scores = scores_with_holes()
     want = rule.apply(scores)
     for stop in (0, 1, 100, 450):
@@ -306,7 +306,7 @@ def test_spot_is_libspots(case: int) -> None:
     np.testing.assert_allclose(thresholds, known["threshold"], rtol=1e-12)
 
 
-def test_spot_goes_on_as_libspot_after_any_stop() -> None:
+def test_spot_continues_as_libspot_after_any_stop() -> None:
     """Its ring goes round many times; the state stays small."""
     libspot = pytest.importorskip("libspot")
     scores = np.random.default_rng(11).exponential(size=20000)

@@ -60,7 +60,7 @@ def test_time_order_of_one_column_or_none() -> None:
     assert time_order(frame)[0].tolist() == [0, 1, 2, 3]
 
 
-def test_time_order_refuses() -> None:
+def test_time_order_refuses_bad_input() -> None:
     frame = pd.DataFrame([[1, 2, 3]], columns=["t", "k", "k"])
     with pytest.raises(TypeError, match="frame: expected a DataFrame, got list"):
         time_order([[1, 2]])

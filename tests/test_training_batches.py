@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 
@@ -41,7 +39,7 @@ def test_a_window_that_does_not_fit_is_refused(dtype, start) -> None:
         batches.gather(torch.tensor([0, start]))
 
 
-def test_no_starts_and_every_other_start() -> None:
+def test_gather_of_no_starts_and_of_strided_starts() -> None:
     batches = WindowBatches(torch.arange(20.0)[:, None], window=3, horizon=1)
     assert batches.gather(torch.empty(0, dtype=torch.int64))[0].shape == (0, 3, 1)
     x, y = batches.gather(torch.arange(10)[::2])
@@ -55,14 +53,3 @@ def test_shuffled_is_torchs_permutation(n) -> None:
     found = shuffled(starts, torch.Generator().manual_seed(5))
     assert torch.equal(found, starts[torch.randperm(n, generator=torch.Generator().manual_seed(5))])
     assert torch.equal(found.sort().values, starts)
-
-
-def test_the_loader_benchmark_runs(tmp_path, capsys) -> None:
-    """It checks its own epoch; on data this small times mean nothing."""
-    from benchmarks.loader import LOADERS, main
-
-    found = tmp_path / "loader.json"
-    assert main(["--windows", "5000", "--repeats", "1", "--json", str(found)]) == 0
-    printed = capsys.readouterr().out
-    assert all(f"| {name} |" in printed for name in LOADERS)
-    assert set(LOADERS) < set(json.loads(found.read_text())["seconds"])

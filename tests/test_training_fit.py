@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
-from fit_cases import quick, same, sine, state  # noqa: E402
 from slidecell.training import (  # noqa: E402
     Autoencoder,
     Forecaster,
     seeded,
 )
 from slidecell.training.batches import WindowBatches  # noqa: E402
+from tests.fit_cases import quick, same, sine, state  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -93,7 +93,7 @@ def test_seed_reproduces_and_leaves_torch_alone() -> None:
     torch.set_rng_state(before)
 
 
-def test_without_a_seed_torch_decides() -> None:
+def test_fit_without_a_seed_draws_from_torchs_generator() -> None:
     losses = []
     for _ in range(2):
         torch.manual_seed(11)
@@ -207,7 +207,7 @@ def test_default_batch_size(rows: int, expected: int) -> None:
     assert quick(Still(1, 1), series, epochs=1).batch_size == expected
 
 
-def test_foreign_module() -> None:
+def test_any_module_with_window_and_horizon_trains() -> None:
     """Any module with a window and a horizon trains; its parts draw the weights anew."""
 
     class Plain(torch.nn.Module):
@@ -232,7 +232,7 @@ def test_foreign_module() -> None:
         quick(module, sine(200, 2), warm_start=True)
 
 
-def test_series_of_any_kind() -> None:
+def test_series_of_any_layout_and_dtype_train_alike() -> None:
     module = Forecaster(2, 4, window=6)
     series = sine(200, 2).astype(np.float32)
     expected = quick(module, series).train_loss
@@ -287,7 +287,9 @@ def test_series_of_any_kind() -> None:
         ({"module": "lstm"}, TypeError, "module: expected a torch module, got str"),
     ],
 )
-def test_errors(options: dict[str, Any], error: type[Exception], text: str) -> None:
+def test_bad_arguments_are_refused(
+    options: dict[str, Any], error: type[Exception], text: str
+) -> None:
     arguments = {"module": Forecaster(2, 4, window=6), "series": sine(100, 2)} | options
     with pytest.raises(error, match=text):
         quick(arguments.pop("module"), arguments.pop("series"), **arguments)

@@ -171,7 +171,7 @@ def test_same_bits_on_any_number_of_threads(isa: str, cell: str) -> None:
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
-def test_a_window_is_not_touched_by_others(isa: str, cell: str) -> None:
+def test_a_window_does_not_depend_on_others(isa: str, cell: str) -> None:
     case = Case(cell, N=50, H=5)
     x = case.inputs()[0]
     alone, among = x[17:18].clone().requires_grad_(), x.clone()
@@ -216,7 +216,7 @@ def test_repeated_step_needs_no_copy() -> None:
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
-def test_every_choice_of_gradients(cell: str) -> None:
+def test_any_subset_of_inputs_may_need_gradients(cell: str) -> None:
     case = Case(cell, N=5, T=3, I=2, H=3, state=True)
     layer, (x, states) = case.layer(), case.inputs()
     tensors = [x, *layer.parameters(), *states]
@@ -278,7 +278,7 @@ def test_saturated_gates_stay_finite(isa: str, cell: str) -> None:
         assert all(parameter.grad.isfinite().all() for parameter in layer.parameters())
 
 
-def test_kept_steps_are_used_again() -> None:
+def test_memory_of_kept_steps_is_reused() -> None:
     memory = fused.Memory()
     first = memory.take(1000)
     where = first.data_ptr()

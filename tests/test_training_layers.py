@@ -69,7 +69,9 @@ def compare(ours: Any, theirs: Any, x: torch.Tensor, hx: Any = None, seed: int =
 @pytest.mark.parametrize("bidirectional", [False, True])
 @pytest.mark.parametrize("batch_first", [False, True])
 @pytest.mark.parametrize("bias", [False, True])
-def test_same_as_torch(cell: str, bidirectional: bool, batch_first: bool, bias: bool) -> None:
+def test_outputs_and_gradients_equal_torchs(
+    cell: str, bidirectional: bool, batch_first: bool, bias: bool
+) -> None:
     options = {"bidirectional": bidirectional, "batch_first": batch_first, "bias": bias}
     ours, theirs = pair(cell, 3, 5, num_layers=2, **options)
     x = torch.rand(4, 6, 3)
@@ -137,7 +139,7 @@ def test_state_dict_is_torchs(cell: str) -> None:
 
 @pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")  # of torch's own checks
 @CELLS
-def test_what_the_kernels_do_not_take_runs_on_torchs(cell: str) -> None:
+def test_options_that_the_kernels_lack_run_on_torchs_layers(cell: str) -> None:
     x = torch.rand(4, 6, 3)
     ours, theirs = pair(cell, 3, 5, batch_first=True)
     compare(copy.deepcopy(ours), theirs, x)
@@ -165,7 +167,7 @@ def test_what_the_kernels_do_not_take_runs_on_torchs(cell: str) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
-def test_projection_runs_on_torchs() -> None:
+def test_projection_runs_on_torchs_layers() -> None:
     ours, theirs = pair("lstm", 3, 5, batch_first=True, proj_size=2)
     compare(ours, theirs, torch.rand(4, 6, 3))
     assert ours.ran == "torch: a projection"
@@ -188,7 +190,7 @@ def test_errors_are_torchs(cell: str) -> None:
 
 
 @CELLS
-def test_without_gradients(cell: str) -> None:
+def test_forward_without_gradients_equals_torch(cell: str) -> None:
     ours, theirs = pair(cell, 3, 5, batch_first=True)
     x = torch.rand(50, 6, 3)
     with torch.no_grad():
@@ -237,7 +239,7 @@ def test_weights_must_not_change_between_the_passes(cell: str) -> None:
 
 
 @CELLS
-def test_steps_may_be_kept_elsewhere(cell: str) -> None:
+def test_saved_tensor_hooks_see_all_kept_steps(cell: str) -> None:
     """torch's hooks and checkpoints see all that is kept."""
     ours, theirs = pair(cell, 3, 5, batch_first=True)
     x = torch.rand(50, 6, 3)
@@ -254,7 +256,7 @@ def test_steps_may_be_kept_elsewhere(cell: str) -> None:
         assert torch.equal(a, p.grad)
 
 
-def test_evaluation_gives_the_memory_back() -> None:
+def test_eval_frees_the_memory_of_kept_steps() -> None:
     layer = LSTM(3, 5, batch_first=True)
     layer(torch.rand(50, 6, 3))[0].sum().backward()
     where = layer._memory.take(50 * 6 * 30).data_ptr()

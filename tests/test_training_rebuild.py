@@ -10,9 +10,9 @@ import pytest
 import slidecell as sc
 
 torch = pytest.importorskip("torch")
-from models import layer, random_model  # noqa: E402
 from slidecell.convert import to_metadata  # noqa: E402
 from slidecell.training import Autoencoder, Forecaster, fit, to_module  # noqa: E402
+from tests.models import layer, random_model  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections is not supported:UserWarning")
 
@@ -120,7 +120,7 @@ def test_module_does_not_share_memory_with_the_model_nor_draw_numbers() -> None:
         ),
     ],
 )
-def test_what_no_module_is(
+def test_models_that_no_module_equals_are_refused(
     encoder: list[dict[str, Any]], decoder: list[dict[str, Any]] | None, text: str
 ) -> None:
     model = sc.SequenceModel(*random_model(np.random.default_rng(0), encoder, decoder))

@@ -10,7 +10,7 @@ import pytest
 from slidecell.scaling import apply_scaler, fit_scaler
 
 
-def test_kinds() -> None:
+def test_scalers_of_every_kind_equal_their_formulas() -> None:
     rng = np.random.default_rng(0)
     series = rng.normal(5, 3, (1001, 4))
     minmax, standard, robust = (fit_scaler(series, k) for k in ("minmax", "standard", "robust"))
@@ -59,14 +59,14 @@ def test_rows_with_missing_values_are_left_out() -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "int8", "uint64", "bool", ">f8"])
-def test_dtypes(dtype: str) -> None:
+def test_series_of_any_dtype_are_scaled_alike(dtype: str) -> None:
     series = np.array([[0, 1], [1, 0], [1, 1]]).astype(dtype)
     expected = np.array([[0, 1], [1, 0], [1, 1]], np.float32)
     np.testing.assert_array_equal(apply_scaler(fit_scaler(series, "minmax"), series), expected)
     np.testing.assert_array_equal(apply_scaler(None, series), expected)
 
 
-def test_errors() -> None:
+def test_bad_series_and_kinds_are_refused() -> None:
     with pytest.raises(ValueError, match=r"kind: expected one of 'minmax', .*, got 'max'"):
         fit_scaler([[1.0]], "max")
     with pytest.raises(ValueError, match="series: expected at least one row of finite numbers"):

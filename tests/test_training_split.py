@@ -118,7 +118,7 @@ def test_a_long_entity_is_not_held_out_beside_short_ones(seed: int) -> None:
     ("offsets", "fraction"),
     [([0, 10, 10, 300], 0.2), ([0, 100, 200], 0.2), ([0, 30, 2030], 0.5), ([0, 30, 230], 0.99)],
 )
-def test_the_end_of_the_longest_where_whole_entities_miss_the_share(
+def test_end_of_the_longest_validates_where_whole_entities_miss_the_share(
     offsets: list[int], fraction: float
 ) -> None:
     result = split(offsets, fraction=fraction)
@@ -134,7 +134,7 @@ def test_the_end_of_the_longest_where_whole_entities_miss_the_share(
     assert len(result.training) + len(result.validation) + result.purged == total
 
 
-def test_the_last_segments_of_the_longest_entity() -> None:
+def test_last_segments_of_the_longest_entity_validate() -> None:
     """Its windows are cut by time across segments, among those of another entity."""
     result = split([0, 100, 110, 150], keys=["a", "b", "a"])
     total = 96 + 6 + 36
@@ -172,7 +172,7 @@ def test_entities_without_windows_do_not_count() -> None:
     assert set(result.training // 100) | set(result.validation // 100) == {0, 2}
 
 
-def test_errors() -> None:
+def test_series_without_usable_windows_are_refused() -> None:
     with pytest.raises(ValueError, match="series: expected at least one window of 5 finite rows"):
         split([0, 4])
     with pytest.raises(ValueError, match=r"offsets: expected to end at 30 .*, got 20"):

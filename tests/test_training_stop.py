@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
-from fit_cases import quick, same, sine, state  # noqa: E402
 from slidecell.training import Forecaster, TrainingInterrupted  # noqa: E402
 from slidecell.training.progress import make_reporter  # noqa: E402
+from tests.fit_cases import quick, same, sine, state  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

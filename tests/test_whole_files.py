@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import slidecell as sc
-from models import layer, random_model
 from slidecell._whole_files import replacing
+from tests.models import layer, random_model
 
 
 def test_whole_files_replace_or_leave(tmp_path: Path) -> None:

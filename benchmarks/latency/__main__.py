@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,10 @@ import torch
 from torch import nn
 
 import slidecell as sc
+from benchmarks.command import add_json, conditions, print_conditions
+from slidecell.bench.command import positive
 from slidecell.bench.peers_torch import Network
+from slidecell.bench.report import markdown, write_json
 from slidecell.training import Forecaster
 
 HERE = Path(__file__).parent
@@ -120,38 +123,45 @@ def python_rows(pushes: int) -> Iterator[dict[str, Any]]:
             yield histogram(f"torch {kind}Cell 64", lambda _, c=cell, xt=xt: c(xt), pushes // 100)
 
 
-def render(row: dict[str, Any]) -> str:
-    """One line of the table."""
-    if "share" in row:
-        return (
-            f"{row['case']:<58} {row['rows_per_s']:,.0f} rows/s, {row['share']:.0%} of score's "
-            f"{row['score_windows_per_s']:,.0f} windows/s, {row['bytes_per_entity']:,} bytes/entity"
+HEADER = ("case", "p50", "p90", "p99", "in all", "sustained", "beside it")
+
+
+def table(rows: Iterable[dict[str, Any]]) -> str:
+    """Return the cases as a table, in microseconds."""
+    lines = [HEADER]
+    for row in rows:
+        if "share" in row:
+            rate = f"{row['rows_per_s']:,.0f} rows/s"
+            beside = f"{row['share']:.0%} of score's {row['score_windows_per_s']:,.0f} windows/s"
+            memory = f"{row['bytes_per_entity']:,} bytes/entity"
+            lines.append((row["case"], "", "", "", "", rate, f"{beside}, {memory}"))
+            continue
+        p50, p90, p99 = (f"{row[f'{name}_us']:.2f}" for name in HEADER[1:4])
+        whole, sustained = (
+            f"{row[name]:.2f}" if name in row else "" for name in ("in_all_p50_us", "sustained_us")
         )
-    text = f"{row['case']:<58} {row['p50_us']:>9.2f} {row['p90_us']:>9.2f} {row['p99_us']:>9.2f}"
-    if "sustained_us" in row:
-        text += f" {row['in_all_p50_us']:>9.2f} {row['sustained_us']:>10.2f}"
-    if row["case"] in RTNEURAL:
-        text += f"   published by RTNeural {RTNEURAL[row['case']]:.2f}"
-    return text
+        published = RTNEURAL.get(row["case"])
+        beside = f"published by RTNeural: {published:.2f}" if published else ""
+        lines.append((row["case"], p50, p90, p99, whole, sustained, beside))
+    return markdown(lines)
 
 
-def main() -> int:
-    """Run all cases and print the table."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run all cases and print the table; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.latency", description=__doc__)
-    parser.add_argument("--pushes", type=int, default=100_000, help="samples per histogram")
-    parser.add_argument("--json", type=Path, help="write the rows to this file")
-    options = parser.parse_args()
+    parser.add_argument("--pushes", type=positive, default=100_000, help="samples per histogram")
+    add_json(parser)
+    options = parser.parse_args(arguments)
+    about = conditions("benchmarks.latency", f"{options.pushes:,} pushes", 1, arguments=arguments)
     rows: list[dict[str, Any]] = []
-    names = "".join(f" {name:>9}" for name in ("p50", "p90", "p99", "in all"))
-    sys.stdout.write(f"{'microseconds':<58}{names} {'sustained':>10}\n")
     for source in (run_cpp, python_rows):
         for row in source(options.pushes):
             rows.append(row)
-            if "case" in row:
-                sys.stdout.write(render(row) + "\n")
-                sys.stdout.flush()
+            print(row.get("case", "machine"), file=sys.stderr)
+    print_conditions(about)
+    print(f"\nMicroseconds\n\n{table(row for row in rows if 'case' in row)}")
     if options.json:
-        options.json.write_text(json.dumps(rows, indent=1) + "\n")
+        write_json(options.json, {"conditions": about, "rows": rows})
     return 0
 
 

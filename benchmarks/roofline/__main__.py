@@ -11,15 +11,14 @@ import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from time import perf_counter
 
 import slidecell as sc
-from benchmarks import told
+from benchmarks.command import add_json, conditions, print_conditions
 from benchmarks.roofline import measure, tables
 from benchmarks.roofline.cases import CASES
 from benchmarks.roofline.model import best_of
 from benchmarks.roofline.probes import Probes
-from slidecell.bench.command import json_file
+from slidecell.bench.progress import progress
 from slidecell.bench.report import write_json
 
 
@@ -32,9 +31,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="fewer rounds: a quarter of a minute")
     parser.add_argument("--isa", choices=sc.available_isas(), help="this alone; default: all")
     parser.add_argument("--only", default="", metavar="TEXT", help="cases whose name has this text")
-    parser.add_argument(
-        "--json", type=json_file, metavar="FILE", help="write everything there, too"
-    )
+    add_json(parser)
     options = parser.parse_args(arguments)
     options.cases = [case for case in CASES if options.only in case.name]
     if not options.cases:
@@ -45,20 +42,21 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def run(options: argparse.Namespace, probes: Probes) -> list[measure.Row]:
-    """Time all cases with all instruction sets, with a line on stderr after each."""
+    """Time all cases with all instruction sets; progress is shown on stderr."""
     rows = []
-    for isa in options.isas:
-        for case in options.cases:
-            start = perf_counter()
-            rows += measure.rows_of(case, isa, probes, options.effort)
-            print(f"{isa}, {case.name}: {perf_counter() - start:.1f} s", file=sys.stderr)
+    with progress(len(options.isas) * len(options.cases)) as steps:
+        for isa in options.isas:
+            for case in options.cases:
+                steps.begin(f"{isa}, {case.name}")
+                rows += measure.rows_of(case, isa, probes, options.effort)
+                steps.end()
     return rows
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status."""
     options = parse(arguments)
-    about = told.conditions("benchmarks.roofline", options.effort.name)
+    about = conditions("benchmarks.roofline", options.effort.name, 1, arguments=arguments)
     try:
         probes = Probes()
     except RuntimeError as error:
@@ -70,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     finally:
         sc.set_isa(before)
     machines = {isa: best_of([r.machine for r in rows if r.isa == isa]) for isa in options.isas}
-    told.print_conditions(about)
+    print_conditions(about)
     print(f"\n{tables.machines(machines, amx=probes.amx(1) is not None)}\n\n{tables.kernels(rows)}")
     if options.json:
         found = {

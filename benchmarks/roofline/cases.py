@@ -1,4 +1,4 @@
-"""Whose least time is stated: the networks, each on one long series."""
+"""The networks whose least time is stated, each on one long series."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`score` and the machine's peaks, in turn: a noisy neighbour hits both."""
+"""Times of `score` and the machine's peaks, in turn: a noisy neighbour hits both."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from benchmarks.roofline.model import (
     network,
 )
 from benchmarks.roofline.probes import Probes
-from slidecell.bench.measure import no_garbage_collection
+from slidecell.bench.timer import clock, no_garbage_collection
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class Row:
 
 
 def kernels_of(model: sc.SequenceModel, machine: Machine) -> list[Kernel]:
-    """Ask the plan what runs, and add what could."""
+    """Return the kernels that run by the plan, and those that could."""
     found: dict[tuple[str, str], Kernel] = {
         key: Kernel(family=key[0], precision=key[1]) for key in families(machine)
     }
@@ -173,10 +173,8 @@ def measure(
 
 
 def call_seconds(model: sc.SequenceModel, series: npt.NDArray[np.float32], precision: str) -> float:
-    """Seconds of one call of `score`."""
-    start = perf_counter()
-    model.score(series, precision=precision, num_threads=1)
-    return perf_counter() - start
+    """Return the seconds of one call of `score`."""
+    return clock(lambda: model.score(series, precision=precision, num_threads=1)).seconds
 
 
 def windows_per_call(case: Case, model: sc.SequenceModel, precision: str, effort: Effort) -> int:

@@ -102,7 +102,7 @@ def _sets(times: list[float], fma: float, mixed: float) -> Sets:
 
 
 def l1_bytes() -> int:
-    """Size of the first core's L1 data cache, or the usual one where the system does not tell."""
+    """Size of the first core's L1 data cache, or the usual one where the system does not say."""
     for folder in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
         try:
             level, kind, size = (

@@ -1,4 +1,4 @@
-"""What is told: Markdown tables, and everything as JSON."""
+"""The results as Markdown tables, and everything as JSON."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ KERNEL_HEADER = (
 
 
 def machines(found: Mapping[str, Machine], *, amx: bool) -> str:
-    """Tell the peaks of each instruction set, and its activations; `amx`: the CPU has tiles."""
+    """Return the peaks of each instruction set and its activations; `amx`: the CPU has tiles."""
     peaks = markdown([MACHINE_HEADER, *(machine(isa, m, amx=amx) for isa, m in found.items())])
     lines = [
         [isa, kind, *(f"{time:.3f}" for time in set_times(sets))]
@@ -46,7 +46,7 @@ def machines(found: Mapping[str, Machine], *, amx: bool) -> str:
 
 
 def machine(isa: str, found: Machine, *, amx: bool) -> list[str]:
-    """One line of the table, in the order of `MACHINE_HEADER`."""
+    """Return a line of the table, in the order of `MACHINE_HEADER`."""
     units = {unit: f"{1 / time:.1f}" for unit, time in found.units.items()}
     lacking = NOT_HERE if isa in WITH_UNITS else ""
     return [
@@ -66,12 +66,12 @@ def set_times(sets: Sets) -> list[float]:
 
 
 def kernels(rows: Sequence[Row]) -> str:
-    """One line for each kernel, those that only might be among them."""
+    """Return a line for each kernel, also for those that are possible and not run."""
     return markdown([KERNEL_HEADER, *(kernel(row) for row in rows)])
 
 
 def kernel(row: Row) -> list[str]:
-    """One line of the table, in the order of `KERNEL_HEADER`."""
+    """Return a line of the table, in the order of `KERNEL_HEADER`."""
     least = row.least
     stated = [least.products, least.sets, least.l1, least.l2, least.time]
     measured = ["not run", "", "", ""]
@@ -94,12 +94,12 @@ def kernel(row: Row) -> list[str]:
 
 
 def microseconds(nanoseconds: float) -> str:
-    """Three digits."""
+    """Return microseconds with three digits."""
     return f"{nanoseconds / 1e3:.3g}"
 
 
 def as_json(row: Row) -> dict[str, Any]:
-    """Every figure and sample; times in nanoseconds per window."""
+    """Return every figure and sample; times in nanoseconds per window."""
     found = asdict(row)
     found["multiply_adds"] = row.network.multiply_adds
     if row.samples:

@@ -1,4 +1,4 @@
-"""Cut the windows of a job into batches, as the peers take them."""
+"""Cut the windows of a workload into batches, as the peers take them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from slidecell.bench.jobs import Floats, ScoreJob
+from slidecell.bench.workloads import Floats, ScoreWorkload
 
 __all__ = ["Batch", "batches_of", "each"]
 
@@ -25,19 +25,21 @@ class Batch:
     end: int
 
 
-def batches_of(job: ScoreJob, size: int, *, time_major: bool, padded: bool = False) -> list[Batch]:
-    """Cut a job's windows into batches of `size`, the last one shorter or padded with zeros.
+def batches_of(
+    workload: ScoreWorkload, size: int, *, time_major: bool, padded: bool = False
+) -> list[Batch]:
+    """Cut a workload's windows into batches of `size`, the last one shorter or padded with zeros.
 
     Examples
     --------
     >>> from slidecell.bench.batches import batches_of
     >>> from slidecell.bench.cases import SCORE_CASES
-    >>> job = SCORE_CASES[0].job(100)
-    >>> [batch.x.shape for batch in batches_of(job, 64, time_major=True)]
+    >>> workload = SCORE_CASES[0].workload(100)
+    >>> [batch.x.shape for batch in batches_of(workload, 64, time_major=True)]
     [(7, 64, 7), (7, 34, 7)]
     """
-    x, y = job.windows
-    targets = y.reshape(len(y), -1) if job.horizon else None
+    x, y = workload.windows
+    targets = y.reshape(len(y), -1) if workload.horizon else None
 
     def cut(array: Floats, at: int) -> Floats:
         part = array[at : at + size]

@@ -8,8 +8,8 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from slidecell.bench.jobs import Bools, Floats, Ints, Job, ScoreJob
 from slidecell.bench.layers import PLAIN
+from slidecell.bench.workloads import Bools, Floats, Ints, ScoreWorkload, Workload
 from slidecell.model import SequenceModel
 
 __all__ = ["FEATURES", "SCORE_CASES", "Case", "ScoreCase", "random_model", "random_series"]
@@ -22,7 +22,7 @@ SHIFT = 0.2  # of an anomalous row: easy to miss, so that a spoilt score costs R
 
 
 class Case(Protocol):
-    """A name, and a job made of it."""
+    """A name, and a workload made of it."""
 
     @property
     def name(self) -> str:
@@ -40,7 +40,7 @@ class Case(Protocol):
     def in_mean(self) -> bool:
         """Whether it counts in the geometric mean of scores."""
 
-    def job(self, max_rows: int) -> Job:
+    def workload(self, max_rows: int) -> Workload:
         """Make data of at most about `max_rows` rows."""
 
 
@@ -123,7 +123,7 @@ class ScoreCase:
     Examples
     --------
     >>> from slidecell.bench.cases import ScoreCase
-    >>> ScoreCase("tiny", "lstm", (4,), entities=2).job(1_000).shape
+    >>> ScoreCase("tiny", "lstm", (4,), entities=2).workload(1_000).shape
     'W=7 F=7 S=721 entities=2'
     """
 
@@ -136,10 +136,10 @@ class ScoreCase:
     window: int = 7
     features: int = FEATURES
     in_mean: bool = True  # whether it counts in the geometric mean
-    kind: ClassVar[str] = ScoreJob.kind
+    kind: ClassVar[str] = ScoreWorkload.kind
     threaded: ClassVar[bool] = True
 
-    def job(self, max_rows: int) -> ScoreJob:
+    def workload(self, max_rows: int) -> ScoreWorkload:
         """Make data of at most about `max_rows` rows, of fewer where windows are long."""
         max_rows = max(4 * self.window, max_rows * WEEK // self.window)
         series, offsets = random_series(self.entities, self.rows, self.features, max_rows)
@@ -153,7 +153,7 @@ class ScoreCase:
             window=self.window,
             horizon=horizon,
         )
-        return ScoreJob(self.name, series, offsets, self.window, horizon, model, labels)
+        return ScoreWorkload(self.name, series, offsets, self.window, horizon, model, labels)
 
 
 # Windows of seven days of seven features, one day ahead: the five networks of the insider-threat

@@ -12,10 +12,11 @@ import slidecell as sc
 from slidecell.bench import report
 from slidecell.bench.accuracy import BOUNDS
 from slidecell.bench.cases import SCORE_CASES
+from slidecell.bench.conditions import conditions, with_load_at_end
 from slidecell.bench.limits import limited, run_again
-from slidecell.bench.means import geometric_means
 from slidecell.bench.measure import QUICK, Effort
 from slidecell.bench.peers import absent, score_peers
+from slidecell.bench.ratios import geometric_means
 from slidecell.bench.run import run_contests, settings_restored
 
 __all__ = ["json_file", "main", "positive", "thread_counts"]
@@ -108,9 +109,9 @@ def main(arguments: Sequence[str]) -> int:
     with settings_restored():
         if options.isa:
             sc.set_isa(options.isa)
-        about = report.conditions(
+        about = conditions(
             options.threads,
-            effort,
+            effort.name,
             command=" ".join(["slidecell bench", *arguments]),
             absent=absent(),
         )
@@ -121,7 +122,7 @@ def main(arguments: Sequence[str]) -> int:
             effort,
             seconds=options.seconds,
         )
-        about["load average"] = [about["load average"], report.load_average()]
+        about = with_load_at_end(about)
     means = geometric_means(results)
     out = [f"{key}: {value}" for key, value in about.items()]
     out += ["", report.table(results), ""]

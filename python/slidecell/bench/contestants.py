@@ -1,4 +1,4 @@
-"""Peers: each has one or several ways to do a job, and the precision that it does it at."""
+"""Peers: each has one or several ways to compute a workload, and the precision of its answer."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ def _always(_job: Any) -> bool:
 
 @dataclass(frozen=True)
 class Peer:
-    """A contestant with one or several ways to do a job.
+    """A contestant with one or several ways to compute a workload.
 
-    ``ways(job, threads)`` returns functions without arguments, by setting, that do the whole job
-    once and return the answer. Short runs choose the setting; only the best one is then measured.
-    What the first call of a way prepares is not counted: each peer says in its docstring what
-    that is.
+    ``ways(workload, threads)`` returns functions without arguments, by setting, that compute the
+    whole workload once and return the answer. Short runs choose the setting; only the best one is
+    then measured. What the first call of a way prepares is not counted: each peer says in its
+    docstring what that is.
 
     Examples
     --------
     >>> from slidecell.bench.contestants import Peer
-    >>> peer = Peer(lambda job, threads: {"": lambda: job + 1})
+    >>> peer = Peer(lambda workload, threads: {"": lambda: workload + 1})
     >>> peer.ways(1, 1)[""](), peer.precision
     (2, 'highest')
     """
 
     ways: Callable[[Any, int], Ways]
     precision: str = "highest"  # whose bound its answer must keep: "highest", "high", "medium"
-    rows: int | None = None  # most rows that it gets, where the whole job would take too long
-    takes: Callable[[Any], bool] = _always  # whether it takes part in this job at all
+    rows: int | None = None  # most rows that it gets, where the whole workload would take too long
+    takes: Callable[[Any], bool] = _always  # whether it takes part in this workload at all
     isa_limited: bool = True  # whether it can be limited to older instructions

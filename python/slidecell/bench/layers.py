@@ -1,4 +1,4 @@
-"""The layers of a compiled model as plain arrays, for those who compute the same elsewhere."""
+"""Layers as plain arrays: those of a compiled model, for whoever computes the same elsewhere."""
 
 from __future__ import annotations
 
@@ -26,13 +26,20 @@ PLAIN = {
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer: gates in torch's order, `ifgo` or `rzn`; a GRU's reset gate after its product."""
+    """One layer in one direction; gates in torch's order, `ifgo` or `rzn`.
+
+    The defaults are what the layers of every peer have.
+    """
 
     cell: str  # "lstm" or "gru"
     weight_ih: Array  # [gates*H, I]
-    weight_hh: Array  # [gates*H, H]
+    weight_hh: Array  # [gates*H, P or H]
     bias_ih: Array  # [gates*H]
     bias_hh: Array  # [gates*H]
+    weight_hr: Array | None = None  # [P, H], an LSTM's projection of h
+    activation: str = "tanh"
+    recurrent_activation: str = "sigmoid"
+    reset_after: bool = True  # a GRU's reset gate comes after its recurrent product
 
     @property
     def input_size(self) -> int:
@@ -42,7 +49,7 @@ class Layer:
     @property
     def hidden_size(self) -> int:
         """H."""
-        return int(self.weight_hh.shape[1])
+        return len(self.weight_hh) // (4 if self.cell == "lstm" else 3)
 
 
 def layers_of(model: SequenceModel, dtype: Any = np.float32) -> tuple[list[Layer], list[Layer]]:
@@ -58,7 +65,7 @@ def layers_of(model: SequenceModel, dtype: Any = np.float32) -> tuple[list[Layer
     --------
     >>> from slidecell.bench.cases import SCORE_CASES
     >>> from slidecell.bench.layers import layers_of
-    >>> encoder, decoder = layers_of(SCORE_CASES[0].job(100).model)
+    >>> encoder, decoder = layers_of(SCORE_CASES[0].workload(100).model)
     >>> encoder[0].cell, encoder[0].hidden_size, len(decoder)
     ('lstm', 16, 0)
     """
@@ -70,8 +77,10 @@ def layers_of(model: SequenceModel, dtype: Any = np.float32) -> tuple[list[Layer
             other = [key for key, value in PLAIN.items() if layer[key] != value]
             if other:
                 raise ValueError(f"model: expected plain layers, got {other[0]}={layer[other[0]]}")
-            names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-            arrays = (tensors[f"{part}.{number}.{name}_l0"].astype(dtype) for name in names)
-            layers.append(Layer(layer["cell"], *arrays))
+            w_ih, w_hh, b_ih, b_hh = (
+                tensors[f"{part}.{number}.{name}_l0"].astype(dtype)
+                for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+            )
+            layers.append(Layer(layer["cell"], w_ih, w_hh, b_ih, b_hh))
         parts.append(layers)
     return parts[0], parts[1]

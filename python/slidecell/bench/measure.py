@@ -1,26 +1,24 @@
-"""Measure contestants in one run, interleaved, and check every answer.
+"""A contest: each peer's best setting, its answer checked, and all of them timed in turn.
 
-All contestants of a job run in turn, a b c a b c ..., so that what disturbs the machine disturbs
-all of them. A sample is as many calls in a row as take `min_seconds`. The garbage collector is off
-meanwhile. Ratios are taken within a round, then their median.
+Ratios are taken within a round, then their median: what disturbs the machine in a round disturbs
+both sides (`timer`).
 """
 
 from __future__ import annotations
 
-import gc
 import math
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import median
-from time import perf_counter, sleep
+from time import perf_counter
 from typing import Any
 
 from slidecell import active_isa
 from slidecell.bench.accuracy import flat, largest
-from slidecell.bench.contestants import OURS, Peer, Run, Ways
-from slidecell.bench.jobs import BATCHES, Job
+from slidecell.bench.contestants import OURS, Peer, Ways
 from slidecell.bench.limits import LIMITS
+from slidecell.bench.timer import interleaved, sample
+from slidecell.bench.workloads import BATCHES, Workload
 
 __all__ = [
     "FULL",
@@ -30,7 +28,6 @@ __all__ = [
     "Result",
     "best_setting",
     "contest",
-    "interleaved",
     "paired_ratio",
 ]
 
@@ -69,9 +66,6 @@ SMOKE = Effort(
     batches=(128,),
 )
 
-# An idle OpenMP thread spins for some milliseconds before it sleeps: a contestant must not pay
-# for the threads of the one before.
-REST_SECONDS = 0.005
 # Settings whose first short run took longer than this share of the best one's are not tried again.
 HOPELESS = 1.5
 
@@ -121,61 +115,6 @@ def paired_ratio(theirs: Result, ours: Result) -> float:
     return median(their / mine for their, mine in pairs) * ours.work / theirs.work
 
 
-@contextmanager
-def no_garbage_collection() -> Iterator[None]:
-    """Collect garbage before the block, and switch the collector off inside it."""
-    enabled = gc.isenabled()
-    gc.collect()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
-
-
-def sample(run: Run, calls: int) -> float:
-    """Return the seconds per call of `calls` calls in a row, after a short rest."""
-    sleep(REST_SECONDS)
-    start = perf_counter()
-    for _ in range(calls):
-        run()
-    return (perf_counter() - start) / calls
-
-
-def interleaved(
-    runs: Mapping[str, Run],
-    *,
-    repeats: int,
-    min_seconds: float = 0.0,
-    until: float = 0.0,
-) -> dict[str, list[float]]:
-    """Return the seconds per call of each contestant, run alternately: a b a b ...
-
-    `repeats` samples each, and more while `perf_counter` is below `until`. Every run must have
-    been called before: the first call compiles, allocates, starts threads.
-
-    Examples
-    --------
-    >>> from slidecell.bench.measure import interleaved
-    >>> seconds = interleaved({"a": lambda: None, "b": lambda: None}, repeats=3)
-    >>> len(seconds["a"]), len(seconds["b"])
-    (3, 3)
-    """
-    seconds: dict[str, list[float]] = {name: [] for name in runs}
-    with no_garbage_collection():
-        calls = dict.fromkeys(runs, 1)
-        if min_seconds:
-            for name, run in runs.items():
-                calls[name] = max(1, math.ceil(min_seconds / max(sample(run, 1), 1e-9)))
-        rounds = 0
-        while rounds < repeats or perf_counter() < until:
-            for name, run in runs.items():
-                seconds[name].append(sample(run, calls[name]))
-            rounds += 1
-    return seconds
-
-
 def best_setting(ways: Ways, repeats: int, *, seconds: float = math.inf) -> str:
     """Return the setting whose best short run is the fastest; the slow ones run once only.
 
@@ -196,16 +135,16 @@ def best_setting(ways: Ways, repeats: int, *, seconds: float = math.inf) -> str:
         if best and perf_counter() > end:
             break
         run()
-        best[setting] = sample(run, 1)
+        best[setting] = sample(run, 1).seconds
     hopeless = HOPELESS * min(best.values())
     left = {setting: ways[setting] for setting in best if best[setting] <= hopeless}
-    for setting, samples in interleaved(left, repeats=repeats).items():
-        best[setting] = min(best[setting], *samples, math.inf)
+    for setting, timed in interleaved(left, repeats=repeats).items():
+        best[setting] = min(best[setting], *timed.seconds, math.inf)
     return min(best, key=lambda setting: best[setting])
 
 
 def contest(
-    job: Job,
+    workload: Workload,
     peers: Mapping[str, Peer],
     threads: int,
     effort: Effort,
@@ -214,43 +153,46 @@ def contest(
     until: float = 0.0,
 ) -> list[Result]:
     """Choose each peer's setting, check its answer, then measure all of them in turn."""
-    short = job.first(effort.search_rows)
-    peers = {name: peer for name, peer in peers.items() if peer.takes(job)}
-    jobs = {
-        name: job if peer.rows is None else job.first(peer.rows) for name, peer in peers.items()
+    short = workload.first(effort.search_rows)
+    peers = {name: peer for name, peer in peers.items() if peer.takes(workload)}
+    workloads = {
+        name: workload if peer.rows is None else workload.first(peer.rows)
+        for name, peer in peers.items()
     }
     settings, runs = {}, {}
     for name, peer in peers.items():
         settings[name] = best_setting(
             peer.ways(short, threads), effort.search_repeats, seconds=effort.search_seconds
         )
-        runs[name] = peer.ways(jobs[name], threads)[settings[name]]
+        runs[name] = peer.ways(workloads[name], threads)[settings[name]]
     # Judged at once: a way may use the same array for each of its answers.
     answers: dict[str, Any] = {}
     verdicts = {}
     for name, run in runs.items():
         answer = flat(run())
-        verdicts[name] = jobs[name].judge(answer, peers[name].precision)
+        verdicts[name] = workloads[name].judge(answer, peers[name].precision)
         answers[name] = answer
-    seconds = interleaved(runs, repeats=effort.repeats, min_seconds=effort.min_seconds, until=until)
-    ours, work = answers[OURS], job.work
+    timed = interleaved(runs, repeats=effort.repeats, min_seconds=effort.min_seconds, until=until)
+    ours, work = answers[OURS], workload.work
     results = []
     for name, verdict in verdicts.items():
-        rounds = zip(seconds[name], seconds[OURS], strict=True)
+        rounds = zip(timed[name].seconds, timed[OURS].seconds, strict=True)
         same_shape = answers[name].shape == ours.shape
         results.append(
             Result(
-                kind=job.kind,
-                case=job.case,
-                shape=job.shape,
+                kind=workload.kind,
+                case=workload.case,
+                shape=workload.shape,
                 threads=threads,
                 contestant=name,
                 precision=peers[name].precision,
                 setting=settings[name],
-                unit=job.unit,
-                work=jobs[name].work,
-                seconds=seconds[name],
-                ratio=median(theirs / mine for theirs, mine in rounds) * work / jobs[name].work,
+                unit=workload.unit,
+                work=workloads[name].work,
+                seconds=timed[name].seconds,
+                ratio=median(theirs / mine for theirs, mine in rounds)
+                * work
+                / workloads[name].work,
                 max_error=verdict.max_error,
                 max_difference=largest(answers[name] - ours) if same_shape else math.inf,
                 relative_error=verdict.relative_error,

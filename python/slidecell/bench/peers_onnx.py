@@ -9,8 +9,8 @@ import numpy as np
 
 from slidecell.bench import batches
 from slidecell.bench.contestants import Ways
-from slidecell.bench.jobs import Floats, ScoreJob
 from slidecell.bench.onnx_graph import onnx_scores
+from slidecell.bench.workloads import Floats, ScoreWorkload
 
 __all__ = ["score", "session"]
 
@@ -30,7 +30,7 @@ def session(model: bytes, threads: int, *, spinning: bool = True) -> Any:
     return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
-def score(job: ScoreJob, threads: int) -> Ways:
+def score(workload: ScoreWorkload, threads: int) -> Ways:
     """Batches of windows, bound to the caller's memory, batch-first or time-major.
 
     On several threads: one batch after the other on all of them, whose idle ones spin or sleep, or
@@ -41,12 +41,12 @@ def score(job: ScoreJob, threads: int) -> Ways:
     @cache  # within the first call, which is not counted
     def runner(time_major: bool, requests: int, spinning: bool) -> Any:
         each = threads if requests == 1 else 1
-        return session(onnx_scores(job.model, time_major=time_major), each, spinning=spinning)
+        return session(onnx_scores(workload.model, time_major=time_major), each, spinning=spinning)
 
     @cache
     def prepared(size: int, time_major: bool, requests: int, spinning: bool) -> Any:
-        found, scores = [], np.empty(job.work, np.float32)
-        for batch in batches.batches_of(job, size, time_major=time_major):
+        found, scores = [], np.empty(workload.work, np.float32)
+        for batch in batches.batches_of(workload, size, time_major=time_major):
             binding = runner(time_major, requests, spinning).io_binding()
             inputs = {"x": batch.x} if batch.y is None else {"x": batch.x, "y": batch.y}
             for name, array in inputs.items():
@@ -78,7 +78,7 @@ def score(job: ScoreJob, threads: int) -> Ways:
             partial(run, size, time_major, requests, spins)
         )
         for requests, spins in together
-        for size in job.batches
+        for size in workload.batches
         for time_major in (True, False)
     }
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from slidecell.bench import batches
 from slidecell.bench.contestants import Ways
-from slidecell.bench.jobs import Floats, ScoreJob
 from slidecell.bench.onnx_graph import onnx_scores
+from slidecell.bench.workloads import Floats, ScoreWorkload
 
 __all__ = ["compiled", "has", "score"]
 
@@ -25,7 +25,7 @@ def _core() -> Any:
 
 
 def has(precision: str) -> Callable[[Any], bool]:
-    """Return whether this processor computes in ``"bf16"`` or ``"f16"``, as a test of jobs."""
+    """Return whether this processor computes in ``"bf16"`` or ``"f16"``, as a test of workloads."""
 
     def takes(_job: Any) -> bool:
         if "ONEDNN_MAX_CPU_ISA" in os.environ:  # which hides such instructions from oneDNN alone
@@ -47,7 +47,7 @@ def compiled(model: bytes, threads: int, *, hint: str = "LATENCY", precision: st
     return _core().compile_model(_core().read_model(model), "CPU", settings)
 
 
-def score(job: ScoreJob, threads: int, *, precision: str = "f32") -> Ways:
+def score(workload: ScoreWorkload, threads: int, *, precision: str = "f32") -> Ways:
     """Batches of one static shape in shared memory, by both hints.
 
     LATENCY: one batch after the other on all threads. THROUGHPUT: a stream per thread, all batches
@@ -60,9 +60,9 @@ def score(job: ScoreJob, threads: int, *, precision: str = "f32") -> Ways:
     def prepared(size: int, time_major: bool, hint: str) -> Any:
         import openvino
 
-        data = onnx_scores(job.model, time_major=time_major, batch=size)
+        data = onnx_scores(workload.model, time_major=time_major, batch=size)
         model = compiled(data, threads, hint=hint, precision=precision)
-        cut = batches.batches_of(job, size, time_major=time_major, padded=True)
+        cut = batches.batches_of(workload, size, time_major=time_major, padded=True)
         scores = np.empty(len(cut) * size, np.float32)
         requests = []
         for number, batch in enumerate(cut):
@@ -86,7 +86,7 @@ def score(job: ScoreJob, threads: int, *, precision: str = "f32") -> Ways:
                 request.start_async()
             for request in requests:
                 request.wait()
-        answer: Floats = scores[: job.work]
+        answer: Floats = scores[: workload.work]
         return answer
 
     hints = ("LATENCY",) if threads == 1 else ("THROUGHPUT", "LATENCY")
@@ -95,6 +95,6 @@ def score(job: ScoreJob, threads: int, *, precision: str = "f32") -> Ways:
             run, size, time_major, hint
         )
         for hint in hints
-        for size in job.batches
+        for size in workload.batches
         for time_major in (True, False)
     }

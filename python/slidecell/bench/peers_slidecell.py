@@ -8,33 +8,35 @@ from typing import Any
 import numpy as np
 
 from slidecell.bench.contestants import Ways
-from slidecell.bench.jobs import ScoreJob
 from slidecell.bench.reference import scores_of_windows
+from slidecell.bench.workloads import ScoreWorkload
 
 __all__ = ["numpy_loop", "runs_otherwise", "score"]
 
 
-def score(job: ScoreJob, threads: int, *, precision: str = "highest") -> Ways:
+def score(workload: ScoreWorkload, threads: int, *, precision: str = "highest") -> Ways:
     """Straight from the series. Prepared: the model."""
-    model = job.model
+    model = workload.model
     return {
-        "": lambda: model.score(job.series, job.offsets, precision=precision, num_threads=threads)
+        "": lambda: model.score(
+            workload.series, workload.offsets, precision=precision, num_threads=threads
+        )
     }
 
 
 def runs_otherwise(precision: str) -> Callable[[Any], bool]:
-    """Return whether another kernel runs at this precision than at the one above, of jobs."""
+    """Return whether another kernel runs at this precision than at the one above, of workloads."""
     above = {"high": "highest", "medium": "high"}[precision]
 
-    def takes(job: ScoreJob) -> bool:
+    def takes(workload: ScoreWorkload) -> bool:
         keys = ("isa", "kernel")
-        here, there = (job.model.plan(name) for name in (precision, above))
+        here, there = (workload.model.plan(name) for name in (precision, above))
         return any(here[key] != there[key] for key in keys)
 
     return takes
 
 
-def numpy_loop(job: ScoreJob, threads: int) -> Ways:
+def numpy_loop(workload: ScoreWorkload, threads: int) -> Ways:
     """Loop over the steps of 512 windows at a time. Prepared: all windows and targets."""
-    windows = job.windows
-    return {"": lambda: scores_of_windows(job.model, *windows, dtype=np.float32)}
+    windows = workload.windows
+    return {"": lambda: scores_of_windows(workload.model, *windows, dtype=np.float32)}

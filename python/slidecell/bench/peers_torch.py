@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from slidecell.bench import batches
 from slidecell.bench.contestants import Ways
-from slidecell.bench.jobs import Floats, ScoreJob, window_starts
 from slidecell.bench.layers import layers_of
+from slidecell.bench.workloads import Floats, ScoreWorkload, window_starts
 from slidecell.model import SequenceModel
 
 __all__ = ["Network", "end_to_end", "has_bf16", "score", "squared_errors", "strided_windows"]
@@ -81,7 +81,7 @@ def squared_errors(prediction: Tensor, truth: Tensor, window_axis: int = 0) -> T
     return square.mean([axis for axis in range(square.ndim) if axis != window_axis])
 
 
-def score(job: ScoreJob, threads: int, *, bf16: bool = False) -> Ways:
+def score(workload: ScoreWorkload, threads: int, *, bf16: bool = False) -> Ways:
     """Batches of windows, batch-first or time-major; one after the other or one per thread.
 
     With `bf16` under autocast. Prepared: all windows and targets, each batch contiguous in its
@@ -90,12 +90,12 @@ def score(job: ScoreJob, threads: int, *, bf16: bool = False) -> Ways:
 
     @cache  # within the first call, which is not counted
     def network(time_major: bool) -> Network:
-        return Network(job.model, batch_first=not time_major)
+        return Network(workload.model, batch_first=not time_major)
 
     @cache
     def prepared(size: int, time_major: bool) -> list[tuple[Tensor, Tensor]]:
         found = []
-        for batch in batches.batches_of(job, size, time_major=time_major):
+        for batch in batches.batches_of(workload, size, time_major=time_major):
             x = torch.from_numpy(batch.x)
             found.append((x, x if batch.y is None else torch.from_numpy(batch.y)))
         return found
@@ -103,7 +103,7 @@ def score(job: ScoreJob, threads: int, *, bf16: bool = False) -> Ways:
     def run(size: int, time_major: bool, requests: int) -> Floats:
         torch.set_num_threads(threads // requests)
         module = network(time_major)
-        window_axis = 1 if time_major and not job.horizon else 0
+        window_axis = 1 if time_major and not workload.horizon else 0
 
         def scored(batch: tuple[Tensor, Tensor]) -> Floats:
             if requests > 1:  # OpenMP's number is each thread's own
@@ -121,12 +121,12 @@ def score(job: ScoreJob, threads: int, *, bf16: bool = False) -> Ways:
             run, size, time_major, requests
         )
         for requests in sorted({1, threads}, reverse=True)
-        for size in job.batches
+        for size in workload.batches
         for time_major in (True, False)
     }
 
 
-def has_bf16(_job: ScoreJob) -> bool:
+def has_bf16(_job: ScoreWorkload) -> bool:
     """Return whether oneDNN has layers in bf16 here: else they fail, or take far longer.
 
     torch asks the processor, and so does not see a limit that was set for oneDNN.
@@ -135,25 +135,31 @@ def has_bf16(_job: ScoreJob) -> bool:
     return not limited and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
-def end_to_end(job: ScoreJob, threads: int) -> Ways:
+def end_to_end(workload: ScoreWorkload, threads: int) -> Ways:
     """Do it from the series: gather each batch from a strided view. Prepared: the module."""
-    module = Network(job.model)
+    module = Network(workload.model)
 
     def run(size: int) -> Floats:
         torch.set_num_threads(threads)
-        series = torch.from_numpy(job.series)
-        starts = torch.from_numpy(window_starts(job.offsets, job.window + job.horizon))
-        inputs = strided_windows(series, job.window)
-        ahead = strided_windows(series, max(1, job.horizon))
+        series = torch.from_numpy(workload.series)
+        starts = torch.from_numpy(
+            window_starts(workload.offsets, workload.window + workload.horizon)
+        )
+        inputs = strided_windows(series, workload.window)
+        ahead = strided_windows(series, max(1, workload.horizon))
         with torch.inference_mode():
             parts = []
             for chosen in torch.split(starts, size):
                 x = inputs.index_select(0, chosen)
-                y = ahead.index_select(0, chosen + job.window).flatten(1) if job.horizon else x
+                y = (
+                    ahead.index_select(0, chosen + workload.window).flatten(1)
+                    if workload.horizon
+                    else x
+                )
                 parts.append(squared_errors(module(x), y))
             return torch.cat(parts).numpy()
 
-    return {f"batch {size}": partial(run, size) for size in job.batches}
+    return {f"batch {size}": partial(run, size) for size in workload.batches}
 
 
 def strided_windows(series: Tensor, length: int) -> Tensor:

@@ -12,7 +12,7 @@ __all__ = ["Progress", "progress"]
 
 
 class Progress:
-    """A line on stderr after each contest.
+    """A line on stderr after each step.
 
     Examples
     --------
@@ -27,18 +27,18 @@ class Progress:
         self.start = self.began = perf_counter()
 
     def begin(self, name: str) -> None:
-        """Show which contest begins."""
+        """Begin a step."""
         self.name, self.began = name, perf_counter()
 
     def end(self) -> None:
-        """Show that a contest has ended, and how long the rest may take."""
+        """End the step, and say how long the rest may take."""
         self.done += 1
         now = perf_counter()
         left = (now - self.start) / self.done * (self.total - self.done)
         rest = f"; about {_duration(left)} left" if self.done < self.total else ""
-        self.tell(f"[{self.done}/{self.total}] {self.name}: {now - self.began:.1f} s{rest}")
+        self.write(f"[{self.done}/{self.total}] {self.name}: {now - self.began:.1f} s{rest}")
 
-    def tell(self, text: str) -> None:
+    def write(self, text: str) -> None:
         """Write a line."""
         sys.stderr.write(text + "\n")
 
@@ -53,7 +53,7 @@ class _Bar(Progress):
         super().begin(name)
         self.bar.update(self.task, description=name)
 
-    def tell(self, text: str) -> None:
+    def write(self, text: str) -> None:
         self.bar.update(self.task, completed=self.done)
 
 

@@ -1,6 +1,8 @@
-"""A plain reference: a loop over the steps of materialised windows, in NumPy.
+"""The gate equations of LSTM and GRU in plain NumPy, and a loop over the steps of windows.
 
-In float64 it gives the right answer of every case; in float32 it is a contestant.
+In float64 they are the truth of every benchmark and of the tests, in float32 a contestant. Nothing
+here is tuned or shares code with the kernels: what it says must be obvious. Gates are in torch's
+order, `ifgo` and `rzn`.
 """
 
 from __future__ import annotations
@@ -13,23 +15,91 @@ import numpy.typing as npt
 from slidecell.bench.layers import Layer, layers_of
 from slidecell.model import SequenceModel
 
-__all__ = ["scores_of_windows"]
+__all__ = ["ACTIVATIONS", "activate", "scores_of_windows", "step"]
 
 Array = npt.NDArray[Any]
+
+ACTIVATIONS = ("tanh", "relu", "sigmoid", "hard_sigmoid", "linear")
+
+
+def activate(name: str, x: Array) -> Array:
+    """Apply tanh, relu, sigmoid, linear or hard_sigmoid = clip(x/6 + 1/2, 0, 1).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from slidecell.bench.reference import activate
+    >>> activate("sigmoid", np.array([-1e9, 0.0])).tolist(), activate("relu", np.array([-1.0]))
+    ([0.0, 0.5], array([0.]))
+    """
+    if name == "tanh":
+        return np.tanh(x)
+    if name == "relu":
+        return np.maximum(x, 0.0)
+    if name == "sigmoid":  # by tanh, which does not overflow
+        return 0.5 * (1.0 + np.tanh(0.5 * x))
+    if name == "hard_sigmoid":
+        return np.clip(x / 6.0 + 0.5, 0.0, 1.0)
+    if name != "linear":
+        raise ValueError(f"activation: expected one of {', '.join(ACTIVATIONS)}, got {name!r}")
+    return x
+
+
+def step(layer: Layer, x: Array, h: Array, c: Array) -> tuple[Array, Array]:
+    """One step of a layer: x [n, I], h [n, P or H], c [n, H] -> h, c; a GRU's c stays as it is.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from slidecell.bench.layers import Layer
+    >>> from slidecell.bench.reference import step
+    >>> layer = Layer("lstm", np.zeros((8, 3)), np.zeros((8, 2)), np.zeros(8), np.zeros(8))
+    >>> h, c = step(layer, np.ones((1, 3)), np.zeros((1, 2)), np.ones((1, 2)))
+    >>> c.tolist()  # half of c is kept: the forget gate of 0 is open halfway
+    [[0.5, 0.5]]
+    """
+    if layer.cell == "lstm":
+        return _lstm_step(layer, x, h, c)
+    return _gru_step(layer, x, h), c
+
+
+def _lstm_step(layer: Layer, x: Array, h: Array, c: Array) -> tuple[Array, Array]:
+    act, gate = layer.activation, layer.recurrent_activation
+    z = x @ layer.weight_ih.T + layer.bias_ih + h @ layer.weight_hh.T + layer.bias_hh  # [n, 4H]
+    i, f, g, o = np.split(z, 4, axis=1)
+    c = activate(gate, f) * c + activate(gate, i) * activate(act, g)
+    h = activate(gate, o) * activate(act, c)
+    return (h if layer.weight_hr is None else h @ layer.weight_hr.T), c
+
+
+def _gru_step(layer: Layer, x: Array, h: Array) -> Array:
+    H, act, gate = layer.hidden_size, layer.activation, layer.recurrent_activation
+    a = x @ layer.weight_ih.T + layer.bias_ih  # [n, 3H]
+    b = h @ layer.weight_hh.T + layer.bias_hh  # [n, 3H]
+    r = activate(gate, a[:, :H] + b[:, :H])
+    z = activate(gate, a[:, H : 2 * H] + b[:, H : 2 * H])
+    if layer.reset_after:
+        n = activate(act, a[:, 2 * H :] + r * b[:, 2 * H :])
+    else:
+        inside = (r * h) @ layer.weight_hh[2 * H :].T + layer.bias_hh[2 * H :]
+        n = activate(act, a[:, 2 * H :] + inside)
+    new: Array = (1.0 - z) * n + z * h
+    return new
 
 
 def scores_of_windows(
     model: SequenceModel, x: Array, y: Array, *, dtype: Any, batch: int = 512
 ) -> Array:
-    """Mean squared error of each window, [N]: x [N, W, F], y [N, K, F], or x itself.
+    """Return the mean squared error of each window, [N]: x [N, W, F], y [N, K, F], or x itself.
 
     Examples
     --------
     >>> import numpy as np
     >>> from slidecell.bench.cases import SCORE_CASES
     >>> from slidecell.bench.reference import scores_of_windows
-    >>> job = SCORE_CASES[0].job(100)
-    >>> scores_of_windows(job.model, *job.windows, dtype=np.float64).shape == (job.work,)
+    >>> workload = SCORE_CASES[0].workload(100)
+    >>> x, y = workload.windows
+    >>> scores_of_windows(workload.model, x, y, dtype=np.float64).shape == (workload.work,)
     True
     """
     encoder, decoder = layers_of(model, dtype)
@@ -52,31 +122,9 @@ def scores_of_windows(
 def _run(layer: Layer, x: Array) -> Array:
     """Run a layer: x [T, n, I] -> hidden states [T, n, H]."""
     H = layer.hidden_size
-    step = _lstm_step if layer.cell == "lstm" else _gru_step
     h, c = np.zeros((2, x.shape[1], H), x.dtype)
     out = np.empty((*x.shape[:2], H), x.dtype)
     for t, row in enumerate(x):
         h, c = step(layer, row, h, c)
         out[t] = h
     return out
-
-
-def _lstm_step(layer: Layer, x: Array, h: Array, c: Array) -> tuple[Array, Array]:
-    gates = x @ layer.weight_ih.T + layer.bias_ih + h @ layer.weight_hh.T + layer.bias_hh
-    i, f, g, o = np.split(gates, 4, axis=1)
-    c = _sigmoid(f) * c + _sigmoid(i) * np.tanh(g)
-    return _sigmoid(o) * np.tanh(c), c
-
-
-def _gru_step(layer: Layer, x: Array, h: Array, c: Array) -> tuple[Array, Array]:
-    ahead = np.split(x @ layer.weight_ih.T + layer.bias_ih, 3, axis=1)
-    back = np.split(h @ layer.weight_hh.T + layer.bias_hh, 3, axis=1)
-    r, z = (_sigmoid(a + b) for a, b in zip(ahead[:2], back[:2], strict=True))
-    n = np.tanh(ahead[2] + r * back[2])
-    return (1 - z) * n + z * h, c
-
-
-def _sigmoid(x: Array) -> Array:
-    # The argument of exp is bounded: with large weights it would overflow, with a warning.
-    result: Array = 1 / (1 + np.exp(-np.maximum(x, -80)))
-    return result

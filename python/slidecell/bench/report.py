@@ -1,28 +1,19 @@
-"""The report of a run: conditions, a Markdown table, means, and all of it as JSON."""
+"""The report of a run: a Markdown table, means, a summary, and all of it as JSON."""
 
 from __future__ import annotations
 
 import json
 import math
-import os
-import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from datetime import datetime, timezone
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import slidecell as sc
 from slidecell._whole_files import replacing
-from slidecell.bench.limits import LIMITS
-from slidecell.bench.means import Mean, beaten_by
-from slidecell.bench.measure import Effort, Result
-from slidecell.config import cpu_name
+from slidecell.bench.measure import Result
+from slidecell.bench.ratios import Mean, beaten_by
 
-__all__ = ["as_json", "conditions", "load_average", "markdown", "summary", "table", "write_json"]
-
-_PACKAGES = ("numpy", "torch", "onnxruntime", "openvino")
+__all__ = ["as_json", "markdown", "means_table", "short_number", "summary", "table", "write_json"]
 
 HEADER = (
     "case",
@@ -38,46 +29,8 @@ HEADER = (
 )
 
 
-def conditions(
-    threads: Sequence[int], effort: Effort, *, command: str, absent: Mapping[str, str]
-) -> dict[str, Any]:
-    """Machine, versions and effort of a run."""
-    isa = sc.active_isa()
-    about: dict[str, Any] = {
-        "date": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
-        "cpu": cpu_name(),
-        "cores": os.cpu_count(),
-        "load average": load_average(),
-        "isa": isa,
-        "peers limited by": " ".join(
-            f"{name}={os.environ[name]}" for name in LIMITS.get(isa, {}) if name in os.environ
-        )
-        or "nothing",
-        "threads": list(threads),
-        "slidecell": sc.__version__,
-    }
-    for package in _PACKAGES:
-        try:
-            about[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    for name, remedy in absent.items():
-        about[name] = f"absent: {remedy}"
-    return about | {
-        "python": platform.python_version(),
-        "system": f"{platform.system()} {platform.machine()}",
-        "effort": effort.name,
-        "command": command,
-    }
-
-
-def load_average() -> float | None:
-    """Return the load of the last minute, or None if the system does not measure it."""
-    return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
-
-
 def short_number(value: float) -> str:
-    """Three digits: 1.23M, 456k, 7.89.
+    """Return a number with three digits: 1.23M, 456k, 7.89.
 
     Examples
     --------
@@ -98,14 +51,14 @@ def _three_digits(value: float) -> str:
 
 
 def figure(result: Result, seconds: float) -> str:
-    """One call's seconds in the result's unit, without the unit."""
+    """Return a call's seconds in the result's unit, without the unit."""
     if result.unit == "us/step":
         return _three_digits(seconds / result.work * 1e6)
     return short_number(result.work / seconds)
 
 
 def row(result: Result, *, first: bool) -> list[str]:
-    """One line of the table, in the order of `HEADER`."""
+    """Return a line of the table, in the order of `HEADER`."""
     ends = sorted((min(result.seconds), max(result.seconds)), reverse=result.unit == "windows/s")
     return [
         f"{result.case} ({result.shape})" if first else "",
@@ -123,16 +76,16 @@ def row(result: Result, *, first: bool) -> list[str]:
 
 def check(result: Result) -> str:
     """Return the text that says whether an answer was right, and how far off at lower precision."""
-    told = "ok" if result.right else "outside" if result.acceptable else "WRONG"
+    text = "ok" if result.right else "outside" if result.acceptable else "WRONG"
     if not result.isa_limited:
-        told += ", ISA not limited"
+        text += ", ISA not limited"
     if result.precision == "medium" and result.relative_error is not None:
-        told += f", {result.relative_error:.2%} of p95, AUC {result.auc_difference:.0e}"
-    return told
+        text += f", {result.relative_error:.2%} of p95, AUC {result.auc_difference:.0e}"
+    return text
 
 
 def table(results: Sequence[Result]) -> str:
-    """Markdown, aligned so that it reads as plain text too."""
+    """Return a table in Markdown, aligned so that it reads as plain text too."""
     seen: set[tuple[str, int]] = set()
     lines = [list(HEADER)]
     for result in results:
@@ -143,7 +96,7 @@ def table(results: Sequence[Result]) -> str:
 
 
 def markdown(lines: Sequence[Sequence[str]]) -> str:
-    """Rows of cells, the header first, as a Markdown table.
+    """Return rows of cells, the header first, as a Markdown table.
 
     Examples
     --------
@@ -164,7 +117,7 @@ def markdown(lines: Sequence[Sequence[str]]) -> str:
 
 
 def means_table(means: Sequence[Mean]) -> str:
-    """Geometric means of the scores, one row per precision and number of threads."""
+    """Return a table of the geometric means of the scores, a row per precision and threads."""
     lines = [["scores", "threads", "geometric mean", "least", "where", "best peers", "cases"]]
     lines += [
         [
@@ -182,7 +135,7 @@ def means_table(means: Sequence[Mean]) -> str:
 
 
 def summary(results: Sequence[Result]) -> str:
-    """Name the losses and the wrong answers."""
+    """Return lines that name the losses and the wrong answers."""
     lost = [(r, ratio) for r in results if not r.is_ours and (ratio := beaten_by(r, results)) < 1.0]
     wrong = [r for r in results if not r.acceptable]
     lines = [f"Lost: {_named(r)}, {ratio:.2f}x" for r, ratio in lost] or ["Lost: none"]
@@ -197,7 +150,7 @@ def _named(result: Result) -> str:
 def as_json(
     about: Mapping[str, Any], results: Sequence[Result], means: Sequence[Mean], **more: Any
 ) -> dict[str, Any]:
-    """Conditions, means and results, every sample among them."""
+    """Return conditions, means and results, every sample among them."""
     # JSON has no infinity: an error that cannot be stated is null.
     found = [
         {k: None if v == math.inf else v for k, v in asdict(result).items()} for result in results

@@ -11,9 +11,9 @@ from time import perf_counter
 from slidecell import active_isa, set_isa
 from slidecell.bench.cases import Case
 from slidecell.bench.contestants import Peer
-from slidecell.bench.jobs import ScoreJob
 from slidecell.bench.measure import Effort, Result, contest
 from slidecell.bench.progress import progress
+from slidecell.bench.workloads import ScoreWorkload
 
 __all__ = ["run_contests", "settings_restored"]
 
@@ -51,10 +51,12 @@ def run_contests(
         for number, (case, n) in enumerate(contests):
             steps.begin(f"{case.name}, {n} thread{'s' if n > 1 else ''}")
             start = perf_counter()
-            job = case.job(effort.max_rows)
-            if isinstance(job, ScoreJob):
-                job = replace(job, batches=effort.batches)
+            workload = case.workload(effort.max_rows)
+            if isinstance(workload, ScoreWorkload):
+                workload = replace(workload, batches=effort.batches)
             until = start + max(0.0, end - start) / (len(contests) - number)
-            results += contest(job, peers[case.kind], n, effort, in_mean=case.in_mean, until=until)
+            results += contest(
+                workload, peers[case.kind], n, effort, in_mean=case.in_mean, until=until
+            )
             steps.end()
     return results

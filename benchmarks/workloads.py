@@ -1,7 +1,7 @@
 """What is to be computed beside scores: steps, windows, training.
 
-Like `slidecell.bench.jobs`, which has the scores: a job knows nothing of who does it, nor of
-clocks.
+Those of the scores are in `slidecell.bench.workloads`. A workload knows nothing of who computes
+it, nor of clocks.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ import torch
 from torch import Tensor, nn
 
 from slidecell.bench.accuracy import Verdict, equal_within
-from slidecell.bench.jobs import Floats, Ints, SeriesJob, window_starts
+from slidecell.bench.peers_torch import squared_errors
+from slidecell.bench.workloads import Floats, Ints, SeriesWorkload, window_starts
 
 __all__ = [
     "Floats",
-    "GatherJob",
+    "GatherWorkload",
     "Gradients",
     "Ints",
-    "StepJob",
-    "TrainJob",
-    "WindowsJob",
-    "squared_errors",
+    "StepWorkload",
+    "TrainWorkload",
+    "WindowsWorkload",
     "window_starts",
 ]
 
@@ -44,13 +44,8 @@ class _Judged:
         return equal_within(answer, self.truth, rtol=0.0, atol=self.atol)
 
 
-def squared_errors(prediction: Tensor, truth: Tensor) -> Tensor:
-    """Mean squared error of each window: [N, ...] twice -> [N]."""
-    return (prediction.flatten(1) - truth.flatten(1)).square().mean(1)
-
-
 @dataclass(frozen=True)
-class StepJob(_Judged):
+class StepWorkload(_Judged):
     """One cell, one row at a time: each step's state feeds the next one."""
 
     case: str
@@ -71,7 +66,7 @@ class StepJob(_Judged):
         """Number of steps."""
         return len(self.rows)
 
-    def first(self, rows: int) -> StepJob:
+    def first(self, rows: int) -> StepWorkload:
         """Return the same for the first `rows` steps."""
         return replace(self, rows=self.rows[:rows])
 
@@ -86,7 +81,7 @@ class StepJob(_Judged):
 
 
 @dataclass(frozen=True)
-class WindowsJob(SeriesJob, _Judged):
+class WindowsWorkload(SeriesWorkload, _Judged):
     """Copy all windows out of the series, in order: into new arrays, or into the caller's."""
 
     kind: str
@@ -112,7 +107,7 @@ class WindowsJob(SeriesJob, _Judged):
 
 
 @dataclass(frozen=True)
-class GatherJob(SeriesJob, _Judged):
+class GatherWorkload(SeriesWorkload, _Judged):
     """Copy all windows in random order, a batch at a time into reused buffers, as training does.
 
     The answer is the last batch.
@@ -153,11 +148,11 @@ class GatherJob(SeriesJob, _Judged):
 
 
 @dataclass(frozen=True)
-class TrainJob(_Judged):
+class TrainWorkload(_Judged):
     """One step of training on one batch, from zero_grad to the optimizer's update.
 
     The answer is the step's gradients, each in units of its largest number, which only the first
-    call of a way computes at the job's own weights.
+    call of a way computes at the workload's own weights.
     """
 
     case: str
@@ -180,7 +175,7 @@ class TrainJob(_Judged):
         """Windows per step."""
         return len(self.x)
 
-    def first(self, rows: int) -> TrainJob:
+    def first(self, rows: int) -> TrainWorkload:
         """Return the same for at most `rows` windows."""
         return replace(self, x=self.x[:rows], y=self.y[:rows])
 
@@ -205,10 +200,10 @@ class TrainJob(_Judged):
 
 @dataclass(frozen=True)
 class Gradients:
-    """An answer to a `TrainJob`, made an array where it is looked at and not while it is timed."""
+    """The answer to a `TrainWorkload`: an array only when it is looked at, never while timed."""
 
-    job: TrainJob
+    workload: TrainWorkload
     parameters: list[nn.Parameter]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[np.float64]:
-        return self.job.scaled(parameter.grad for parameter in self.parameters)
+        return self.workload.scaled(parameter.grad for parameter in self.parameters)

@@ -1,4 +1,9 @@
-"""Scores of every window the notebooks' ways, each on a sample, and ours on the whole series."""
+"""Scores of every window: the notebook's ways on a sample, slidecell on the whole series.
+
+Each way begins with users in a frame and ends with a number per window. The notebook's ways run on
+a sample of the users, but look for them in the whole frame as there. The NumPy cell gets its
+windows ready made.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +17,12 @@ import numpy as np
 import pandas as pd
 
 import slidecell as sc
-from benchmarks import notebook_ways as ways
-from benchmarks.in_turn import timed_in_turn
 from benchmarks.networks import LastStep
-from benchmarks.notebook_ways import WINDOW
-from benchmarks.sampled import largest_error, sample, true_scores
-from slidecell.bench.jobs import Floats, Ints, window_starts
+from benchmarks.notebook import ways
+from benchmarks.notebook.ways import WINDOW
+from benchmarks.sampled_truth import largest_error, sample, true_scores
+from slidecell.bench.timer import interleaved
+from slidecell.bench.workloads import Floats, Ints, window_starts
 from slidecell.training import seeded, torch_threads
 
 OURS = "slidecell, whole series"
@@ -30,7 +35,7 @@ _CHECKED = 1_000  # windows of the whole series, beside all of the sample
 
 @dataclass(frozen=True)
 class Users:
-    """Rows of users, one after the other, and the frame that tells whose they are."""
+    """Rows of users, one after the other, and the frame that says whose they are."""
 
     frame: pd.DataFrame  # column user [S]
     rows: Floats  # [S, F], scaled
@@ -99,8 +104,8 @@ def score_case(
         windows[CELL] = cell_windows
     answers = {way: run() for way, run in runs.items()}
     checks = _check(module, whole, few, answers)
-    timed = timed_in_turn(list(runs.values()), rounds=effort.rounds)
-    seconds = {way: t.seconds for way, t in zip(runs, timed, strict=True)}
+    timed = interleaved(runs, repeats=effort.rounds)
+    seconds = {way: found.seconds for way, found in timed.items()}
     mine = [windows[OURS] / s for s in seconds[OURS]]
     return [
         Scored(
@@ -139,7 +144,7 @@ def _runs(
 def _check(
     module: LastStep, whole: Users, few: Users, answers: Mapping[str, Any]
 ) -> dict[str, tuple[float | None, bool]]:
-    """Largest error of each way: on the sample, and ours on windows of the whole series too."""
+    """Return the largest error of each way: on the sample, ours on the whole series, too."""
     starts = window_starts(few.offsets, WINDOW + 1)
     truth = true_scores(module, few.rows, starts, WINDOW)
     further = sample(whole.offsets, WINDOW + 1, _CHECKED)

@@ -1,6 +1,6 @@
 """Jobs: the data of a case, the work of one call, and the right answer in float64.
 
-A job does not depend on the peers (`contestants`) or on the timer (`measure`).
+A workload does not depend on the peers (`contestants`) or on the timer (`timer`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from slidecell.bench.accuracy import Verdict, within
 from slidecell.bench.reference import scores_of_windows
 from slidecell.model import SequenceModel
 
-__all__ = ["BATCHES", "Job", "ScoreJob", "SeriesJob", "window_starts"]
+__all__ = ["BATCHES", "ScoreWorkload", "SeriesWorkload", "Workload", "window_starts"]
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
@@ -26,8 +26,8 @@ Bools = npt.NDArray[np.bool_]
 BATCHES = (512, 1024, 256, 2048, 4096, 8192)
 
 
-class Job(Protocol):
-    """What `measure` needs of a job."""
+class Workload(Protocol):
+    """What `measure` needs of a workload."""
 
     unit: ClassVar[str]  # "windows/s" or "us/step"
     threaded: ClassVar[bool]  # whether more threads than one mean anything
@@ -52,7 +52,7 @@ class Job(Protocol):
     def truth(self) -> Any:
         """Return the right answer: an array, or a tuple of arrays."""
 
-    def first(self, rows: int) -> Job:
+    def first(self, rows: int) -> Workload:
         """Return the same with at most `rows` rows, to choose settings by short runs."""
 
     def judge(self, answer: Any, precision: str) -> Verdict:
@@ -65,7 +65,7 @@ def window_starts(offsets: Ints, span: int) -> Ints:
     Examples
     --------
     >>> import numpy as np
-    >>> from slidecell.bench.jobs import window_starts
+    >>> from slidecell.bench.workloads import window_starts
     >>> window_starts(np.array([0, 4, 6, 9]), 3).tolist()
     [0, 1, 6]
     """
@@ -74,15 +74,15 @@ def window_starts(offsets: Ints, span: int) -> Ints:
 
 
 @dataclass(frozen=True)
-class SeriesJob:
+class SeriesWorkload:
     """A series [S, F] of entities, and its windows.
 
     Examples
     --------
     >>> import numpy as np
-    >>> from slidecell.bench.jobs import SeriesJob
-    >>> job = SeriesJob("tiny", np.zeros((9, 2), np.float32), np.array([0, 9]), 3, 1)
-    >>> job.work, job.first(5).work, job.shape
+    >>> from slidecell.bench.workloads import SeriesWorkload
+    >>> workload = SeriesWorkload("tiny", np.zeros((9, 2), np.float32), np.array([0, 9]), 3, 1)
+    >>> workload.work, workload.first(5).work, workload.shape
     (6, 2, 'W=3 F=2 S=9 entities=1')
     """
 
@@ -123,7 +123,7 @@ class SeriesJob:
 
 
 @dataclass(frozen=True)
-class ScoreJob(SeriesJob):
+class ScoreWorkload(SeriesWorkload):
     """Score every window of the series: the mean squared error of each, [N]."""
 
     model: SequenceModel

@@ -14,10 +14,10 @@ LIMIT_MB = 64
 # A process of its own: the peak (VmHWM) never falls, and the tests before left theirs.
 CODE = f"""
 import sys
-sys.path.insert(0, {str(Path(__file__).parent)!r})
+sys.path.insert(0, {str(Path(__file__).parents[1])!r})
 import numpy as np
 import slidecell as sc
-from models import layer, random_model
+from tests.models import layer, random_model
 
 def kilobytes(name):
     with open("/proc/self/status") as status:

@@ -15,7 +15,7 @@ import slidecell as sc
 
 @given(st.lists(st.integers(0, 4), max_size=6), st.sampled_from(["i8", "f4", "U1", "S1", object]))
 @settings(max_examples=100, deadline=None)
-def test_equals_the_runs_that_made_the_keys(lengths, dtype):
+def test_offsets_equal_the_runs_that_made_the_keys(lengths, dtype):
     names = np.array(list("qbcxya"))[: len(lengths)]  # in no order
     values = names if dtype in ("U1", "S1", object) else np.arange(len(names))[::-1]
     keys = np.repeat(values.astype(dtype), lengths)
@@ -30,7 +30,7 @@ def test_equals_the_runs_that_made_the_keys(lengths, dtype):
     st.sampled_from(["i1", "u1", "i8", "f2", "f8", "M8[D]", "m8[s]"]),
 )
 @settings(max_examples=200, deadline=None)
-def test_gaps_equal_naive_loop(steps, max_gap, dtype):
+def test_gaps_equal_those_of_a_naive_loop(steps, max_gap, dtype):
     keys, times, want = [], [], [0]
     for row, (changes, step) in enumerate(steps):
         is_new = changes or row == 0
@@ -62,7 +62,7 @@ def test_gaps_equal_naive_loop(steps, max_gap, dtype):
     ],
     ids=repr,
 )
-def test_keys_of_many_kinds(keys):
+def test_keys_of_many_types(keys):
     assert sc.entity_offsets(keys).tolist() == [0, 2, 5]
 
 
@@ -71,7 +71,7 @@ def test_no_rows_are_no_entities():
     assert sc.entity_offsets([], time=[], max_gap=1).tolist() == [0]
 
 
-def test_durations_of_every_kind():
+def test_durations_of_every_type():
     keys = np.zeros(4, np.int8)
     time = np.array([0, 1, 3, 1000], "M8[s]").astype("M8[ns]")
     for gap in (

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import slidecell as sc
-from reference import encode_reference, predict_reference
+from tests.reference import encode_reference, predict_reference
 
 GOLDEN = np.load(Path(__file__).parent / "golden" / "keras_layers.npz")
 TOLERANCE = 1e-6  # absolute, Keras in float32 being as far from the truth as we may be

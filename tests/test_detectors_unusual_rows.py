@@ -11,11 +11,10 @@ import polars as pl
 import pytest
 
 pytest.importorskip("torch")
-from tests.detectors import ALL, make, series
-
 from slidecell.detect import ZScoreDetector
 from slidecell.jobs.score import ScoreOptions, run_score
 from slidecell.scaling import apply_scaler, fit_scaler
+from tests.detectors import ALL, make, series
 
 FRAME = pd.DataFrame({"user": [1, 1, 2, 2], "x": [1.0, 2.0, 3.0, 5.0]})
 
@@ -47,7 +46,7 @@ def test_role_columns_that_occur_twice_are_named(role: Any) -> None:
 
 
 @pytest.mark.parametrize("entity", [None, "user"])
-def test_lazy_frames_are_told_what_to_do(entity: str | None) -> None:
+def test_lazy_frames_are_refused_with_the_remedy(entity: str | None) -> None:
     with pytest.raises(TypeError, match=r"got a LazyFrame: X\.collect\(\) makes one"):
         ZScoreDetector(entity=entity).fit(pl.from_pandas(FRAME).lazy())
 

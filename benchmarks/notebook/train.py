@@ -1,4 +1,4 @@
-"""Five architectures trained the notebook's way and ours, on the same windows.
+"""Training: architectures trained the notebook's way and ours, on the same windows.
 
 Both begin with scaled rows and a column of users and end with the last validation loss. The
 notebook cuts its list of windows at four fifths; ours gets the same windows, as rows on both sides
@@ -7,7 +7,7 @@ of the cut.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from statistics import mean, median
 from time import perf_counter
@@ -17,11 +17,12 @@ import numpy as np
 import torch
 
 import slidecell as sc
-from benchmarks import notebook_ways as ways
 from benchmarks.networks import LastStep
-from benchmarks.notebook_score import Users
-from benchmarks.notebook_ways import BATCH_SIZE, LR, WINDOW, Loader
-from slidecell.bench.jobs import Floats, Ints, window_starts
+from benchmarks.notebook import ways
+from benchmarks.notebook.score import Users
+from benchmarks.notebook.ways import BATCH_SIZE, LR, WINDOW, Loader
+from slidecell.bench.progress import Progress
+from slidecell.bench.workloads import Floats, Ints, window_starts
 from slidecell.detect import search_architectures
 from slidecell.training import Forecaster, History, fit, seeded, torch_threads
 
@@ -49,7 +50,7 @@ class Trained:
 
 @dataclass(frozen=True)
 class Training:
-    """All of them, and what comes before on the notebook's side."""
+    """All architectures trained, and what comes before on the notebook's side."""
 
     users: int
     training_windows: int
@@ -71,9 +72,6 @@ class Training:
         return sum(case.ours for case in self.cases)
 
 
-Tell = Callable[[str], None]
-
-
 def train_sampled(
     configs: Mapping[str, Mapping[str, Any]],
     data: Users,
@@ -81,7 +79,7 @@ def train_sampled(
     *,
     batches: int,
     users_timed: int,
-    tell: Tell,
+    steps: Progress,
 ) -> Training:
     """Train ours completely, and so many batches the notebook's way, half before ours, half after.
 
@@ -90,6 +88,7 @@ def train_sampled(
     """
     result, training, validation = _prepared(data, threads, users_timed)
     for name, config in configs.items():
+        steps.begin(f"train {name}")
         with torch_threads(threads):
             module = _network(config, data.rows.shape[1])
             clock = _Clock(module, training, validation)
@@ -107,16 +106,17 @@ def train_sampled(
                 right=_same_windows(result, history),
             )
         )
-        tell(f"{name}: {ours:.1f} s, notebook {result.cases[-1].theirs:.1f} s (scaled)")
+        steps.end()
     return result
 
 
 def train_complete(
-    configs: Mapping[str, Mapping[str, Any]], data: Users, threads: int, *, tell: Tell
+    configs: Mapping[str, Mapping[str, Any]], data: Users, threads: int, *, steps: Progress
 ) -> Training:
     """Train both ways completely, from equal weights, and compare the last validation losses."""
     result, training, validation = _prepared(data, threads, len(data.names))
     for name, config in configs.items():
+        steps.begin(f"train {name}")
         with torch_threads(threads):
             module = _network(config, data.rows.shape[1])
             began = perf_counter()
@@ -137,7 +137,7 @@ def train_complete(
                 and abs(mine - losses[-1]) <= LOSS_TOLERANCE * losses[-1],
             )
         )
-        tell(f"{name}: {ours:.1f} s, notebook {theirs:.1f} s")
+        steps.end()
     return result
 
 
@@ -167,7 +167,7 @@ def _options() -> dict[str, Any]:
 
 
 def cut(rows: Floats, offsets: Ints) -> tuple[Part, Part]:
-    """Rows of the first four fifths of the windows, and of the others: both sides share a few."""
+    """Return rows of the first four fifths of the windows, and of the rest; they share a few."""
     starts = window_starts(offsets, WINDOW + 1)
     at = int(TRAIN_SHARE * len(starts))
     end, first = int(starts[at - 1]) + WINDOW + 1, int(starts[at])

@@ -1,4 +1,4 @@
-"""Geometric means of how many times as fast as its best peer each case is."""
+"""Ratios to the best peer of each case, by precision and threads, and their geometric means."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PRECISIONS = ("highest", "high", "medium")
 
 @dataclass(frozen=True)
 class Mean:
-    """Of the cases that count, each against its own best peer."""
+    """The geometric mean over the cases that count, each against its own best peer."""
 
     precision: str
     threads: int
@@ -36,7 +36,7 @@ def ours_at(precision: str, contest: Sequence[Result]) -> Result:
 
 
 def beaten_by(peer: Result, results: Sequence[Result]) -> float:
-    """How many times as fast as a peer we are at its own precision."""
+    """Return how many times as fast as a peer we are at its own precision."""
     contest = [r for r in results if (r.case, r.threads) == (peer.case, peer.threads)]
     return paired_ratio(peer, ours_at(peer.precision, contest))
 
@@ -51,7 +51,7 @@ def best_peer(precision: str, contest: Sequence[Result]) -> Result | None:
 
 
 def geometric_means(results: Sequence[Result]) -> list[Mean]:
-    """Means over the cases that count, by precision and threads.
+    """Return means over the cases that count, by precision and threads.
 
     Peers that use newer instructions than ours are limited to do not count. Below
     ``"highest"`` there is a mean only where another kernel of ours runs in some case.

@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 
 pytest.importorskip("torch")
-from tests.detectors import ALL, NETWORKS, make, series
-
 from slidecell.detect import AutoencoderDetector, load_detector
+from tests.detectors import ALL, NETWORKS, make, series
 
 CHANGES = [
     ("forecast", {"reduction": "mae"}),
@@ -22,7 +21,7 @@ CHANGES = [
 
 
 @pytest.mark.parametrize(("kind", "change"), CHANGES)
-def test_what_is_set_after_fit_acts_at_the_next(
+def test_parameters_set_after_fit_act_at_the_next_fit(
     kind: str, change: dict[str, Any], tmp_path: Path
 ) -> None:
     X = series(80)
@@ -46,7 +45,7 @@ def test_what_is_set_after_fit_acts_at_the_next(
 
 
 @pytest.mark.parametrize("kind", ALL)
-def test_what_could_not_be_loaded_is_not_saved(kind: str, tmp_path: Path) -> None:
+def test_parameters_that_could_not_be_loaded_are_not_saved(kind: str, tmp_path: Path) -> None:
     detector = make(kind).fit(series(80)).set_params(contamination=7)
     with pytest.raises(ValueError, match="contamination: expected a share between 0 and 1, got 7"):
         detector.save(tmp_path / "detector")
@@ -54,7 +53,7 @@ def test_what_could_not_be_loaded_is_not_saved(kind: str, tmp_path: Path) -> Non
     assert load_detector(tmp_path / "detector").contamination == 0.2
 
 
-def test_warm_start_takes_what_is_set() -> None:
+def test_warm_start_takes_parameters_that_are_set() -> None:
     X = series(80)
     detector = make("forecast").fit(X).set_params(reduction="mae").fit(X, warm_start=True)
     scores = detector.model_.score(X, reduction="mae")
@@ -63,7 +62,7 @@ def test_warm_start_takes_what_is_set() -> None:
 
 @pytest.mark.parametrize("kind", ALL)
 @pytest.mark.parametrize("contamination", ["auto", None])
-def test_contamination_is_a_number(kind: str, contamination: Any) -> None:
+def test_contamination_that_is_no_number_is_refused(kind: str, contamination: Any) -> None:
     message = f"contamination: expected a share between 0 and 1, got {contamination!r}"
     with pytest.raises(TypeError, match=message):
         make(kind, contamination=contamination).fit(series())
@@ -86,7 +85,7 @@ def test_contamination_is_a_number(kind: str, contamination: Any) -> None:
         ({"random_state": np.random.default_rng(0)}, TypeError, "random_state: .* got Generator"),
     ],
 )
-def test_arguments_of_networks_are_named(
+def test_bad_arguments_of_networks_are_named(
     kind: str, options: dict[str, Any], error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
@@ -107,7 +106,7 @@ def test_decoder_mirrors_the_encoder(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", NETWORKS)
-def test_mahalanobis_needs_errors_enough(kind: str) -> None:
+def test_mahalanobis_needs_enough_errors(kind: str) -> None:
     detector = make(kind, window=8, reduction="mahalanobis")
     needed, per_window = (10, 1) if kind == "forecast" else (10, 8)
     for rows in (30, 40, 60, 90):

@@ -1,4 +1,4 @@
-"""``python -m benchmarks.loader``: a shuffled epoch of windows, beside a step of training on them.
+"""Loading: a shuffled epoch of windows, beside a step of training on them.
 
 Every loader gives batches of 2,048 random windows (W=7, seven features, one day ahead) of 4,000
 users, inputs and targets as torch tensors, in a new order each epoch. Loaders run in turn, round
@@ -9,30 +9,34 @@ to build them.
 
 from __future__ import annotations
 
-import argparse
-import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from statistics import median
-from time import perf_counter
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, TensorDataset
+from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler
 
 import slidecell as sc
-from benchmarks.cases import random_series
-from slidecell.bench.measure import no_garbage_collection
-from slidecell.training import Forecaster
+from benchmarks.notebook import ways
+from benchmarks.notebook.ways import BATCH_SIZE as BATCH
+from benchmarks.notebook.ways import WINDOW
+from slidecell.bench.cases import FEATURES, random_series
+from slidecell.bench.report import markdown, short_number
+from slidecell.bench.timer import Sample, clock, take_turns
+from slidecell.bench.workloads import Floats
+from slidecell.training import Forecaster, torch_threads
 from slidecell.training.batches import WindowBatches, shuffled
 from slidecell.training.objective import make_loss, make_optimizer
 from slidecell.training.trainer import Step
 
-WINDOW, FEATURES, BATCH = 7, 7, 2048
 SIZES = (16, 64)  # of the LSTM
 OURS = "slidecell.training"
+ITEMS = "DataLoader(TensorDataset)"
+SHARE = 0.5  # of an epoch, that a sample takes
+ITEMS_SHARE = 0.02  # of the loader that is fifty times slower
 
 Batch = tuple[Tensor, Tensor]
 
@@ -57,7 +61,7 @@ Loader = Callable[[Data], Callable[[], Iterator[Batch]]]  # prepares, and begins
 
 
 def slidecell_loader(data: Data) -> Callable[[], Iterator[Batch]]:
-    """Do as `slidecell.training.fit`: windows from the series by index."""
+    """Do as `slidecell.training.fit` does: take windows from the series by index."""
     batches = WindowBatches(data.series, window=WINDOW, horizon=1)
     starts = torch.from_numpy(data.plan.starts())
     order = torch.Generator().manual_seed(0)
@@ -105,42 +109,37 @@ def gathered_loader(data: Data) -> Callable[[], Iterator[Batch]]:
     return lambda: iter(loader)
 
 
-def windows_in_memory(data: Data) -> TensorDataset:
-    """Build all windows and targets."""
-    x, y = sc.sliding_windows(data.series.numpy(), window=WINDOW, offsets=data.plan.offsets)
-    return TensorDataset(torch.from_numpy(x), torch.from_numpy(y[:, 0]))
+def windows_in_memory(data: Data) -> tuple[Floats, Floats]:
+    """Build all windows and targets, as the notebook does."""
+    return ways.windows_by_offsets(data.series.numpy(), data.plan.offsets)
 
 
 def item_loader(data: Data) -> Callable[[], Iterator[Batch]]:
-    """`DataLoader(TensorDataset(X, y))`, an item at a time, as most examples have it."""
-    loader = DataLoader(windows_in_memory(data), batch_size=BATCH, shuffle=True)
-
-    def epoch() -> Iterator[Batch]:
-        yield from loader
-
-    return epoch
+    """Serve all windows an item at a time by `DataLoader(TensorDataset)`: the notebook's way."""
+    loader = ways.loader(*windows_in_memory(data), shuffle=True)
+    return lambda: iter(loader)
 
 
 LOADERS: dict[str, Loader] = {
     OURS: slidecell_loader,
     "torch, index_select": torch_loader,
     "DataLoader, our gather": gathered_loader,
-    "DataLoader(TensorDataset)": item_loader,
+    ITEMS: item_loader,
 }
 
 
-def load(begin: Callable[[], Iterator[Batch]], share: float, batches: int) -> float:
-    """Seconds per batch over a `share` of an epoch of `batches`; its start counts by that share."""
-    started = perf_counter()
-    epoch = iter(begin())
-    next(epoch)
-    first = perf_counter() - started
-    count = max(1, round(share * batches) - 1)
-    started = perf_counter()
-    for _ in range(count):
+def load(begin: Callable[[], Iterator[Batch]], share: float, batches: int) -> Sample:
+    """Return the time per batch over a `share` of an epoch; its start counts by that share."""
+    epoch: Iterator[Batch] = iter(())
+
+    def start() -> None:
+        nonlocal epoch
+        epoch = iter(begin())
         next(epoch)
-    each = (perf_counter() - started) / count
-    return max(0.0, first - each) / batches + each
+
+    first = clock(start)
+    each = clock(lambda: next(epoch), max(1, round(share * batches) - 1))
+    return Sample(*(max(0.0, a - b) / batches + b for a, b in zip(first, each, strict=True)))
 
 
 def stepper(size: int) -> Step:
@@ -155,75 +154,49 @@ def check(data: Data) -> None:
     """Raise if an epoch of ours is not every window once, in the generator's order."""
     found = [torch.cat(parts) for parts in zip(*slidecell_loader(data)(), strict=True)]
     order = torch.randperm(len(data.plan), generator=torch.Generator().manual_seed(0))
-    for got, want in zip(found, windows_in_memory(data).tensors, strict=True):
-        if not torch.equal(got, want[order]):
+    for got, want in zip(found, windows_in_memory(data), strict=True):
+        if not torch.equal(got, torch.from_numpy(want)[order]):
             raise AssertionError("the windows of an epoch are not those of the series")
 
 
-def measure(windows: int, threads: int, repeats: int) -> dict[str, list[float]]:
-    """Seconds per batch of each loader and per step of each size, `repeats` samples each."""
-    torch.set_num_threads(threads)
-    data = Data.of(windows)
-    check(data)
-    batches = max(3, len(data.plan) // BATCH)
-    epochs = {name: loader(data) for name, loader in LOADERS.items()}
-    steps = {f"LSTM {size}": stepper(size) for size in SIZES}
-    x, y = next(epochs[OURS]())
-    for step in steps.values():
-        step.update(x, y)
-    seconds: dict[str, list[float]] = {name: [] for name in [*epochs, *steps]}
-    with no_garbage_collection():
-        for _ in range(repeats):
-            for name, begin in epochs.items():
-                share = 0.02 if begin is epochs["DataLoader(TensorDataset)"] else 0.5
-                seconds[name].append(load(begin, share, batches))
-            for name, step in steps.items():
-                started = perf_counter()
-                for _ in range(10):
-                    step.update(x, y)
-                seconds[name].append((perf_counter() - started) / 10)
-    return seconds
+def measure_loaders(windows: int, threads: int, repeats: int) -> dict[str, list[float]]:
+    """Return seconds per batch of each loader and per step of each size, `repeats` samples each."""
+    with torch_threads(threads):
+        data = Data.of(windows)
+        check(data)
+        batches = max(3, len(data.plan) // BATCH)
+        epochs = {name: loader(data) for name, loader in LOADERS.items()}
+        x, y = next(epochs[OURS]())
+        samplers: dict[str, Callable[[], Sample]] = {}
+        for name, begin in epochs.items():
+            share = ITEMS_SHARE if name == ITEMS else SHARE
+            samplers[name] = partial(load, begin, share, batches)
+        for size in SIZES:
+            update = partial(stepper(size).update, x, y)
+            update()
+            samplers[step_name(size)] = partial(clock, update, 10)
+        found = take_turns(samplers, repeats=repeats)
+    return {name: timed.seconds for name, timed in found.items()}
 
 
-def table(seconds: dict[str, list[float]]) -> str:
-    """Rates, and each loader's share of loading and stepping."""
-    steps = [f"LSTM {size}" for size in SIZES]
+def step_name(size: int) -> str:
+    """Return what the step of an LSTM is called."""
+    return f"LSTM {size}"
+
+
+def loaders_table(seconds: Mapping[str, Sequence[float]]) -> str:
+    """Return rates, and each loader's share of loading and stepping."""
+    steps = [name for name in seconds if name not in LOADERS]
     head = ["loader", "us/batch", "lowest - highest", "windows/s"]
     lines = [head + [f"share, {step}" for step in steps]]
     for name in LOADERS:
         times = seconds[name]
         each = median(times)
         row = [name, f"{each * 1e6:.0f}", f"{min(times) * 1e6:.0f} - {max(times) * 1e6:.0f}"]
-        row.append(f"{BATCH / each / 1e6:.2f}M")
+        row.append(short_number(BATCH / each))
         for step in steps:
             shares = [a / (a + b) for a, b in zip(times, seconds[step], strict=True)]
             row.append(f"{100 * median(shares):.1f} %")
         lines.append(row)
-    found = ["| " + " | ".join(line) + " |" for line in lines]
-    found.insert(1, "|" + " --- |" * len(head + steps))
-    found += [f"a step of {step}: {median(seconds[step]) * 1e6:.0f} us" for step in steps]
-    return "\n".join(found)
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; return its exit status."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.loader", description=__doc__)
-    parser.add_argument("--windows", type=int, default=1_100_000)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every sample there")
-    options = parser.parse_args(arguments)
-    before = torch.get_num_threads()
-    try:
-        seconds = measure(options.windows, options.threads, options.repeats)
-    finally:
-        torch.set_num_threads(before)
-    print(table(seconds))
-    if options.json:
-        about = {"windows": options.windows, "threads": options.threads, "batch": BATCH}
-        options.json.write_text(json.dumps({**about, "seconds": seconds}, indent=1))
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
+    found = [f"a step of {step}: {median(seconds[step]) * 1e6:.0f} us" for step in steps]
+    return "\n".join([markdown(lines), "", *found])

@@ -1,4 +1,4 @@
-"""How notebooks do it: windows per user from a frame, a cell in NumPy, a DataLoader, a loop.
+"""The ways of a notebook: windows per user from a frame, a cell in NumPy, a DataLoader, a loop.
 
 The parameters are those of an insider-threat forecaster that was published as a notebook: seven
 rows per window, windows of one user at a time, found in the frame by a comparison with the whole
@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from benchmarks.networks import LastStep
-from slidecell.bench.jobs import Floats, Ints
+from slidecell.bench.workloads import Floats, Ints
 
 Loader = DataLoader[tuple[Tensor, ...]]
 
@@ -49,7 +49,7 @@ def network(config: Mapping[str, Any], features: int) -> LastStep:
 def windows_by_user(
     frame: pd.DataFrame, rows: Floats, users: Iterable[str]
 ) -> tuple[Floats, Floats]:
-    """Windows of `users`, the first ones of the frame: as many rows as its column says, each.
+    """Return the windows of `users`, the first ones of the frame, each with the rows it has there.
 
     The frame is compared with every user as a whole: the time goes as its rows times the users.
     """
@@ -94,7 +94,7 @@ class NumpyCell:
         return h
 
     def scores(self, x: Floats, y: Floats) -> Floats:
-        """Mean squared error of each window in turn: x [N, W, F], y [N, F] -> [N]."""
+        """Return the mean squared error of each window in turn: x [N, W, F], y [N, F] -> [N]."""
         weight, bias = self._head
         errors = [
             np.mean((self.last_hidden(window) @ weight.T + bias - target) ** 2)
@@ -117,7 +117,7 @@ def loader(x: Floats, y: Floats, *, shuffle: bool = False) -> Loader:
 
 
 def loader_scores(module: nn.Module, batches: Loader) -> npt.NDArray[np.float32]:
-    """Mean squared error of each window, [N], gathered in a list."""
+    """Return the mean squared error of each window, [N], gathered in a list."""
     module.eval()
     errors: list[np.float32] = []
     with torch.no_grad():
@@ -163,7 +163,7 @@ def train(module: nn.Module, training: Loader, validation: Loader, epochs: int) 
 
 
 def seconds_of_steps(steps: Iterator[float], count: int) -> list[float]:
-    """Seconds of each of the first `count` steps; the first one has the start of the epoch too."""
+    """Return seconds of the first `count` steps each; the first has the epoch's start, too."""
     seconds = []
     for _ in range(count):
         began = perf_counter()

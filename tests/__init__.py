@@ -1,0 +1,1 @@
+"""Tests of slidecell, and what several of them share."""
