@@ -1,4 +1,4 @@
-"""What modules have that convert without being made of torch's own LSTM or GRU.
+"""What the conversion asks of modules that are not made of torch's own LSTM or GRU alone.
 
 `slidecell.training` derives its layers and networks from these classes, so that the conversion
 knows them without importing the training.
@@ -6,9 +6,38 @@ knows them without importing the training.
 
 from __future__ import annotations
 
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
 from torch import nn
 
-__all__ = ["RecurrentLayer", "SequenceNetwork"]
+__all__ = ["CompiledModel", "RecurrentLayer", "SequenceNetwork"]
+
+
+class CompiledModel(Protocol):
+    """What a module is compared with: a `SequenceModel`, or a reference that computes the same."""
+
+    @property
+    def input_size(self) -> int:
+        """F, features per row."""
+
+    @property
+    def window(self) -> int:
+        """W, rows per window."""
+
+    @property
+    def horizon(self) -> int:
+        """K, rows that are forecast; 0 for an autoencoder."""
+
+    @property
+    def num_targets(self) -> int:
+        """Features that are predicted per row."""
+
+    def predict(
+        self, series: npt.NDArray[np.float32], offsets: npt.NDArray[np.int64], /
+    ) -> npt.NDArray[np.float32]:
+        """`series` [S, F], `offsets` [G+1] -> predictions [N, K or W, targets]."""
 
 
 class RecurrentLayer(nn.Module):

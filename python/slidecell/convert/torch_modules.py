@@ -6,7 +6,7 @@ import copy
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -14,10 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from slidecell._arguments import whole_number
-from slidecell.convert.interfaces import RecurrentLayer, SequenceNetwork
-
-if TYPE_CHECKING:
-    from slidecell.model import SequenceModel
+from slidecell.convert.interfaces import CompiledModel, RecurrentLayer, SequenceNetwork
 
 __all__ = ["check_against", "to_metadata"]
 
@@ -71,7 +68,7 @@ def to_metadata(
     return _from_parts(module, window, horizon)
 
 
-def check_against(module: nn.Module, model: SequenceModel) -> None:
+def check_against(module: nn.Module, model: CompiledModel) -> None:
     """Compare the compiled `model` with `module` in ``eval`` mode on random windows.
 
     ValueError with the figure if they differ by more than 1e-4 (of the largest output, where

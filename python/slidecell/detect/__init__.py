@@ -42,11 +42,11 @@ if TYPE_CHECKING:
     from slidecell.detect.base import Detector
     from slidecell.detect.ensemble import Ensemble
     from slidecell.detect.forecast import ForecastDetector
+    from slidecell.detect.loading import load_detector
     from slidecell.detect.pca import PCADetector
     from slidecell.detect.random_gru import RandomGRUDetector
     from slidecell.detect.rolling_variance import RollingVarianceDetector
     from slidecell.detect.sklearn_adapter import SklearnDetector
-    from slidecell.detect.storage import load_detector
     from slidecell.detect.zscore import ZScoreDetector
     from slidecell.jobs.detect import DetectOptions, run_detect
     from slidecell.jobs.results import Result
@@ -71,7 +71,7 @@ _HOMES = {
     "ScoreOptions": "slidecell.jobs.score",
     "Table": "slidecell.tables.rows",
     "TableOptions": "slidecell.tables.options",
-    "load_detector": "slidecell.detect.storage",
+    "load_detector": "slidecell.detect.loading",
     "read_table": "slidecell.tables.table",
     "run_detect": "slidecell.jobs.detect",
     "run_retrain": "slidecell.jobs.retrain",

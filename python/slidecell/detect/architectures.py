@@ -285,12 +285,11 @@ def _build(arguments: Mapping[str, Any]) -> Forecaster | Autoencoder:
 
 def _describe(name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the table says of a configuration, trained or not."""
-    import torch
+    from slidecell.training.factory import count_parameters
 
     own = ("input_size", "window", "horizon")
     config = {key: value for key, value in arguments.items() if key not in own}
-    with torch.device("meta"):  # in no memory
-        parameters = sum(parameter.numel() for parameter in _build(arguments).parameters())
+    parameters = count_parameters(lambda: _build(arguments))
     return {"name": name, "config": config, "parameters": parameters}
 
 

@@ -10,7 +10,7 @@ from slidecell.detect.network_detector import NetworkDetector
 from slidecell.detect.scales import ScalerKind
 
 if TYPE_CHECKING:
-    from torch import nn
+    from slidecell.convert import SequenceNetwork
 
 __all__ = ["AutoencoderDetector"]
 
@@ -176,7 +176,7 @@ class AutoencoderDetector(NetworkDetector):
     def _score_options(self) -> dict[str, Any]:
         return {**super()._score_options(), "aggregate": self._at_fit("aggregate")}
 
-    def _make_module(self, features: int) -> nn.Module:
+    def _make_module(self, features: int) -> SequenceNetwork:
         from slidecell._arguments import as_sizes
         from slidecell.training import Autoencoder
 

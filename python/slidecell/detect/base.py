@@ -327,9 +327,9 @@ class Detector(BaseEstimator, ABC):  # type: ignore[misc]
         ValueError
             If it is damaged or of another class; the text names the place.
         """
-        from slidecell.detect.storage import load_detector
+        from slidecell.detect.storage import read_detector
 
-        detector = load_detector(path)
+        detector = read_detector(path)
         if not isinstance(detector, cls):
             raise ValueError(
                 f"{os.fspath(path)}: expected a {cls.__name__}, got a {type(detector).__name__}"

@@ -309,12 +309,12 @@ class Ensemble(Detector):
     @classmethod
     def load_from(cls: type[E], folder: Path) -> E:
         """Read what `save_into` wrote."""
-        from slidecell.detect.storage import load_folder
+        from slidecell.detect.storage import read_folder
 
         ensemble = super().load_from(folder)
         try:
             members = {
-                name: load_folder(member_folder(folder, index))
+                name: read_folder(member_folder(folder, index))
                 for index, name in enumerate(ensemble.normalisers_)
             }
         except RecursionError:  # a folder that holds itself, by a link

@@ -10,7 +10,7 @@ from slidecell.detect.network_detector import NetworkDetector
 from slidecell.detect.scales import ScalerKind
 
 if TYPE_CHECKING:
-    from torch import nn
+    from slidecell.convert import SequenceNetwork
 
 __all__ = ["ForecastDetector"]
 
@@ -162,7 +162,7 @@ class ForecastDetector(NetworkDetector):
     def _dropouts(self) -> dict[str, float]:
         return {"dropout": self.dropout, "head_dropout": self.head_dropout}
 
-    def _make_module(self, features: int) -> nn.Module:
+    def _make_module(self, features: int) -> SequenceNetwork:
         from slidecell.training import Forecaster
 
         return Forecaster(

@@ -1,4 +1,4 @@
-"""What the command line loads: a folder of results, of a detector, or a model file."""
+"""Loading of detectors from their folders, from folders of results, and from model files."""
 
 from __future__ import annotations
 
@@ -8,12 +8,44 @@ from typing import Any
 
 from slidecell.detect.base import Detector
 from slidecell.detect.model_detector import ModelDetector
-from slidecell.detect.storage import load_detector
+from slidecell.detect.storage import read_detector
 from slidecell.model import SequenceModel
 
-__all__ = ["find_saved", "load_saved"]
+__all__ = ["find_saved", "load_detector", "load_saved"]
 
 _DETECTOR, _MODEL = "detector.json", "model.safetensors"
+
+
+def load_detector(path: str | os.PathLike[str]) -> Detector:
+    """Read a folder written by `Detector.save`; it tells which class the detector is of.
+
+    Parameters
+    ----------
+    path : path
+        The folder.
+
+    Returns
+    -------
+    Detector
+
+    Raises
+    ------
+    OSError
+        If it cannot be read.
+    ValueError
+        If it is damaged; the text names the place. No code of the folder is ever run.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> from slidecell.detect import PCADetector, load_detector
+    >>> folder = pathlib.Path(tempfile.mkdtemp()) / "detector"
+    >>> PCADetector(n_components=1).fit([[0.0, 0.1], [1.0, 0.9], [2.0, 2.1]]).save(folder)
+    >>> load_detector(folder)
+    PCADetector(n_components=1)
+    """
+    detector: Detector = read_detector(path)
+    return detector
 
 
 def find_saved(path: str | os.PathLike[str]) -> Path:

@@ -15,8 +15,7 @@ from slidecell.thresholds import BestFThreshold, threshold_from_state
 from slidecell.thresholds.smoothing import smoothing_from_state
 
 if TYPE_CHECKING:
-    from torch import nn
-
+    from slidecell.convert import SequenceNetwork
     from slidecell.model import SequenceModel
 
 __all__ = ["ModelDetector"]
@@ -154,10 +153,10 @@ class ModelDetector(NetworkDetector):
         smoothed = self.model_.metadata["smoothing"] is not None
         return None if smoothed else super()._window_rows()
 
-    def _make_module(self, features: int) -> nn.Module:
+    def _make_module(self, features: int) -> SequenceNetwork:
         raise ValueError("fit: a model is only trained further, with warm_start=True")
 
-    def _going_on_from(self, model: SequenceModel) -> nn.Module:
+    def _going_on_from(self, model: SequenceModel) -> SequenceNetwork:
         from slidecell.training import to_module
 
         return to_module(model)

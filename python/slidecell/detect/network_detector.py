@@ -26,8 +26,7 @@ from slidecell.tables.split import held_out_rows
 from slidecell.tables.windowed import refuse_no_window, window_ends
 
 if TYPE_CHECKING:
-    from torch import nn
-
+    from slidecell.convert import SequenceNetwork
     from slidecell.detect.storage import Parts
     from slidecell.model import SequenceModel
     from slidecell.training import History
@@ -193,7 +192,7 @@ class NetworkDetector(Detector):
         return None if self._at_fit("reduction") == "mahalanobis" else "mean"
 
     @abstractmethod
-    def _make_module(self, features: int) -> nn.Module:
+    def _make_module(self, features: int) -> SequenceNetwork:
         """Return the network that the parameters describe, untrained."""
 
     @property
@@ -358,7 +357,7 @@ class NetworkDetector(Detector):
                 "reduction: 'mahalanobis' takes its statistics from rows held out, got validation=0"
             )
 
-    def _going_on_from(self, model: SequenceModel) -> nn.Module:
+    def _going_on_from(self, model: SequenceModel) -> SequenceNetwork:
         """Return the module that the fitted model is, if the parameters still describe it."""
         from slidecell.convert import to_metadata
         from slidecell.training import to_module

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from slidecell.detect.base import Detector
+from typing import Any
 
 __all__ = ["DETECTORS", "Entry", "detector_class", "detector_names", "find_detector"]
 
@@ -46,7 +43,7 @@ DETECTORS = (
 )  # fmt: skip
 
 
-def find_detector(name: str) -> type[Detector]:
+def find_detector(name: str) -> type[Any]:
     """Return the class of a detector by its name on the command line, or by that of the class.
 
     Examples
@@ -66,7 +63,7 @@ def detector_names() -> list[str]:
     return [entry.name for entry in DETECTORS]
 
 
-def detector_class(kind: str) -> type[Detector]:
+def detector_class(kind: str) -> type[Any]:
     """Return a class by its name; only classes of the registry are ever imported."""
     modules = {entry.kind: entry.module for entry in DETECTORS}
     found: Any = getattr(importlib.import_module(modules[kind]), kind)

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -19,14 +19,13 @@ from slidecell.detect.estimators import read_estimator, write_estimator
 from slidecell.detect.registry import DETECTORS, detector_class
 
 if TYPE_CHECKING:
-    from slidecell.detect.base import Detector
     from slidecell.model import SequenceModel
 
 __all__ = [
     "Parts",
-    "load_detector",
-    "load_folder",
     "owns_detector_file",
+    "read_detector",
+    "read_folder",
     "read_parts",
     "save_detector",
     "write_parts",
@@ -89,7 +88,14 @@ class Parts:
         return self.model
 
 
-def save_detector(detector: Detector, path: str | os.PathLike[str]) -> None:
+class Storable(Protocol):
+    """What has parts that a folder can keep: a `Detector`."""
+
+    def save_into(self, folder: Path) -> None:
+        """Write all parts to a folder that is there."""
+
+
+def save_detector(detector: Storable, path: str | os.PathLike[str]) -> None:
     """Write a fitted detector to a folder: see `Detector.save`.
 
     Examples
@@ -142,51 +148,36 @@ def owns_detector_file(relative: PurePath) -> bool:
     return bool(known) and all(map(_MEMBER.fullmatch, folders))
 
 
-def load_detector(path: str | os.PathLike[str]) -> Detector:
-    """Read a folder written by `Detector.save`; it tells which class the detector is of.
-
-    Parameters
-    ----------
-    path : path
-        The folder.
-
-    Returns
-    -------
-    Detector
-
-    Raises
-    ------
-    OSError
-        If it cannot be read.
-    ValueError
-        If it is damaged; the text names the place. No code of the folder is ever run.
-
-    Examples
-    --------
-    >>> import tempfile, pathlib
-    >>> from slidecell.detect import PCADetector, load_detector
-    >>> folder = pathlib.Path(tempfile.mkdtemp()) / "detector"
-    >>> PCADetector(n_components=1).fit([[0.0, 0.1], [1.0, 0.9], [2.0, 2.1]]).save(folder)
-    >>> load_detector(folder)
-    PCADetector(n_components=1)
-    """
-    folder = Path(path)
-    if folder.exists() and not folder.is_dir():
-        raise NotADirectoryError(f"{folder}: expected a folder")
-    return read_whole(folder, load_folder)
-
-
-def load_folder(folder: Path) -> Detector:
-    """Do as `load_detector`; members of an ensemble lie in folders of their own.
+def read_detector(path: str | os.PathLike[str]) -> Any:
+    """Return the detector of a folder: what `load_detector` does, of no class that is known here.
 
     Examples
     --------
     >>> import tempfile, pathlib
     >>> from slidecell.detect import ZScoreDetector
-    >>> from slidecell.detect.storage import load_folder
+    >>> from slidecell.detect.storage import read_detector
+    >>> folder = pathlib.Path(tempfile.mkdtemp()) / "detector"
+    >>> ZScoreDetector().fit([[0.0], [1.0], [2.0]]).save(folder)
+    >>> read_detector(folder)
+    ZScoreDetector()
+    """
+    folder = Path(path)
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(f"{folder}: expected a folder")
+    return read_whole(folder, read_folder)
+
+
+def read_folder(folder: Path) -> Any:
+    """Do as `read_detector`; members of an ensemble lie in folders of their own.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> from slidecell.detect import ZScoreDetector
+    >>> from slidecell.detect.storage import read_folder
     >>> folder = pathlib.Path(tempfile.mkdtemp())
     >>> ZScoreDetector().fit([[0.0], [1.0], [2.0]]).save_into(folder)
-    >>> load_folder(folder)
+    >>> read_folder(folder)
     ZScoreDetector()
     """
     return detector_class(_read_text(folder)["class"]).load_from(folder)

@@ -132,9 +132,9 @@ class DetectOptions(TrainingSettings):
             "progress": progress,
         }
         reconstructs = self.detector == "forecast" and self.horizon == 0
-        return find_detector("autoencoder" if reconstructs else self.detector).from_settings(
-            settings
-        )
+        kind = find_detector("autoencoder" if reconstructs else self.detector)
+        detector: Detector = kind.from_settings(settings)
+        return detector
 
     def to_dict(self) -> dict[str, Any]:
         """Return all options, ready for JSON."""

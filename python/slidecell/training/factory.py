@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TypeAlias
 
+import torch
 from torch import nn
 
 from slidecell.training.cells import Activation, GRULayer, LSTMLayer, RecurrentActivation
@@ -85,3 +87,17 @@ def recurrent_layer(
         reset_after=reset_after,
         single_bias=single_bias,
     )
+
+
+def count_parameters(make: Callable[[], nn.Module]) -> int:
+    """Return how many numbers the module that `make` returns would train, in no memory.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> from slidecell.training.factory import count_parameters
+    >>> count_parameters(lambda: nn.Linear(10**6, 10**6))
+    1000001000000
+    """
+    with torch.device("meta"):
+        return sum(parameter.numel() for parameter in make().parameters())
