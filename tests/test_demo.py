@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 import slidecell as sc
-from slidecell.jobs.demo import compare_with_torch, demo_options, torch_peer, write_demo_data
+from slidecell.bench.torch_demo import torch_peer
+from slidecell.jobs.demo import compare_with_torch, demo_options, write_demo_data
 from slidecell.jobs.detect import run_detect
 from slidecell.training import Forecaster
 

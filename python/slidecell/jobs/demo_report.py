@@ -30,8 +30,9 @@ def comparison_section(measured: Mapping[str, Any]) -> Section:
     ]
     text = (
         f"{measured['windows']:,} windows of {measured['window']} rows, {measured['threads']} "
-        f"threads, torch {measured['torch_version']} with {measured['torch_setting']}; largest difference of a score "
-        f"{measured['max_difference']:.1e} (scores up to {measured['max_score']:.3g})."
+        f"threads, medians; torch {measured['torch_version']} in {measured['torch_setting']}. The "
+        f"largest difference of a score is {measured['max_difference']:.1e}, scores reach "
+        f"{measured['max_score']:.3g}."
     )
     return Section(
         "The same windows scored", text, [Table(["", "seconds", "windows/s", "ratio"], rows)]
