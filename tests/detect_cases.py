@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from slidecell.jobs.detect import DetectOptions, run_detect
-from slidecell.tables.table import TableOptions
+from slidecell.tables.options import TableOptions
 
 PANEL = TableOptions(time="day", entity="user", label="label")
 

@@ -149,8 +149,8 @@ def test_cli_test_file(file, tmp_path):
         ([], "column 'host' holds text ('a') and is no feature: leave it out with --exclude host"),
         (["--entity", "hots"], "did you mean 'host'?"),
         (["--exclude", "host", "--time", "t"], "choose --duplicates keep or --duplicates last"),
-        (["--entity", "host", "--window", "99"], "no window to train on"),
-        (["--exclude", "host,t", "--window", "40"], "to hold out --validation 0.2: give more"),
+        (["--entity", "host", "--window", "99"], "no window: one takes 100 rows"),
+        (["--exclude", "host,t", "--window", "40"], "to hold out validation=0.2: none is left"),
         (["--hidden-size", "many"], "--hidden-size: expected a number, or one per layer"),
         (["--entity", "host", "--window", "0"], "--window: expected a whole number >= 1, got 0"),
     ],
@@ -267,7 +267,12 @@ def test_cli_missing_extra_names_the_command_to_install_it():
 
 def test_cli_missing_torch_is_one_line(file, tmp_path):
     code = (
-        "import sys\nsys.modules['torch'] = None\n"
+        "import importlib.abc, sys\n"
+        "class Absent(importlib.abc.MetaPathFinder):\n"
+        "    def find_spec(self, name, path, target=None):\n"
+        "        if name.split('.')[0] == 'torch':\n"
+        "            raise ModuleNotFoundError('No module named torch', name='torch')\n"
+        "sys.meta_path.insert(0, Absent())\n"
         "from slidecell.__main__ import main\nsys.argv[0] = 'slidecell'\nmain()"
     )
     done = python(code, "detect", str(file), "--entity", "host", "--out", str(tmp_path / "out"))

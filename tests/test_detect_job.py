@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import json
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,11 +18,12 @@ for _module in ("torch", "pyarrow", "sklearn", "matplotlib"):
 import slidecell as sc  # noqa: E402
 from slidecell.evaluate import evaluate  # noqa: E402
 from slidecell.jobs.detect import DetectOptions  # noqa: E402
-from slidecell.tables.split import split_table  # noqa: E402
-from slidecell.tables.table import TableOptions, make_table  # noqa: E402
+from slidecell.tables.options import TableOptions  # noqa: E402
+from slidecell.tables.split import held_out_rows, name_parts, past_rows  # noqa: E402
+from slidecell.tables.table import make_table  # noqa: E402
 from tests.detect_cases import PANEL, panel, run  # noqa: E402
 
-FILES = {"model.safetensors", "report.json", "scores.csv", "scores.png"}
+FILES = {"detector", "model.safetensors", "report.json", "scores.csv", "scores.png"}
 
 
 @pytest.fixture(scope="module")
@@ -60,18 +62,19 @@ def test_detect_job_parts_are_by_time_in_each_entity_and_whole_entities_validate
     assert sorted(past) == ["train", "train", "train", "validation"]
 
 
-def test_detect_job_threshold_is_the_percentile_of_training_scores_only(done):
+def test_detect_job_threshold_is_the_percentile_of_the_scores_of_fitted_rows(done):
     result, out = done
     scores = pd.read_csv(out / "scores.csv", dtype={"score": np.float32})
-    train = scores.loc[scores["part"] == "train", "score"].dropna().astype(np.float64)
-    assert result.threshold == np.percentile(train, 95.0)
+    fitted = scores.loc[scores["part"] != "test", "score"].dropna().astype(np.float64)
+    assert result.threshold == np.percentile(fitted, 95.0)
     assert result.report["threshold"] == {
         "kind": "percentile",
         "percentile": 95.0,
         "value": result.threshold,
     }
     flagged = result.report["flagged"]
-    assert flagged["train"]["flagged"] == (train > result.threshold).sum()
+    counted = flagged["train"]["flagged"] + flagged["validation"]["flagged"]
+    assert counted == (fitted > result.threshold).sum()
     assert sum(part["rows"] for part in flagged.values()) == 240
 
 
@@ -184,7 +187,11 @@ def test_detect_job_networks(tmp_path, changes, first_score):
     ],
 )
 def test_detect_job_layer_sizes(changes, sizes):
-    assert DetectOptions(file="f", out="o", **changes).sizes == sizes
+    module = DetectOptions(file="f", out="o", **changes).make_detector()._make_module(2)
+    assert tuple(layer.hidden_size for layer in module.encoder) == sizes
+    assert tuple(layer.hidden_size for layer in module.decoder) == sizes[::-1] * (
+        changes.get("horizon") == 0
+    )
 
 
 def test_detect_job_train_until_a_date(tmp_path):
@@ -202,8 +209,7 @@ def test_detect_job_one_series_validates_with_its_last_part(tmp_path):
     assert parts.count("test") == 30
     assert parts.count("validation") == 10  # a fifth of 25 windows, and the 5 rows they start with
     assert result.report["metrics"] is None
-    ends = [row for row in range(5, 60) if parts[row] == "train"]
-    assert result.threshold == np.percentile(result.scores[ends].astype(np.float64), 95.0)
+    assert result.threshold == np.percentile(result.scores[5:30].astype(np.float64), 95.0)
 
 
 def test_detect_job_train_on_everything(tmp_path):
@@ -280,14 +286,20 @@ def test_detect_job_numbers_as_times(tmp_path):
 
 def test_detect_job_split_never_straddles():
     table = make_table(panel(), PANEL)
-    split = split_table(table, window=5, horizon=1, train_until="0.5", validation=0.3, seed=3)
-    for validation in (False, True):
-        rows, offsets = split.take(np.arange(240)[:, None], validation=validation)
-        names = {"train", "validation", "test"} - {"validation" if validation else "train", "test"}
-        assert not set(split.part[rows[:, 0]]) & names
-        for first, last in itertools.pairwise(offsets):
-            assert (np.diff(rows[first:last, 0]) == 1).all()
-            assert len(set(table.entities[rows[first:last, 0]])) == 1
+    table = replace(table, features=np.arange(240.0)[:, None])  # each row is its own number
+    past = past_rows(table, train_until="0.5")
+    training = table.take(past)
+    held = held_out_rows(training, window=5, horizon=1, fraction=0.3, seed=3)
+    part = name_parts(table, past, past, held)
+    for name, mask in (("train", ~held), ("validation", held)):
+        taken = training.take(mask)
+        rows = taken.features[:, 0].astype(int)
+        assert len(rows) > 0
+        assert set(part[rows]) == {name}
+        for first, last in itertools.pairwise(taken.offsets):
+            assert (np.diff(rows[first:last]) == 1).all()
+            assert len(set(table.entities[rows[first:last]])) == 1
+    assert set(part[~past]) == {"test"}
 
 
 def test_detect_job_constant_column_is_reported(tmp_path):

@@ -14,7 +14,7 @@ for _module in ("torch", "sklearn", "matplotlib"):
     pytest.importorskip(_module)
 
 from slidecell.jobs.detect import DetectOptions, run_detect  # noqa: E402
-from slidecell.tables.table import TableOptions  # noqa: E402
+from slidecell.tables.options import TableOptions  # noqa: E402
 
 _BESIDE = Path(__file__).resolve().parents[2] / "shared" / "data"
 DATA = Path(os.environ.get("SLIDECELL_DATA", _BESIDE))

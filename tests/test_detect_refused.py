@@ -13,21 +13,27 @@ for _module in ("torch", "pyarrow", "sklearn", "matplotlib"):
 
 from slidecell.jobs.detect import run_detect  # noqa: E402
 from slidecell.jobs.outputs import OutputFolder  # noqa: E402
-from slidecell.tables.table import TableOptions  # noqa: E402
+from slidecell.tables.options import TableOptions  # noqa: E402
 from tests.detect_cases import options, panel, run  # noqa: E402
+
+
+def contents(folder):
+    """Every file below a folder, and what is in it."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
 def test_detect_job_interrupt_leaves_what_was_there(tmp_path):
     out = tmp_path / "out"
     run(tmp_path)
-    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    before = contents(out)
 
     def interrupt(epoch, epochs, loss, validation):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         run_detect(options(tmp_path / "in.csv", out, epochs=3, seed=5), progress=interrupt)
-    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    assert contents(out) == before
     with pytest.raises(KeyboardInterrupt):
         run_detect(options(tmp_path / "in.csv", tmp_path / "a" / "b"), progress=interrupt)
     assert not (tmp_path / "a").exists()
@@ -99,7 +105,7 @@ def test_detect_job_bad_options(changes, message):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"window": 60}, "no window to train on: one takes 61 rows .* has 42; give more rows"),
+        ({"window": 60}, "no window: one takes 61 rows .* has 42; give more rows"),
         ({"train_until": "2031-01-01"}, "no row at or after 2031-01-01; times run from 2024-01-01"),
         ({"train_until": "2001-01-01"}, "no row before 2001-01-01"),
         ({"train_until": "soon"}, "--train-until: expected a date like 2024-01-31, got 'soon'"),
@@ -125,7 +131,7 @@ def test_detect_job_never_replaces_its_input(tmp_path):
 
 
 def test_detect_job_one_row_and_time_without_a_column(tmp_path):
-    with pytest.raises(ValueError, match=r"in\.csv: no window to train on: one takes 6 rows"):
+    with pytest.raises(ValueError, match=r"in\.csv: no window: one takes 6 rows"):
         run(tmp_path, pd.DataFrame({"x": [1.0]}), table=TableOptions())
     with pytest.raises(ValueError, match=r"--train-until: .*a time needs --time.*got '2024-02-01'"):
         run(tmp_path, pd.DataFrame({"x": [1.0]}), table=TableOptions(), train_until="2024-02-01")
@@ -134,5 +140,8 @@ def test_detect_job_one_row_and_time_without_a_column(tmp_path):
 def test_detect_job_missing_cells_everywhere(tmp_path):
     frame = panel()
     frame.loc[::4, "load"] = np.nan
-    with pytest.raises(ValueError, match=r"no window to train on: .*windows touch missing cells"):
+    with pytest.raises(
+        ValueError,
+        match=r"in\.csv: all 148 windows of 6 rows have a missing value; .*--missing ffill",
+    ):
         run(tmp_path, frame)

@@ -53,7 +53,9 @@ def test_detect_job_score_overrides_columns(done, tmp_path):
 def test_detect_job_score_names_a_missing_feature(done, tmp_path):
     _, out = done
     panel().drop(columns="mail").to_csv(tmp_path / "new.csv", index=False)
-    with pytest.raises(ValueError, match=r"--features: no column 'mail' in .*new\.csv"):
+    with pytest.raises(
+        ValueError, match=r"features of .*model\.safetensors: no column 'mail' in .*new\.csv"
+    ):
         run_score(ScoreOptions(out / "model.safetensors", tmp_path / "new.csv", tmp_path / "s"))
     assert not (tmp_path / "s").exists()
 

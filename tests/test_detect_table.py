@@ -10,7 +10,8 @@ import pytest
 pd = pytest.importorskip("pandas")
 pytest.importorskip("pyarrow")
 
-from slidecell.tables.table import TableOptions, join_tables, make_table, read_table  # noqa: E402
+from slidecell.tables.options import TableOptions  # noqa: E402
+from slidecell.tables.table import join_tables, make_table, read_table  # noqa: E402
 
 
 def read(tmp_path, text, **options):
@@ -30,10 +31,10 @@ PANEL = """when,who,x,y
 def test_detect_table_sorts_by_entity_and_time_and_leads_back(tmp_path):
     table = read(tmp_path, PANEL, time="when", entity="who")
     assert table.names == ("x", "y")
-    assert table.entity_names == ("b", "a")
-    assert table.features[:, 0].tolist() == [1, 3, 1, 2]
+    assert table.entity_names == ("a", "b")
+    assert table.features[:, 0].tolist() == [1, 2, 1, 3]
     assert table.offsets.tolist() == [0, 2, 4]
-    assert table.order.tolist() == [2, 0, 1, 3]
+    assert table.order.tolist() == [1, 3, 2, 0]
     assert table.restore(table.features[:, 1], np.nan).tolist() == [30, 10, 11, 20]
     assert list(table.keys.columns) == ["when", "who"]
     assert table.keys["when"].tolist()[0] == "2024-01-03"
@@ -52,7 +53,7 @@ def test_detect_table_equal_times_keep_the_order_of_the_file(tmp_path):
 
 def test_detect_table_without_time_the_file_is_the_order(tmp_path):
     table = read(tmp_path, "who,x\nb,1\na,2\nb,3\na,4\n", entity="who")
-    assert table.features[:, 0].tolist() == [1, 3, 2, 4]
+    assert table.features[:, 0].tolist() == [2, 4, 1, 3]
     assert table.times is None
 
 

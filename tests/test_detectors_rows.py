@@ -13,7 +13,8 @@ from scipy.sparse import csr_matrix
 
 import slidecell as sc
 from slidecell.frames import feature_columns
-from slidecell.tables.rows import Source, take_rows
+from slidecell.tables.arrays import take_rows
+from slidecell.tables.options import TableOptions
 from tests.detectors import ALL, make, series
 
 
@@ -75,31 +76,31 @@ def unnamed() -> pd.DataFrame:
 
 
 def test_entity_and_time_may_be_numbers_of_columns() -> None:
-    rows = take_rows(unnamed(), None, Source(entity=7))
+    rows = take_rows(unnamed(), None, TableOptions(entity=7))
     assert rows.names is None
     assert rows.order is not None
     assert rows.order.tolist() == [3, 4, 5, 0, 1, 2]
     assert rows.offsets.tolist() == [0, 3, 6]
-    assert np.array_equal(rows.values, series(6)[rows.order])
+    assert np.array_equal(rows.features, series(6)[rows.order])
 
 
 def test_time_orders_rows_of_given_offsets() -> None:
     frame = pd.DataFrame({"x": [1.0, 2.0, 3.0, 4.0], "t": ["2024-01-02", "2024-01-01"] * 2})
-    rows = take_rows(frame, [0, 2, 4], Source(time="t"))
-    assert rows.values[:, 0].tolist() == [2.0, 1.0, 4.0, 3.0]
+    rows = take_rows(frame, [0, 2, 4], TableOptions(time="t", duplicates="keep"))
+    assert rows.features[:, 0].tolist() == [2.0, 1.0, 4.0, 3.0]
     assert rows.offsets.tolist() == [0, 2, 4]
 
 
 def test_equal_times_keep_the_order_of_the_rows() -> None:
     frame = pd.DataFrame({"x": np.arange(40.0), "t": [1, 0] * 20})
-    rows = take_rows(frame, None, Source(time="t"))
-    assert rows.values[:, 0].tolist() == [*range(1, 40, 2), *range(0, 40, 2)]
+    rows = take_rows(frame, None, TableOptions(time="t", duplicates="keep"))
+    assert rows.features[:, 0].tolist() == [*range(1, 40, 2), *range(0, 40, 2)]
 
 
 def test_keys_without_an_order_are_taken_as_they_appear() -> None:
     frame = pd.DataFrame({"x": [1.0, 2.0, 3.0], "id": [("a", 1), 5, ("a", 1)]})
-    rows = take_rows(frame, None, Source(entity="id"))
-    assert rows.values[:, 0].tolist() == [1.0, 3.0, 2.0]
+    rows = take_rows(frame, None, TableOptions(entity="id"))
+    assert rows.features[:, 0].tolist() == [1.0, 3.0, 2.0]
     assert rows.offsets.tolist() == [0, 2, 3]
 
 
@@ -107,20 +108,20 @@ def test_keys_without_an_order_are_taken_as_they_appear() -> None:
 def test_columns_that_hold_no_times_are_named(times: list[Any]) -> None:
     frame = pd.DataFrame({"x": [1.0, 2.0], "t": times})
     with pytest.raises(ValueError, match="X: time column 't'"):
-        take_rows(frame, None, Source(time="t"))
+        take_rows(frame, None, TableOptions(time="t", duplicates="keep"))
 
 
 def test_inputs_that_are_no_arrays_are_refused() -> None:
     with pytest.raises(TypeError, match="X: expected a dense array"):
-        take_rows(csr_matrix(np.eye(3)), None, Source())
+        take_rows(csr_matrix(np.eye(3)), None, TableOptions())
     with pytest.raises(TypeError, match="X: expected real numbers, got dtype complex128"):
-        take_rows(np.zeros((3, 2), complex), None, Source())
+        take_rows(np.zeros((3, 2), complex), None, TableOptions())
     with pytest.raises(ValueError, match=r"X: expected \[S, F\] with F >= 1, got 0 feature"):
-        take_rows(np.zeros((3, 0)), None, Source())
+        take_rows(np.zeros((3, 0)), None, TableOptions())
     with pytest.raises(ValueError, match=r"X: expected \[S, F\] with F >= 1, got 0 feature"):
-        take_rows(pd.DataFrame({"user": [1, 2]}), None, Source(entity="user"))
+        take_rows(pd.DataFrame({"user": [1, 2]}), None, TableOptions(entity="user"))
     with pytest.raises(TypeError, match=r"X: expected an array .* got a LazyFrame"):
-        take_rows(pl.LazyFrame({"x": [1.0]}), None, Source())
+        take_rows(pl.LazyFrame({"x": [1.0]}), None, TableOptions())
 
 
 @pytest.mark.parametrize("kind", ALL)

@@ -280,13 +280,14 @@ def test_report_of_a_quiet_file_lists_the_highest_rows(job):
     from dataclasses import replace
 
     from slidecell.detect import ScoreOptions, run_score
+    from slidecell.detect.model_detector import ModelDetector
     from slidecell.jobs.result_report import result_report
 
     model = job / "out" / "model.safetensors"
     result = run_score(ScoreOptions(model, job / "new.csv", job / "quiet"))
     quiet = replace(
         result,
-        model=result.model.with_metadata(threshold=None),
+        detector=ModelDetector.of(result.model.with_metadata(threshold=None)),
         report=result.report | {"threshold": None},
     )
     sections = {s.title: s for s in result_report(quiet).sections}

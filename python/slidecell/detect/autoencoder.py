@@ -158,10 +158,6 @@ class AutoencoderDetector(NetworkDetector):
             raise ValueError(f"--horizon: an autoencoder forecasts nothing, got {horizon}")
         sizes = tuple(given.pop("hidden_size", ()))
         layers = given.pop("num_layers", None)
-        if len(sizes) > 1 and layers not in {None, 1, len(sizes)}:
-            raise ValueError(
-                f"--layers: expected {len(sizes)}, the number of hidden sizes, got {layers}"
-            )
         if len(sizes) <= 1 and (sizes or layers not in {None, 1}):
             first = (sizes or (16,))[0]
             sizes = tuple(max(1, first >> layer) for layer in range(layers or 1))

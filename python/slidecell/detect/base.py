@@ -231,6 +231,9 @@ class Detector(BaseEstimator, ABC):  # type: ignore[misc]
         """Fit on new rows; a network goes on from its weights."""
         self.fit(rows)
 
+    def fit_rule(self, rows: Rows) -> None:
+        """Set the threshold anew on labelled rows, where the rule is one that labels choose."""
+
     def check_rule(self, rows: Rows) -> None:
         """Raise a ValueError if the threshold cannot be set on rows like these."""
 

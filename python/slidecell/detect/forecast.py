@@ -144,13 +144,9 @@ class ForecastDetector(NetworkDetector):
     def from_settings(cls, settings: Mapping[str, Any]) -> ForecastDetector:
         """Return an unfitted detector by the settings of the command line."""
         given = dict(settings)
-        sizes, layers = tuple(given.get("hidden_size", ())), given.get("num_layers")
+        sizes = tuple(given.get("hidden_size", ()))
         if len(sizes) > 1:
-            if layers not in {None, 1, len(sizes)}:
-                raise ValueError(
-                    f"--layers: expected {len(sizes)}, the number of hidden sizes, got {layers}"
-                )
-            given |= {"hidden_size": sizes, "num_layers": len(sizes)}
+            given["num_layers"] = len(sizes)
         elif sizes:
             given["hidden_size"] = sizes[0]
         return super().from_settings(given)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from slidecell.detect.network_detector import NetworkDetector
 from slidecell.detect.shares import shares_of_sum
 from slidecell.tables.rows import Floats, Ints, Rows
-from slidecell.thresholds import BestFThreshold, threshold_from_state
+from slidecell.thresholds import BestFThreshold, Threshold, threshold_from_state
 from slidecell.thresholds.smoothing import smoothing_from_state
 
 if TYPE_CHECKING:
@@ -112,9 +112,8 @@ class ModelDetector(NetworkDetector):
 
     def flag_rows(self, rows: Rows, scores: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
         """Return which rows the model's rule flags, bool [S]; none without a rule."""
-        if self.model_.threshold is None:
-            return np.zeros(len(scores), np.bool_)
-        return threshold_from_state(self.model_.threshold).apply(scores, rows.offsets)
+        rule = self._rule()
+        return np.zeros(len(scores), np.bool_) if rule is None else rule.apply(scores, rows.offsets)
 
     def threshold_state(self) -> dict[str, Any] | None:
         """Return the model's rule; None: no row is flagged."""
@@ -173,27 +172,35 @@ class ModelDetector(NetworkDetector):
 
     def check_rule(self, rows: Rows) -> None:
         """Raise a ValueError if the model's rule is chosen on labels and the rows have none."""
-        if self.model_.threshold is not None:
-            rule = threshold_from_state(self.model_.threshold)
-            if isinstance(rule, BestFThreshold) and rows.labels is None:
-                raise ValueError("--label: the model's threshold is one that is chosen on labels")
+        if isinstance(self._rule(), BestFThreshold) and rows.labels is None:
+            raise ValueError("--label: the model's threshold is one that is chosen on labels")
+
+    def fit_rule(self, rows: Rows) -> None:
+        """Choose the threshold on the labels of these rows, where the model's rule is such a one."""
+        rule = self._rule()
+        if isinstance(rule, BestFThreshold):
+            assert rows.labels is not None  # `check_rule` has seen to it
+            rule.fit(self.score_rows(rows), rows.labels)
+            self._keep_rule(rule)
 
     def _set_threshold(self, rows: Rows) -> None:
         """Fit the model's own rule on the scores of the fitted rows."""
         scores = np.asarray(self.score_rows(rows), np.float64)
-        if self.model_.threshold is not None:
-            rule = threshold_from_state(self.model_.threshold)
-            if isinstance(rule, BestFThreshold):
-                assert rows.labels is not None  # `check_rule` has seen to it
-                rule.fit(scores, rows.labels)
-            else:
-                rule.fit(scores)
-            rule.reset()
-            state = rule.state()
-            self.model_ = self.model_.with_metadata(threshold=state)
-            value = state.get("value")
-            self.threshold_ = np.float64(np.nan if value is None else value)
+        rule = self._rule()
+        if rule is not None and not isinstance(rule, BestFThreshold):  # see `fit_rule`
+            self._keep_rule(rule.fit(scores))
         self._set_scores(self._restored(rows, scores))
+
+    def _rule(self) -> Threshold | None:
+        state = self.model_.threshold
+        return None if state is None else threshold_from_state(state)
+
+    def _keep_rule(self, rule: Threshold) -> None:
+        rule.reset()
+        state = rule.state()
+        self.model_ = self.model_.with_metadata(threshold=state)
+        value = state.get("value")
+        self.threshold_ = np.float64(np.nan if value is None else value)
 
 
 def _read_as(model: SequenceModel) -> dict[str, Any]:

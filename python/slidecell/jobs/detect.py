@@ -95,6 +95,11 @@ class DetectOptions(TrainingSettings):
             refuse_below(name, getattr(self, name), low)
         if any(int(size) != size or size < 1 for size in self.hidden_size):
             raise ValueError(f"--hidden-size: expected sizes >= 1, got {self.hidden_size}")
+        if len(self.hidden_size) > 1 and self.layers not in {None, 1, len(self.hidden_size)}:
+            raise ValueError(
+                f"--layers: expected {len(self.hidden_size)}, the number of hidden sizes, "
+                f"got {self.layers}"
+            )
         if not 0.0 < self.percentile < 100.0:
             raise ValueError(f"--percentile: expected between 0 and 100, got {self.percentile:g}")
         _choice("--cell", self.cell, (None, "lstm", "gru"))

@@ -184,7 +184,7 @@ def judge_result(result: Result) -> dict[str, Any] | None:
     """Compare scores with the labels of the test part; None without labels or a rule."""
     rule = result.detector.threshold_state()
     test = result.part == "test"
-    if result.table.labels is None or rule is None or not test.any():
+    if result.table.labels is None or rule is None:
         return None
     return judge(result.table, result.scores, test, rule, result.flagged)
 

@@ -159,6 +159,7 @@ def run_retrain(
         if announce is not None:
             announce(data)
         new.fit_again(training)
+        new.fit_rule(rows.take(part != "test"))
         stopwatch.lap("train")
         measured = {name: _measure(d, rows, part) for name, d in (("old", old), ("new", new))}
         stopwatch.lap("score")
