@@ -174,7 +174,7 @@ def test_save_is_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyP
         make("zscore").save(tmp_path / "d")
     first.save(tmp_path / "d")
     with monkeypatch.context() as broken:
-        broken.setattr("safetensors.numpy.save_file", lambda *_: 1 / 0)
+        broken.setattr("safetensors.numpy.save", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             second.save(tmp_path / "d")
     assert listed(tmp_path) == {"d"}

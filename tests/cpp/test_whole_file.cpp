@@ -1,5 +1,6 @@
 // Files that appear whole or not at all: ended writers, links, competing writers, refusals.
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
