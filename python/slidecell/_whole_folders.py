@@ -84,11 +84,12 @@ def replacing_folder(path: str | os.PathLike[str], *, owns: Owns = owns_nothing)
     created = not target.exists()
     try:
         if created:
-            target.mkdir()
+            target.mkdir(exist_ok=True)
             sync_folder(target.parent)
         with contextlib.ExitStack() as stack:
             try:
-                new = stack.enter_context(staging(target)) / "new"
+                with locked(target):  # not while another process exchanges the folder
+                    new = stack.enter_context(staging(target)) / "new"
             except OSError as error:
                 raise cannot_be_written(error, path) from error
             new.mkdir()
@@ -307,7 +308,7 @@ def _exchange_whole(new: Path, target: Path) -> bool:
                 outside.rename(new)
                 raise
             sync_folder(target.parent)
-            # Other processes may have begun to save in the folder that is about to go.
+            # A file may be on its way into the folder that is about to go: see `replacing`.
             for entry in outside.iterdir():
                 if is_temporary_name(entry.name) and entry.name != new.parent.name:
                     with contextlib.suppress(OSError):

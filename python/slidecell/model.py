@@ -133,6 +133,8 @@ class SequenceModel:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model to a ``.safetensors`` file: whole, or not at all.
 
+        A symbolic link at ``path`` is replaced by the file.
+
         Raises
         ------
         OSError

@@ -171,6 +171,9 @@ class Stream:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write all state to a file, whole or not at all; `SequenceModel.stream` goes on from it.
 
+        A symbolic link at ``path`` is replaced by the file. Several may save to one path: the last
+        one stays.
+
         Raises
         ------
         OSError

@@ -305,7 +305,9 @@ class Detector(BaseEstimator, ABC):  # type: ignore[misc]
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fitted detector to a folder: whole, or not at all, and without pickle.
 
-        A detector that was saved there before is replaced.
+        A detector that was saved there before is replaced: at every moment there is the old one or
+        the new one, also where the process is killed. Other files in the folder stay. A symbolic
+        link at ``path`` is followed.
 
         Raises
         ------
