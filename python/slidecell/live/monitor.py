@@ -227,6 +227,8 @@ class Monitor:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write all state, the stream's too, to one file: whole, or not at all.
 
+        A symbolic link at ``path`` is replaced by the file.
+
         Raises
         ------
         OSError
