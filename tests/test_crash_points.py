@@ -212,7 +212,7 @@ def combinations() -> Iterator[Any]:
                 yield pytest.param(case, over, False, id=f"{name} over {over}, in place")
 
 
-@pytest.mark.parametrize(("case", "over", "exchange"), combinations())
+@pytest.mark.parametrize(("case", "over", "exchange"), list(combinations()))
 def test_killed_at_every_file_call(
     case: Case, over: str, exchange: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
