@@ -21,7 +21,6 @@ import pytest
 pytest.importorskip("sklearn")
 
 import slidecell as sc
-from models import layer, random_model
 from slidecell import _whole_folders
 from slidecell.detect import (
     Detector,
@@ -32,6 +31,7 @@ from slidecell.detect import (
 )
 from slidecell.detect.storage import owns_detector_file
 from slidecell.jobs.outputs import OutputFolder
+from tests.models import layer, random_model
 
 # Audited events that change files. `killed_at` counts what they do not cover, by wrapping it.
 _CHANGES = {

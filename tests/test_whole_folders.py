@@ -13,11 +13,11 @@ import pytest
 
 pytest.importorskip("sklearn")
 
-from limits import file_sizes_below
 from slidecell import _whole_folders
 from slidecell._whole_folders import read_whole, replacing_folder, whole_set
 from slidecell.detect import Ensemble, PCADetector, ZScoreDetector, load_detector
 from slidecell.jobs.outputs import OutputFolder
+from tests.limits import file_sizes_below
 
 
 def write(path: Path, text: str, *, names: str = "ab") -> None:
