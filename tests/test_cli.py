@@ -121,7 +121,8 @@ def test_cli_detect_flags_reach_the_job(file, tmp_path):
         "horizon": 0,
         "cell": "gru",
         "hidden_size": [6, 3],
-        "layers": 1,
+        "detector": "forecast",
+        "layers": None,
         "epochs": 2,
         "patience": 1,
         "batch_size": 16,
@@ -235,6 +236,7 @@ def test_cli_demo_small(tmp_path):
     done = invoke("demo", "--out", tmp_path / "demo", *arguments)
     assert done.exit_code == 0
     assert set(os.listdir(tmp_path / "demo")) == {
+        "detector",
         "insider_threat.csv",
         "scores.csv",
         "scores.png",

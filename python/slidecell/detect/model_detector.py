@@ -176,7 +176,7 @@ class ModelDetector(NetworkDetector):
             raise ValueError("--label: the model's threshold is one that is chosen on labels")
 
     def fit_rule(self, rows: Rows) -> None:
-        """Choose the threshold on the labels of these rows, where the model's rule is such a one."""
+        """Choose the threshold on the labels of these rows, if the model's rule is such a one."""
         rule = self._rule()
         if isinstance(rule, BestFThreshold):
             assert rows.labels is not None  # `check_rule` has seen to it

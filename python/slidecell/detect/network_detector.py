@@ -259,6 +259,7 @@ class NetworkDetector(Detector):
 
     def held_out(self, rows: Rows) -> npt.NDArray[np.bool_]:
         """Return which of the rows that `fit` is given would train nothing, bool [S]."""
+        require("torch", extra="train")  # before a job says that training begins
         return self._held_out(rows.filled() if self._fills() else rows, seed_of(self.random_state))
 
     def _held_out(self, rows: Rows, seed: int) -> npt.NDArray[np.bool_]:
