@@ -246,8 +246,8 @@ def test_cli_demo_small(tmp_path):
     assert "torch.nn.LSTM, windows ready" in done.stdout
     assert "the same, windows built too" in done.stdout
     text = " ".join(done.stdout.split())
-    difference = float(text.split("largest difference of a score ")[1].split(" ")[0])
-    largest = float(text.split("(scores up to ")[1].split(")")[0])
+    difference = float(text.split("largest difference of a score is ")[1].split(",")[0])
+    largest = float(text.split("scores reach ")[1].split(". ")[0].rstrip("."))
     assert difference <= 1e-6 * largest + 1e-7
     picture = tmp_path / "demo.png"
     assert demo_picture.main([str(tmp_path / "demo"), "--out", str(picture)]) == 0

@@ -64,7 +64,7 @@ def test_time_order_refuses_bad_input() -> None:
     frame = pd.DataFrame([[1, 2, 3]], columns=["t", "k", "k"])
     with pytest.raises(TypeError, match="frame: expected a DataFrame, got list"):
         time_order([[1, 2]])
-    with pytest.raises(ValueError, match="time: frame has no column 'day'"):
+    with pytest.raises(ValueError, match="time: no column 'day' in frame"):
         time_order(frame, time="day")
-    with pytest.raises(ValueError, match="entity: frame has 'k' 2 times"):
+    with pytest.raises(ValueError, match="entity: column 'k' occurs 2 times in frame"):
         time_order(frame, entity="k")

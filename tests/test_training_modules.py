@@ -16,9 +16,9 @@ def test_only_training_needs_torch() -> None:
     script = """
 import sys
 sys.modules["torch"] = None  # as if it were not installed
-import slidecell, slidecell.scaling
+import slidecell, slidecell.scaling, slidecell.training
 try:
-    import slidecell.training
+    from slidecell.training import fit
 except ImportError as error:
     print(error)
 """
