@@ -24,6 +24,9 @@ def guarded(command: Command) -> Command:
             command(*args, **kwargs)
         except KeyboardInterrupt:
             typer.echo("interrupted: nothing was written", err=True)
+            # An interrupt inside an exec() of text, as a library's import may be, is remembered by
+            # CPython, which then ends by the signal instead of the status. Another exec() forgets.
+            exec("")
             raise typer.Exit(130) from None
         except (ValueError, TypeError, OSError, ImportError, MemoryError, UnsupportedError) as e:
             text = " ".join(str(e).split()) or type(e).__name__
