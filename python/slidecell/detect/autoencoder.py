@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from slidecell.detect.checks import check_choice
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["AutoencoderDetector"]
 
 
+@dataclass(repr=False, eq=False)
 class AutoencoderDetector(NetworkDetector):
     """Score rows by the error of an LSTM or GRU autoencoder that reconstructs their window.
 
@@ -72,70 +74,17 @@ class AutoencoderDetector(NetworkDetector):
 
     _scoring_parameters: ClassVar[tuple[str, ...]] = ("missing", "reduction", "aggregate")
 
-    def __init__(  # noqa: PLR0917  # the first nine may be given in their order
-        self,
-        window: int = 32,
-        encoder_sizes: Sequence[int] = (16, 8),
-        decoder_sizes: Sequence[int] | None = (8, 16),
-        activation: Literal["tanh", "relu", "sigmoid", "linear"] = "tanh",
-        cell: Literal["lstm", "gru"] = "lstm",
-        scaler: ScalerKind | None = "minmax",
-        contamination: float = 0.05,
-        epochs: int = 50,
-        random_state: Any = None,
-        *,
-        dropout: float = 0.0,
-        bidirectional: bool = False,
-        recurrent_activation: Literal["sigmoid", "hard_sigmoid"] = "sigmoid",
-        reset_after: bool = True,
-        single_bias: bool = False,
-        reduction: Literal["mse", "mae", "mahalanobis"] = "mse",
-        aggregate: Literal["window", "last", "mean"] = "window",
-        precision: Literal["highest", "high", "medium"] = "highest",
-        batch_size: int | None = None,
-        patience: int | None = 5,
-        lr: float = 1e-3,
-        optimizer: Any = "adam",
-        loss: Any = "mse",
-        clip_grad_norm: float | None = None,
-        validation: float = 0.2,
-        missing: Literal["skip", "ffill"] = "skip",
-        entity: Hashable | None = None,
-        time: Hashable | None = None,
-        num_threads: int | None = None,
-        device: Any = None,
-        progress: bool | Callable[[int, int, float, float | None], object] = False,
-    ) -> None:
-        self.window = window
-        self.encoder_sizes = encoder_sizes
-        self.decoder_sizes = decoder_sizes
-        self.activation = activation
-        self.cell = cell
-        self.scaler = scaler
-        self.contamination = contamination
-        self.epochs = epochs
-        self.random_state = random_state
-        self.dropout = dropout
-        self.bidirectional = bidirectional
-        self.recurrent_activation = recurrent_activation
-        self.reset_after = reset_after
-        self.single_bias = single_bias
-        self.reduction = reduction
-        self.aggregate = aggregate
-        self.precision = precision
-        self.batch_size = batch_size
-        self.patience = patience
-        self.lr = lr
-        self.optimizer = optimizer
-        self.loss = loss
-        self.clip_grad_norm = clip_grad_norm
-        self.validation = validation
-        self.missing = missing
-        self.entity = entity
-        self.time = time
-        self.num_threads = num_threads
-        self.device = device
-        self.progress = progress
+    window: int = 32
+    encoder_sizes: Sequence[int] = (16, 8)
+    decoder_sizes: Sequence[int] | None = (8, 16)
+    activation: Literal["tanh", "relu", "sigmoid", "linear"] = "tanh"
+    cell: Literal["lstm", "gru"] = "lstm"
+    scaler: ScalerKind | None = "minmax"
+    contamination: float = 0.05
+    epochs: int = 50
+    random_state: Any = None
+    _: KW_ONLY
+    aggregate: Literal["window", "last", "mean"] = "window"
 
     @property
     def _rows_ahead(self) -> int:

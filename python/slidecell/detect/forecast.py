@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from slidecell._arguments import whole_number
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["ForecastDetector"]
 
 
+@dataclass(repr=False, eq=False)
 class ForecastDetector(NetworkDetector):
     """Score rows by the error of an LSTM's or GRU's forecast of them.
 
@@ -67,74 +69,19 @@ class ForecastDetector(NetworkDetector):
     (True, 8)
     """
 
-    def __init__(  # noqa: PLR0917  # the first nine may be given in their order
-        self,
-        window: int = 32,
-        hidden_size: int | Sequence[int] = 64,
-        num_layers: int = 1,
-        cell: Literal["lstm", "gru"] = "lstm",
-        horizon: int = 1,
-        scaler: ScalerKind | None = "minmax",
-        contamination: float = 0.05,
-        epochs: int = 50,
-        random_state: Any = None,
-        *,
-        dropout: float = 0.0,
-        head_dropout: float = 0.0,
-        bidirectional: bool = False,
-        activation: Literal["tanh", "relu", "sigmoid", "linear"] = "tanh",
-        recurrent_activation: Literal["sigmoid", "hard_sigmoid"] = "sigmoid",
-        reset_after: bool = True,
-        proj_size: int = 0,
-        single_bias: bool = False,
-        reduction: Literal["mse", "mae", "mahalanobis"] = "mse",
-        precision: Literal["highest", "high", "medium"] = "highest",
-        batch_size: int | None = None,
-        patience: int | None = 5,
-        lr: float = 1e-3,
-        optimizer: Any = "adam",
-        loss: Any = "mse",
-        clip_grad_norm: float | None = None,
-        validation: float = 0.2,
-        missing: Literal["skip", "ffill"] = "skip",
-        entity: Hashable | None = None,
-        time: Hashable | None = None,
-        num_threads: int | None = None,
-        device: Any = None,
-        progress: bool | Callable[[int, int, float, float | None], object] = False,
-    ) -> None:
-        self.window = window
-        self.hidden_size = hidden_size
-        self.num_layers = num_layers
-        self.cell = cell
-        self.horizon = horizon
-        self.scaler = scaler
-        self.contamination = contamination
-        self.epochs = epochs
-        self.random_state = random_state
-        self.dropout = dropout
-        self.head_dropout = head_dropout
-        self.bidirectional = bidirectional
-        self.activation = activation
-        self.recurrent_activation = recurrent_activation
-        self.reset_after = reset_after
-        self.proj_size = proj_size
-        self.single_bias = single_bias
-        self.reduction = reduction
-        self.precision = precision
-        self.batch_size = batch_size
-        self.patience = patience
-        self.lr = lr
-        self.optimizer = optimizer
-        self.loss = loss
-        self.clip_grad_norm = clip_grad_norm
-        self.validation = validation
-        self.missing = missing
-        self.entity = entity
-        self.time = time
-        self.num_threads = num_threads
-        self.device = device
-        self.progress = progress
+    window: int = 32
+    hidden_size: int | Sequence[int] = 64
+    num_layers: int = 1
+    cell: Literal["lstm", "gru"] = "lstm"
+    horizon: int = 1
+    scaler: ScalerKind | None = "minmax"
+    contamination: float = 0.05
+    epochs: int = 50
+    random_state: Any = None
+    _: KW_ONLY
+    head_dropout: float = 0.0
+    activation: Literal["tanh", "relu", "sigmoid", "linear"] = "tanh"
+    proj_size: int = 0
 
     @property
     def _rows_ahead(self) -> int:

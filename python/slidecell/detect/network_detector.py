@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 import numpy as np
@@ -36,7 +37,20 @@ __all__ = ["NetworkDetector"]
 N = TypeVar("N", bound="NetworkDetector")
 
 
-class NetworkDetector(Detector):
+class _Network(Detector):
+    """The types of what each network has in its own place of the constructor, and learns."""
+
+    window: int
+    scaler: ScalerKind | None
+    epochs: int
+    random_state: Any
+
+    model_: SequenceModel
+    _history: History | dict[str, Any]
+
+
+@dataclass(kw_only=True, repr=False, eq=False)  # a list of parameters, not a value
+class NetworkDetector(_Network):
     """A detector that trains a recurrent network and scores with the compiled kernels.
 
     Scaler and network are fitted on the rows that train; the others are held out to stop in
@@ -99,30 +113,26 @@ class NetworkDetector(Detector):
 
     _scoring_parameters: ClassVar[tuple[str, ...]] = ("missing", "reduction")
 
-    window: int
-    scaler: ScalerKind | None
-    epochs: int
-    random_state: Any
-    dropout: float
-    bidirectional: bool
-    recurrent_activation: Literal["sigmoid", "hard_sigmoid"]
-    reset_after: bool
-    single_bias: bool
-    reduction: Literal["mse", "mae", "mahalanobis"]
-    precision: Literal["highest", "high", "medium"]
-    batch_size: int | None
-    patience: int | None
-    lr: float
-    optimizer: Any
-    loss: Any
-    clip_grad_norm: float | None
-    validation: float
-    num_threads: int | None
-    device: Any
-    progress: bool | Callable[[int, int, float, float | None], object]
-
-    model_: SequenceModel
-    _history: History | dict[str, Any]
+    dropout: float = 0.0
+    bidirectional: bool = False
+    recurrent_activation: Literal["sigmoid", "hard_sigmoid"] = "sigmoid"
+    reset_after: bool = True
+    single_bias: bool = False
+    reduction: Literal["mse", "mae", "mahalanobis"] = "mse"
+    precision: Literal["highest", "high", "medium"] = "highest"
+    batch_size: int | None = None
+    patience: int | None = 5
+    lr: float = 1e-3
+    optimizer: Any = "adam"
+    loss: Any = "mse"
+    clip_grad_norm: float | None = None
+    validation: float = 0.2
+    missing: Literal["skip", "ffill"] = "skip"
+    entity: Hashable | None = None
+    time: Hashable | None = None
+    num_threads: int | None = None
+    device: Any = None
+    progress: bool | Callable[[int, int, float, float | None], object] = False
 
     def fit(
         self: N,
