@@ -77,7 +77,7 @@ def as_positive(name: str, value: Any) -> float:
     return result
 
 
-def as_choice(name: str, value: Any, choices: Iterable[str]) -> Any:
+def as_choice(name: str, value: Any, choices: Iterable[object]) -> Any:
     """Return `value` if it is one of `choices`."""
     options = tuple(choices)
     if value not in options:

@@ -37,7 +37,9 @@ def existing_folder(folder: str | Path, what: str) -> Path:
     return path
 
 
-def check_columns(file: Path, given: Iterable[object], needed: Sequence[str], told: str) -> None:
+def check_columns(
+    file: Path, given: Iterable[object], needed: Sequence[str], expected: str
+) -> None:
     """Raise ValueError that names the file and the columns that it lacks, the first ones of many.
 
     Examples
@@ -55,7 +57,7 @@ def check_columns(file: Path, given: Iterable[object], needed: Sequence[str], to
         more = len(missing) - _NAMED
         listed = ", ".join(missing[:_NAMED]) + (f" and {more} more" if more > 0 else "")
         verb = "is" if len(missing) == 1 else "are"
-        raise ValueError(f"{file}: expected the columns {told}, but {listed} {verb} missing")
+        raise ValueError(f"{file}: expected the columns {expected}, but {listed} {verb} missing")
 
 
 def load_named(

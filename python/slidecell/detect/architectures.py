@@ -237,7 +237,7 @@ def search_architectures(
     }
     task = _Task(rows, offsets, options, seed, num_threads)
     tell = progress if callable(progress) else None
-    run = _in_processes if n_jobs > 1 and len(networks) > 1 else _in_turn
+    run = _in_processes if n_jobs > 1 and len(networks) > 1 else _in_this_process
     results: dict[str, ArchitectureResult] = {}
     parts: dict[str, _Parts] = {}
     for result, part in run(networks, task, n_jobs, progress is True):
@@ -293,7 +293,7 @@ def _describe(name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
     return {"name": name, "config": config, "parameters": parameters}
 
 
-def _in_turn(
+def _in_this_process(
     networks: Mapping[str, dict[str, Any]], task: _Task, n_jobs: int, bar: bool
 ) -> Iterator[tuple[ArchitectureResult, _Parts | None]]:
     """Train one after the other, in this process."""

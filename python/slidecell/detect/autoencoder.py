@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from slidecell.detect.checks import check_choice
+from slidecell._arguments import as_choice
 from slidecell.detect.network_detector import NetworkDetector
 from slidecell.detect.scales import ScalerKind
 
@@ -115,7 +115,7 @@ class AutoencoderDetector(NetworkDetector):
         return super().from_settings(given)
 
     def _check_parameters(self) -> None:
-        check_choice("aggregate", self.aggregate, ("window", "last", "mean"))
+        as_choice("aggregate", self.aggregate, ("window", "last", "mean"))
         super()._check_parameters()
 
     def _score_options(self) -> dict[str, Any]:

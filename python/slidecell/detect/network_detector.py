@@ -10,17 +10,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from slidecell._arguments import whole_number
+from slidecell._arguments import as_choice, as_fraction, whole_number
 from slidecell._extras import require
 from slidecell.detect.base import Detector, FeatureReduction, constant_columns
-from slidecell.detect.checks import (
-    check_choice,
-    check_scaler,
-    check_share,
-    seed_of,
-)
+from slidecell.detect.random_states import seed_of
 from slidecell.detect.saved import read_history
-from slidecell.detect.scales import ScalerKind
+from slidecell.detect.scales import SCALERS, ScalerKind
 from slidecell.error_statistics import least_errors
 from slidecell.tables.rows import Rows
 from slidecell.tables.split import held_out_rows
@@ -359,10 +354,10 @@ class NetworkDetector(_Network):
         whole_number("window", self.window, least=1)
         if self.num_threads is not None:
             whole_number("num_threads", self.num_threads, least=1)
-        check_scaler(self.scaler)
-        check_choice("reduction", self.reduction, ("mse", "mae", "mahalanobis"))
-        check_choice("precision", self.precision, ("highest", "high", "medium"))
-        check_share("validation", self.validation)
+        as_choice("scaler", self.scaler, SCALERS)
+        as_choice("reduction", self.reduction, ("mse", "mae", "mahalanobis"))
+        as_choice("precision", self.precision, ("highest", "high", "medium"))
+        as_fraction("validation", self.validation)
         if self.reduction == "mahalanobis" and self.validation == 0:
             raise ValueError(
                 "reduction: 'mahalanobis' takes its statistics from rows held out, got validation=0"

@@ -11,8 +11,8 @@ from sklearn.decomposition import PCA
 
 from slidecell._arguments import whole_number
 from slidecell.detect.base import Detector
-from slidecell.detect.checks import seed_of
 from slidecell.detect.principal import mean_squared_residual
+from slidecell.detect.random_states import seed_of
 from slidecell.detect.scales import ScalerKind, fit_rows_scaler
 from slidecell.tables.rows import Floats, Rows
 from slidecell.tables.windowed import refuse_no_window, window_ends

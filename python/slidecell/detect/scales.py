@@ -7,13 +7,15 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from slidecell.detect.checks import check_scaler
+from slidecell._arguments import as_choice
 from slidecell.scaling import fit_scaler
 from slidecell.tables.rows import Floats, Rows
 
-__all__ = ["ScalerKind", "fit_rows_scaler", "scale"]
+__all__ = ["SCALERS", "ScalerKind", "fit_rows_scaler", "scale"]
 
 ScalerKind: TypeAlias = Literal["minmax", "standard", "robust"]
+
+SCALERS = ("minmax", "standard", "robust", None)  # None: features stay as they are
 
 
 def fit_rows_scaler(rows: Rows, kind: str | None) -> dict[str, Any] | None:
@@ -27,7 +29,7 @@ def fit_rows_scaler(rows: Rows, kind: str | None) -> dict[str, Any] | None:
     >>> fit_rows_scaler(take_rows([[1.0], [3.0]], None, TableOptions()), "minmax")["scale"]
     [2.0]
     """
-    check_scaler(kind)
+    as_choice("scaler", kind, SCALERS)
     if kind is None:
         return None
     if not rows.complete().any():
