@@ -147,7 +147,7 @@ def threshold_text(threshold: Mapping[str, Any] | None) -> str:
         return f"Rows are flagged by the rule {threshold['kind']!r}."
     text = f"A row is flagged if its score is above the threshold {threshold['value']:.6g}"
     if threshold.get("percentile") is not None:
-        text += f", percentile {threshold['percentile']:g} of the scores of training windows"
+        text += f", percentile {threshold['percentile']:g} of the scores of the fitted rows"
     return f"{text}."
 
 
