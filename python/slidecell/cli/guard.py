@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -16,12 +17,18 @@ Command = TypeVar("Command", bound=Callable[..., None])
 
 
 def guarded(command: Command) -> Command:
-    """Turn the errors of bad input into one line on stderr and an exit status."""
+    """Turn the errors of bad input into one line on stderr and an exit status.
+
+    Where the reader of standard output has gone, the command ends quietly with status 1.
+    """
 
     @functools.wraps(command)
     def run(*args: Any, **kwargs: Any) -> None:
         try:
             command(*args, **kwargs)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            raise  # the reader of the output has gone, as head does: typer ends without a word
         except KeyboardInterrupt:
             typer.echo("interrupted: nothing was written", err=True)
             # An interrupt inside an exec() of text, as a library's import may be, is remembered by

@@ -15,13 +15,14 @@ from slidecell.cli import options as o
 from slidecell.cli import reproduce
 from slidecell.cli.bench import SETTINGS, bench
 from slidecell.cli.guard import guarded
+from slidecell.cli.output import print_scores, report_console
 from slidecell.cli.retrain import retrain
+from slidecell.tables.source import is_standard
 
 app = typer.Typer(
     help="Anomaly scores for time series by LSTM and GRU networks on fused kernels.",
     no_args_is_help=True,
     rich_markup_mode="markdown",  # joins the lines of a docstring
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -48,10 +49,14 @@ def _root(
 @guarded
 def detect(
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="CSV or Parquet, one row per time and entity.")
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            help="CSV or Parquet, one row per time and entity. - is standard input.",
+        ),
     ],
     *,
-    out: o.OutOption,
+    out: o.ScoresOutOption,
     time: o.TimeOption = None,
     entity: o.EntityOption = None,
     label: o.LabelOption = None,
@@ -125,18 +130,24 @@ def detect(
         num_threads=threads,
         html=html,
     )
-    console = Console(highlight=False)
+    console = report_console(out)
     result = run_detect(options, announce=lambda data: print_section(console, data_section(data)))
     print_report(console, result.document)
+    if is_standard(out):
+        typer.echo("note: the detector was not kept; --out FOLDER keeps it", err=True)
+    print_scores(result, out)
 
 
 @app.command()
 @guarded
 def score(
     model: o.ModelArgument,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="CSV or Parquet of raw rows.")],
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="CSV or Parquet of raw rows. - is standard input."),
+    ],
     *,
-    out: o.OutOption,
+    out: o.ScoresOutOption,
     time: o.TimeOption = None,
     entity: o.EntityOption = None,
     label: o.LabelOption = None,
@@ -168,9 +179,10 @@ def score(
         num_threads=threads,
         html=html,
     )
-    console = Console(highlight=False)
+    console = report_console(out)
     result = run_score(options, announce=lambda data: print_section(console, data_section(data)))
     print_report(console, result.document)
+    print_scores(result, out)
 
 
 app.command()(retrain)
@@ -233,9 +245,11 @@ def demo(
     from slidecell.jobs.demo import compare_with_torch, demo_options, write_demo_data
     from slidecell.jobs.demo_report import comparison_section
     from slidecell.jobs.detect import run_detect
+    from slidecell.jobs.outputs import refuse_standard_output
     from slidecell.jobs.sections import data_section
     from slidecell.jobs.terminal import print_report, print_section
 
+    refuse_standard_output(out, "demo", "data and a detector")
     console = Console(highlight=False)
     file = write_demo_data(out, users=users, days=days, seed=seed)
     typer.echo(

@@ -81,6 +81,15 @@ def _live(text: str) -> Any:
 OutOption = Annotated[
     Path, typer.Option("--out", "-o", help="Folder of the results, created if absent.")
 ]
+ScoresOutOption = Annotated[
+    Path,
+    typer.Option(
+        "--out",
+        "-o",
+        help="Folder of the results, created if absent. With - no file is written: the scores go "
+        "to standard output as CSV, tables and notes to standard error.",
+    ),
+]
 ThreadsOption = Annotated[
     int | None, typer.Option(help="Threads (default: all cores; small networks train on one)")
 ]

@@ -105,7 +105,7 @@ def ensemble(
 
 def _run(module: str, **settings: Any) -> None:
     """Run the system in `slidecell.reproduce` of that name, print and write what came of it."""
-    from slidecell.jobs.outputs import OutputFolder
+    from slidecell.jobs.outputs import OutputFolder, refuse_standard_output
     from slidecell.jobs.terminal import print_report
     from slidecell.reproduce import SystemOptions
     from slidecell.reproduce.report import add_files, system_report
@@ -113,6 +113,7 @@ def _run(module: str, **settings: Any) -> None:
     threads = settings["num_threads"]
     if threads is not None and threads < 1:
         raise ValueError(f"--threads: expected a whole number >= 1, got {threads}")
+    refuse_standard_output(settings["out"], "reproduce", "several files")
     if settings["out"] is None:
         settings["out"] = Path(f"slidecell-reproduce-{module.replace('_', '-')}")
     options = SystemOptions(**settings)

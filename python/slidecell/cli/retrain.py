@@ -17,7 +17,10 @@ __all__ = ["retrain"]
 @guarded
 def retrain(
     model: o.ModelArgument,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="CSV or Parquet with new rows.")],
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="CSV or Parquet with new rows. - is standard input."),
+    ],
     *,
     out: o.OutOption = Path("slidecell-retrained"),
     time: o.TimeOption = None,
@@ -44,11 +47,13 @@ def retrain(
     copied as it is. Features, time and entity column, --max-gap, --missing and --duplicates are
     those of MODEL.
     """
+    from slidecell.jobs.outputs import refuse_standard_output
     from slidecell.jobs.retrain import RetrainOptions, run_retrain
     from slidecell.jobs.retrain_report import retrain_report
     from slidecell.jobs.sections import data_section
     from slidecell.jobs.terminal import print_report, print_section
 
+    refuse_standard_output(out, "retrain", "a detector")
     options = RetrainOptions(
         model=model,
         file=file,

@@ -104,7 +104,10 @@ class AutoencoderDetector(NetworkDetector):
         given = dict(settings)
         horizon = given.pop("horizon", 0)
         if horizon != 0:
-            raise ValueError(f"--horizon: an autoencoder forecasts nothing, got {horizon}")
+            raise ValueError(
+                f"--horizon: expected 0, because an autoencoder forecasts nothing, got {horizon}: "
+                "leave it out, or choose --detector forecast"
+            )
         sizes = tuple(given.pop("hidden_size", ()))
         layers = given.pop("num_layers", None)
         if len(sizes) <= 1 and (sizes or layers not in {None, 1}):
@@ -113,6 +116,11 @@ class AutoencoderDetector(NetworkDetector):
         if sizes:
             given |= {"encoder_sizes": sizes, "decoder_sizes": sizes[::-1]}
         return super().from_settings(given)
+
+    @classmethod
+    def takes_setting(cls, name: str) -> bool:
+        """Return whether the setting is one; sizes and layers are those of the encoder."""
+        return name in {"hidden_size", "num_layers"} or super().takes_setting(name)
 
     def _check_parameters(self) -> None:
         as_choice("aggregate", self.aggregate, ("window", "last", "mean"))

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from slidecell.detect.registry import no_such_setting
 from slidecell.detect.saved import read_constants, read_names, read_table_options
 from slidecell.detect.shares import (
     chosen_places,
@@ -295,12 +296,13 @@ class Detector(BaseEstimator, ABC):  # type: ignore[misc]
         names = set(cls._get_param_names())
         odd = sorted(set(settings) - names - SHARED_SETTINGS)
         if odd:
-            flags = {"num_layers": "layers"}
-            flag = flags.get(odd[0], odd[0]).replace("_", "-")
-            raise ValueError(
-                f"--{flag}: a {cls.__name__} has no such setting, got {settings[odd[0]]!r}"
-            )
+            raise no_such_setting(cls.__name__, odd[0], settings[odd[0]])
         return cls(**{name: value for name, value in settings.items() if name in names})
+
+    @classmethod
+    def takes_setting(cls, name: str) -> bool:
+        """Return whether the command line's setting of this name is one of the detector."""
+        return name in cls._get_param_names()
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fitted detector to a folder: whole, or not at all, and without pickle.

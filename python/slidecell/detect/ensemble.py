@@ -19,7 +19,7 @@ from slidecell.detect.fusion.normalisers import (
 )
 from slidecell.detect.fusion.search import PERCENTILES, FoundWeights, as_labels, search_weights
 from slidecell.detect.members import checked_members, fit_member, member_folder, naming
-from slidecell.detect.registry import find_detector
+from slidecell.detect.registry import find_detector, no_such_setting
 from slidecell.detect.shares import chosen_places, share_out
 from slidecell.tables.rows import Floats, Ints, Rows
 from slidecell.thresholds.state_values import mapping, numbers
@@ -270,11 +270,13 @@ class Ensemble(Detector):
             members.append((name, kind.from_settings({**shared, **taken})))
         odd = sorted(set(rest) - used)
         if odd:
-            raise ValueError(
-                f"--{odd[0].replace('_', '-')}: no member of the ensemble has such a setting, "
-                f"got {rest[odd[0]]!r}"
-            )
+            raise no_such_setting(cls.__name__, odd[0], rest[odd[0]])
         return cls(members, **own)
+
+    @classmethod
+    def takes_setting(cls, name: str) -> bool:
+        """Return whether the ensemble of the command line has a member with this setting."""
+        return any(find_detector(member).takes_setting(name) for member in DEFAULT_MEMBERS)
 
     def held_out(self, rows: Rows) -> npt.NDArray[np.bool_]:
         """Return the rows that train no member, bool [S]."""

@@ -135,7 +135,10 @@ class RandomGRUDetector(Detector):
         given = dict(settings)
         sizes = tuple(given.pop("hidden_size", ()))
         if len(sizes) > 1:
-            raise ValueError(f"--hidden-size: a random GRU has one layer, got {sizes}")
+            got = ",".join(map(str, sizes))
+            raise ValueError(
+                f"--hidden-size: expected one size, because a random GRU has one layer, got {got}"
+            )
         return super().from_settings({**given, **({"hidden_size": sizes[0]} if sizes else {})})
 
     def _window_rows(self) -> int:

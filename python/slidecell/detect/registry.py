@@ -6,7 +6,15 @@ import importlib
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["DETECTORS", "Entry", "detector_class", "detector_names", "find_detector"]
+__all__ = [
+    "DETECTORS",
+    "Entry",
+    "detector_class",
+    "detector_names",
+    "detectors_with",
+    "find_detector",
+    "no_such_setting",
+]
 
 
 @dataclass(frozen=True)
@@ -68,3 +76,26 @@ def detector_class(kind: str) -> type[Any]:
     modules = {entry.kind: entry.module for entry in DETECTORS}
     found: Any = getattr(importlib.import_module(modules[kind]), kind)
     return found  # type: ignore[no-any-return]
+
+
+def detectors_with(setting: str) -> list[str]:
+    """Return the names of the detectors that a setting of the command line applies to.
+
+    Examples
+    --------
+    >>> from slidecell.detect.registry import detectors_with
+    >>> detectors_with("window")
+    ['forecast', 'autoencoder', 'ensemble', 'random-gru', 'variance']
+    """
+    return [e.name for e in DETECTORS if detector_class(e.kind).takes_setting(setting)]
+
+
+def no_such_setting(kind: str, setting: str, value: object) -> ValueError:
+    """Return the error of a setting that a detector, named by its class, does not have."""
+    flag = {"num_layers": "layers"}.get(setting, setting).replace("_", "-")
+    name = next((entry.name for entry in DETECTORS if entry.kind == kind), kind)
+    others = detectors_with(setting)
+    known = f", or choose --detector {' or '.join(others)}" if others else ""
+    return ValueError(
+        f"--{flag}: the detector {name!r} has no such setting, got {value!r}: leave it out{known}"
+    )

@@ -12,7 +12,7 @@ import numpy as np
 from slidecell._extras import require
 from slidecell.detect.registry import find_detector
 from slidecell.jobs.command_line import command_line
-from slidecell.jobs.outputs import OutputFolder
+from slidecell.jobs.outputs import open_results
 from slidecell.jobs.results import (
     Result,
     Stopwatch,
@@ -25,6 +25,7 @@ from slidecell.jobs.results import (
 from slidecell.jobs.write_result import write_result
 from slidecell.tables.options import TableOptions
 from slidecell.tables.rows import Rows
+from slidecell.tables.source import is_standard, source_name
 from slidecell.tables.split import fitted_rows, name_parts, past_rows
 from slidecell.tables.table import join_tables, read_table
 from slidecell.training.settings import TrainingSettings, refuse_below
@@ -44,9 +45,9 @@ class DetectOptions(TrainingSettings):
     Parameters
     ----------
     file : Path
-        CSV or Parquet.
+        CSV or Parquet. ``-`` is standard input.
     out : Path
-        Folder of the results.
+        Folder of the results. With ``-`` no file is written; the command prints the scores.
     table : TableOptions
         Columns and holes.
     test : Path, optional
@@ -105,6 +106,8 @@ class DetectOptions(TrainingSettings):
         _choice("--cell", self.cell, (None, "lstm", "gru"))
         _choice("--scaler", self.scaler, (None, "minmax", "standard", "robust"))
         _choice("--train-on", self.train_on, ("all", "normal"))
+        if is_standard(self.file) and is_standard(self.test):
+            raise ValueError("--test: expected another file than FILE, got '-' for both")
         if self.test is not None and self.train_until is not None:
             raise ValueError("--test: with it all rows of FILE train; leave --train-until out")
         if self.train_on == "normal" and self.table.label is None:
@@ -204,7 +207,7 @@ def run_detect(
         require("jinja2", extra="detect")
     detector = options.make_detector(progress)
     stopwatch = Stopwatch()
-    with OutputFolder(options.out) as folder:
+    with open_results(options.out, page=options.html) as folder:
         refuse_overwriting(options.out, options.file, options.test)
         rows, test_from_row = _read(options)
         past = past_rows(rows, train_until=options.train_until, test_from_row=test_from_row)
@@ -222,6 +225,11 @@ def run_detect(
         constant = [str(name) for name in detector.constant_features_]
         history = getattr(detector, "history_", None)
         notes = [why_no_score(rows, detector)] if np.isnan(scores).all() else []
+        if options.percentile <= 1.0:
+            notes.append(
+                f"--percentile {options.percentile:g} flags nearly every row; to flag the highest "
+                f"{100.0 * (1.0 - options.percentile):.3g} %, give {100.0 * options.percentile:g}"
+            )
         report = {
             "command": "detect",
             "options": options.to_dict(),
@@ -234,7 +242,7 @@ def run_detect(
             folder,
             Result(rows, part, scores, detector, report),
             stopwatch,
-            title=(options.test or options.file).name,
+            title=source_name(options.test or options.file),
             save=True,
             # Rows of a test file are entities of their own; the picture is about them.
             draw_from=test_from_row or 0,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 
 from slidecell._whole_folders import Owns, owns_nothing, replacing_folder
+from slidecell.tables.source import is_standard
 
-__all__ = ["OutputFolder"]
+__all__ = ["NoFolder", "OutputFolder", "open_results", "refuse_standard_output"]
 
 
 class OutputFolder:
@@ -75,6 +76,10 @@ class OutputFolder:
         if place.is_dir() and not written.is_dir():
             raise OSError(f"output file {place} cannot be written: there is a folder")
 
+    def places(self, names: Iterable[str]) -> list[str]:
+        """Return the paths that files of these names have when the block has ended."""
+        return [str(self.path / name) for name in names]
+
     def __exit__(
         self,
         kind: type[BaseException] | None,
@@ -93,3 +98,66 @@ class OutputFolder:
                 folder.rmdir()
             except OSError:  # someone else has put something there meanwhile
                 break
+
+
+class NoFolder(OutputFolder):
+    """What stands for the folder where there is none: nothing is written, nothing has a place."""
+
+    def __enter__(self) -> NoFolder:
+        return self
+
+    def add(self, name: str, write: Callable[[Path], object]) -> None:
+        """Leave the file out."""
+        del name, write
+
+    def places(self, names: Iterable[str]) -> list[str]:
+        """Return no path."""
+        del names
+        return []
+
+
+def open_results(out: Path, *, page: bool = False, owns: Owns = owns_nothing) -> OutputFolder:
+    """Return the folder of a job's results; for ``-`` one that writes nothing.
+
+    Parameters
+    ----------
+    out : Path
+        A folder, or ``-``: the scores go to standard output then.
+    page : bool
+        Whether report.html is asked for, which needs a folder.
+    owns : callable, optional
+        See `OutputFolder`.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from slidecell.jobs.outputs import open_results
+    >>> with open_results(Path("-")) as folder:
+    ...     folder.places(["scores.csv"])
+    []
+    """
+    if not is_standard(out):
+        return OutputFolder(out, owns=owns)
+    if page:
+        raise ValueError(
+            "--html: report.html needs a folder, and --out - prints the scores alone: leave --html "
+            "out, or give --out FOLDER"
+        )
+    return NoFolder(out)
+
+
+def refuse_standard_output(out: Path | None, command: str, writes: str) -> None:
+    """Refuse ``--out -`` of a command whose results are no lines of text.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from slidecell.jobs.outputs import refuse_standard_output
+    >>> refuse_standard_output(Path("-"), "retrain", "a detector")
+    Traceback (most recent call last):
+    ValueError: --out: expected a folder, got '-': retrain writes a detector, no table of scores
+    """
+    if is_standard(out):
+        raise ValueError(
+            f"--out: expected a folder, got '-': {command} writes {writes}, no table of scores"
+        )

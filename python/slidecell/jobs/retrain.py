@@ -209,7 +209,7 @@ def _read(options: RetrainOptions, new: Detector) -> tuple[Rows, npt.NDArray[Any
     losses = new.losses(_held_out(rows, part))
     if losses is not None and not np.isfinite(losses).any():
         raise ValueError(
-            f"{options.file}: no window of {new.rows_needed()} complete (and normal) rows is held "
+            f"{rows.source}: no window of {new.rows_needed()} complete (and normal) rows is held "
             "out to compare old and new on; give more rows or a smaller --train-until"
         )
     return rows, part, training

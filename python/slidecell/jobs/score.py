@@ -11,7 +11,7 @@ import numpy as np
 
 from slidecell._extras import require
 from slidecell.jobs.command_line import command_line
-from slidecell.jobs.outputs import OutputFolder
+from slidecell.jobs.outputs import open_results
 from slidecell.jobs.results import (
     Result,
     Stopwatch,
@@ -22,14 +22,18 @@ from slidecell.jobs.results import (
     why_no_score,
 )
 from slidecell.jobs.write_result import write_result
+from slidecell.tables.columns import NoColumnError
 from slidecell.tables.options import TableOptions
 from slidecell.tables.rows import Rows
+from slidecell.tables.source import is_standard, source_name
 from slidecell.tables.table import read_table
 
 if TYPE_CHECKING:
     from slidecell.detect.base import Detector
 
 __all__ = ["ScoreOptions", "read_for", "refuse_swapped", "run_score"]
+
+_TABLES = {".csv", ".tsv", ".txt", ".parquet", ".pq"}
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,7 @@ class ScoreOptions:
     model : Path
         What was saved: see `slidecell.detect.loading.find_saved`.
     file, out : Path
+        ``-`` is standard input, and no folder: the command prints the scores.
     time, entity, max_gap, missing, duplicates : str, optional
         As in `slidecell.tables.options.TableOptions`. An empty ``time`` or ``entity`` says that
         this file has no such column.
@@ -104,7 +109,7 @@ def run_score(
     from slidecell.detect.loading import load_saved
 
     stopwatch = Stopwatch()
-    with OutputFolder(options.out) as folder:
+    with open_results(options.out, page=options.html) as folder:
         refuse_swapped(options.model, options.file)
         refuse_overwriting(options.out, options.file)
         detector = load_saved(options.model, num_threads=options.num_threads)
@@ -132,7 +137,7 @@ def run_score(
             folder,
             Result(rows, part, scores, detector, report),
             stopwatch,
-            title=options.file.name,
+            title=source_name(options.file),
             save=False,
             command=command_line("score", options),
             page=options.html,
@@ -169,19 +174,32 @@ def read_for(detector: Detector, options: Any) -> Rows:
         features=() if features is None else tuple(features.tolist()),
     )
     check_key_names(asked)
-    rows = read_table(options.file, asked, features_of=f"features of {options.model}")
+    try:
+        rows = read_table(options.file, asked, features_of=f"features of {options.model}")
+    except NoColumnError as error:
+        if error.flag not in {f"--{n}" for n in ("time", "entity") if getattr(options, n) is None}:
+            raise
+        raise ValueError(
+            f"{error}; {options.model} was fitted with it: give {error.flag} the column's name in "
+            f"this file, or '' if it has none"
+        ) from error
     if rows.num_features != detector.n_features_in_:
         raise ValueError(
-            f"{options.file}: expected {detector.n_features_in_} feature columns (the model names "
+            f"{rows.source}: expected {detector.n_features_in_} feature columns (the model names "
             f"none), got {rows.num_features}: {', '.join(rows.names or ())}"
         )
     return rows
 
 
 def refuse_swapped(model: Path, file: Path) -> None:
-    """Refuse a model where a table is expected: the two were swapped."""
-    if file.is_dir() or file.suffix == ".safetensors":
+    """Refuse a model where a table is expected, and a table where a model is expected."""
+    expected = "expected a folder that detect or retrain wrote, or a model.safetensors"
+    if is_standard(model):
+        raise ValueError(f"MODEL: {expected}, got '-': only FILE can be standard input")
+    if not is_standard(file) and (file.is_dir() or file.suffix == ".safetensors"):
         raise ValueError(
             f"MODEL and FILE: expected a saved detector and then a table, got {model} and {file}: "
             "they look swapped"
         )
+    if model.suffix.lower() in _TABLES and model.is_file():
+        raise ValueError(f"MODEL: {expected}, got the table {model}")

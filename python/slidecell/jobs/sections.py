@@ -122,7 +122,10 @@ def training_section(
     sentences, figures = [], []
     if training is not None:
         figures.append(Figure(partial(_history, training)))
-        sentences.append(f"{training['epochs']} epochs on {training['training_windows']:,} windows")
+        epochs = "epoch" if training["epochs"] == 1 else "epochs"
+        sentences.append(
+            f"{training['epochs']} {epochs} on {training['training_windows']:,} windows"
+        )
         if training["best_epoch"]:
             sentences.append(f"The weights are those of epoch {training['best_epoch']}")
     if constant:

@@ -68,7 +68,7 @@ def write_result(
         "metrics": metrics,
         "machine": machine(None if network is None else network.plan(num_threads=num_threads)),
         "seconds": stopwatch.seconds,
-        "files": [str(folder.path / file) for file in files],
+        "files": folder.places(files),
     }
     result = replace(result, report=facts)
     report = result_report(result, title=title, command=command, scores=picture)

@@ -17,8 +17,19 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float64]
 
 
+class NoColumnError(ValueError):
+    """A column that an option names is not in the table; ``flag`` is the option."""
+
+    def __init__(self, text: str, flag: str) -> None:
+        super().__init__(text)
+        self.flag = flag
+
+
 def find_column(frame: Any, name: Hashable, *, flag: str, source: str) -> None:
-    """Raise a ValueError, which lists near names, unless the frame has the column, and once."""
+    """Raise a ValueError, which lists near names, unless the frame has the column, and once.
+
+    It is a `NoColumnError` if the frame lacks the column.
+    """
     times = list(frame.columns).count(name)
     if times == 1:
         return
@@ -27,7 +38,8 @@ def find_column(frame: Any, name: Hashable, *, flag: str, source: str) -> None:
     columns = [str(column) for column in frame.columns]
     near = difflib.get_close_matches(str(name), columns, n=3, cutoff=0.6)
     hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
-    raise ValueError(f"{flag}: no column {name!r} in {source} (it has: {_listed(columns)}){hint}")
+    text = f"{flag}: no column {name!r} in {source} (it has: {_listed(columns)}){hint}"
+    raise NoColumnError(text, flag)
 
 
 def _listed(names: Sequence[str], most: int = 20) -> str:

@@ -10,6 +10,8 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from slidecell.tables.source import Source
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -25,12 +27,13 @@ _PARQUET_MAGIC = b"PAR1"
 _DELIMITERS = ",;\t|"
 
 
-def file_kind(path: Path) -> FileKind:
+def file_kind(path: Path | Source) -> FileKind:
     """Tell Parquet from CSV by content, and check the content against the file's suffix."""
-    if path.is_dir():
+    path = Source.of(path)
+    if path.is_folder:
         raise OSError(f"{path}: expected a CSV or Parquet file, got a folder")
     try:
-        with path.open("rb") as stream:
+        with path.open() as stream:
             head = stream.read(4096)
     except OSError as error:
         raise OSError(f"{path}: {error.strerror or error}") from error
@@ -38,13 +41,15 @@ def file_kind(path: Path) -> FileKind:
         raise ValueError(f"{path}: the file is empty")
     if head.startswith(_PARQUET_MAGIC):
         return "parquet"
-    if path.suffix.lower() in {".parquet", ".pq"}:
+    if path.suffix in {".parquet", ".pq"}:
         raise ValueError(f"{path}: not a Parquet file: expected PAR1 at byte 0, got {head[:4]!r}")
     return "csv"
 
 
-def read_frame(path: Path, *, keys: Collection[str] = ()) -> pd.DataFrame:
+def read_frame(path: Path | Source, *, keys: Collection[str] = ()) -> pd.DataFrame:
     """Read a file; columns named in ``keys`` keep the text of a CSV file as it stands.
+
+    The path ``-`` is standard input.
 
     Raises
     ------
@@ -53,13 +58,14 @@ def read_frame(path: Path, *, keys: Collection[str] = ()) -> pd.DataFrame:
     OSError
         The file cannot be opened.
     """
+    path = Source.of(path)
     frame = _read_csv(path, keys) if file_kind(path) == "csv" else _read_parquet(path)
     if len(frame.columns) == 0 or len(frame) == 0:
         raise ValueError(f"{path}: no rows below the header")
     return frame
 
 
-def _read_csv(path: Path, keys: Collection[str]) -> pd.DataFrame:
+def _read_csv(path: Source, keys: Collection[str]) -> pd.DataFrame:
     import pandas as pd
 
     _check_no_zero_byte(path)
@@ -70,7 +76,7 @@ def _read_csv(path: Path, keys: Collection[str]) -> pd.DataFrame:
             # It warns where rows are all longer than the header.
             warnings.simplefilter("error", pd.errors.ParserWarning)
             frame = pd.read_csv(
-                path,
+                path.for_parser(),
                 sep=delimiter,
                 names=header,
                 header=0,
@@ -97,11 +103,11 @@ def _read_csv(path: Path, keys: Collection[str]) -> pd.DataFrame:
     return frame
 
 
-def _check_no_zero_byte(path: Path) -> None:
+def _check_no_zero_byte(path: Source) -> None:
     # Parsers drop zero bytes or end a cell at them; a file that a crash filled with zeros, or one
     # in UTF-16, would be read as other numbers.
     line, place = 1, 0
-    with path.open("rb") as stream:
+    with path.open() as stream:
         while chunk := stream.read(1 << 20):
             zero = chunk.find(b"\0")
             if zero >= 0:
@@ -114,10 +120,10 @@ def _check_no_zero_byte(path: Path) -> None:
             place += len(chunk)
 
 
-def _read_header(path: Path) -> tuple[list[str], str]:
+def _read_header(path: Source) -> tuple[list[str], str]:
     """Column names and delimiter of a CSV file, from its first line that is not blank."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
+        with path.open_text(encoding="utf-8-sig") as stream:
             line = next((line for line in stream if line.strip()), "")
             if not line:
                 raise ValueError(f"{path}: the file is empty")
@@ -146,9 +152,9 @@ def _parser_place(error: Exception) -> str:
     return f"not readable as CSV: {text}"
 
 
-def _encoding_place(path: Path, error: UnicodeDecodeError) -> str:
+def _encoding_place(path: Source, error: UnicodeDecodeError) -> str:
     # The decoder counts within its chunk; the place in the file is found by decoding it by line.
-    with path.open("rb") as stream:
+    with path.open() as stream:
         for number, line in enumerate(stream, start=1):
             try:
                 line.decode("utf-8-sig" if number == 1 else "utf-8")
@@ -157,9 +163,9 @@ def _encoding_place(path: Path, error: UnicodeDecodeError) -> str:
     return f"not UTF-8 text: {error.reason}"
 
 
-def _check_cells_per_line(path: Path, delimiter: str, expected: int) -> None:
+def _check_cells_per_line(path: Source, delimiter: str, expected: int) -> None:
     csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
-    with path.open(encoding="utf-8-sig", newline="") as stream:
+    with path.open_text(encoding="utf-8-sig") as stream:
         reader = csv.reader(stream, delimiter=delimiter)
         for row in reader:
             blank = not row or (expected > 1 and len(row) == 1 and not row[0].strip())
@@ -169,7 +175,7 @@ def _check_cells_per_line(path: Path, delimiter: str, expected: int) -> None:
                 )
 
 
-def _read_parquet(path: Path) -> pd.DataFrame:
+def _read_parquet(path: Source) -> pd.DataFrame:
     from slidecell._extras import require
 
     require("pyarrow", extra="detect")
@@ -177,7 +183,7 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     import pyarrow.parquet as pq
 
     try:
-        table = pq.ParquetFile(path).read()
+        table = pq.ParquetFile(path.for_parser()).read()
         names = [str(name) for name in table.column_names]
         for index, name in enumerate(names):
             if name in names[:index]:

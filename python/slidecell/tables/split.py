@@ -70,7 +70,10 @@ def past_rows(
             f"--train-until: expected a fraction above 0 and up to 1 "
             f"(a time needs --time, the column it is of), got {text!r}"
         )
-    cut = parse_time(text, rows.times, flag="--train-until")
+    try:
+        cut = parse_time(text, rows.times, flag="--train-until")
+    except ValueError as error:
+        raise ValueError(f"{error}; a fraction is above 0 and at most 1") from error
     past = rows.times.values < cut
     if not past.any() or past.all():
         values = rows.times.values

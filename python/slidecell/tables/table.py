@@ -19,6 +19,7 @@ from slidecell.tables.files import FileKind, file_kind, read_frame
 from slidecell.tables.options import TableOptions
 from slidecell.tables.rows import Ints, Rows
 from slidecell.tables.sorting import sort_rows
+from slidecell.tables.source import Source
 from slidecell.tables.times import Times
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def read_table(
     label_optional: bool = False,
     features_of: str = "--features",
 ) -> Rows:
-    """Read a CSV or Parquet file, see `make_table`.
+    """Read a CSV or Parquet file, see `make_table`. The path ``-`` is standard input.
 
     With ``label_optional`` a file that lacks the label column is read without labels.
     ``features_of`` is what an error blames where a feature column is absent.
@@ -46,13 +47,13 @@ def read_table(
     OSError
         The file cannot be opened.
     """
-    path = Path(path)
-    kind = file_kind(path)
+    file = Source.of(path)
+    kind = file_kind(file)
     keys = [str(name) for name in (options.time, options.entity) if name is not None]
-    frame = read_frame(path, keys=keys)
+    frame = read_frame(file, keys=keys)
     if label_optional and options.label not in [str(name) for name in frame.columns]:
         options = replace(options, label=None)
-    return make_table(frame, options, source=str(path), kind=kind, features_of=features_of)
+    return make_table(frame, options, source=str(file), kind=kind, features_of=features_of)
 
 
 def make_table(

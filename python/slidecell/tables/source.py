@@ -1,0 +1,100 @@
+"""Where a table comes from: a file, or the bytes of standard input, which are read once."""
+
+from __future__ import annotations
+
+import io
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, TextIO
+
+__all__ = ["Source", "is_standard", "source_name"]
+
+_NAME = "standard input"
+
+
+def is_standard(path: str | Path | None) -> bool:
+    """Tell whether a path is ``-``: standard input of what is read, standard output of results.
+
+    Examples
+    --------
+    >>> from slidecell.tables.source import is_standard
+    >>> is_standard("-"), is_standard("in.csv"), is_standard(None)
+    (True, False, False)
+    """
+    return path is not None and str(path) == "-"
+
+
+def source_name(path: str | Path) -> str:
+    """Return the name of a file without its folders; ``-`` is called standard input.
+
+    Examples
+    --------
+    >>> from slidecell.tables.source import source_name
+    >>> source_name("data/in.csv"), source_name("-")
+    ('in.csv', 'standard input')
+    """
+    return _NAME if is_standard(path) else Path(path).name
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file, or what standard input held. It can be opened as often as its readers need.
+
+    Parameters
+    ----------
+    path : Path
+    content : bytes, optional
+        Of standard input. A file's content stays in the file.
+    """
+
+    path: Path
+    content: bytes | None = None
+
+    @classmethod
+    def of(cls, given: str | Path | Source) -> Source:
+        """Return the source that a path means; ``-`` reads standard input to its end.
+
+        Raises
+        ------
+        OSError
+            If standard input is closed.
+        ValueError
+            If it is empty.
+        """
+        if isinstance(given, Source):
+            return given
+        if not is_standard(given):
+            return cls(Path(given))
+        if sys.stdin is None:
+            raise OSError(f"{_NAME}: it is closed")
+        content = sys.stdin.buffer.read()
+        if not content:
+            raise ValueError(f"{_NAME}: expected a CSV or Parquet table, got nothing")
+        return cls(Path(given), content)
+
+    def __str__(self) -> str:
+        """Return how errors name it."""
+        return str(self.path) if self.content is None else _NAME
+
+    @property
+    def suffix(self) -> str:
+        """The suffix of the file in lower case; standard input has none."""
+        return self.path.suffix.lower()
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is a folder, which holds no table."""
+        return self.content is None and self.path.is_dir()
+
+    def open(self) -> BinaryIO:
+        """Open it for bytes."""
+        return self.path.open("rb") if self.content is None else io.BytesIO(self.content)
+
+    def open_text(self, *, encoding: str) -> TextIO:
+        """Open it for text; the ends of its lines are kept."""
+        return io.TextIOWrapper(self.open(), encoding=encoding, newline="")
+
+    def for_parser(self) -> Path | BinaryIO:
+        """Return what a library reads it from: the path of a file, or the bytes as a stream."""
+        return self.path if self.content is None else io.BytesIO(self.content)
