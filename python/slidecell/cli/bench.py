@@ -14,7 +14,7 @@ SETTINGS = {"ignore_unknown_options": True, "allow_extra_args": True, "help_opti
 
 @guarded
 def bench(context: typer.Context) -> None:
-    """Time scores on this machine beside torch, ONNX Runtime and OpenVINO: a minute, a table."""
+    """Time scores on this machine beside torch, ONNX Runtime and OpenVINO, in about a minute."""
     from slidecell.bench.command import main
 
     raise typer.Exit(main(context.args))

@@ -39,7 +39,9 @@ def _root(
     *,
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_print_version, is_eager=True, help="Print it, exit."),
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
     ] = False,
 ) -> None:
     del version
@@ -52,7 +54,7 @@ def detect(
         Path,
         typer.Argument(
             metavar="FILE",
-            help="CSV or Parquet, one row per time and entity. - is standard input.",
+            help="CSV or Parquet, one row per time and entity. '-' is standard input.",
         ),
     ],
     *,
@@ -90,7 +92,8 @@ def detect(
     Writes scores.csv (or .parquet, as FILE: key columns, score, flagged, part, one row per row of
     FILE in its order), the folder detector, which score, stream and retrain take,
     model.safetensors where the detector is a network, report.json and scores.png. Metrics use the
-    test part only. A score looks back only; test rows may have training rows as their history.
+    test part only. A score looks back only; test rows may have training rows as their history. An
+    option that the chosen detector has no use for is refused.
     """
     from slidecell.jobs.detect import DetectOptions, run_detect
     from slidecell.jobs.sections import data_section
@@ -144,7 +147,7 @@ def score(
     model: o.ModelArgument,
     file: Annotated[
         Path,
-        typer.Argument(metavar="FILE", help="CSV or Parquet of raw rows. - is standard input."),
+        typer.Argument(metavar="FILE", help="CSV or Parquet of raw rows. '-' is standard input."),
     ],
     *,
     out: o.ScoresOutOption,
@@ -233,12 +236,12 @@ def stream(
 def demo(
     *,
     out: o.OutOption = Path("slidecell-demo"),
-    seed: Annotated[int, typer.Option(help="Of the data and of training.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the data and of training.")] = 0,
     users: Annotated[int, typer.Option(help="Users in the generated data.")] = 300,
     days: Annotated[int, typer.Option(help="Days per user.")] = 250,
     threads: o.ThreadsOption = None,
 ) -> None:
-    """Run detect on generated activity of users, some of them insider threats, and time torch.
+    """Run detect on generated activity of users, some of them insider threats, and torch beside it.
 
     The data are written to insider_threat.csv in the folder of the results.
     """

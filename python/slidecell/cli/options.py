@@ -86,7 +86,7 @@ ScoresOutOption = Annotated[
     typer.Option(
         "--out",
         "-o",
-        help="Folder of the results, created if absent. With - no file is written: the scores go "
+        help="Folder of the results, created if absent. With '-' no file is written: the scores go "
         "to standard output as CSV, tables and notes to standard error.",
     ),
 ]
@@ -99,7 +99,8 @@ HtmlOption = Annotated[
 ]
 
 TimeOption = Annotated[
-    str | None, _data("Time column: numbers or dates. Without it the file's order is time's.")
+    str | None,
+    _data("Time column: numbers or dates. Without it rows are taken in the order of the file."),
 ]
 EntityOption = Annotated[
     str | None,
@@ -140,26 +141,38 @@ ModelArgument = Annotated[
 DetectorOption = Annotated[
     str,
     typer.Option(
-        help=f"What scores the rows: {', '.join(e.name for e in DETECTORS)}.",
+        help="What scores the rows: " + "; ".join(f"{e.name} ({e.about})" for e in DETECTORS) + ".",
         autocompletion=_complete_detector,
         rich_help_panel="Detector",
     ),
 ]
 WindowOption = Annotated[
-    int | None, _network("Rows that the detector sees (default: its own; of a network 32)")
+    int | None,
+    _network(
+        "Rows that the detector sees at once (default: 32 of forecast and autoencoder, 50 of "
+        "random-gru, 30 of variance). The others see one row."
+    ),
 ]
 HorizonOption = Annotated[
     int | None,
-    _network("Rows that a network forecasts (default: 1). 0: an autoencoder of the window."),
+    _network("Rows that forecast looks ahead (default: 1). 0 makes it an autoencoder."),
 ]
-CellOption = Annotated[Cell | None, _network("Recurrent cell (default: lstm)")]
+CellOption = Annotated[
+    Cell | None, _network("Recurrent cell of forecast and autoencoder (default: lstm)")
+]
 HiddenSizeOption = Annotated[
     str | None,
-    _network("Size of all layers, or one per layer: 64,32 (default: 64; autoencoder 16,8)"),
+    _network(
+        "Size of all layers, or one per layer as in 64,32 (default: 64 of forecast, 16,8 of "
+        "autoencoder, 32 of random-gru)"
+    ),
 ]
-LayersOption = Annotated[int | None, _network("Layers; an autoencoder halves the size at each.")]
+LayersOption = Annotated[
+    int | None,
+    _network("Layers of forecast (default: 1) and of autoencoder, whose size is halved at each."),
+]
 
-EpochsOption = Annotated[int, _training("Epochs at most.")]
+EpochsOption = Annotated[int, _training("Epochs at most; like all of training, of networks alone.")]
 PatienceOption = Annotated[
     int, _training("Stop after so many epochs without a better validation loss.")
 ]
@@ -174,12 +187,16 @@ ValidationOption = Annotated[
 ScalerOption = Annotated[
     Scaler | None,
     _training(
-        "Scaling of columns, fitted on the train part only (default: the detector's; of a network "
-        "minmax)"
+        "Scaling of columns, fitted on the train part only (default: minmax of forecast and "
+        "autoencoder, standard of random-gru and pca, else none)"
     ),
 ]
 PercentileOption = Annotated[
-    float, _training("The threshold is this percentile of the scores of the fitted rows.")
+    float,
+    _training(
+        "The threshold is this percentile of the scores of the fitted rows: 99 flags the highest "
+        "1 % of them."
+    ),
 ]
 TrainUntilOption = Annotated[
     str | None,
@@ -196,11 +213,12 @@ TrainOnOption = Annotated[
 ]
 SeedOption = Annotated[int, _training("Same seed, versions and threads: same results.")]
 
-MissingAgainOption = Annotated[Missing | None, _data("As for detect.")]
-DuplicatesAgainOption = Annotated[Duplicates | None, _data("As for detect.")]
+MissingAgainOption = Annotated[Missing | None, _data("As for detect (default: MODEL's)")]
+DuplicatesAgainOption = Annotated[Duplicates | None, _data("As for detect (default: MODEL's)")]
 
 FormatOption = Annotated[
-    LineFormat, _live("Of lines in and out: CSV with a header, or one JSON object a line.")
+    LineFormat,
+    _live("Format of the lines in and out: CSV with a header, or one JSON object a line."),
 ]
 StateOption = Annotated[
     Path | None, _live("File to go on from, if it exists, and to save to at the end.")
@@ -209,7 +227,7 @@ ListenOption = Annotated[
     int | None, _live("Read from connections to this port on 127.0.0.1 (0: a free one).")
 ]
 OnErrorOption = Annotated[
-    OnError, _live("A line that cannot be used is reported, then skipped or the end.")
+    OnError, _live("What follows a line that cannot be used, once it is reported: skip it, or end.")
 ]
 MaxEntitiesOption = Annotated[
     int | None, _live("Entities that there is room for (default: the state's, or 1024)")

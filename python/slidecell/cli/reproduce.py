@@ -33,9 +33,12 @@ OutOption = Annotated[
     ),
 ]
 FullOption = Annotated[
-    bool, typer.Option("--full", help="The source's size. Else a few minutes on two cores.")
+    bool,
+    typer.Option(
+        "--full", help="Run at the source's size. Without it, a few minutes on two cores."
+    ),
 ]
-SeedOption = Annotated[int, typer.Option(min=0, help="Of data, splits and training.")]
+SeedOption = Annotated[int, typer.Option(min=0, help="Seed of data, splits and training.")]
 
 
 @app.command("insider-threat")

@@ -19,7 +19,7 @@ def retrain(
     model: o.ModelArgument,
     file: Annotated[
         Path,
-        typer.Argument(metavar="FILE", help="CSV or Parquet with new rows. - is standard input."),
+        typer.Argument(metavar="FILE", help="CSV or Parquet with new rows. '-' is standard input."),
     ],
     *,
     out: o.OutOption = Path("slidecell-retrained"),

@@ -1,4 +1,4 @@
-"""The detectors of this package, each in one line: a new one is one file and a line here."""
+"""The detectors of this package: a new one is one file and one entry here."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Entry:
     module : str
         Where the class is.
     about : str
-        What it does, in half a line.
+        What its score is, in half a line: the command line's help and completion show it.
     """
 
     name: str
@@ -40,15 +40,47 @@ class Entry:
 
 
 DETECTORS = (
-    Entry("forecast", "ForecastDetector", "slidecell.detect.forecast", "error of a forecast"),
-    Entry("autoencoder", "AutoencoderDetector", "slidecell.detect.autoencoder", "reconstruction"),
-    Entry("ensemble", "Ensemble", "slidecell.detect.ensemble", "several detectors as one"),
-    Entry("random-gru", "RandomGRUDetector", "slidecell.detect.random_gru", "random features"),
-    Entry("pca", "PCADetector", "slidecell.detect.pca", "left over by components of a row"),
-    Entry("zscore", "ZScoreDetector", "slidecell.detect.zscore", "distance from the mean"),
-    Entry("variance", "RollingVarianceDetector", "slidecell.detect.rolling_variance", "bursts"),
-    Entry("sklearn", "SklearnDetector", "slidecell.detect.sklearn_adapter", "an isolation forest"),
-)  # fmt: skip
+    Entry(
+        "forecast",
+        "ForecastDetector",
+        "slidecell.detect.forecast",
+        "the error of a network's forecast",
+    ),
+    Entry(
+        "autoencoder",
+        "AutoencoderDetector",
+        "slidecell.detect.autoencoder",
+        "the error of a network's reconstruction",
+    ),
+    Entry(
+        "ensemble",
+        "Ensemble",
+        "slidecell.detect.ensemble",
+        "forecast, random-gru, pca and zscore as one",
+    ),
+    Entry(
+        "random-gru",
+        "RandomGRUDetector",
+        "slidecell.detect.random_gru",
+        "unusual states of a GRU with random weights",
+    ),
+    Entry(
+        "pca", "PCADetector", "slidecell.detect.pca", "what the main components of a row leave over"
+    ),
+    Entry("zscore", "ZScoreDetector", "slidecell.detect.zscore", "the distance from the mean"),
+    Entry(
+        "variance",
+        "RollingVarianceDetector",
+        "slidecell.detect.rolling_variance",
+        "the variance of the rows before",
+    ),
+    Entry(
+        "sklearn",
+        "SklearnDetector",
+        "slidecell.detect.sklearn_adapter",
+        "an isolation forest of scikit-learn",
+    ),
+)
 
 
 def find_detector(name: str) -> type[Any]:
@@ -95,7 +127,9 @@ def no_such_setting(kind: str, setting: str, value: object) -> ValueError:
     flag = {"num_layers": "layers"}.get(setting, setting).replace("_", "-")
     name = next((entry.name for entry in DETECTORS if entry.kind == kind), kind)
     others = detectors_with(setting)
-    known = f", or choose --detector {' or '.join(others)}" if others else ""
+    *first, last = others or [""]
+    choice = f"{', '.join(first)} or {last}" if first else last
+    known = f", or choose --detector {choice}" if choice else ""
     return ValueError(
         f"--{flag}: the detector {name!r} has no such setting, got {value!r}: leave it out{known}"
     )

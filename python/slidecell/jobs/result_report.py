@@ -131,10 +131,10 @@ def _highest_section(result: Result) -> Section:
         "flagged": [f"{length:,}" for length in lengths] if lengths.any() else [],
         "labelled": [] if table.labels is None else label_texts(table.labels[rows]),
     }
+    features = "" if parts is None else " and the features that most of it comes from"
     text = (
         f"The highest scores of {name}: of each unbroken run of flagged rows the highest, with the "
-        "number of flagged rows, and the features that most of its error comes from. Rows are "
-        "counted as in the file of scores."
+        f"number of flagged rows{features}. Rows are counted as in the file of scores."
         if lengths.any()
         else f"No row of {name} is flagged. These have the highest scores."
     )
