@@ -143,12 +143,23 @@ def test_cli_score_tells_where_a_column_was_asked_for(file, tmp_path):
 
 
 def test_cli_a_table_as_the_model(file, tmp_path):
-    for command in ("score", "retrain"):
-        done = invoke(command, file, file, "--out", tmp_path / "out")
+    out = ["--out", tmp_path / "out"]
+    for arguments in (["score", file, file, *out], ["retrain", file, file, *out], ["stream", file]):
+        done = invoke(*arguments)
         assert done.exit_code == 1
         assert done.stderr == (
             "error: MODEL: expected a folder that detect or retrain wrote, or a model.safetensors, "
             f"got the table {file}\n"
+        )
+
+
+def test_cli_swapped_model_and_table_are_recognised(file, tmp_path):
+    for command in ("score", "retrain"):
+        done = invoke(command, file, tmp_path, "--out", tmp_path / "out")
+        assert done.exit_code == 1
+        assert done.stderr == (
+            "error: MODEL and FILE: expected a saved detector and then a table, got "
+            f"{file} and {tmp_path}: they look swapped\n"
         )
 
 

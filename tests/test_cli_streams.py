@@ -133,7 +133,11 @@ def test_cli_errors_name_standard_input(given, text):
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (["score", "-", "in.csv", "--out", "-"], "got '-': only FILE can be standard input"),
+        (
+            ["score", "-", "in.csv", "--out", "-"],
+            "got '-': a model is not read from standard input",
+        ),
+        (["stream", "-"], "got '-': a model is not read from standard input"),
         (["retrain", "m", "in.csv", "--out", "-"], "retrain writes a detector"),
         (["demo", "--out", "-"], "--out: expected a folder, got '-': demo writes"),
         (["reproduce", "ensemble", "-o", "-"], "--out: expected a folder, got '-': reproduce"),

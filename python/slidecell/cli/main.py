@@ -214,8 +214,10 @@ def stream(
     SIGUSR1 prints counters and latencies to stderr; SIGINT and SIGTERM end cleanly, as the end of
     the input does: --state is saved.
     """
+    from slidecell.jobs.score import refuse_table
     from slidecell.live import LiveOptions, run_live
 
+    refuse_table(model)
     options = LiveOptions(
         model=model,
         format=format.value,

@@ -31,7 +31,7 @@ from slidecell.tables.table import read_table
 if TYPE_CHECKING:
     from slidecell.detect.base import Detector
 
-__all__ = ["ScoreOptions", "read_for", "refuse_swapped", "run_score"]
+__all__ = ["ScoreOptions", "read_for", "refuse_swapped", "refuse_table", "run_score"]
 
 _TABLES = {".csv", ".tsv", ".txt", ".parquet", ".pq"}
 
@@ -193,13 +193,18 @@ def read_for(detector: Detector, options: Any) -> Rows:
 
 def refuse_swapped(model: Path, file: Path) -> None:
     """Refuse a model where a table is expected, and a table where a model is expected."""
-    expected = "expected a folder that detect or retrain wrote, or a model.safetensors"
-    if is_standard(model):
-        raise ValueError(f"MODEL: {expected}, got '-': only FILE can be standard input")
     if not is_standard(file) and (file.is_dir() or file.suffix == ".safetensors"):
         raise ValueError(
             f"MODEL and FILE: expected a saved detector and then a table, got {model} and {file}: "
             "they look swapped"
         )
+    refuse_table(model)
+
+
+def refuse_table(model: Path) -> None:
+    """Refuse a table, or standard input, where a model is expected."""
+    expected = "expected a folder that detect or retrain wrote, or a model.safetensors"
+    if is_standard(model):
+        raise ValueError(f"MODEL: {expected}, got '-': a model is not read from standard input")
     if model.suffix.lower() in _TABLES and model.is_file():
         raise ValueError(f"MODEL: {expected}, got the table {model}")
