@@ -116,7 +116,7 @@ def load_saved(path: str | os.PathLike[str], **settings: Any) -> Detector:
     else:
         detector = ModelDetector.of(_load_model(found))
     for name in detector.get_params():
-        *_, own = name.rsplit("__", 1)
+        own = name.rsplit("__", 1)[-1]
         # Members of an ensemble compute on as many threads, and keep their other parameters.
         if own in settings and (name == own or own == "num_threads"):
             detector.set_params(**{name: settings[own]})

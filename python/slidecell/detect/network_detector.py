@@ -330,9 +330,9 @@ class NetworkDetector(_Network):
         least = least_errors(held_out.num_features * max(ahead, 1))
         if errors < least:
             raise ValueError(
-                f"{held_out.source}: expected at least {least} errors in the rows held out, for the statistics of "
-                f"reduction='mahalanobis', got {errors} of {windows} windows: give more rows or a "
-                "larger validation"
+                f"{held_out.source}: expected at least {least} errors in the rows held out, for "
+                f"the statistics of reduction='mahalanobis', got {errors} of {windows} windows: "
+                "give more rows or a larger validation"
             )
 
     def _set_threshold(self, rows: Rows) -> None:

@@ -153,8 +153,7 @@ def parameters(detector: Detector) -> dict[str, Any]:
     """Return the parameters of a detector and of its members, as JSON has them or as text."""
     found: dict[str, Any] = {}
     for name, value in detector.get_params().items():
-        *_, own = name.rsplit("__", 1)
-        if own in {"members", "progress"} or hasattr(value, "score_rows"):
+        if name.rsplit("__", 1)[-1] in {"members", "progress"} or hasattr(value, "score_rows"):
             continue
         items = list(value) if isinstance(value, tuple) else value
         plain = items is None or isinstance(items, (bool, int, float, str, list))

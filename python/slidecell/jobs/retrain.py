@@ -125,9 +125,10 @@ def run_retrain(
     Returns
     -------
     Retrained
-        In ``options.out``: the folder ``detector`` and, as `run_detect` does, ``model.safetensors``, or
-        only that where a model file was given; and ``retrain.json``. They appear together, or none
-        does. The folder may be the old one's own: its scores and its report remain as they are.
+        In ``options.out``: the folder ``detector`` and, as `run_detect` does,
+        ``model.safetensors``, or only that where a model file was given; and ``retrain.json``. They
+        appear together, or none does. The folder may be the old one's own: its scores and its
+        report remain as they are.
 
     Examples
     --------
