@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -113,6 +114,16 @@ def test_an_old_detector_is_copied_without_what_else_lies_in_its_folder(tmp_path
     assert not (tmp_path / "new" / "detector" / "more").exists()
     for name in files(tmp_path / "new" / "detector"):
         assert (tmp_path / "new" / "detector" / name).read_bytes() == (saved / name).read_bytes()
+
+
+def test_a_damaged_memory_of_the_file_is_refused(tmp_path: Path) -> None:
+    ZScoreDetector().fit([[0.0], [1.0], [2.0]]).save(tmp_path / "detector")
+    text = tmp_path / "detector" / "detector.json"
+    saved = json.loads(text.read_text())
+    saved["fitted"]["table"] = {"time": "t", "max_gap": 5}
+    text.write_text(json.dumps(saved))
+    with pytest.raises(ValueError, match=r"'table': 'max_gap': expected a text, got 5"):
+        load_saved(tmp_path)
 
 
 def test_errors_of_fitting_name_the_file(tmp_path: Path) -> None:

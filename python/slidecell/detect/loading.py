@@ -96,8 +96,8 @@ def load_saved(path: str | os.PathLike[str], **settings: Any) -> Detector:
     ----------
     path : path
     **settings
-        Parameters to set, as far as the detector has them: ``num_threads``, or those of a further
-        training.
+        Parameters to set, as far as the detector has them: ``num_threads``, which the members of an
+        ensemble get too, or those of a further training.
 
     Examples
     --------
@@ -116,10 +116,10 @@ def load_saved(path: str | os.PathLike[str], **settings: Any) -> Detector:
     else:
         detector = ModelDetector.of(_load_model(found))
     for name in detector.get_params():
-        own = name.rsplit("__", 1)[-1]
-        # Members of an ensemble compute on as many threads, and keep their other parameters.
-        if own in settings and (name == own or own == "num_threads"):
-            detector.set_params(**{name: settings[own]})
+        if name in settings:
+            detector.set_params(**{name: settings[name]})
+        elif name.endswith("__num_threads") and "num_threads" in settings:  # of a member
+            detector.set_params(**{name: settings["num_threads"]})
     return detector
 
 
