@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -96,8 +97,20 @@ class Saved:
         options = DetectOptions(file, self.out, table, detector=name, num_threads=1, **more)
         self.result: Result = run_detect(options, progress=False)
 
+    @cached_property
+    def loaded(self) -> Detector:
+        """The detector that was saved, and read again."""
+        return load_detector(self.out / "detector")
+
+    @cached_property
     def frame(self) -> Any:
+        """The file as a user of Python reads it."""
         return pd.read_csv(self.file)
+
+    @cached_property
+    def expected(self) -> np.ndarray:
+        """What the saved detector says of it."""
+        return self.loaded.score_samples(self.frame)
 
     def scores(self) -> np.ndarray:
         """Scores of detect in the order of the file."""
@@ -137,12 +150,9 @@ def stream(model: Path, file: Path) -> Any:
 
 
 def check_stream(saved: Saved, model: Path) -> None:
-    estimator = load_detector(saved.out / "detector")
-    frame = saved.frame()
     lines = stream(model, saved.file)
-    expected = estimator.score_samples(frame)
-    assert same(lines["score"].to_numpy(np.float32), expected)
-    assert np.array_equal(lines["alarm"].to_numpy(), estimator.predict(frame))
+    assert same(lines["score"].to_numpy(np.float32), saved.expected)
+    assert np.array_equal(lines["alarm"].to_numpy(), saved.loaded.predict(saved.frame))
     assert lines["alarm"].sum() > 0
 
 
@@ -151,9 +161,8 @@ def test_every_detector_of_the_registry_is_tried() -> None:
 
 
 def test_score_gives_what_the_saved_detector_gives_in_python(saved: Saved, tmp_path: Path) -> None:
-    detector = load_detector(saved.out / "detector")
-    frame = saved.frame()
-    expected, flags = detector.score_samples(frame), detector.predict(frame)
+    detector, expected = saved.loaded, saved.expected
+    flags = detector.predict(saved.frame)
     assert same(saved.scores(), expected)  # test rows have the training rows as their history
     files = [saved.out, saved.out / "detector"]
     if (saved.out / "model.safetensors").exists():
@@ -175,7 +184,7 @@ def test_score_gives_what_the_saved_detector_gives_in_python(saved: Saved, tmp_p
 
 
 def test_an_estimator_of_the_same_parameters_fits_to_the_same_bits(saved: Saved) -> None:
-    frame = saved.frame().drop(columns="label")
+    frame = saved.frame.drop(columns="label")
     estimator = CASES[saved.name][1]().fit(frame[saved.fitted()])
     assert estimator.threshold_ == saved.result.threshold
     assert same(estimator.score_samples(frame), saved.scores())
@@ -207,11 +216,12 @@ def test_retrain_fits_again_and_what_it_writes_loads(saved: Saved, tmp_path: Pat
     )
     kept = run_retrain(options, progress=False)
     detector = load_detector(tmp_path / "new" / "detector")
-    frame = saved.frame()
+    frame = saved.frame
     assert type(detector) is type(saved.result.detector)
-    assert same(detector.score_samples(frame), kept.detector.score_samples(frame))
+    expected = detector.score_samples(frame)
+    assert same(kept.detector.score_samples(frame), expected)
     scored = run_score(ScoreOptions(tmp_path / "new", saved.file, tmp_path / "scored"))
-    assert same(scored.table.restore(scored.scores, np.nan), detector.score_samples(frame))
+    assert same(scored.table.restore(scored.scores, np.nan), expected)
     if saved.name in STREAMED:  # it goes on from its weights
         assert kept.report["training"]["epochs"] == 1
         assert kept.report["new"]["loss"] != kept.report["old"]["loss"]
@@ -241,7 +251,7 @@ def test_gaps_that_cut_a_file_cut_a_frame_too(tmp_path: Path) -> None:
     saved = Saved(tmp_path, tmp_path / "in.csv", "forecast", table, **CASES["forecast"][0])
     assert saved.result.report["data"]["gaps"] == 4
     for detector in (saved.result.detector, load_detector(saved.out / "detector")):
-        assert same(detector.score_samples(saved.frame()), saved.scores())
+        assert same(detector.score_samples(saved.frame), saved.scores())
     check_stream(saved, saved.out)
     again = run_score(ScoreOptions(saved.out, saved.file, tmp_path / "again"))
     assert same(again.scores, saved.result.scores)
@@ -381,8 +391,7 @@ def test_real_series_give_the_same_bits_on_every_road(
 ) -> None:
     file, table = write(tmp_path)
     saved = Saved(tmp_path, file, name, table, train_until="0.7", **CASES[name][0])
-    detector, frame = load_detector(saved.out / "detector"), saved.frame()
-    expected = detector.score_samples(frame)
+    detector, frame, expected = saved.loaded, saved.frame, saved.expected
     assert same(saved.scores(), expected)
     result = run_score(ScoreOptions(saved.out, file, tmp_path / "again", label="label"))
     assert same(result.scores, expected)
