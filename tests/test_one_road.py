@@ -206,7 +206,7 @@ def test_stream_gives_the_same_bits_or_says_that_there_is_none(saved: Saved) -> 
     assert done.exit_code == 1
     kind = type(saved.result.detector).__name__
     assert done.stderr.splitlines() == [
-        f"error: a {kind} has no stream: streams run forecasters and autoencoders"
+        f"error: {kind} has no stream: streams run forecasters and autoencoders"
     ]
 
 

@@ -269,7 +269,7 @@ class Detector(BaseEstimator, ABC):  # type: ignore[misc]
             If the detector is no network that streams can run as it scores.
         """
         raise ValueError(
-            f"a {type(self).__name__} has no stream: streams run forecasters and autoencoders"
+            f"{type(self).__name__} has no stream: streams run forecasters and autoencoders"
         )
 
     @property
@@ -308,7 +308,7 @@ class Detector(BaseEstimator, ABC):  # type: ignore[misc]
             flags = {"num_layers": "layers"}
             flag = flags.get(odd[0], odd[0]).replace("_", "-")
             raise ValueError(
-                f"--{flag}: a {cls.__name__} has no such setting, got {settings[odd[0]]!r}"
+                f"--{flag}: {cls.__name__} has no such setting, got {settings[odd[0]]!r}"
             )
         return cls(**{name: value for name, value in settings.items() if name in names})
 
