@@ -29,8 +29,9 @@ from slidecell.detect import (
     ZScoreDetector,
     load_detector,
 )
-from slidecell.detect.storage import owns_detector_file
+from slidecell.detect.loading import load_saved
 from slidecell.jobs.outputs import OutputFolder
+from slidecell.jobs.write_result import owns_saved_file
 from tests.models import layer, random_model
 
 # Audited events that change files. `killed_at` counts what they do not cover, by wrapping it.
@@ -126,15 +127,9 @@ def read_results(path: Path) -> object:
 
 
 def save_results_with_detector(path: Path, version: str) -> None:
-    with OutputFolder(path, owns=_owns_detector_of_results) as out:
+    with OutputFolder(path, owns=owns_saved_file) as out:
         out.add("scores.csv", lambda file: file.write_text(version))
         out.add("detector", DETECTORS["fewer files"][version].save)
-
-
-def _owns_detector_of_results(relative: Any) -> bool:
-    return relative.parts[0] == "detector" and (
-        len(relative.parts) == 1 or owns_detector_file(relative.relative_to("detector"))
-    )
 
 
 def read_results_with_detector(path: Path) -> object:
@@ -143,6 +138,7 @@ def read_results_with_detector(path: Path) -> object:
         lambda folder: ((folder / "scores.csv").read_text(), read_detector(folder / "detector")),
     )
     assert read_detector(path / "detector") == scores  # also by its own path
+    assert load_saved(path).score_samples(rows()).tobytes() == scores  # as the commands read it
     return text, scores
 
 

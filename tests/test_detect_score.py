@@ -11,7 +11,9 @@ pd = pytest.importorskip("pandas")
 for _module in ("torch", "pyarrow", "sklearn", "matplotlib"):
     pytest.importorskip(_module)
 
+from slidecell.detect.loading import load_saved  # noqa: E402
 from slidecell.jobs.score import ScoreOptions, run_score  # noqa: E402
+from slidecell.tables.options import TableOptions  # noqa: E402
 from tests.detect_cases import panel, run  # noqa: E402
 
 
@@ -68,6 +70,24 @@ def test_detect_job_score_too_short_a_file_says_so(done, tmp_path):
     )
     assert np.isnan(scored.scores).all()
     assert "no row has a score: a window takes 6 rows" in scored.report["data"]["notes"][-1]
+
+
+@pytest.mark.parametrize("detector", ["forecast", "ensemble"])
+def test_score_says_why_also_where_missing_cells_are_filled(tmp_path, detector):
+    table = TableOptions(time="day", entity="user", label="label", missing="ffill")
+    run(tmp_path, panel(2), detector=detector, table=table)
+    panel(users=1, days=5).to_csv(tmp_path / "new.csv", index=False)
+    scored = run_score(ScoreOptions(tmp_path / "out", tmp_path / "new.csv", tmp_path / "s"))
+    assert np.isnan(scored.scores).all()
+    assert "no row has a score: a window takes 6 rows" in scored.report["notes"][-1]
+
+
+def test_threads_reach_the_members_of_an_ensemble(tmp_path):
+    run(tmp_path, panel(2), detector="ensemble", num_threads=2)
+    loaded = load_saved(tmp_path / "out", num_threads=1, random_state=9)
+    assert loaded.members_["forecast"].num_threads == 1
+    assert loaded.members_["random-gru"].num_threads == 1
+    assert loaded.members_["forecast"].random_state == 0  # it is how it was fitted
 
 
 def test_detect_job_score_without_threshold_or_names(done, tmp_path):

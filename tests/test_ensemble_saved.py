@@ -44,6 +44,10 @@ def test_saved_ensemble_scores_the_same(normaliser: Any, weights: Any, tmp_path:
             np.testing.assert_array_equal(getattr(again, name), getattr(ensemble, name))
         assert again.tuned_ == ensemble.tuned_
         assert again.scored_share_ == ensemble.scored_share_
+        # `tune` chooses a value: no percentile of the training scores.
+        kind = "fixed" if tuned else "percentile"
+        assert again.threshold_state()["kind"] == kind
+        assert again.threshold_state()["value"] == ensemble.threshold_
     refitted = clone(again).fit(X[:200])
     ensemble.fit(X[:200])
     np.testing.assert_array_equal(refitted.decision_scores_, ensemble.decision_scores_)

@@ -51,6 +51,19 @@ def test_time_order_of_shuffled_rows_evaluates_as_sorted_ones(library: str) -> N
     assert found.events == 3
 
 
+def test_keys_that_are_numbers_have_one_order_as_text_and_as_numbers() -> None:
+    keys = [10, 2, 33, 2, 10, -1]
+    expected = time_order(pd.DataFrame({"k": keys}), entity="k")
+    found = time_order(pd.DataFrame({"k": list(map(str, keys))}), entity="k")
+    assert found[0].tolist() == expected[0].tolist() == [5, 1, 3, 0, 4, 2]
+    assert found[1].tolist() == expected[1].tolist()
+    # Different texts of one number are different keys; one text that is no number is enough.
+    order, offsets = time_order(pd.DataFrame({"k": ["7", "07", "7", "1"]}), entity="k")
+    assert (order.tolist(), offsets.tolist()) == ([3, 1, 0, 2], [0, 1, 2, 4])
+    order, _ = time_order(pd.DataFrame({"k": ["10", "2", "x", "nan"]}), entity="k")
+    assert order.tolist() == [0, 1, 3, 2]
+
+
 def test_time_order_of_one_column_or_none() -> None:
     frame = pd.DataFrame({"t": [3, 1, 2, 1], "k": ["b", "a", "b", "a"]})
     order, offsets = time_order(frame, time="t")

@@ -91,9 +91,10 @@ def detect(
 
     Writes scores.csv (or .parquet, as FILE: key columns, score, flagged, part, one row per row of
     FILE in its order), the folder detector, which score, stream and retrain take,
-    model.safetensors where the detector is a network, report.json and scores.png. Metrics use the
-    test part only. A score looks back only; test rows may have training rows as their history. An
-    option that the chosen detector has no use for is refused.
+    model.safetensors where the detector is a forecaster or an autoencoder, report.json and
+    scores.png. Metrics use the test part only. A score looks back only; test rows may have training
+    rows as their history. An option that the chosen detector has no use for is
+    refused.
     """
     from slidecell.jobs.detect import DetectOptions, run_detect
     from slidecell.jobs.sections import data_section

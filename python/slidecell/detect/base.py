@@ -190,6 +190,10 @@ class Detector(BaseEstimator, ABC):  # type: ignore[misc]
         """
         return None if self._fills() else self._score_length()
 
+    def shortest_series(self) -> int:
+        """Return how many rows an entity needs at least, so that one of them has a score."""
+        return self._window_rows() or 1
+
     def score_rows(self, rows: Rows, *, fill: bool | None = None) -> npt.NDArray[Any]:
         """Return the scores of rows of a table, [S] in the rows' own order.
 
@@ -201,7 +205,8 @@ class Detector(BaseEstimator, ABC):  # type: ignore[misc]
     def flag_rows(self, rows: Rows, scores: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
         """Return which rows of a table are flagged by their scores, bool [S]; NaN never is."""
         del rows
-        return np.asarray(scores > self.threshold_)
+        # As float64, for numpy 1 would round the threshold to the type of float32 scores.
+        return np.asarray(scores.astype(np.float64, copy=False) > self.threshold_)
 
     def parts_at(self, rows: Rows, chosen: Ints) -> Floats:
         """Return each feature's part in the scores of ``chosen`` rows of a table: [n, F]."""
@@ -254,7 +259,7 @@ class Detector(BaseEstimator, ABC):  # type: ignore[misc]
         """
         columns = {"entity": self.entity, "time": self.time}
         named = {role: name for role, name in columns.items() if isinstance(name, str)}
-        return {"duplicates": "keep", **named, **self._table, "missing": self.missing}
+        return {"duplicates": "keep", **named, **self._table, "missing": self._at_fit("missing")}
 
     def live_model(self) -> SequenceModel:
         """Return the model that live streams score with, its threshold and smoothing included.
@@ -265,13 +270,18 @@ class Detector(BaseEstimator, ABC):  # type: ignore[misc]
             If the detector is no network that streams can run as it scores.
         """
         raise ValueError(
-            f"a {type(self).__name__} has no stream: streams run forecasters and autoencoders"
+            f"{type(self).__name__} has no stream: streams run forecasters and autoencoders"
         )
 
     @property
     def has_feature_parts(self) -> bool:
         """Whether `feature_parts` has an answer."""
         return self.feature_reduction is not None
+
+    @property
+    def scoring_model(self) -> SequenceModel | None:
+        """The model whose scores and flags are the detector's; None if there is none."""
+        return None
 
     @property
     def network(self) -> SequenceModel | None:
@@ -441,12 +451,15 @@ class Detector(BaseEstimator, ABC):  # type: ignore[misc]
         """Bring scores [S, ...] to input order, as float64."""
         return rows.restore(scores.astype(np.float64, copy=False), np.nan)
 
-    def _columns(self, features: tuple[Any, ...] = ()) -> TableOptions:
+    def _columns(
+        self, features: tuple[Any, ...] = (), *, max_gap: str | None = None
+    ) -> TableOptions:
         """Return how a DataFrame is read."""
         return TableOptions(
             time=self.time,
             entity=self.entity,
             features=features,
+            max_gap=None if self.time is None else max_gap,
             duplicates="keep",
         )
 
@@ -454,7 +467,11 @@ class Detector(BaseEstimator, ABC):  # type: ignore[misc]
         """Take rows with the features of `fit`."""
         check_is_fitted(self, "threshold_")
         known = getattr(self, "feature_names_in_", None)
-        rows = take_rows(X, offsets, self._columns(() if known is None else tuple(known.tolist())))
+        # Rows of a file that was cut at gaps are cut alike here: windows score what they scored.
+        columns = self._columns(
+            () if known is None else tuple(known.tolist()), max_gap=self._table.get("max_gap")
+        )
+        rows = take_rows(X, offsets, columns)
         if len(rows) == 0:
             raise ValueError("X: expected at least 1 row, got 0")
         if rows.num_features != self.n_features_in_:
@@ -533,11 +550,13 @@ class Detector(BaseEstimator, ABC):  # type: ignore[misc]
     def _set_features(self, rows: Rows) -> None:
         """Check the training rows' columns and remember them."""
         if len(rows) < 2:
-            raise ValueError(f"X: expected at least 2 rows to fit, got n_samples={len(rows)}")
+            raise ValueError(
+                f"{rows.source}: expected at least 2 rows to fit, got n_samples={len(rows)}"
+            )
         values = rows.floats()
         empty = np.flatnonzero(np.isnan(values).all(axis=0))
         if len(empty):
-            raise ValueError(f"X: column {rows.label(int(empty[0]))} has no values")
+            raise ValueError(f"{rows.source}: column {rows.label(int(empty[0]))} has no values")
         self._set_constant(rows, constant_columns(values))
         self.n_features_in_ = rows.num_features
         if rows.names is not None:
@@ -547,14 +566,16 @@ class Detector(BaseEstimator, ABC):  # type: ignore[misc]
 
     def _set_constant(self, rows: Rows, constant: list[int]) -> None:
         if len(constant) == rows.num_features:
-            raise ValueError("X: all columns are constant; nothing can be learnt from them")
+            raise ValueError(
+                f"{rows.source}: all columns are constant; nothing can be learnt from them"
+            )
         names = rows.names
         self.constant_features_ = constant if names is None else [names[c] for c in constant]
 
     def _set_threshold(self, rows: Rows) -> None:
         scores = self._restored(rows, self._score(rows))
         if np.isnan(scores).all():
-            raise ValueError("X: no row has a score: every one has a missing value")
+            raise ValueError(f"{rows.source}: no row has a score: every one has a missing value")
         self.threshold_ = np.float64(np.nanpercentile(scores, 100.0 * (1.0 - self.contamination)))
         self._set_scores(scores)
 

@@ -295,6 +295,17 @@ class Ensemble(Detector):
         parts[np.isnan(parts).any(axis=1)] = np.nan
         return parts
 
+    def shortest_series(self) -> int:
+        """Return the rows that the weighted member with the longest windows needs."""
+        members = zip(self.members_.values(), self.weights_, strict=True)
+        return max(member.shortest_series() for member, weight in members if weight > 0.0)
+
+    def threshold_state(self) -> dict[str, Any] | None:
+        """Return the rule behind `predict`; one that `tune` chose is a value, no percentile."""
+        if self.tuned_ is None:
+            return super().threshold_state()
+        return {"kind": "fixed", "value": float(self.threshold_)}
+
     def _window_rows(self) -> int | None:
         needed = [member.rows_needed() for member in self.members_.values()]
         known = [n for n in needed if n is not None]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import Any
 
+from slidecell._whole_folders import whole_set
 from slidecell.detect.base import Detector
 from slidecell.detect.model_detector import ModelDetector
 from slidecell.detect.storage import read_detector
@@ -57,6 +59,11 @@ def find_saved(path: str | os.PathLike[str]) -> Path:
         What ``slidecell detect`` wrote, its folder ``detector``, what `Detector.save` wrote, or a
         model file.
 
+    Returns
+    -------
+    Path
+        It need not exist yet, if a save was interrupted: `load_saved` reads it all the same.
+
     Raises
     ------
     ValueError
@@ -69,11 +76,13 @@ def find_saved(path: str | os.PathLike[str]) -> Path:
     'my.safetensors'
     """
     given = Path(path)
-    if not given.is_dir() or (given / _DETECTOR).is_file():
+    # Where a save was interrupted, what it has completed lies in a hidden folder.
+    whole = whole_set(given)
+    if not whole.is_dir() or (whole / _DETECTOR).is_file():
         return given
-    for inside in (given / "detector", given / _MODEL):
-        if inside.exists():
-            return inside
+    for name in ("detector", _MODEL):
+        if (whole / name).exists():
+            return given / name
     raise ValueError(
         f"{given}: expected a folder that 'slidecell detect' or Detector.save wrote, but it has no "
         f"detector, no {_DETECTOR} and no {_MODEL}"
@@ -87,8 +96,8 @@ def load_saved(path: str | os.PathLike[str], **settings: Any) -> Detector:
     ----------
     path : path
     **settings
-        Parameters to set, as far as the detector has them: ``num_threads``, or those of a further
-        training.
+        Parameters to set, as far as the detector has them: ``num_threads``, which the members of an
+        ensemble get too, or those of a further training.
 
     Examples
     --------
@@ -102,10 +111,22 @@ def load_saved(path: str | os.PathLike[str], **settings: Any) -> Detector:
     """
     found = find_saved(path)
     detector: Detector
-    if found.is_dir():
+    if whole_set(found).is_dir():
         detector = load_detector(found)
     else:
-        detector = ModelDetector.of(SequenceModel.load(found))
-    names = set(detector.get_params(deep=False))
-    detector.set_params(**{name: v for name, v in settings.items() if name in names})
+        detector = ModelDetector.of(_load_model(found))
+    for name in detector.get_params():
+        if name in settings:
+            detector.set_params(**{name: settings[name]})
+        elif name.endswith("__num_threads") and "num_threads" in settings:  # of a member
+            detector.set_params(**{name: settings["num_threads"]})
     return detector
+
+
+def _load_model(file: Path) -> SequenceModel:
+    """Load a model file; of a set of files that is not all in place yet, the one of the set."""
+    new = whole_set(file.parent) / file.name
+    if new != file and new.is_file():
+        with contextlib.suppress(FileNotFoundError):  # it has been put in place meanwhile
+            return SequenceModel.load(new)
+    return SequenceModel.load(file)

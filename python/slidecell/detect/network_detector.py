@@ -282,10 +282,19 @@ class NetworkDetector(_Network):
     def _window_rows(self) -> int | None:
         return self.model_.window + self.model_.horizon
 
+    def shortest_series(self) -> int:
+        """Return the rows of a window and its target."""
+        return self.model_.window + self.model_.horizon
+
     @property
     def network(self) -> SequenceModel:
         """The network with its scaler, compiled: ``model_``."""
         return self.model_
+
+    @property
+    def scoring_model(self) -> SequenceModel | None:
+        """``model_``, unless the detector makes scores of its errors in another way."""
+        return self.model_ if self._scores_as_streams() else None
 
     def losses(self, rows: Rows) -> npt.NDArray[Any]:
         """Return the mean squared error of each window, at its last row [S]."""
@@ -321,9 +330,9 @@ class NetworkDetector(_Network):
         least = least_errors(held_out.num_features * max(ahead, 1))
         if errors < least:
             raise ValueError(
-                f"X: expected at least {least} errors in the rows held out, for the statistics of "
-                f"reduction='mahalanobis', got {errors} of {windows} windows: give more rows or a "
-                "larger validation"
+                f"{held_out.source}: expected at least {least} errors in the rows held out, for "
+                f"the statistics of reduction='mahalanobis', got {errors} of {windows} windows: "
+                "give more rows or a larger validation"
             )
 
     def _set_threshold(self, rows: Rows) -> None:

@@ -90,7 +90,8 @@ class PCADetector(Detector):
         values = scale(self.scaler_, rows.floats())[rows.complete()]
         if len(values) < 2:
             raise ValueError(
-                f"X: expected at least 2 rows without a missing value, got {len(values)}"
+                f"{rows.source}: expected at least 2 rows without a missing value, "
+                f"got {len(values)}"
             )
         pca = PCA(svd_solver="full").fit(values)
         kept = self.n_components

@@ -149,8 +149,8 @@ class RandomGRUDetector(Detector):
         ends = window_ends(rows, window=self.window, horizon=0)
         if int(ends.sum()) < self.n_components + 1:
             raise ValueError(
-                f"X: expected at least {self.n_components + 1} windows without a missing value "
-                f"(n_components={self.n_components}), got {int(ends.sum())}"
+                f"{rows.source}: expected at least {self.n_components + 1} windows without a "
+                f"missing value (n_components={self.n_components}), got {int(ends.sum())}"
             )
         generator = np.random.default_rng(seed_of(self.random_state))
         self.model_ = _encoder(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -115,4 +116,8 @@ def read_table_options(values: Mapping[str, Any]) -> dict[str, Any]:
     >>> read_table_options({"table": {"time": "t", "entity": None}})
     {'time': 't', 'entity': None}
     """
-    return dict(mapping(values.get("table", {}), "'table'"))
+    found = dict(mapping(values.get("table", {}), "'table'"))
+    for name in ("time", "entity", "label", "max_gap", "missing", "duplicates"):
+        if not isinstance(found.get(name), (str, NoneType)):
+            raise ValueError(f"'table': {name!r}: expected a text, got {found[name]!r}")
+    return found

@@ -33,7 +33,9 @@ def fit_rows_scaler(rows: Rows, kind: str | None) -> dict[str, Any] | None:
     if kind is None:
         return None
     if not rows.complete().any():
-        raise ValueError("X: expected at least one row without a missing value, got none")
+        raise ValueError(
+            f"{rows.source}: expected at least one row without a missing value, got none"
+        )
     return fit_scaler(rows.features, kind)
 
 

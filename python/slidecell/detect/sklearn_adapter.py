@@ -97,7 +97,9 @@ class SklearnDetector(Detector):
             )
         complete = rows.complete()
         if not complete.any():
-            raise ValueError("X: expected at least one row without a missing value, got none")
+            raise ValueError(
+                f"{rows.source}: expected at least one row without a missing value, got none"
+            )
         self.scaler_ = fit_rows_scaler(rows, self.scaler)
         self.estimator_ = clone(self.estimator).fit(scale(self.scaler_, rows.floats())[complete])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Parts",
+    "copy_detector",
     "owns_detector_file",
     "read_detector",
     "read_folder",
@@ -146,6 +148,32 @@ def owns_detector_file(relative: PurePath) -> bool:
     *folders, name = relative.parts
     known = name in (_TEXT, _ARRAYS, _MODEL, _ESTIMATOR) or _MEMBER.fullmatch(name)
     return bool(known) and all(map(_MEMBER.fullmatch, folders))
+
+
+def copy_detector(source: Path, target: Path) -> None:
+    """Copy the files of a saved detector, and no others, to a folder that is not there yet.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> from slidecell.detect import ZScoreDetector
+    >>> from slidecell.detect.storage import copy_detector, read_detector
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> ZScoreDetector().fit([[0.0], [1.0], [2.0]]).save(folder / "detector")
+    >>> copy_detector(folder / "detector", folder / "copy")
+    >>> read_detector(folder / "copy")
+    ZScoreDetector()
+    """
+
+    def copy(whole: Path) -> None:
+        def others(folder: str, names: list[str]) -> list[str]:
+            place = PurePath(folder).relative_to(whole)
+            return [name for name in names if not owns_detector_file(place / name)]
+
+        shutil.rmtree(target, ignore_errors=True)  # of an attempt that met another save
+        shutil.copytree(whole, target, ignore=others)
+
+    read_whole(source, copy)
 
 
 def read_detector(path: str | os.PathLike[str]) -> Any:

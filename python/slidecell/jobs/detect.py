@@ -17,12 +17,13 @@ from slidecell.jobs.results import (
     Result,
     Stopwatch,
     check_key_names,
+    parameters,
     refuse_overwriting,
     score_table,
     summarise_data,
     why_no_score,
 )
-from slidecell.jobs.write_result import write_result
+from slidecell.jobs.write_result import owns_saved_file, write_result
 from slidecell.tables.options import TableOptions
 from slidecell.tables.rows import Rows
 from slidecell.tables.source import is_standard, source_name
@@ -135,7 +136,8 @@ class DetectOptions(TrainingSettings):
         settings |= {name: column for name, column in columns.items() if column is not None}
         settings |= {
             "random_state": self.seed,
-            "contamination": (100.0 - self.percentile) / 100.0,
+            # 99.9 means 0.001, and not the 0.0009999999999999432 that a subtraction makes of it.
+            "contamination": float(f"{(100.0 - self.percentile) / 100.0:.12g}"),
             "missing": self.table.missing,
             "progress": progress,
         }
@@ -178,7 +180,7 @@ def run_detect(
     -------
     Result
         In ``options.out``: ``scores.csv`` (or ``.parquet``, as the input), ``detector``, the folder
-        that `Detector.save` writes, ``model.safetensors`` where the detector is a network,
+        that `Detector.save` writes, ``model.safetensors`` where a network's errors are the scores,
         ``report.json``, ``scores.png``, with ``html`` ``report.html``. They appear together, or
         none does.
 
@@ -207,7 +209,7 @@ def run_detect(
         require("jinja2", extra="detect")
     detector = options.make_detector(progress)
     stopwatch = Stopwatch()
-    with open_results(options.out, page=options.html) as folder:
+    with open_results(options.out, page=options.html, owns=owns_saved_file) as folder:
         refuse_overwriting(options.out, options.file, options.test)
         rows, test_from_row = _read(options)
         past = past_rows(rows, train_until=options.train_until, test_from_row=test_from_row)
@@ -234,6 +236,7 @@ def run_detect(
             "command": "detect",
             "options": options.to_dict(),
             "detector": type(detector).__name__,
+            "parameters": parameters(detector),
             "data": data | {"constant_features": constant},
             "notes": notes,
             **({} if history is None else {"training": history.to_dict()}),

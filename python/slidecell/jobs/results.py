@@ -32,6 +32,7 @@ __all__ = [
     "judge",
     "judge_result",
     "machine",
+    "parameters",
     "refuse_overwriting",
     "score_table",
     "summarise_data",
@@ -100,18 +101,18 @@ class Result:
 
 def score_table(detector: Detector, rows: Rows) -> npt.NDArray[np.floating[Any]]:
     """Return the scores of rows of a file [S]; all NaN where no entity is as long as a window."""
-    needed = detector.rows_needed()
-    if needed is not None and np.diff(rows.offsets).max(initial=0) < needed:
+    if np.diff(rows.offsets).max(initial=0) < detector.shortest_series():
         return np.full(len(rows), np.nan, np.float32)
     return detector.score_rows(rows, fill=False)  # the reader of the file has filled, if asked
 
 
 def why_no_score(rows: Rows, detector: Detector) -> str:
     """Return why no row of a file has a score."""
-    needed = detector.rows_needed()
-    takes = "" if needed is None else f": a window takes {needed} rows without missing cells"
     longest = int(np.diff(rows.offsets).max(initial=0))
-    return f"no row has a score{takes}, the longest segment has {longest}"
+    return (
+        f"no row has a score: a window takes {detector.shortest_series()} rows without missing "
+        f"cells, the longest segment has {longest}"
+    )
 
 
 def check_key_names(options: TableOptions) -> None:
@@ -146,6 +147,18 @@ def summarise_data(table: Rows, part: npt.NDArray[Any], *, max_gap: str | None) 
 def summarise_parts(part: npt.NDArray[Any]) -> dict[str, int]:
     """Count rows per part."""
     return {name: int((part == name).sum()) for name in PARTS}
+
+
+def parameters(detector: Detector) -> dict[str, Any]:
+    """Return the parameters of a detector and of its members, as JSON has them or as text."""
+    found: dict[str, Any] = {}
+    for name, value in detector.get_params().items():
+        if name.rsplit("__", 1)[-1] in {"members", "progress"} or hasattr(value, "score_rows"):
+            continue
+        items = list(value) if isinstance(value, tuple) else value
+        plain = items is None or isinstance(items, (bool, int, float, str, list))
+        found[name] = items if plain else str(items)
+    return found
 
 
 def machine(plan: Mapping[str, Any] | None = None) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slidecell._extras import require
+from slidecell._whole_folders import whole_set
 from slidecell.jobs.json_file import write_json
 from slidecell.jobs.outputs import OutputFolder
 from slidecell.jobs.report import Report
@@ -24,7 +25,7 @@ from slidecell.jobs.results import (
     summarise_data,
 )
 from slidecell.jobs.score import read_for, refuse_swapped
-from slidecell.jobs.write_result import save_new
+from slidecell.jobs.write_result import owns_saved_file, save_new
 from slidecell.tables.rows import Rows
 from slidecell.tables.split import fitted_rows, name_parts, past_rows
 from slidecell.training.settings import TrainingSettings
@@ -124,9 +125,10 @@ def run_retrain(
     Returns
     -------
     Retrained
-        In ``options.out``: the folder ``detector`` and, of a network, ``model.safetensors``, or
-        only that where a model file was given; and ``retrain.json``. They appear together, or none
-        does. The folder may be the old one's own: its scores and its report remain as they are.
+        In ``options.out``: the folder ``detector`` and, as `run_detect` does,
+        ``model.safetensors``, or only that where a model file was given; and ``retrain.json``. They
+        appear together, or none does. The folder may be the old one's own: its scores and its
+        report remain as they are.
 
     Examples
     --------
@@ -147,10 +149,15 @@ def run_retrain(
     from slidecell.detect.loading import find_saved, load_saved
 
     stopwatch = Stopwatch()
-    with OutputFolder(options.out) as folder:
+    with OutputFolder(options.out, owns=owns_saved_file) as folder:
         refuse_swapped(options.model, options.file)
         refuse_overwriting(options.out, options.file)
         saved = find_saved(options.model)
+        if saved.is_file() and (whole_set(options.out) / "detector").exists():
+            raise ValueError(
+                f"--out: {options.out} has a folder 'detector', which a new model file beside it "
+                f"would not belong to: give {options.out} as MODEL, or another folder"
+            )
         old = load_saved(saved, num_threads=options.num_threads)
         new = load_saved(saved, **_settings(options, old, progress))
         rows, part, training = _read(options, new)
@@ -258,18 +265,20 @@ def _is_better(*, old: dict[str, Any], new: dict[str, Any]) -> bool:
 
 def _write(folder: OutputFolder, saved: Path, new: Detector | None, old: Detector) -> list[str]:
     """Write the new detector, or copy the old one; return the names of the files."""
-    network = (old if new is None else new).network
-    if not saved.is_dir():  # a model file
+    model = (old if new is None else new).scoring_model
+    if not whole_set(saved).is_dir():  # a model file
         if new is None:
             folder.add("model.safetensors", lambda path: shutil.copyfile(saved, path))
-        elif network is not None:
-            folder.add("model.safetensors", network.save)
+        elif model is not None:
+            folder.add("model.safetensors", model.save)
         return ["model.safetensors"]
+    from slidecell.detect.storage import copy_detector
+
     if new is None:
-        folder.add("detector", lambda path: shutil.copytree(saved, path))
+        folder.add("detector", lambda path: copy_detector(saved, path))
     else:
         folder.add("detector", lambda path: save_new(new, path))
-    if network is None:
+    if model is None:
         return ["detector"]
-    folder.add("model.safetensors", network.save)
+    folder.add("model.safetensors", model.save)
     return ["detector", "model.safetensors"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from slidecell.detect.base import Detector
 
-__all__ = ["scores_frame", "write_result"]
+__all__ = ["owns_saved_file", "save_new", "scores_frame", "write_result"]
 
 
 def write_result(
@@ -54,8 +55,9 @@ def write_result(
     if save:
         folder.add("detector", lambda path: save_new(result.detector, path))
         files.insert(1, "detector")
-        if network is not None:
-            folder.add("model.safetensors", network.save)
+        model = result.detector.scoring_model
+        if model is not None:
+            folder.add("model.safetensors", model.save)
             files.insert(1, "model.safetensors")
     if page:
         files.append("report.html")
@@ -88,6 +90,28 @@ def scores_frame(result: Result) -> pd.DataFrame:
     frame["flagged"] = table.restore(result.flagged.astype(np.int8), 0)
     frame["part"] = table.restore(result.part, "")
     return frame
+
+
+def owns_saved_file(relative: PurePath) -> bool:
+    """Tell whether a path in a folder of results belongs to the detector that was saved there.
+
+    Results of another detector must not leave it beside them, for it would be taken for theirs.
+
+    Examples
+    --------
+    >>> from pathlib import PurePath
+    >>> from slidecell.jobs.write_result import owns_saved_file
+    >>> owns_saved_file(PurePath("detector/arrays.safetensors"))
+    True
+    >>> owns_saved_file(PurePath("detector/notes.txt"))
+    False
+    """
+    from slidecell.detect.storage import owns_detector_file
+
+    first, *rest = relative.parts
+    if first != "detector":
+        return relative.parts == ("model.safetensors",)
+    return not rest or owns_detector_file(PurePath(*rest))
 
 
 def save_new(detector: Detector, folder: Path) -> None:

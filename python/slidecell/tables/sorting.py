@@ -171,7 +171,26 @@ def _entity_codes(frame: Any, entity: Hashable | None, source: str) -> tuple[Int
         codes, unique = pd.factorize(column, sort=True)
     except TypeError:  # keys that have no order among each other
         codes, unique = pd.factorize(column)
+    order = _by_number(unique)
+    if order is not None:
+        codes, unique = np.argsort(order)[codes], unique[order]
     return codes.astype(np.int64), tuple(map(str, unique))
+
+
+def _by_number(keys: Any) -> Ints | None:
+    """Return the order of sorted keys [G] that are all numbers written as text; None: some are not.
+
+    A CSV file keeps its keys as text. They have the order that they have as numbers in Python:
+    2 before 10.
+    """
+    import pandas as pd
+
+    if keys.dtype.kind in "biufcmM":
+        return None
+    numbers = pd.to_numeric(pd.Series(keys, dtype=object), errors="coerce")
+    if not np.isfinite(numbers.to_numpy(np.float64, na_value=np.nan)).all():
+        return None
+    return np.asarray(np.argsort(numbers.to_numpy(), kind="stable"), np.int64)
 
 
 def _times(frame: Any, time: Hashable, source: str) -> Times:
