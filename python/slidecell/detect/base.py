@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import numbers
-import os
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from slidecell.detect.registry import no_such_setting
-from slidecell.detect.saved import read_constants, read_names, read_table_options
+from slidecell.detect.saved_detector import SavedDetector
 from slidecell.detect.shares import (
     chosen_places,
     scores_at,
@@ -27,10 +24,8 @@ from slidecell.detect.shares import (
 from slidecell.tables.arrays import take_rows
 from slidecell.tables.options import TableOptions
 from slidecell.tables.rows import Floats, Ints, Rows
-from slidecell.thresholds.state_values import whole
 
 if TYPE_CHECKING:
-    from slidecell.detect.storage import Parts
     from slidecell.model import SequenceModel
 
 __all__ = ["SHARED_SETTINGS", "Detector", "FeatureReduction"]
@@ -44,7 +39,7 @@ FeatureReduction: TypeAlias = Literal["mean", "max"] | None
 D = TypeVar("D", bound="Detector")
 
 
-class Detector(BaseEstimator, ABC):  # type: ignore[misc]
+class Detector(SavedDetector):
     """Scores of the rows of series, and flags where they exceed a threshold.
 
     The convention is PyOD's: a higher score is more anomalous, `predict` and `labels_` are 1 for
@@ -93,24 +88,10 @@ class Detector(BaseEstimator, ABC):  # type: ignore[misc]
         Of a DataFrame.
     """
 
-    # Parameters that scoring reads. What counts are their values at `fit`: with others, scores
-    # and threshold would no longer belong together.
-    _scoring_parameters: ClassVar[tuple[str, ...]] = ("missing",)
-    _fitted_parameters: dict[str, Any]
-    _table: dict[str, Any]  # fields of `TableOptions`, of the file or frame that was fitted
-
     contamination: float
     missing: Literal["skip", "ffill"]
     entity: Hashable | None
     time: Hashable | None
-
-    decision_scores_: Floats
-    labels_: Ints
-    threshold_: np.float64
-    scored_share_: float
-    constant_features_: list[str] | list[int]
-    n_features_in_: int
-    feature_names_in_: npt.NDArray[np.object_]
 
     def fit(self: D, X: Any, y: object = None, *, offsets: npt.ArrayLike | None = None) -> D:
         """Learn from rows [S, F] what is normal, and set the threshold.
@@ -314,76 +295,6 @@ class Detector(BaseEstimator, ABC):  # type: ignore[misc]
         """Return whether the command line's setting of this name is one of the detector."""
         return name in cls._get_param_names()
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the fitted detector to a folder: whole, or not at all, and without pickle.
-
-        A detector that was saved there before is replaced: at every moment there is the old one or
-        the new one, also where the process is killed. Other files in the folder stay. A symbolic
-        link at ``path`` is followed.
-
-        Raises
-        ------
-        OSError
-            If the folder cannot be written, or holds something else.
-        ValueError, TypeError
-            If a part of the detector cannot be saved, or a parameter was set after `fit` that
-            scores depend on; the text names it.
-        """
-        from slidecell.detect.storage import save_detector
-
-        save_detector(self, path)
-
-    @classmethod
-    def load(cls: type[D], path: str | os.PathLike[str]) -> D:
-        """Read a folder written by `save`.
-
-        Raises
-        ------
-        OSError
-            If it cannot be read.
-        ValueError
-            If it is damaged or of another class; the text names the place.
-        """
-        from slidecell.detect.storage import read_detector
-
-        detector = read_detector(path)
-        if not isinstance(detector, cls):
-            raise ValueError(
-                f"{os.fspath(path)}: expected a {cls.__name__}, got a {type(detector).__name__}"
-            )
-        return detector
-
-    def save_into(self, folder: Path) -> None:
-        """Write all parts to a folder that is there: what `save` does, without its safety."""
-        from slidecell.detect.storage import write_parts
-
-        self._check_parameters()
-        for name, fitted in self._fitted_parameters.items():
-            if getattr(self, name) != fitted:
-                raise ValueError(
-                    f"{name}: fitted with {fitted!r}, and set to {getattr(self, name)!r} since: "
-                    "fit again, or set it back"
-                )
-        write_parts(folder, self._parts())
-
-    @classmethod
-    def load_from(cls: type[D], folder: Path) -> D:
-        """Read what `save_into` wrote."""
-        from slidecell.detect.storage import check_params, read_parts
-
-        parts = read_parts(folder)
-        try:
-            if parts.kind != cls.__name__:
-                raise ValueError(f"expected a {cls.__name__}, got a {parts.kind}")
-            check_params(parts.params, cls._saved_names())
-            detector = cls._make(parts)
-            detector._check_parameters()
-            detector._remember_parameters()
-            detector._restore(parts)
-        except (ValueError, TypeError) as error:
-            raise ValueError(f"{folder}: {error}") from error
-        return detector
-
     @property
     def feature_reduction(self) -> FeatureReduction:
         """How `feature_scores` become scores, "mean" or "max"; None where there are none."""
@@ -482,57 +393,8 @@ class Detector(BaseEstimator, ABC):  # type: ignore[misc]
             )
         return rows
 
-    @classmethod
-    def _saved_names(cls) -> set[str]:
-        """Return the names of the parameters that are saved as text."""
-        return set(cls._get_param_names())
-
-    @classmethod
-    def _make(cls: type[D], parts: Parts) -> D:
-        """Return an unfitted detector."""
-        return cls(**parts.params)
-
-    def _parts(self) -> Parts:
-        """Return all that a folder keeps; a class adds what it has beyond this."""
-        from slidecell.detect.storage import Parts
-
-        names = getattr(self, "feature_names_in_", None)
-        params = {name: getattr(self, name) for name in sorted(self._saved_names())}
-        values = {
-            "n_features_in": self.n_features_in_,
-            "feature_names_in": None if names is None else names.tolist(),
-            "constant_features": self.constant_features_,
-            "table": self._table,
-        }
-        arrays = {
-            "decision_scores": self.decision_scores_,
-            "threshold": np.array([self.threshold_]),
-        }
-        return Parts(type(self).__name__, params, values, arrays)
-
-    def _restore(self, parts: Parts) -> None:
-        """Take what `_parts` returned, checked; a class adds what it has beyond this."""
-        values = parts.values
-        features = whole(values, "n_features_in")
-        names = read_names(values, features)
-        self.n_features_in_ = features
-        if names is not None:
-            self.feature_names_in_ = np.array(names, dtype=object)
-        self.constant_features_ = read_constants(values, names or range(features))
-        self._table = read_table_options(values)
-        self.threshold_ = parts.array("threshold", 1)[0]
-        self._set_scores(parts.array("decision_scores", None))
-
     def _fills(self) -> bool:
         return bool(self._at_fit("missing") == "ffill")
-
-    def _remember_parameters(self) -> None:
-        """Keep the parameters that scores depend on, for `set_params` must not change scores."""
-        self._fitted_parameters = {name: getattr(self, name) for name in self._scoring_parameters}
-
-    def _at_fit(self, name: str) -> Any:
-        """Return a parameter as it was at `fit`; before that, as it is."""
-        return self.__dict__.get("_fitted_parameters", {}).get(name, getattr(self, name))
 
     def _check_parameters(self) -> None:
         """Check what would fail late, or without its name; a class adds its own."""

@@ -13,8 +13,8 @@ import numpy.typing as npt
 from slidecell._arguments import as_choice, as_fraction, whole_number
 from slidecell._extras import require
 from slidecell.detect.base import Detector, FeatureReduction, constant_columns
+from slidecell.detect.fitted_values import read_history
 from slidecell.detect.random_states import seed_of
-from slidecell.detect.saved import read_history
 from slidecell.detect.scales import SCALERS, ScalerKind
 from slidecell.error_statistics import least_errors
 from slidecell.tables.rows import Rows

@@ -10,8 +10,8 @@ import numpy as np
 from sklearn.decomposition import PCA
 
 from slidecell.detect.base import Detector, FeatureReduction
+from slidecell.detect.fitted_values import read_scaler
 from slidecell.detect.principal import mean_squared_residual, squared_residuals
-from slidecell.detect.saved import read_scaler
 from slidecell.detect.scales import ScalerKind, fit_rows_scaler, scale
 from slidecell.tables.rows import Floats, Rows
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from slidecell._arguments import whole_number
 from slidecell.detect.base import Detector, FeatureReduction
-from slidecell.detect.saved import read_scaler
+from slidecell.detect.fitted_values import read_scaler
 from slidecell.detect.scales import ScalerKind, fit_rows_scaler, scale
 from slidecell.tables.rows import Floats, Rows
 from slidecell.tables.windowed import refuse_no_window, window_ends

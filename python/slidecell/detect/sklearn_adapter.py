@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.base import clone
 
 from slidecell.detect.base import Detector
-from slidecell.detect.saved import read_scaler
+from slidecell.detect.fitted_values import read_scaler
 from slidecell.detect.scales import ScalerKind, fit_rows_scaler, scale
 from slidecell.tables.rows import Floats, Rows
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from slidecell.detect.base import Detector, FeatureReduction
-from slidecell.detect.saved import read_scaler
+from slidecell.detect.fitted_values import read_scaler
 from slidecell.detect.scales import fit_rows_scaler, scale
 from slidecell.tables.rows import Floats, Rows
 

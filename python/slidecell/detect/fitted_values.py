@@ -34,7 +34,7 @@ def read_names(values: Mapping[str, Any], features: int) -> list[str] | None:
 
     Examples
     --------
-    >>> from slidecell.detect.saved import read_names
+    >>> from slidecell.detect.fitted_values import read_names
     >>> read_names({"feature_names_in": ["a", "b"]}, 2)
     ['a', 'b']
     """
@@ -55,7 +55,7 @@ def read_constants(values: Mapping[str, Any], known: Sequence[str] | range) -> l
 
     Examples
     --------
-    >>> from slidecell.detect.saved import read_constants
+    >>> from slidecell.detect.fitted_values import read_constants
     >>> read_constants({"constant_features": [1]}, range(3))
     [1]
     """
@@ -70,7 +70,7 @@ def read_scaler(values: Mapping[str, Any], features: int) -> dict[str, Any] | No
 
     Examples
     --------
-    >>> from slidecell.detect.saved import read_scaler
+    >>> from slidecell.detect.fitted_values import read_scaler
     >>> saved = {"kind": "minmax", "center": [0.0], "scale": [2.0], "constant": []}
     >>> read_scaler({"scaler": saved}, 1) == saved
     True
@@ -92,7 +92,7 @@ def read_history(values: Mapping[str, Any]) -> dict[str, Any]:
 
     Examples
     --------
-    >>> from slidecell.detect.saved import read_history
+    >>> from slidecell.detect.fitted_values import read_history
     >>> from slidecell.training import History
     >>> read_history({"history": History(train_loss=[0.5]).to_dict()})["train_loss"]
     [0.5]
@@ -112,7 +112,7 @@ def read_table_options(values: Mapping[str, Any]) -> dict[str, Any]:
 
     Examples
     --------
-    >>> from slidecell.detect.saved import read_table_options
+    >>> from slidecell.detect.fitted_values import read_table_options
     >>> read_table_options({"table": {"time": "t", "entity": None}})
     {'time': 't', 'entity': None}
     """

@@ -1,0 +1,163 @@
+"""How a fitted detector is saved and loaded: its parameters, and what `fit` found."""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import BaseEstimator
+
+from slidecell.detect.fitted_values import read_constants, read_names, read_table_options
+from slidecell.detect.storage import (
+    Parts,
+    check_params,
+    read_detector,
+    read_parts,
+    save_detector,
+    write_parts,
+)
+from slidecell.tables.rows import Floats, Ints
+from slidecell.thresholds.state_values import whole
+
+__all__ = ["SavedDetector"]
+
+S = TypeVar("S", bound="SavedDetector")
+
+
+class SavedDetector(BaseEstimator, ABC):  # type: ignore[misc]
+    """The part of a detector that folders keep; see `slidecell.detect.base.Detector`."""
+
+    # Parameters that scoring reads. What counts are their values at `fit`: with others, scores
+    # and threshold would no longer belong together.
+    _scoring_parameters: ClassVar[tuple[str, ...]] = ("missing",)
+    _fitted_parameters: dict[str, Any]
+    _table: dict[str, Any]  # fields of `TableOptions`, of the file or frame that was fitted
+
+    decision_scores_: Floats
+    labels_: Ints
+    threshold_: np.float64
+    scored_share_: float
+    constant_features_: list[str] | list[int]
+    n_features_in_: int
+    feature_names_in_: npt.NDArray[np.object_]
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the fitted detector to a folder: whole, or not at all, and without pickle.
+
+        A detector that was saved there before is replaced: at every moment there is the old one or
+        the new one, also where the process is killed. Other files in the folder stay. A symbolic
+        link at ``path`` is followed.
+
+        Raises
+        ------
+        OSError
+            If the folder cannot be written, or holds something else.
+        ValueError, TypeError
+            If a part of the detector cannot be saved, or a parameter was set after `fit` that
+            scores depend on; the text names it.
+        """
+        save_detector(self, path)
+
+    @classmethod
+    def load(cls: type[S], path: str | os.PathLike[str]) -> S:
+        """Read a folder written by `save`.
+
+        Raises
+        ------
+        OSError
+            If it cannot be read.
+        ValueError
+            If it is damaged or of another class; the text names the place.
+        """
+        detector = read_detector(path)
+        if not isinstance(detector, cls):
+            raise ValueError(
+                f"{os.fspath(path)}: expected a {cls.__name__}, got a {type(detector).__name__}"
+            )
+        return detector
+
+    def save_into(self, folder: Path) -> None:
+        """Write all parts to a folder that is there: what `save` does, without its safety."""
+        self._check_parameters()
+        for name, fitted in self._fitted_parameters.items():
+            if getattr(self, name) != fitted:
+                raise ValueError(
+                    f"{name}: fitted with {fitted!r}, and set to {getattr(self, name)!r} since: "
+                    "fit again, or set it back"
+                )
+        write_parts(folder, self._parts())
+
+    @classmethod
+    def load_from(cls: type[S], folder: Path) -> S:
+        """Read what `save_into` wrote."""
+        parts = read_parts(folder)
+        try:
+            if parts.kind != cls.__name__:
+                raise ValueError(f"expected a {cls.__name__}, got a {parts.kind}")
+            check_params(parts.params, cls._saved_names())
+            detector = cls._make(parts)
+            detector._check_parameters()
+            detector._remember_parameters()
+            detector._restore(parts)
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{folder}: {error}") from error
+        return detector
+
+    @classmethod
+    def _saved_names(cls) -> set[str]:
+        """Return the names of the parameters that are saved as text."""
+        return set(cls._get_param_names())
+
+    @classmethod
+    def _make(cls: type[S], parts: Parts) -> S:
+        """Return an unfitted detector."""
+        return cls(**parts.params)
+
+    def _parts(self) -> Parts:
+        """Return all that a folder keeps; a class adds what it has beyond this."""
+        names = getattr(self, "feature_names_in_", None)
+        params = {name: getattr(self, name) for name in sorted(self._saved_names())}
+        values = {
+            "n_features_in": self.n_features_in_,
+            "feature_names_in": None if names is None else names.tolist(),
+            "constant_features": self.constant_features_,
+            "table": self._table,
+        }
+        arrays = {
+            "decision_scores": self.decision_scores_,
+            "threshold": np.array([self.threshold_]),
+        }
+        return Parts(type(self).__name__, params, values, arrays)
+
+    def _restore(self, parts: Parts) -> None:
+        """Take what `_parts` returned, checked; a class adds what it has beyond this."""
+        values = parts.values
+        features = whole(values, "n_features_in")
+        names = read_names(values, features)
+        self.n_features_in_ = features
+        if names is not None:
+            self.feature_names_in_ = np.array(names, dtype=object)
+        self.constant_features_ = read_constants(values, names or range(features))
+        self._table = read_table_options(values)
+        self.threshold_ = parts.array("threshold", 1)[0]
+        self._set_scores(parts.array("decision_scores", None))
+
+    def _remember_parameters(self) -> None:
+        """Keep the parameters that scores depend on, for `set_params` must not change scores."""
+        self._fitted_parameters = {name: getattr(self, name) for name in self._scoring_parameters}
+
+    def _at_fit(self, name: str) -> Any:
+        """Return a parameter as it was at `fit`; before that, as it is."""
+        return self.__dict__.get("_fitted_parameters", {}).get(name, getattr(self, name))
+
+    @abstractmethod
+    def _check_parameters(self) -> None:
+        """Check what would fail late, or without its name."""
+
+    @abstractmethod
+    def _set_scores(self, scores: Floats) -> None:
+        """Keep the scores of the fitted rows."""
