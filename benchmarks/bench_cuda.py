@@ -26,6 +26,7 @@ import numpy as np
 from benchmarks import command
 from slidecell.bench.report import markdown, write_json
 from slidecell.cuda.availability import require
+from slidecell.cuda.cell_traits import CELLS
 
 WINDOW, FEATURES = 7, 7  # of the insider-threat forecaster
 BATCHES = (4096, 16384, 65536, 262144)
@@ -64,12 +65,12 @@ class Counts:
     @classmethod
     def of(cls, case: Case, features: int = FEATURES) -> Counts:
         """Return the counts of a case."""
-        gates = 4 if case.cell == "lstm" else 3
-        H, W = case.hidden_size, case.window
+        traits = CELLS[case.cell]
+        gates, H, W = traits.gates, case.hidden_size, case.window
         recurrent = (W - 1) * gates * H * H
         head = H * features
         per_row = gates * H * features  # the projection of a row, shared by all windows
-        activations = W * H * (5 if case.cell == "lstm" else 3)
+        activations = W * H * (gates + len(traits.states) - 1)  # of the gates, and of c
         return cls(
             recurrent + per_row + head,
             activations,
@@ -210,7 +211,8 @@ def measure(case: Case, rows: int, repeats: int) -> list[Result]:
     from slidecell import cuda
 
     torch.manual_seed(0)
-    module = (lstm if case.cell == "lstm" else gru)(FEATURES, case.hidden_size).eval()
+    make = {"lstm": lstm, "gru": gru}[case.cell]
+    module = make(FEATURES, case.hidden_size).eval()
     model = sc.SequenceModel.from_torch(module, window=case.window, horizon=1)
     host = np.random.default_rng(0).random((rows, FEATURES), dtype=np.float32)
     truth = model.score(host[:20_000])[case.window :].astype(np.float64)

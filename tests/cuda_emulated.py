@@ -25,6 +25,7 @@ import numpy.typing as npt
 
 import slidecell as sc
 from slidecell.cuda.arrays import DeviceArray
+from slidecell.cuda.cell_traits import CELLS
 from slidecell.cuda.device import DEVICES, Device
 from slidecell.cuda.runtime import Entry, Memory
 from slidecell.cuda.source import kernel_source
@@ -36,7 +37,8 @@ FAULTS = {1: "a barrier that not all threads reach", 2: "writes beyond shared me
 
 # -O1: the fibers hide most of what more would gain.
 FLAGS = ["-std=c++17", "-O1", "-mavx2", "-mfma", "-ffp-contract=off", "-fno-math-errno"]
-FLAGS += ["-fno-strict-aliasing", "-U_FORTIFY_SOURCE", "-w", "-shared", "-fPIC"]
+FLAGS += ["-fno-strict-aliasing", "-U_FORTIFY_SOURCE", "-shared", "-fPIC"]
+FLAGS += ["-Werror=switch"]  # a cell, activation or type without its case
 # A GPU faults on a 16-byte access that is not aligned; the host would let it pass.
 FLAGS += ["-fsanitize=alignment", "-fno-sanitize-recover=alignment"]
 
@@ -89,7 +91,7 @@ def superset(entry: Entry) -> Entry:
     """Widen what an entry is compiled for, so that few kernels serve all models of the tests."""
     config = dict(entry.config)
     if config:
-        config["kCells"] = "7"
+        config["kCells"] = str((1 << len(CELLS)) - 1)
     if "kStacked" in config:
         config["kStacked"] = "true"
     if "kParts" in config:

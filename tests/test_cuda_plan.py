@@ -14,6 +14,7 @@ import pytest
 import slidecell as sc
 from slidecell import cuda
 from slidecell.cuda import structs
+from slidecell.cuda.cell_traits import CELLS
 from slidecell.cuda.chunks import Vectors
 from slidecell.cuda.device import DEVICES, Device
 from slidecell.cuda.network_weights import network_of_model
@@ -236,10 +237,9 @@ def test_cuda_names_are_numbered_as_in_cpp() -> None:
         assert body
         return [re.sub(r"(?<!^)(?=[A-Z])", "_", e.strip()[1:]).lower() for e in body[1].split(",")]
 
-    assert [n.replace("_after", "") for n in enumerators("Cell")] == [
-        "lstm",
-        "gru_reset",
-        "gru_reset_before",
+    assert [n.replace("gru_reset_after", "gru") for n in enumerators("Cell")] == [
+        *CELLS,
+        "cell_count",
     ]
     assert enumerators("Activation") == list(structs.ACTIVATIONS)
     assert [n.removeprefix("gate_") for n in enumerators("RecurrentActivation")] == list(

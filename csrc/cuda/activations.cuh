@@ -77,17 +77,31 @@ struct HardwareMath {
   }
 };
 
-// Any activation. Not inlined: sixteen copies a cell would take a compiler half a minute.
+// Any activation. Not inlined: sixteen copies a cell would take a compiler half a minute. One that
+// is added without a formula fails to compile on the host, or else makes scores NaN.
 template <class Math>
 __device__ __noinline__ float any_candidate(int activation, float x) {
-  if (activation == kTanh) return Math::tanh(x);
-  if (activation == kRelu) return at_least(0.0f, x);
-  return activation == kSigmoid ? Math::sigmoid(x) : x;
+  switch (static_cast<Activation>(activation)) {
+    case kTanh:
+      return Math::tanh(x);
+    case kRelu:
+      return at_least(0.0f, x);
+    case kSigmoid:
+      return Math::sigmoid(x);
+    case kLinear:
+      return x;
+  }
+  return not_a_number();
 }
 template <class Math>
 __device__ __noinline__ float any_gate(int recurrent_activation, float x) {
-  if (recurrent_activation == kGateSigmoid) return Math::sigmoid(x);
-  return at_most(1.0f, at_least(0.0f, fma(x, 1.0f / 6.0f, 0.5f)));
+  switch (static_cast<RecurrentActivation>(recurrent_activation)) {
+    case kGateSigmoid:
+      return Math::sigmoid(x);
+    case kGateHardSigmoid:
+      return at_most(1.0f, at_least(0.0f, fma(x, 1.0f / 6.0f, 0.5f)));
+  }
+  return not_a_number();
 }
 template <class Math>
 __device__ __noinline__ float any_lstm(int activation, int recurrent_activation, float i, float f,

@@ -11,7 +11,7 @@ namespace slidecell {
 constexpr int kVector = 8;
 constexpr int kMaxLayers = 16;  // encoder and decoder together
 
-enum Cell { kLstm, kGruResetAfter, kGruResetBefore };
+enum Cell { kLstm, kGruResetAfter, kGruResetBefore, kCellCount };
 enum Activation { kTanh, kRelu, kSigmoid, kLinear };
 enum RecurrentActivation { kGateSigmoid, kGateHardSigmoid };
 
@@ -42,10 +42,11 @@ struct LayerArgs {
   int padded;       // units computed, hidden rounded up
   int input_tiles;  // matrix tiles of 16 rows of the input and of h
   int hidden_tiles;
-  int w_ih, w_hh, bias, b_hn;
-  int h, h_next;      // the new h goes to h_next, then they change roles; matrix path: h alone
-  int c;              // LSTM: c; matrix path, GRU: h in float32
-  int update, reset;  // GRU, reset before: z and r h
+  int w_ih, w_hh, bias;
+  int b_hn;         // biases of the products with h of gates that stay apart
+  int h, h_next;    // the new h goes to h_next, then they change roles; matrix path: h alone
+  int c;            // a cell's state beside h; matrix path: h in float32 of a cell that carries it
+  int held, gated;  // of a cell with waiting gates, between its passes: see cell_traits.cuh
 };
 
 struct NetArgs {
@@ -108,5 +109,7 @@ struct MmaArgs {
   int first_warp;  // where that of warp 0 begins
   int prediction;  // in a warp's part: [8][windows]
 };
+
+__device__ __forceinline__ float not_a_number() { return from_bits(0x7fc00000u); }
 
 }  // namespace slidecell

@@ -96,8 +96,8 @@ class FmaKernel {
             t > 0 || has_state ? h_of(l, t) : nullptr,
             h_of(l, t + 1),
             shared_ + spec.c,
-            shared_ + spec.update,
-            shared_ + spec.reset};
+            shared_ + spec.held,
+            shared_ + spec.gated};
   }
   __device__ void step_above(int l, int t, bool has_state) const {
     const float* below = h_of(l - 1, t + 1);
@@ -106,13 +106,9 @@ class FmaKernel {
 
   __device__ void project(int first) {
     const LayerArgs& bottom = layer(0);
-    if (bottom.cell == kLstm) {
-      if (Config::kCells & 1 << kLstm) {
-        tile_.template project<4, Config>(bottom, weights_, first, p_);
-      }
-    } else if (Config::kCells & ~(1 << kLstm)) {
-      tile_.template project<3, Config>(bottom, weights_, first, p_);
-    }
+    with_traits<Config::kCells>(bottom.cell, [&](auto traits) {
+      tile_.template project<decltype(traits)::kGates, Config>(bottom, weights_, first, p_);
+    });
   }
   __device__ __forceinline__ ProjectedRows projected_rows(int q, int ahead) const {
     ProjectedRows rows;
@@ -126,18 +122,16 @@ class FmaKernel {
 
   // Row `column` of p: W_ih code + b. Written and read by the same thread.
   __device__ void project_code(const LayerArgs& bottom, const float* code) {
-    if (bottom.cell == kLstm) {
-      if (Config::kCells & 1 << kLstm) project_code_gates<4>(bottom, code);
-    } else if (Config::kCells & ~(1 << kLstm)) {
-      project_code_gates<3>(bottom, code);
-    }
+    with_traits<Config::kCells>(
+        bottom.cell, [&](auto traits) { project_code_of<decltype(traits)>(bottom, code); });
   }
-  template <int gates>
-  __device__ void project_code_gates(const LayerArgs& bottom, const float* code) {
+  template <class Traits>
+  __device__ void project_code_of(const LayerArgs& bottom, const float* code) {
+    constexpr int gates = Traits::kGates;
     const FmaStep s = step_of(a_.net.encoder_layers, 0, false);
     for_blocks(s, [&](int j, int q) {
       Block<gates> in;
-      load_input<Config::kOnChip, gates>(s, LayerBelow{code}, 0, j, q, in);
+      load_input<Traits, Config::kOnChip, gates>(s, LayerBelow{code}, 0, j, q, in);
       const ProjectedRows to = code_rows(q);
 #pragma unroll
       for (int v = 0; v < 4; ++v) {
@@ -225,7 +219,8 @@ class FmaKernel {
       for_units(spec.hidden, [&](int column, int j, int64 w) {
         const int64 from = (l * a_.sink.windows + w) * spec.hidden + j;
         h_of(l, 0)[j * a_.columns + column] = a_.sink.h0[from];
-        if (spec.cell == kLstm) shared_[spec.c + j * a_.columns + column] = a_.sink.c0[from];
+        if (carries_cell_state(spec.cell))
+          shared_[spec.c + j * a_.columns + column] = a_.sink.c0[from];
       });
     }
     // The projection's barriers come before the first step.
@@ -245,7 +240,8 @@ class FmaKernel {
       if (t != length - 1) return;
       const int64 to = (l * a_.sink.windows + w) * spec.hidden + j;
       a_.sink.h_n[to] = h;
-      if (spec.cell == kLstm) a_.sink.c_n[to] = shared_[spec.c + j * a_.columns + column];
+      if (carries_cell_state(spec.cell))
+        a_.sink.c_n[to] = shared_[spec.c + j * a_.columns + column];
     });
     __syncthreads();  // c is overwritten by the next step
   }

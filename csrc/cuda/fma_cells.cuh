@@ -1,8 +1,9 @@
 // One step of one layer in float32, for four units and four columns at a time. The gates never
-// leave the registers; c and z belong to one thread and need no barrier.
+// leave the registers; c and what is held between passes belong to one thread and need no barrier.
 #pragma once
 
 #include "activations.cuh"
+#include "cell_traits.cuh"
 #include "fma_tile.cuh"
 
 namespace slidecell {
@@ -23,11 +24,11 @@ struct FmaStep {
   const float* h;  // [hidden][columns]
   float* h_next;
   float* c;
-  float *update, *reset;
+  float *held, *gated;
 };
 
 // Gates first .. first+gates-1 of units j .. j+3, columns q .. q+3.
-template <bool kOnChip, int gates>
+template <class Traits, bool kOnChip, int gates>
 __device__ __forceinline__ void load_input(const FmaStep& s, const ProjectedRows& input, int first,
                                            int j, int /*q*/, Block<gates>& in) {
 #pragma unroll
@@ -41,117 +42,133 @@ __device__ __forceinline__ void load_input(const FmaStep& s, const ProjectedRows
     }
   }
 }
-template <bool kOnChip, int gates>
+template <class Traits, bool kOnChip, int gates>
 __device__ __forceinline__ void load_input(const FmaStep& s, const LayerBelow& input, int first,
                                            int j, int q, Block<gates>& in) {
-  const int padded = s.layer.padded, all = s.layer.cell == kLstm ? 4 : 3;
+  const int padded = s.layer.padded;
   start_from<gates, kOnChip>(s.weights + s.layer.bias + first * padded + j, padded, in);
-  accumulate<gates, kOnChip>(s.weights + s.layer.w_ih + first * padded + j, all * padded, padded,
-                             input.h + q, s.columns, s.layer.input, in);
+  accumulate<gates, kOnChip>(s.weights + s.layer.w_ih + first * padded + j, Traits::kGates * padded,
+                             padded, input.h + q, s.columns, s.layer.input, in);
 }
 
-// W_hh x for gates first .. of a layer with `all` gates.
-template <bool kOnChip, int gates>
-__device__ __forceinline__ void recur(const FmaStep& s, const float* x, int all, int first, int j,
-                                      int q, Block<gates>& sum) {
+// W_hh x for gates first .. of a layer.
+template <class Traits, bool kOnChip, int gates>
+__device__ __forceinline__ void recur(const FmaStep& s, const float* x, int first, int j, int q,
+                                      Block<gates>& sum) {
   clear(sum);
   if (!s.h) return;
   accumulate<gates, kOnChip>(s.weights + s.layer.w_hh + first * s.layer.padded + j,
-                             all * s.layer.padded, s.layer.padded, x + q, s.columns, s.layer.hidden,
-                             sum);
+                             Traits::kGates * s.layer.padded, s.layer.padded, x + q, s.columns,
+                             s.layer.hidden, sum);
 }
 
-__device__ __forceinline__ void load_state(const FmaStep& s, const float* state, int at,
-                                           float (&values)[4]) {
+// Sums of units j .. j+3 and columns q .. q+3, for gates first .. of which the last `apart` keep
+// the product with x apart from the input: input alone, and x's with its own bias behind them.
+template <class Traits, bool kOnChip, int gates, int apart>
+struct FmaSums {
+  Block<gates> in, sum;
+  float own_bias[apart + 1][4];  // C++ has no empty arrays
+
+  template <class Input>
+  __device__ __forceinline__ void compute(const FmaStep& s, const float* x, const Input& input,
+                                          int first, int j, int q) {
+    recur<Traits, kOnChip, gates>(s, x, first, j, q, sum);
+    load_input<Traits, kOnChip, gates>(s, input, first, j, q, in);
+#pragma unroll
+    for (int a = 0; a < apart; ++a) {
+      spread(load_weights<kOnChip>(s.weights + s.layer.b_hn + a * s.layer.padded + j), own_bias[a]);
+    }
+  }
+  __device__ __forceinline__ void of(int u, int v, float (&sums)[gates + apart]) const {
+    constexpr int joined = gates - apart;
+#pragma unroll
+    for (int g = 0; g < joined; ++g) sums[g] = sum.at[g][u][v] + in.at[g][u][v];
+#pragma unroll
+    for (int a = 0; a < apart; ++a) {
+      sums[joined + a] = in.at[joined + a][u][v];
+      sums[gates + a] = sum.at[joined + a][u][v] + own_bias[a][u];
+    }
+  }
+};
+
+// What the cell carries of units (at columns) `at` ..: zeros before the first step.
+template <class Traits>
+__device__ __forceinline__ void load_state(const FmaStep& s, int at, float (&values)[4]) {
+  if (Traits::kCarries == Carries::kNothing) return;
+  const float* state = Traits::kCarries == Carries::kCellState ? s.c : s.h;
   spread(s.h ? load4(state + at) : make_float4(0.0f, 0.0f, 0.0f, 0.0f), values);
 }
+template <class Traits>
+__device__ __forceinline__ void store_state(const FmaStep& s, int at, const float (&values)[4]) {
+  if (Traits::kCarries == Carries::kCellState) store_shared(s.c + at, values);
+}
 
-template <bool kOnChip, class Act, class Input>
-__device__ __forceinline__ void lstm_block(const FmaStep& s, const Act& act, const Input& input,
+// A cell of one pass.
+template <class Traits, bool kOnChip, class Act, class Input>
+__device__ __forceinline__ void step_block(const FmaStep& s, const Act& act, const Input& input,
                                            int j, int q) {
-  Block<4> in, sum;
-  recur<kOnChip, 4>(s, s.h, 4, 0, j, q, sum);
-  load_input<kOnChip, 4>(s, input, 0, j, q, in);
+  FmaSums<Traits, kOnChip, Traits::kGates, Traits::kApart> all;
+  all.compute(s, s.h, input, 0, j, q);
 #pragma unroll
   for (int u = 0; u < 4; ++u) {
     const int at = (j + u) * s.columns + q;
-    float c[4], h[4];
-    load_state(s, s.c, at, c);
+    float state[4], h[4];
+    load_state<Traits>(s, at, state);
 #pragma unroll
     for (int v = 0; v < 4; ++v) {
-      h[v] = act.lstm(sum.at[0][u][v] + in.at[0][u][v], sum.at[1][u][v] + in.at[1][u][v],
-                      sum.at[2][u][v] + in.at[2][u][v], sum.at[3][u][v] + in.at[3][u][v], c[v]);
+      float sums[Traits::kGates + Traits::kApart];
+      all.of(u, v, sums);
+      h[v] = Traits::step(act, sums, state[v]);
     }
-    store_shared(s.c + at, c);
+    store_state<Traits>(s, at, state);
     store_shared(s.h_next + at, h);
   }
 }
 
-// reset_after: n = act(W_in x + b_in + r (W_hn h + b_hn)).
-template <bool kOnChip, class Act, class Input>
-__device__ __forceinline__ void gru_block(const FmaStep& s, const Act& act, const Input& input,
-                                          int j, int q) {
-  Block<3> in, sum;
-  recur<kOnChip, 3>(s, s.h, 3, 0, j, q, sum);
-  load_input<kOnChip, 3>(s, input, 0, j, q, in);
-  float b_hn[4];
-  spread(load_weights<kOnChip>(s.weights + s.layer.b_hn + j), b_hn);
+// A cell of two passes, the first: the gates that do not wait.
+template <class Traits, bool kOnChip, class Act, class Input>
+__device__ __forceinline__ void first_pass_block(const FmaStep& s, const Act& act,
+                                                 const Input& input, int j, int q) {
+  constexpr int gates = Traits::kGates - Traits::kWaiting;
+  FmaSums<Traits, kOnChip, gates, 0> all;
+  all.compute(s, s.h, input, 0, j, q);
 #pragma unroll
   for (int u = 0; u < 4; ++u) {
     const int at = (j + u) * s.columns + q;
-    float h[4];
-    load_state(s, s.h, at, h);
+    float state[4], held[4], gated[4];
+    load_state<Traits>(s, at, state);
 #pragma unroll
     for (int v = 0; v < 4; ++v) {
-      const float r = act.gate(sum.at[0][u][v] + in.at[0][u][v]);
-      const float z = sum.at[1][u][v] + in.at[1][u][v];
-      const float n = act.candidate(fma(r, sum.at[2][u][v] + b_hn[u], in.at[2][u][v]));
-      h[v] = act.gru(z, n, h[v]);
+      float sums[gates];
+      all.of(u, v, sums);
+      held[v] = Traits::held(sums);
+      gated[v] = Traits::gated(act, sums, state[v]);
     }
-    store_shared(s.h_next + at, h);
+    store_shared(s.held + at, held);
+    store_shared(s.gated + at, gated);
   }
 }
 
-// reset_before, first half: z before activation, and r h of every unit, because the candidate's
-// product needs r h of all of them.
-template <bool kOnChip, class Act, class Input>
-__device__ __forceinline__ void gru_reset_block(const FmaStep& s, const Act& act,
-                                                const Input& input, int j, int q) {
-  Block<2> in, sum;
-  recur<kOnChip, 2>(s, s.h, 3, 0, j, q, sum);
-  load_input<kOnChip, 2>(s, input, 0, j, q, in);
+// The second: the gates that waited.
+template <class Traits, bool kOnChip, class Act, class Input>
+__device__ __forceinline__ void second_pass_block(const FmaStep& s, const Act& act,
+                                                  const Input& input, int j, int q) {
+  constexpr int first = Traits::kGates - Traits::kWaiting;
+  FmaSums<Traits, kOnChip, Traits::kWaiting, Traits::kApart> all;
+  all.compute(s, s.gated, input, first, j, q);
 #pragma unroll
   for (int u = 0; u < 4; ++u) {
     const int at = (j + u) * s.columns + q;
-    float h[4], update[4], reset[4];
-    load_state(s, s.h, at, h);
+    float state[4], held[4], h[4];
+    load_state<Traits>(s, at, state);
+    spread(load4(s.held + at), held);
 #pragma unroll
     for (int v = 0; v < 4; ++v) {
-      update[v] = sum.at[1][u][v] + in.at[1][u][v];
-      reset[v] = act.gate(sum.at[0][u][v] + in.at[0][u][v]) * h[v];
+      float sums[Traits::kWaiting + Traits::kApart];
+      all.of(u, v, sums);
+      h[v] = Traits::step(act, sums, held[v], state[v]);
     }
-    store_shared(s.update + at, update);
-    store_shared(s.reset + at, reset);
-  }
-}
-
-// reset_before, second half: n = act(W_in x + b + W_hn (r h)).
-template <bool kOnChip, class Act, class Input>
-__device__ __forceinline__ void gru_candidate_block(const FmaStep& s, const Act& act,
-                                                    const Input& input, int j, int q) {
-  Block<1> in, sum;
-  recur<kOnChip, 1>(s, s.reset, 3, 2, j, q, sum);
-  load_input<kOnChip, 1>(s, input, 2, j, q, in);
-#pragma unroll
-  for (int u = 0; u < 4; ++u) {
-    const int at = (j + u) * s.columns + q;
-    float h[4], update[4];
-    load_state(s, s.h, at, h);
-    spread(load4(s.update + at), update);
-#pragma unroll
-    for (int v = 0; v < 4; ++v) {
-      h[v] = act.gru(update[v], act.candidate(sum.at[0][u][v] + in.at[0][u][v]), h[v]);
-    }
+    store_state<Traits>(s, at, state);
     store_shared(s.h_next + at, h);
   }
 }
@@ -176,17 +193,18 @@ template <class Config, class InputAt>
 __device__ __forceinline__ void step_layer(const FmaStep& s, InputAt input_at) {
   constexpr bool kOnChip = Config::kOnChip;
   const Nonlinear<AccurateMath, Config::kUsual> act(s.layer);
-  if ((Config::kCells & 1 << kLstm) && s.layer.cell == kLstm) {
-    for_blocks(s, [&](int j, int q) { lstm_block<kOnChip>(s, act, input_at(q), j, q); });
-  }
-  if ((Config::kCells & 1 << kGruResetAfter) && s.layer.cell == kGruResetAfter) {
-    for_blocks(s, [&](int j, int q) { gru_block<kOnChip>(s, act, input_at(q), j, q); });
-  }
-  if ((Config::kCells & 1 << kGruResetBefore) && s.layer.cell == kGruResetBefore) {
-    for_blocks(s, [&](int j, int q) { gru_reset_block<kOnChip>(s, act, input_at(q), j, q); });
-    __syncthreads();
-    for_blocks(s, [&](int j, int q) { gru_candidate_block<kOnChip>(s, act, input_at(q), j, q); });
-  }
+  with_traits<Config::kCells>(s.layer.cell, [&](auto traits) {
+    using Traits = decltype(traits);
+    if constexpr (Traits::kWaiting == 0) {
+      for_blocks(s, [&](int j, int q) { step_block<Traits, kOnChip>(s, act, input_at(q), j, q); });
+    } else {
+      for_blocks(
+          s, [&](int j, int q) { first_pass_block<Traits, kOnChip>(s, act, input_at(q), j, q); });
+      __syncthreads();
+      for_blocks(
+          s, [&](int j, int q) { second_pass_block<Traits, kOnChip>(s, act, input_at(q), j, q); });
+    }
+  });
   __syncthreads();
 }
 

@@ -92,9 +92,8 @@ class MmaKernel {
 #pragma unroll
         for (int e = 0; e < 4; ++e) sums[0].at[m][e] = b[e % 2];
       }
-      constexpr int kOne[1] = {0};
-      multiply<Config::kOnChip>(
-          h, tiles, weights_ + a_.net.head_w + first / 8 * tiles * kParts * 64, kOne, sums);
+      multiply<SumsOfGates<1, 0, 1, 0>, Config::kOnChip>(
+          h, tiles, weights_ + a_.net.head_w + first / 8 * tiles * kParts * 64, sums);
 #pragma unroll
       for (int m = 0; m < kRows; ++m) {
 #pragma unroll

@@ -2,6 +2,7 @@
 // gets all gates of two units of each of its windows, so the cell needs no exchange.
 #pragma once
 
+#include "cell_traits.cuh"
 #include "mma_tile.cuh"
 
 namespace slidecell {
@@ -34,18 +35,29 @@ __device__ __forceinline__ uint2 load_pair(const uint32* w) {
   return load_constant(from);
 }
 
-// sum += x W for gates given by `gates` bits, gate g into sums[to[g]]. w: [tile][gate][part][lane]
-// pairs of words for 8 units.
-template <bool kOnChip, int kGates, int kParts, int kRows, int kTiles, bool kExact, int kSums>
+// Gates first .. first+count-1 of a layer with `gates` go to sums 0, 1, ..., and the last `apart`
+// of them to sums count, count+1, ... instead.
+template <int gates, int first, int count, int apart>
+struct SumsOfGates {
+  static constexpr int kGates = gates;
+  // Which sum gate g is added to; -1: none.
+  static __device__ constexpr int to(int g) {
+    if (g < first || g >= first + count) return -1;
+    return g < first + count - apart ? g - first : g - first + apart;
+  }
+};
+
+// sums += x W. w: [tile][gate][part][lane] pairs of words for 8 units.
+template <class ToSums, bool kOnChip, int kParts, int kRows, int kTiles, bool kExact, int kSums>
 __device__ __forceinline__ void multiply(const Operand<kParts, kRows, kTiles, kExact>& x, int tiles,
-                                         const uint32* w, const int (&to)[kGates],
-                                         Sum<kRows> (&sums)[kSums]) {
+                                         const uint32* w, Sum<kRows> (&sums)[kSums]) {
+  constexpr int kGates = ToSums::kGates;
 #pragma unroll
   for (int k = 0; k < kTiles; ++k) {
     if (!kExact && k >= tiles) break;
 #pragma unroll
     for (int g = 0; g < kGates; ++g) {
-      if (to[g] < 0) continue;
+      if (ToSums::to(g) < 0) continue;
       uint2 b[kParts];
 #pragma unroll
       for (int p = 0; p < kParts; ++p) {
@@ -53,7 +65,7 @@ __device__ __forceinline__ void multiply(const Operand<kParts, kRows, kTiles, kE
       }
 #pragma unroll
       for (int m = 0; m < kRows; ++m) {
-        float (&sum)[4] = sums[to[g]].at[m];
+        float (&sum)[4] = sums[ToSums::to(g)].at[m];
         multiply_tiles(sum, x.at[k][0][m], b[0].x, b[0].y);
         if (kParts == 2) {
           multiply_tiles(sum, x.at[k][0][m], b[kParts - 1].x, b[kParts - 1].y);
@@ -78,8 +90,8 @@ class MmaLayer {
         bias_(weights + layer.bias),
         h_(part + layer.h),
         state_(reinterpret_cast<float*>(part) + layer.c),
-        update_(reinterpret_cast<float*>(part) + layer.update),
-        reset_(part + layer.reset) {}
+        held_(reinterpret_cast<float*>(part) + layer.held),
+        gated_(part + layer.gated) {}
 
   __device__ __forceinline__ const uint32* h() const { return h_; }
 
@@ -99,15 +111,16 @@ class MmaLayer {
   __device__ __forceinline__ void run(const InputOperand<Config>& x) {
     HiddenOperand<Config> h;
     if (has_state) load_operand(h_, layer_.hidden_tiles, h);
-    if ((Config::kCells & 1 << kLstm) && layer_.cell == kLstm) lstm<has_state>(x, h);
-    if ((Config::kCells & 1 << kGruResetAfter) && layer_.cell == kGruResetAfter) {
-      gru<has_state>(x, h);
-    }
-    if ((Config::kCells & 1 << kGruResetBefore) && layer_.cell == kGruResetBefore) {
-      gru_reset<has_state>(x, h);
-      if (has_state) load_operand(reset_, layer_.hidden_tiles, h);
-      gru_candidate<has_state>(x, h);
-    }
+    with_traits<Config::kCells>(layer_.cell, [&](auto traits) {
+      using Traits = decltype(traits);
+      if constexpr (Traits::kWaiting == 0) {
+        one_pass<Traits, has_state>(x, h);
+      } else {
+        first_pass<Traits, has_state>(x, h);
+        if (has_state) load_operand(gated_, layer_.hidden_tiles, h);
+        second_pass<Traits, has_state>(x, h);
+      }
+    });
   }
 
   __device__ __forceinline__ int blocks() const { return layer_.hidden_tiles * 2; }
@@ -146,101 +159,99 @@ class MmaLayer {
     *at(values, u, m) = make_float4(from[0], from[1], from[2], from[3]);
   }
 
-  template <bool has_state>
-  __device__ __forceinline__ void lstm(const InputOperand<Config>& x,
-                                       const HiddenOperand<Config>& h) const {
-    constexpr int kAll[4] = {0, 1, 2, 3};
+  // Sums of gates first .. first+count-1 of units 8u .. 8u+7: biases, then the products with `of_h`
+  // and x. Those of the last `apart` gates with `of_h` lie behind, with biases of their own.
+  template <class Traits, bool has_state, int first, int count, int apart>
+  __device__ __forceinline__ void compute(int u, const InputOperand<Config>& x,
+                                          const HiddenOperand<Config>& of_h,
+                                          Sums (&sums)[count + apart]) const {
+    constexpr int gates = Traits::kGates;
+    start(u, first, sums);
+    if (has_state) {
+      multiply<SumsOfGates<gates, first, count, apart>, Config::kOnChip>(of_h, layer_.hidden_tiles,
+                                                                         w_hh(u, gates), sums);
+    }
+    multiply<SumsOfGates<gates, first, count, 0>, Config::kOnChip>(x, layer_.input_tiles,
+                                                                   w_ih(u, gates), sums);
+  }
+  // Element e of rows m of all sums, as a cell's formula takes them.
+  template <int count>
+  static __device__ __forceinline__ void element(const Sums (&sums)[count], int m, int e,
+                                                 float (&to)[count]) {
+#pragma unroll
+    for (int i = 0; i < count; ++i) to[i] = sums[i].at[m][e];
+  }
+
+  template <class Traits, bool has_state>
+  __device__ __forceinline__ void one_pass(const InputOperand<Config>& x,
+                                           const HiddenOperand<Config>& h) const {
+    constexpr int count = Traits::kGates, apart = Traits::kApart;
     for (int u = 0; u < blocks(); ++u) {
-      Sums sums[4];
-      start(u, 0, sums);
-      if (has_state) multiply<Config::kOnChip>(h, layer_.hidden_tiles, w_hh(u, 4), kAll, sums);
-      multiply<Config::kOnChip>(x, layer_.input_tiles, w_ih(u, 4), kAll, sums);
+      Sums sums[count + apart];
+      compute<Traits, has_state, 0, count, apart>(u, x, h, sums);
 #pragma unroll
       for (int m = 0; m < kRows; ++m) {
-        float c[4], out[4];
-        load(state_, u, m, has_state, c);
+        float state[4], out[4];
+        if (Traits::kCarries != Carries::kNothing) load(state_, u, m, has_state, state);
 #pragma unroll
         for (int e = 0; e < 4; ++e) {
-          out[e] = act_.lstm(sums[0].at[m][e], sums[1].at[m][e], sums[2].at[m][e], sums[3].at[m][e],
-                             c[e]);
+          float of_unit[count + apart];
+          element(sums, m, e, of_unit);
+          out[e] = Traits::step(act_, of_unit, state[e]);
         }
-        store(state_, u, m, c);
+        if (Traits::kCarries != Carries::kNothing) store(state_, u, m, state);
         store_columns<kParts, kRows>(h_, u, m, out);
       }
     }
   }
 
-  // Sums: r, z, W_in x + b_in, W_hn h + b_hn.
-  template <bool has_state>
-  __device__ __forceinline__ void gru(const InputOperand<Config>& x,
-                                      const HiddenOperand<Config>& h) const {
-    constexpr int kOfInput[3] = {0, 1, 2}, kOfHidden[3] = {0, 1, 3};
+  // A cell of two passes, the first: the gates that do not wait.
+  template <class Traits, bool has_state>
+  __device__ __forceinline__ void first_pass(const InputOperand<Config>& x,
+                                             const HiddenOperand<Config>& h) const {
+    constexpr int count = Traits::kGates - Traits::kWaiting;
     for (int u = 0; u < blocks(); ++u) {
-      Sums sums[4];
-      start(u, 0, sums);
-      if (has_state) multiply<Config::kOnChip>(h, layer_.hidden_tiles, w_hh(u, 3), kOfHidden, sums);
-      multiply<Config::kOnChip>(x, layer_.input_tiles, w_ih(u, 3), kOfInput, sums);
+      Sums sums[count];
+      compute<Traits, has_state, 0, count, 0>(u, x, h, sums);
 #pragma unroll
       for (int m = 0; m < kRows; ++m) {
-        float out[4];
-        load(state_, u, m, has_state, out);
+        float of_unit[4][count], held[4];
 #pragma unroll
         for (int e = 0; e < 4; ++e) {
-          const float r = act_.gate(sums[0].at[m][e]);
-          const float n = act_.candidate(fma(r, sums[3].at[m][e], sums[2].at[m][e]));
-          out[e] = act_.gru(sums[1].at[m][e], n, out[e]);
+          element(sums, m, e, of_unit[e]);
+          held[e] = Traits::held(of_unit[e]);
         }
-        store(state_, u, m, out);
-        store_columns<kParts, kRows>(h_, u, m, out);
+        store(held_, u, m, held);
+        if (!has_state) continue;  // nothing is multiplied by it
+        float state[4], gated[4];
+        load(state_, u, m, true, state);
+#pragma unroll
+        for (int e = 0; e < 4; ++e) gated[e] = Traits::gated(act_, of_unit[e], state[e]);
+        store_columns<kParts, kRows>(gated_, u, m, gated);
       }
     }
   }
 
-  // Reset before the product, first half: z before activation, and r h.
-  template <bool has_state>
-  __device__ __forceinline__ void gru_reset(const InputOperand<Config>& x,
-                                            const HiddenOperand<Config>& h) const {
-    constexpr int kGates[3] = {0, 1, -1};
+  // The second: the gates that waited.
+  template <class Traits, bool has_state>
+  __device__ __forceinline__ void second_pass(const InputOperand<Config>& x,
+                                              const HiddenOperand<Config>& gated) const {
+    constexpr int count = Traits::kWaiting, apart = Traits::kApart;
     for (int u = 0; u < blocks(); ++u) {
-      Sums sums[2];
-      start(u, 0, sums);
-      if (has_state) multiply<Config::kOnChip>(h, layer_.hidden_tiles, w_hh(u, 3), kGates, sums);
-      multiply<Config::kOnChip>(x, layer_.input_tiles, w_ih(u, 3), kGates, sums);
+      Sums sums[count + apart];
+      compute<Traits, has_state, Traits::kGates - count, count, apart>(u, x, gated, sums);
 #pragma unroll
       for (int m = 0; m < kRows; ++m) {
-        store(update_, u, m, sums[1].at[m]);
-        if (!has_state) continue;
-        float before[4];
-        load(state_, u, m, true, before);
-#pragma unroll
-        for (int e = 0; e < 4; ++e) before[e] = act_.gate(sums[0].at[m][e]) * before[e];
-        store_columns<kParts, kRows>(reset_, u, m, before);
-      }
-    }
-  }
-
-  // Second half: n = act(W_in x + b + W_hn (r h)).
-  template <bool has_state>
-  __device__ __forceinline__ void gru_candidate(const InputOperand<Config>& x,
-                                                const HiddenOperand<Config>& reset_h) const {
-    constexpr int kGates[3] = {-1, -1, 0};
-    for (int u = 0; u < blocks(); ++u) {
-      Sums sums[1];
-      start(u, 2, sums);
-      if (has_state) {
-        multiply<Config::kOnChip>(reset_h, layer_.hidden_tiles, w_hh(u, 3), kGates, sums);
-      }
-      multiply<Config::kOnChip>(x, layer_.input_tiles, w_ih(u, 3), kGates, sums);
-#pragma unroll
-      for (int m = 0; m < kRows; ++m) {
-        float out[4], update[4];
-        load(state_, u, m, has_state, out);
-        load(update_, u, m, true, update);
+        float state[4], held[4], out[4];
+        load(state_, u, m, has_state, state);
+        load(held_, u, m, true, held);
 #pragma unroll
         for (int e = 0; e < 4; ++e) {
-          out[e] = act_.gru(update[e], act_.candidate(sums[0].at[m][e]), out[e]);
+          float of_unit[count + apart];
+          element(sums, m, e, of_unit);
+          out[e] = Traits::step(act_, of_unit, held[e], state[e]);
         }
-        store(state_, u, m, out);
+        store(state_, u, m, state);
         store_columns<kParts, kRows>(h_, u, m, out);
       }
     }
@@ -251,8 +262,8 @@ class MmaLayer {
   const uint32 *w_ih_, *w_hh_, *bias_;
   uint32* h_;
   float* state_;
-  float* update_;
-  uint32* reset_;
+  float* held_;
+  uint32* gated_;
 };
 
 }  // namespace slidecell

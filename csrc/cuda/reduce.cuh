@@ -152,8 +152,7 @@ __device__ __forceinline__ void average_rows(const ReduceArgs& a) {
   for (int64 i = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; i < a.rows * values;
        i += step) {
     const int count = a.counts[i / values];
-    a.out[i] =
-        count > 0 ? static_cast<float>(a.sums[i] / (count * a.divisor)) : from_bits(0x7fc00000u);
+    a.out[i] = count > 0 ? static_cast<float>(a.sums[i] / (count * a.divisor)) : not_a_number();
   }
 }
 

@@ -28,7 +28,7 @@ __device__ __forceinline__ double wide(const void* data, int64 i) {
 // but for 64-bit integers, which are cast to float32 directly.
 __device__ __forceinline__ float load_real(const RowsArgs& a, int64 i, int f) {
   double value = 0.0;
-  switch (a.dtype) {
+  switch (static_cast<DType>(a.dtype)) {
     case kF32: {
       const float x = static_cast<const float*>(a.data)[i];
       if (!a.center) return x;
@@ -67,7 +67,7 @@ __device__ __forceinline__ float load_real(const RowsArgs& a, int64 i, int f) {
       if (!a.center) return static_cast<float>(static_cast<const unsigned long long*>(a.data)[i]);
       value = wide<unsigned long long>(a.data, i);
       break;
-    default:
+    case kBool:
       value = static_cast<const uint8*>(a.data)[i] ? 1.0 : 0.0;
   }
   return static_cast<float>(a.center ? (value - a.center[f]) / a.scale[f] : value);

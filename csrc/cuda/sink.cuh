@@ -14,8 +14,6 @@ struct OwnedWindow {
   bool complete = false;
 };
 
-__device__ __forceinline__ float not_a_number() { return from_bits(0x7fc00000u); }
-
 // Takes a window's predictions one after the other, from predicted row `first_row` on.
 class WindowSink {
  public:

@@ -109,17 +109,17 @@ def step(module: LSTM | GRU, x: Any, state: Any = None, *, backend: str = "cupy"
         return module.step(x, state)
     require(backend)
     single = module.num_layers == 1
-    lstm = module._cell == "lstm"
+    network = _layers(module)
+    several = len(network.encoder[0].traits.states) > 1
     given = None
     if state is not None:
-        parts = tuple(map(_shaped, tuple(state) if lstm else (state,)))
+        parts = tuple(map(_shaped, tuple(state) if several else (state,)))
         parts = tuple(part.reshape(1, *part.shape) for part in parts) if single else parts
-        given = parts if lstm else parts[0]
+        given = parts if several else parts[0]
     batch = _shaped(x)
     if len(batch.shape) != 2:
         raise ValueError(f"x: expected [N, {module.input_size}], got {list(batch.shape)}")
     rows, features = batch.shape
-    network = _layers(module)
     if backend == "cupy":
         with cupy_runtime(batch, "x") as runtime:
             engine = engine_of(module._loaded(), runtime, lambda: Engine(runtime, network))

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from slidecell._core import UnsupportedError
-from slidecell.cuda.structs import ACTIVATIONS, CELLS, MAX_LAYERS, RECURRENT_ACTIVATIONS
+from slidecell.cuda.cell_traits import CELLS, CellTraits, cell_name, number_of
+from slidecell.cuda.structs import ACTIVATIONS, MAX_LAYERS, RECURRENT_ACTIVATIONS
 
 Floats = npt.NDArray[np.float32]
 
@@ -27,18 +28,23 @@ class Layer:
     w_ih: Floats  # [G*H, I]
     w_hh: Floats  # [G*H, H]
     bias: Floats  # [G*H]: what joins the input's product
-    b_hn: Floats | None  # [H]: GRU with the reset gate after the product
+    b_hn: Floats | None  # [A*H]: of the products with h of the A gates that stay apart, if any
+
+    @property
+    def traits(self) -> CellTraits:
+        """What the cell is."""
+        return CELLS[self.cell]
 
     @property
     def gates(self) -> int:
-        """G: 4 or 3."""
-        return 4 if self.cell == "lstm" else 3
+        """G, gates of the cell."""
+        return self.traits.gates
 
     @property
     def codes(self) -> tuple[int, int, int]:
         """Cell and activations as the kernels number them."""
         return (
-            CELLS.index(self.cell),
+            number_of(self.cell),
             ACTIVATIONS.index(self.activation),
             RECURRENT_ACTIVATIONS.index(self.recurrent_activation),
         )
@@ -84,23 +90,21 @@ def _layer(
         raise UnsupportedError("cuda: bidirectional layers run on the CPU only")
     if spec["proj_size"]:
         raise UnsupportedError("cuda: layers with a projection (proj_size) run on the CPU only")
-    cell = spec["cell"]
-    if cell == "gru" and not spec["reset_after"]:
-        cell = "gru_reset_before"
-    H = int(spec["hidden_size"])
+    cell = cell_name(spec["cell"], reset_after=spec["reset_after"])
+    H, traits = int(spec["hidden_size"]), CELLS[cell]
     w_hh = np.asarray(tensors[f"{prefix}weight_hh{suffix}"], np.float32)
     bias = np.zeros(len(w_hh), np.float32)
     b_hh = tensors.get(f"{prefix}bias_hh{suffix}")
     b_ih = tensors.get(f"{prefix}bias_ih{suffix}")
     if b_ih is not None:
         bias += b_ih
-    b_hn = np.zeros(H, np.float32) if cell == "gru" else None
+    joined = (traits.gates - traits.apart) * H  # rows whose two biases are one
+    b_hn = np.zeros(traits.apart * H, np.float32) if traits.apart else None
     if b_hh is not None:
-        joined = np.array(b_hh, np.float32)
+        of_h = np.asarray(b_hh, np.float32)
+        bias[:joined] += of_h[:joined]
         if b_hn is not None:
-            b_hn[:] = joined[2 * H :]
-            joined[2 * H :] = 0.0
-        bias += joined
+            b_hn[:] = of_h[joined:]
     return Layer(
         cell=cell,
         input_size=int(spec["input_size"]),

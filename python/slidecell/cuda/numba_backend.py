@@ -16,6 +16,7 @@ from slidecell.cuda.chunks import Vectors, vectors_of
 from slidecell.cuda.engine import ScoreOptions, head_of
 from slidecell.cuda.network_weights import Layer, Network, network_of_model
 from slidecell.cuda.numba_arrays import Input, empty, on_device_of, upload
+from slidecell.cuda.sequences import given_states
 
 if TYPE_CHECKING:
     from slidecell.model import SequenceModel
@@ -30,28 +31,45 @@ def _launch(kernel: Any, items: int, *arguments: Any) -> None:
     kernel[max(1, -(-items // threads)), threads](*arguments)
 
 
-def _sequence(layer: Layer, x: Any, steps: int, state: Sequence[Any] | None) -> tuple[Any, ...]:
-    """One layer over x [N,T or 1,I]: out [N,T,H] and the final states [N,H]."""
+def _lstm_sequence(
+    layer: Layer, x: Any, steps: int, h: Any, state: Sequence[Any] | None
+) -> tuple[Any, ...]:
     N, H = x.shape[0], layer.hidden_size
-    zeros = np.zeros((2, N, H), np.float32)
-    h = upload(zeros)
-    if state is not None:
-        h[0].copy_to_device(state[0])
-    out = empty(N, steps, H)
     _, act, gates = layer.codes
     w_ih, w_hh, bias = upload(layer.w_ih), upload(layer.w_hh), upload(layer.bias)
-    threads = min(256, H)
-    if layer.cell == "lstm":
-        c = upload(zeros[0])
-        if state is not None:
-            c.copy_to_device(state[1])
-        kernels.lstm_sequence[N, threads](x, w_ih, w_hh, bias, act, gates, h, c, out)
-        return out, h[steps % 2], c
-    after = layer.b_hn is not None
+    c, out = upload(np.zeros((N, H), np.float32)), empty(N, steps, H)
+    if state is not None:
+        c.copy_to_device(state[1])
+    kernels.lstm_sequence[N, min(256, H)](x, w_ih, w_hh, bias, act, gates, h, c, out)
+    return out, h[steps % 2], c
+
+
+def _gru_sequence(
+    layer: Layer, x: Any, steps: int, h: Any, _state: Sequence[Any] | None
+) -> tuple[Any, ...]:
+    N, H = x.shape[0], layer.hidden_size
+    _, act, gates = layer.codes
+    w_ih, w_hh, bias = upload(layer.w_ih), upload(layer.w_hh), upload(layer.bias)
+    after, out = layer.b_hn is not None, empty(N, steps, H)
     reset = empty(1, 1) if after else empty(N, H)
     b_hn = upload(np.zeros(1, np.float32) if layer.b_hn is None else layer.b_hn)
-    kernels.gru_sequence[N, threads](x, w_ih, w_hh, bias, b_hn, act, gates, h, after, reset, out)
+    kernels.gru_sequence[N, min(256, H)](
+        x, w_ih, w_hh, bias, b_hn, act, gates, h, after, reset, out
+    )
     return out, h[steps % 2]
+
+
+_SEQUENCES = {"lstm": _lstm_sequence, "gru": _gru_sequence, "gru_reset_before": _gru_sequence}
+
+
+def _sequence(layer: Layer, x: Any, steps: int, state: Sequence[Any] | None) -> tuple[Any, ...]:
+    """One layer over x [N,T or 1,I]: out [N,T,H] and the final states [N,H]."""
+    if layer.cell not in _SEQUENCES:
+        raise UnsupportedError(f"cuda: backend 'numba' has no kernel of cell {layer.cell!r}")
+    h = upload(np.zeros((2, x.shape[0], layer.hidden_size), np.float32))
+    if state is not None:
+        h[0].copy_to_device(state[0])
+    return _SEQUENCES[layer.cell](layer, x, steps, h, state)
 
 
 def _stack(layers: Sequence[Layer], x: Any, steps: int) -> tuple[Any, Any]:
@@ -228,16 +246,11 @@ def forward(network: Network, x: Any, state: Any) -> tuple[Any, tuple[Any, ...]]
 
 
 def _states(network: Network, x: Input, state: Any) -> list[Any]:
-    """h0, and c0 of an LSTM: [L,N,H] where x lies."""
-    names = ("h0", "c0") if network.encoder[0].cell == "lstm" else ("h0",)
-    if state is None:
-        return []
-    parts = tuple(state) if len(names) > 1 else (state,)
-    if len(parts) != len(names):
-        raise ValueError(f"state: expected (h0, c0), got {len(parts)} arrays")
+    """Return the initial states [L,N,H] where x lies, none for None."""
     shape = [len(network.encoder), x.shape[0], network.encoder[0].hidden_size]
     return [
-        Input(part, name, shape, beside=x).array for name, part in zip(names, parts, strict=True)
+        Input(part, name, shape, beside=x).array
+        for name, part in given_states(network, state).items()
     ]
 
 

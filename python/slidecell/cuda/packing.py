@@ -81,7 +81,7 @@ def pack_fma(network: Network) -> Packed:
             "bias": packed.add(_padded_rows(layer.bias, G, padded)),
         }
         if layer.b_hn is not None:
-            entry["b_hn"] = packed.add(_padded_rows(layer.b_hn, 1, padded))
+            entry["b_hn"] = packed.add(_padded_rows(layer.b_hn, layer.traits.apart, padded))
         packed.layers.append(entry)
     D = len(network.head_w)
     head_padded = round_up(D, 4)
@@ -134,11 +134,11 @@ def _fragments(w: Floats, gates: int, parts: int) -> Words:
 
 
 def _matrix_bias(layer: Layer, padded: int) -> Floats:
-    """Rows as the matrix kernel sums them: a GRU with the reset gate after has b_hn as a fourth."""
+    """Rows as the matrix kernel sums them: those of gates that stay apart come last once more."""
     rows = _padded_rows(layer.bias, layer.gates, padded)
     if layer.b_hn is None:
         return rows
-    return np.concatenate([rows, _padded_rows(layer.b_hn, 1, padded)])
+    return np.concatenate([rows, _padded_rows(layer.b_hn, layer.traits.apart, padded)])
 
 
 def pack_mma(network: Network, parts: int) -> Packed:

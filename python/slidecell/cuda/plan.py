@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from slidecell._core import UnsupportedError
+from slidecell.cuda.cell_traits import number_of
 from slidecell.cuda.device import Device
 from slidecell.cuda.network_weights import Network
 from slidecell.cuda.packing import Packed, pack_fma, pack_mma, round_up, tiles_of
-from slidecell.cuda.structs import CELLS, VECTOR
+from slidecell.cuda.structs import VECTOR
 
 PRECISIONS = ("highest", "high", "medium")
 
@@ -81,7 +82,7 @@ def _flag(value: bool) -> str:
 
 
 def _common_config(network: Network, on_chip: bool) -> dict[str, str]:
-    cells = {1 << CELLS.index(layer.cell) for layer in network.layers}
+    cells = {1 << number_of(layer.cell) for layer in network.layers}
     return {
         "kOnChip": _flag(on_chip),
         "kUsual": _flag(network.usual),
@@ -105,9 +106,9 @@ def _fma_states(network: Network, memory: _Memory, columns: int) -> list[dict[st
     layers = []
     for layer in network.layers:
         words = round_up(layer.hidden_size, 4) * columns
-        names = ["h", "h_next", "c"] if layer.cell == "lstm" else ["h", "h_next"]
-        if layer.cell == "gru_reset_before":
-            names += ["update", "reset"]
+        names = ["h", "h_next", *layer.traits.states[1:]]
+        if layer.traits.waiting:
+            names += ["held", "gated"]
         layers.append({name: memory.take(words) for name in names})
     return layers
 
@@ -241,9 +242,11 @@ def _mma_states(network: Network, parts: int, rows: int) -> tuple[list[dict[str,
     for layer in network.layers:
         tiles = tiles_of(layer.hidden_size)
         operand, values = tiles * parts * rows * 128, 2 * tiles * rows * 128
-        entry = {"h": memory.take(operand), "c": memory.take(values)}
-        if layer.cell == "gru_reset_before":
-            entry |= {"update": memory.take(values), "reset": memory.take(operand)}
+        entry = {"h": memory.take(operand)}
+        if layer.traits.carries:
+            entry["c"] = memory.take(values)
+        if layer.traits.waiting:
+            entry |= {"held": memory.take(values), "gated": memory.take(operand)}
         layers.append(entry)
     prediction = memory.take(8 * 16 * rows)
     return layers, prediction, memory.words

@@ -17,6 +17,7 @@ from slidecell.cuda.arrays import (
 )
 from slidecell.cuda.chunks import Vectors
 from slidecell.cuda.engine import Engine
+from slidecell.cuda.network_weights import Network
 from slidecell.cuda.pipeline import DeviceSource, HostSource, Rows, most_of
 from slidecell.cuda.runtime import Memory, Runtime
 from slidecell.cuda.structs import SINKS, struct
@@ -75,8 +76,21 @@ class _Batch:
         return host.view(np.float32)[: int(np.prod(shape))].reshape(shape).copy()
 
 
-def _state_names(lstm: bool) -> tuple[str, ...]:
-    return ("h0", "c0") if lstm else ("h0",)
+def given_states(network: Network, state: Any) -> dict[str, Any]:
+    """Return a caller's initial states by name, none for None: ``h0``, and ``c0`` where there is c.
+
+    Raises
+    ------
+    ValueError
+        If they are not as many as the cell has.
+    """
+    if state is None:
+        return {}
+    names = [f"{name}0" for name in network.encoder[0].traits.states]
+    parts = (state,) if len(names) == 1 else tuple(state)
+    if len(parts) != len(names):
+        raise ValueError(f"state: expected ({', '.join(names)}), got {len(parts)} arrays")
+    return dict(zip(names, parts, strict=True))
 
 
 def _lengths(runtime: Runtime, lengths: npt.ArrayLike | None, N: int, T: int) -> Memory | None:
@@ -102,16 +116,13 @@ def forward(
     if T < 1:
         raise ValueError("x: expected [N, T, I] with T >= 1, got T = 0")
     layers, H = len(network.encoder), network.encoder[0].hidden_size
-    lstm = network.encoder[0].cell == "lstm"
-    names, state_shape = _state_names(lstm), (layers, N, H)
-    given = () if state is None else (tuple(state) if lstm else (state,))
-    if state is not None and len(given) != len(names):
-        raise ValueError(f"state: expected (h0, c0), got {len(given)} arrays")
+    states = network.encoder[0].traits.states
+    state_shape = (layers, N, H)
     addresses = [
         batch.float32(value, name, list(state_shape))
-        for name, value in zip(names, given, strict=False)
+        for name, value in given_states(network, state).items()
     ]
-    finals = [batch.result(state_shape) for _ in names]
+    finals = [batch.result(state_shape) for _ in states]
     for n, (ptr, _) in enumerate(finals):  # where lengths are 0 the state stays as it was
         if addresses:
             runtime.copy_on_device(ptr, addresses[n], int(np.prod(state_shape)) * 4)
@@ -125,10 +136,8 @@ def forward(
         sink=SINKS.index("sequence"),
         out=out_ptr,
         windows=N,
-        h_n=finals[0][0],
-        c_n=finals[1][0] if lstm else 0,
-        h0=addresses[0] if addresses else 0,
-        c0=addresses[1] if addresses and lstm else 0,
+        **{f"{name}_n": ptr for name, (ptr, _) in zip(states, finals, strict=True)},
+        **{f"{name}0": ptr for name, ptr in zip(states, addresses, strict=False)},
         lengths=0 if held_lengths is None else held_lengths.ptr,
     )
     if N > 0:

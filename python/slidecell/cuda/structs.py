@@ -10,7 +10,6 @@ import numpy.typing as npt
 VECTOR = 8  # kVector: consecutive windows of an entity that are computed together
 MAX_LAYERS = 16
 
-CELLS = ("lstm", "gru", "gru_reset_before")
 ACTIVATIONS = ("tanh", "relu", "sigmoid", "linear")
 RECURRENT_ACTIVATIONS = ("sigmoid", "hard_sigmoid")
 SINKS = ("score", "feature_score", "predict", "encode", "sequence")
@@ -41,7 +40,7 @@ WINDOWS = _struct(
 )
 LAYER = _struct(
     _fields(_INT, "cell activation recurrent_activation input hidden padded input_tiles")
-    + _fields(_INT, "hidden_tiles w_ih w_hh bias b_hn h h_next c update reset")
+    + _fields(_INT, "hidden_tiles w_ih w_hh bias b_hn h h_next c held gated")
 )
 NET = _struct(
     [
