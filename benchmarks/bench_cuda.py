@@ -155,17 +155,23 @@ def timed(run: Callable[[], Any], repeats: int) -> list[float]:
 
 
 def graph_of(run: Callable[[], Any]) -> Callable[[], Any]:
-    """Capture a call once and replay it."""
+    """Capture a call once; return a call that replays it and gives the captured call's result."""
     import torch
 
     stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
-        run()
+        run()  # what a first call sets up cannot be captured
     torch.cuda.synchronize()
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
-        run()
-    return graph.replay
+        result = run()
+
+    def replay() -> Any:
+        graph.replay()
+        return result  # the same memory at every replay
+
+    return replay
 
 
 def torch_runs(module: Any, series: Any, case: Case) -> Iterator[tuple[str, Callable[[], Any]]]:

@@ -1,0 +1,53 @@
+"""`benchmarks.bench_cuda` without a GPU: what it does with torch's graphs, and its counts."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from benchmarks import bench_cuda
+
+
+class FakeGraph:
+    """A captured call: it repeats the work, and returns nothing, as torch's does."""
+
+    def __init__(self) -> None:
+        self.replayed = 0
+
+    def replay(self) -> None:
+        self.replayed += 1
+
+
+@pytest.fixture
+def waited(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A stand-in for torch with a GPU; what its side stream waited for."""
+    found: list[str] = []
+    stream = SimpleNamespace(wait_stream=found.append)
+    cuda = SimpleNamespace(
+        CUDAGraph=FakeGraph,
+        Stream=lambda: stream,
+        current_stream=lambda: "current",
+        graph=lambda _graph: contextlib.nullcontext(),
+        stream=lambda _stream: contextlib.nullcontext(),
+        synchronize=lambda: None,
+    )
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))  # type: ignore[arg-type]
+    return found
+
+
+def test_bench_cuda_replay_of_a_graph_gives_the_captured_result(waited: list[str]) -> None:
+    calls: list[Any] = []
+
+    def run() -> list[int]:
+        calls.append(0)
+        return [len(calls)]
+
+    replay = bench_cuda.graph_of(run)
+    assert waited == ["current"]
+    assert len(calls) == 2  # once to warm up, once captured
+    assert replay() == replay() == [2]
+    assert len(calls) == 2
