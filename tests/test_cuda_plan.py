@@ -277,3 +277,12 @@ def test_cuda_compiled_entry_points_are_those_of_plans() -> None:
         values += [config["kHiddenTiles"], config["Math"]]
         want[name] = ", ".join(values + ["false"] * (config["kExact"] == "false"))
     assert found == want
+
+
+def test_cuda_instructions_of_a_whole_warp_are_volatile() -> None:
+    """A compiler may move other assembly into a branch that not all lanes of a warp take."""
+    text = re.sub(r"\s+", " ", kernel_source())
+    statements = re.findall(r'asm( volatile)?\( ?"(\S+)', text)
+    assert len(statements) > 5
+    whole_warp = [volatile for volatile, name in statements if ".sync" in name]
+    assert whole_warp == [" volatile"]

@@ -59,10 +59,12 @@ __device__ __forceinline__ uint32 pack_bf16(float low, float high) {
 }
 
 // c += a b: a [16][16], b [16][8], c [16][8], spread over the 32 lanes of a warp as PTX says
-// (mma.m16n8k16). Lane 4g+t holds rows g and g+8 of a and c, and column g of b.
+// (mma.m16n8k16). Lane 4g+t holds rows g and g+8 of a and c, and column g of b. Volatile, so that
+// no compiler moves it to where not all lanes come: all must execute it together.
 __device__ __forceinline__ void multiply_tiles(float (&c)[4], const uint32 (&a)[4], uint32 b0,
                                                uint32 b1) {
-  asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, "
+  asm volatile(
+      "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, "
       "{%8,%9}, {%0,%1,%2,%3};"
       : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
