@@ -72,17 +72,29 @@ def test_cuda_api_plan_of_this_gpu_needs_one() -> None:
         cuda.plan(make())
 
 
-def test_cuda_api_missing_driver_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cuda_api_missing_driver_device_and_compiler_are_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     class Runtime:
         @staticmethod
         def getDeviceCount() -> int:  # noqa: N802
             raise RuntimeError("cudaErrorInsufficientDriver")
 
-    fake = type("cupy", (), {"cuda": type("cuda", (), {"runtime": Runtime})})
+    class Compiler:
+        @staticmethod
+        def getVersion() -> tuple[int, int]:  # noqa: N802
+            raise RuntimeError("Failure finding libnvrtc.so.13")
+
+    fake = type("cupy", (), {"cuda": type("cuda", (), {"runtime": Runtime, "nvrtc": Compiler})})
     monkeypatch.setitem(sys.modules, "cupy", fake)  # type: ignore[arg-type]
     assert "cudaErrorInsufficientDriver" in str(availability.why_not("cupy"))
     Runtime.getDeviceCount = staticmethod(lambda: 0)  # type: ignore[method-assign]
     assert availability.why_not("cupy") == "CuPy finds no GPU"
+    Runtime.getDeviceCount = staticmethod(lambda: 1)  # type: ignore[method-assign]
+    with pytest.raises(sc.UnsupportedError, match=r"no compiler, NVRTC \(.*libnvrtc.*cuda13"):
+        cuda.score(make(), SERIES)
+    Compiler.getVersion = staticmethod(lambda: (13, 0))  # type: ignore[method-assign]
+    assert availability.why_not("cupy") is None
 
 
 def test_cuda_api_backend_cpu_is_the_cpu() -> None:

@@ -8,24 +8,32 @@ from slidecell._core import UnsupportedError
 
 BACKENDS = ("cupy", "numba", "cpu")
 
+_INSTALL = "pip install 'slidecell[cuda12]' or 'slidecell[cuda13]', as the driver's CUDA version is"
+
 
 def _why_not_cupy() -> str | None:
     try:
         cupy = importlib.import_module("cupy")
     except ImportError as error:
-        return f"CuPy cannot be imported ({error}): pip install 'slidecell[cuda]'"
+        return f"CuPy cannot be imported ({error}): {_INSTALL}"
     try:
         count = cupy.cuda.runtime.getDeviceCount()
     except Exception as error:  # CuPy's own error class: no driver, no device, too old a driver
         return f"CuPy finds no usable GPU ({error})"
-    return None if count > 0 else "CuPy finds no GPU"
+    if count < 1:
+        return "CuPy finds no GPU"
+    try:
+        cupy.cuda.nvrtc.getVersion()
+    except Exception as error:  # cuda-pathfinder's own error class, or CuPy's
+        return f"CuPy finds no compiler, NVRTC ({error}): {_INSTALL}"
+    return None
 
 
 def _why_not_numba() -> str | None:
     try:
         cuda = importlib.import_module("numba.cuda")
     except ImportError as error:
-        return f"Numba cannot be imported ({error}): pip install 'slidecell[cuda]'"
+        return f"Numba cannot be imported ({error}): {_INSTALL}"
     return None if cuda.is_available() else "Numba finds no usable GPU"
 
 
