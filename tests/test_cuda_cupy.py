@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import sys
+import weakref
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from slidecell.cuda.cupy_runtime import CupyRuntime, caller_stream
@@ -76,6 +80,79 @@ def cupy(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setitem(sys.modules, "cupy", made)  # type: ignore[arg-type]
     monkeypatch.setattr("slidecell.cuda.cupy_runtime._device", lambda _index: DEVICES["sm_90"])
     return made
+
+
+class Event:
+    done = False
+
+
+class Copies:
+    """A device with memory: what `memcpyAsync` was given, and the events of copies."""
+
+    def __init__(self, cupy: Any) -> None:
+        self.sources: list[int] = []
+        self.events: list[Event] = []
+        self.pinned: list[weakref.ref[Any]] = []
+        stream = SimpleNamespace(ptr=7, record=self.record)
+        cupy.cuda.alloc = lambda nbytes: SimpleNamespace(ptr=nbytes)
+        cupy.cuda.alloc_pinned_memory = self.alloc_pinned
+        cupy.cuda.get_current_stream = lambda: stream
+        cupy.cuda.runtime.memcpyAsync = self.copy
+
+    def alloc_pinned(self, nbytes: int) -> Any:
+        memory = (ctypes.c_uint8 * nbytes)()
+        self.pinned.append(weakref.ref(memory))
+        return memory
+
+    def record(self) -> Event:
+        self.events.append(Event())
+        return self.events[-1]
+
+    def copy(self, _to: int, from_: int, nbytes: int, kind: int, stream: int) -> None:
+        assert (nbytes, kind, stream) == (16, 1, 7)
+        self.sources.append(from_)
+
+
+def test_cuda_cupy_uploads_from_pinned_memory_that_lives_until_the_copy_is_done(cupy: Any) -> None:
+    copies, runtime = Copies(cupy), CupyRuntime(0)
+    values = np.arange(4, dtype=np.int32)
+    runtime.upload(values)
+    values[:] = -1  # as the caller may
+    gc.collect()
+    staged = copies.pinned[0]()
+    assert staged is not None
+    assert copies.sources == [ctypes.addressof(staged)]
+    assert np.frombuffer(staged, np.int32).tolist() == [0, 1, 2, 3]
+    del staged
+    copies.events[0].done = True
+    runtime.upload(values)
+    gc.collect()
+    assert [memory() is not None for memory in copies.pinned] == [False, True]
+    assert runtime.done(copies.events[0])
+    assert not runtime.done(copies.events[1])
+    copies.events[1].done = True
+
+
+def test_cuda_cupy_results_come_from_the_pool_of_their_library(
+    cupy: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cupy.empty = lambda shape, dtype: ("cupy", shape, dtype)
+    torch = SimpleNamespace(
+        float32="float32",
+        cuda=SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
+        empty=lambda shape, dtype, device: ("torch", shape, dtype, device),
+    )
+    numba = SimpleNamespace(as_cuda_array=lambda array, sync: ("numba", array, sync))
+    monkeypatch.setitem(sys.modules, "torch", torch)  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "numba.cuda", numba)  # type: ignore[arg-type]
+    runtime = CupyRuntime(3)
+    assert runtime.array((3, 4), "torch") == ("torch", (3, 4), "float32", "cuda:3")
+    of_cupy = ("cupy", (3, 4), np.float32)
+    assert runtime.array((3, 4), "cupy") == of_cupy
+    assert runtime.array((3, 4), "numba") == ("numba", of_cupy, False)  # the host does not wait
+    torch.empty = lambda *_, **__: failing(OutOfMemoryError("CUDA out of memory"))()
+    with pytest.raises(MemoryError, match=r"too little memory on H200 for a result \[3, 4\]"):
+        runtime.array((3, 4), "torch")
 
 
 @pytest.mark.usefixtures("cupy")

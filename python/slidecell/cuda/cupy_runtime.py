@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -56,6 +57,19 @@ def _kernel(entry: Entry, index: int) -> Any:
     return kernel
 
 
+def _torch_array(shape: tuple[int, ...], index: int, too_little: str) -> Any:
+    """Make an array in torch's current stream, which `caller_stream` works in too.
+
+    Memory of CuPy's pool would be ordered by streams that torch knows nothing of.
+    """
+    import torch
+
+    try:
+        return torch.empty(shape, dtype=torch.float32, device=f"cuda:{index}")
+    except torch.cuda.OutOfMemoryError as error:
+        raise MemoryError(too_little) from error
+
+
 @dataclass(frozen=True)
 class _ForeignStream:
     """A stream of another library, in the form that CuPy 14 accepts."""
@@ -72,6 +86,23 @@ def _stream_at(ptr: int) -> Any:
     if hasattr(cupy.cuda.Stream, "from_external"):
         return cupy.cuda.Stream.from_external(_ForeignStream(ptr))
     return cupy.cuda.ExternalStream(ptr)
+
+
+class _Staged:
+    """Pinned memory that copies still read from: freed, another array would be written to it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._held: list[tuple[Bytes, Any]] = []
+
+    def keep(self, staged: Bytes, event: Any) -> None:
+        """Keep memory until the event, and let go what has been copied."""
+        with self._lock:
+            self._held = [(memory, copied) for memory, copied in self._held if not copied.done]
+            self._held.append((staged, event))
+
+
+_STAGED = _Staged()
 
 
 class CupyRuntime:
@@ -102,21 +133,18 @@ class CupyRuntime:
         return Memory(pointer.ptr, nbytes, pointer)
 
     def array(self, shape: tuple[int, ...], library: str) -> Any:
-        """Make a float32 array of CuPy, or the same memory as torch's or Numba's."""
+        """Make a float32 array of CuPy or torch, each from its own pool, or one of Numba's."""
         import cupy
 
+        too_little = f"cuda: too little memory on {self.device.name} for a result {list(shape)}"
+        if library == "torch":
+            return _torch_array(shape, self.index, too_little)
         try:
             array = cupy.empty(shape, np.float32)
         except cupy.cuda.memory.OutOfMemoryError as error:
-            raise MemoryError(
-                f"cuda: too little memory on {self.device.name} for a result {list(shape)}"
-            ) from error
-        if library == "torch":
-            import torch
-
-            return torch.utils.dlpack.from_dlpack(array)
-        if library == "numba":
-            return importlib.import_module("numba.cuda").as_cuda_array(array)
+            raise MemoryError(too_little) from error
+        if library == "numba":  # its array follows the stream: the host need not wait for it
+            return importlib.import_module("numba.cuda").as_cuda_array(array, sync=False)
         return array
 
     def adopt(self, array: DeviceArray) -> None:
@@ -137,10 +165,17 @@ class CupyRuntime:
         self._copy(to, from_, nbytes, _ON_DEVICE, self.main)
 
     def upload(self, array: npt.NDArray[Any]) -> Memory:
-        """Copy a small array; CUDA stages pageable memory, so it may be overwritten afterwards."""
+        """Copy an array by way of pinned memory.
+
+        From other memory a copy of more than 64 KB waits for all that the stream still has to do.
+        """
         flat = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
         memory = self.memory(max(1, flat.nbytes))
-        self._copy(memory.ptr, flat.ctypes.data, flat.nbytes, _TO_DEVICE, self.main)
+        if flat.nbytes:
+            staged = self.pinned(flat.nbytes)
+            staged[:] = flat
+            self.copy_in(memory.ptr, staged, self.main)
+            _STAGED.keep(staged, self.record(self.main))
         return memory
 
     def pinned(self, nbytes: int) -> Bytes:
@@ -184,6 +219,10 @@ class CupyRuntime:
     def wait(self, stream: Any, event: Any) -> None:
         """Let the stream wait."""
         stream.wait_event(event)
+
+    def done(self, event: Any) -> bool:
+        """Return whether an event has come."""
+        return bool(event.done)
 
     def synchronize(self, event: Any) -> None:
         """Let the host wait."""

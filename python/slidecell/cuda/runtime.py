@@ -110,7 +110,7 @@ class Runtime(Protocol):
         """Copy in the main stream."""
 
     def upload(self, array: npt.NDArray[Any]) -> Memory:
-        """Copy an array; returns when the array may be overwritten."""
+        """Copy an array in the main stream; it may be overwritten at once."""
 
     def pinned(self, nbytes: int) -> Bytes:
         """Host memory that copies overlap with."""
@@ -132,6 +132,9 @@ class Runtime(Protocol):
 
     def wait(self, stream: Any, event: Any) -> None:
         """Let the stream wait for the event, not the host."""
+
+    def done(self, event: Any) -> bool:
+        """Return whether all is done that the event stands for, without waiting."""
 
     def synchronize(self, event: Any) -> None:
         """Let the host wait for the event."""
