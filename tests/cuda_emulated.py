@@ -2,7 +2,8 @@
 
 Device memory is host memory full of NaN between guard bytes. A stream's work is done only when
 somebody waits for it, and then no more of it than the wait asks for: a copy or a kernel that
-should have waited for another stream finds old bytes.
+should have waited for another stream finds old bytes. Device memory that is free is overwritten in
+the stream that allocated it, as the pool's next user might; pinned memory at once.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import platform
 import shutil
 import subprocess
 import tempfile
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -155,7 +157,7 @@ def compiler() -> Compiler:
     return Compiler(folder)
 
 
-@dataclass
+@dataclass(eq=False)
 class Stream:
     """Work in order, done as far as somebody has waited for."""
 
@@ -184,11 +186,17 @@ def bytes_at(ptr: int, nbytes: int) -> npt.NDArray[np.uint8]:
     return np.ctypeslib.as_array((ctypes.c_uint8 * nbytes).from_address(ptr))
 
 
+class Owner:
+    """Whoever has it may use the memory that it stands for."""
+
+
 class FakeDeviceArray:
     """What CuPy, torch and Numba show of a device array; its memory is the host's."""
 
-    def __init__(self, values: npt.NDArray[Any], *, device: int = 0, **changes: Any) -> None:
-        self.values = values
+    def __init__(
+        self, values: npt.NDArray[Any], *, device: int = 0, owner: Any = None, **changes: Any
+    ) -> None:
+        self.values, self.owner = values, owner
         self.shape, self.dtype = values.shape, values.dtype
         self.device = type("Device", (), {"id": device})()
         self.__cuda_array_interface__ = {
@@ -217,7 +225,10 @@ class EmulatedRuntime:
         self.most_blocks = 2**31
         self.launched: list[tuple[Entry, int]] = []
         self.limit = 2**30
+        self.faults: list[str] = []
         self._owned: list[npt.NDArray[np.uint8]] = []
+        self._pinned: list[npt.NDArray[np.uint8]] = []
+        self._copies: list[tuple[Stream, int, int]] = []  # position, address on the host
 
     def memory(self, nbytes: int) -> Memory:
         if nbytes > self.limit:
@@ -226,12 +237,14 @@ class EmulatedRuntime:
         begin = -address(whole) % GUARD + GUARD
         whole[:begin] = whole[begin + nbytes :] = 0xA5
         self._owned.append(whole)
-        return Memory(address(whole) + begin, nbytes, whole)
+        owner, part = Owner(), whole[begin : begin + nbytes]
+        weakref.finalize(owner, self.main.work.append, lambda: part.fill(0xFF))
+        return Memory(address(whole) + begin, nbytes, owner)
 
     def array(self, shape: tuple[int, ...], library: str) -> FakeDeviceArray:
         memory = self.memory(max(4, int(np.prod(shape)) * 4))
         values = bytes_at(memory.ptr, int(np.prod(shape)) * 4).view(np.float32).reshape(shape)
-        return FakeDeviceArray(values)
+        return FakeDeviceArray(values, owner=memory.owner)
 
     def adopt(self, array: DeviceArray) -> None:
         if array.device not in {None, self.index}:
@@ -245,6 +258,7 @@ class EmulatedRuntime:
             end = begin + len(whole) - 3 * GUARD
             assert (whole[:begin] == 0xA5).all()
             assert (whole[end:] == 0xA5).all()
+        assert not self.faults, self.faults
 
     def copy_on_device(self, to: int, from_: int, nbytes: int) -> None:
         self.main.work.append(lambda: ctypes.memmove(to, from_, nbytes))
@@ -252,21 +266,36 @@ class EmulatedRuntime:
     def upload(self, array: npt.NDArray[Any]) -> Memory:
         flat = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
         memory = self.memory(max(1, flat.nbytes))
-        kept = flat.copy()
-        self.main.work.append(lambda: ctypes.memmove(memory.ptr, address(kept), kept.nbytes))
+        kept, ptr = flat.copy(), memory.ptr
+        self.main.work.append(lambda: ctypes.memmove(ptr, address(kept), kept.nbytes))
         return memory
 
     def pinned(self, nbytes: int) -> npt.NDArray[np.uint8]:
-        return np.full(nbytes, 0xFF, np.uint8)
+        whole = np.full(nbytes, 0xFF, np.uint8)
+        self._pinned.append(whole)  # a copy that comes too late finds it
+        given = (ctypes.c_uint8 * nbytes).from_address(address(whole))
+        weakref.finalize(given, self._free_pinned, whole)
+        return np.ctypeslib.as_array(given)
+
+    def _free_pinned(self, whole: npt.NDArray[np.uint8]) -> None:
+        begin = address(whole)
+        for stream, position, at in self._copies:
+            if stream.done < position and begin <= at < begin + whole.nbytes:
+                self.faults.append(f"{whole.nbytes} bytes of pinned memory are free under a copy")
+        whole.fill(0xFF)
 
     def new_stream(self) -> Stream:
         return Stream()
 
     def copy_in(self, ptr: int, host: npt.NDArray[np.uint8], stream: Stream) -> None:
-        stream.work.append(lambda: ctypes.memmove(ptr, address(host), host.nbytes))
+        self._copy(ptr, address(host), address(host), host.nbytes, stream)
 
     def copy_out(self, host: npt.NDArray[np.uint8], ptr: int, stream: Stream) -> None:
-        stream.work.append(lambda: ctypes.memmove(address(host), ptr, host.nbytes))
+        self._copy(address(host), ptr, address(host), host.nbytes, stream)
+
+    def _copy(self, to: int, from_: int, host: int, nbytes: int, stream: Stream) -> None:
+        stream.work.append(lambda: ctypes.memmove(to, from_, nbytes))
+        self._copies.append((stream, len(stream.work), host))
 
     def fill(self, ptr: int, nbytes: int, byte: int, stream: Stream) -> None:
         stream.work.append(lambda: ctypes.memset(ptr, byte, nbytes))
@@ -276,6 +305,9 @@ class EmulatedRuntime:
 
     def wait(self, stream: Stream, event: Event) -> None:
         stream.work.append(lambda: event.stream.run_to(event.position))
+
+    def done(self, event: Event) -> bool:
+        return event.stream.done >= event.position
 
     def synchronize(self, event: Event) -> None:
         event.stream.run_to(event.position)

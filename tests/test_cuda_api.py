@@ -306,9 +306,9 @@ def test_cuda_api_weights_come_from_another_stream(emulated_gpu: EmulatedRuntime
 def test_cuda_api_weights_are_uploaded_once(emulated_gpu: EmulatedRuntime) -> None:
     model = make()
     cuda.score(model, SERIES)
-    held = len(calls._ENGINES[model][0]._weights)
+    held = len(calls._ENGINES[model][0]._kept)
     cuda.score(model, SERIES)
-    assert len(calls._ENGINES[model][0]._weights) == held == 1
+    assert len(calls._ENGINES[model][0]._kept) == held == 2  # weights, and the targets' columns
     lstm = stack(sc.LSTM, 1)
     x = SERIES[None]
     first, _ = cuda.forward(lstm, x)

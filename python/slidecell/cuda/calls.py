@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 # Engines by model (or by an LSTM's or GRU's compiled weights, which change when others are
 # loaded) and device. A model that is no longer used takes its weights off the device.
 _ENGINES: weakref.WeakKeyDictionary[Any, dict[int, Engine]] = weakref.WeakKeyDictionary()
+_LOCK = threading.Lock()
 
 
 def cupy_runtime(value: Any, name: str) -> AbstractContextManager[Any]:
@@ -33,12 +35,11 @@ def cupy_runtime(value: Any, name: str) -> AbstractContextManager[Any]:
 
 def engine_of(key: Any, runtime: Any, make: Callable[[], Engine]) -> Engine:
     """Engine of a model on a device, made once."""
-    by_device = _ENGINES.setdefault(key, {})
-    if runtime.index not in by_device:
-        by_device[runtime.index] = make()
-    engine = by_device[runtime.index]
-    engine.begin()
-    return engine
+    with _LOCK:
+        by_device = _ENGINES.setdefault(key, {})
+        if runtime.index not in by_device:
+            by_device[runtime.index] = make()
+        return by_device[runtime.index]
 
 
 def check_on_cpu(series: Any, name: str = "series") -> None:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from slidecell.cuda import structs
 from slidecell.cuda.chunks import Chunk, Vectors
+from slidecell.cuda.kept import KeptArrays
 from slidecell.cuda.network_weights import Network
 from slidecell.cuda.pipeline import chunk_limits, most_of
 from slidecell.cuda.plan import KernelPlan, plan_network
@@ -65,21 +66,8 @@ class Engine:
 
     def __init__(self, runtime: Runtime, network: Network, head: Head | None = None) -> None:
         self.runtime, self.network, self.head = runtime, network, head
-        self._weights: dict[str, Memory] = {}
         self._plans: dict[tuple[int, int, str], KernelPlan] = {}
-        self._constants: dict[str, Memory] = {}
-        self._uploaded: tuple[Any, Any] | None = None  # stream and event of the latest upload
-
-    def begin(self) -> None:
-        """Order a call after the uploads of earlier ones, which other streams may have made."""
-        runtime = self.runtime
-        if self._uploaded is not None and self._uploaded[0] != runtime.main:
-            runtime.wait(runtime.main, self._uploaded[1])
-
-    def _upload(self, array: npt.NDArray[Any]) -> Memory:
-        memory = self.runtime.upload(array)
-        self._uploaded = (self.runtime.main, self.runtime.record(self.runtime.main))
-        return memory
+        self._kept = KeptArrays(runtime)
 
     def plan(self, window: int, stride: int, precision: str) -> KernelPlan:
         """Plan, made once."""
@@ -96,11 +84,7 @@ class Engine:
 
     def constant(self, name: str, value: npt.NDArray[Any] | None) -> Memory | None:
         """Upload an array once; None stays None."""
-        if value is None:
-            return None
-        if name not in self._constants:
-            self._constants[name] = self._upload(value)
-        return self._constants[name]
+        return None if value is None else self._kept.use(name, lambda: value)
 
     def address(self, name: str, value: npt.NDArray[Any] | None) -> int:
         """Address of `constant`, 0 for None."""
@@ -108,12 +92,10 @@ class Engine:
         return 0 if memory is None else memory.ptr
 
     def _net(self, plan: KernelPlan) -> Struct:
-        key = f"{plan.kernel} {plan.precision}"
-        if key not in self._weights:
-            self._weights[key] = self._upload(plan.packed.data())
+        weights = self._kept.use(f"weights {plan.kernel} {plan.precision}", plan.packed.data)
         net = struct(
             structs.NET,
-            weights=self._weights[key].ptr,
+            weights=weights.ptr,
             weights_words=plan.packed.words,
             encoder_layers=len(self.network.encoder),
             decoder_layers=len(self.network.decoder),
@@ -130,17 +112,15 @@ class Engine:
     @staticmethod
     def windows(runtime: Runtime, vectors: Vectors) -> Callable[[Chunk], Struct]:
         """Struct `WINDOWS` of a chunk; the numbers of all entities are uploaded once per call."""
-        held = [
-            runtime.upload(a) for a in (vectors.offsets, vectors.first_vector, vectors.first_window)
-        ]
+        numbers = np.stack([vectors.offsets, vectors.first_vector, vectors.first_window])
+        held, row = runtime.upload(numbers), numbers[0].nbytes
 
         def of(chunk: Chunk) -> Struct:
-            offsets, first_vector, first_window = (memory.ptr for memory in held)
             return struct(
                 structs.WINDOWS,
-                offsets=offsets,
-                first_vector=first_vector,
-                first_window=first_window,
+                offsets=held.ptr,
+                first_vector=held.ptr + row,
+                first_window=held.ptr + 2 * row,
                 first=chunk.first,
                 last=chunk.last,
                 entities=len(vectors.offsets) - 1,
@@ -167,6 +147,7 @@ class Engine:
         if held is not None:
             args["scratch"] = held.ptr
         self.runtime.launch(entry_of(plan), grid, args)
+        self._kept.used()
 
     def sink(self, name: str, **values: Any) -> Struct:
         """Struct `SINK` of this kind."""

@@ -6,7 +6,8 @@ series may be larger than the device's memory; with device arrays it waits for n
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -34,6 +35,9 @@ class Source(Protocol):
     def close(self) -> None:
         """Let the rows go after all that was started in the main stream."""
 
+    def settle(self) -> None:
+        """Wait until no copy of its is under way."""
+
 
 class DeviceSource:
     """Rows that lie on the device."""
@@ -48,6 +52,9 @@ class DeviceSource:
 
     def close(self) -> None:
         """Nothing is to be done."""
+
+    def settle(self) -> None:
+        """Nothing is to be waited for."""
 
 
 class HostSource:
@@ -85,6 +92,10 @@ class HostSource:
         self._freed[self._turn] = self._runtime.record(self._runtime.main)
         self._turn = 1 - self._turn
 
+    def settle(self) -> None:
+        """Wait for all copies."""
+        self._runtime.synchronize(self._runtime.record(self._stream))
+
 
 class Target(Protocol):
     """Where results go: ``region`` first .. last of items of a result."""
@@ -97,6 +108,9 @@ class Target(Protocol):
 
     def finish(self) -> None:
         """Wait until all started work has ended."""
+
+    def settle(self) -> None:
+        """Wait until no copy of its is under way."""
 
 
 class DeviceTarget:
@@ -113,6 +127,9 @@ class DeviceTarget:
         """Nothing is to be done."""
 
     def finish(self) -> None:
+        """Nothing is to be waited for."""
+
+    def settle(self) -> None:
         """Nothing is to be waited for."""
 
 
@@ -152,6 +169,10 @@ class HostTarget:
         self._collect(self._turn)
         self._collect(1 - self._turn)
 
+    def settle(self) -> None:
+        """Wait for all copies, and leave what they brought."""
+        self._runtime.synchronize(self._runtime.record(self._stream))
+
     def _collect(self, turn: int) -> None:
         pending = self._pending[turn]
         if pending is None:
@@ -161,6 +182,23 @@ class HostTarget:
         part = self._result[first:last]
         part[...] = self._pinned[turn][: part.nbytes].view(part.dtype).reshape(part.shape)
         self._pending[turn] = None
+
+
+@contextmanager
+def settled(made: list[Source | Target]) -> Iterator[None]:
+    """Wait, when the block ends in whatever way, until no copy of these is under way.
+
+    Pinned memory that is free belongs to the next call at once, whatever still reads or writes it.
+    """
+    try:
+        yield
+    except BaseException:
+        for each in made:
+            with suppress(Exception):  # a device that has failed copies no more
+                each.settle()
+        raise
+    for each in made:
+        each.settle()
 
 
 class Rows:

@@ -18,7 +18,7 @@ from slidecell.cuda.arrays import (
 from slidecell.cuda.chunks import Vectors
 from slidecell.cuda.engine import Engine
 from slidecell.cuda.network_weights import Network
-from slidecell.cuda.pipeline import DeviceSource, HostSource, Rows, most_of
+from slidecell.cuda.pipeline import DeviceSource, HostSource, Rows, most_of, settled
 from slidecell.cuda.runtime import Memory, Runtime
 from slidecell.cuda.structs import SINKS, struct
 from slidecell.windows import WindowPlan
@@ -158,8 +158,9 @@ def _run(engine: Engine, batch: _Batch, shape: tuple[int, int, int], sink: Any) 
         source = DeviceSource(batch.x.ptr, features, batch.x.dtype)
     else:
         source = HostSource(runtime, batch.x.reshape(N * T, features), most)
-    rows = Rows(runtime, source, most, marks=False)
-    windows = engine.windows(runtime, vectors)
-    plan = engine.plan(T, T, "highest")
-    for chunk in chunks:
-        engine.launch(plan, rows.load(chunk), windows(chunk), sink)
+    with settled([source]):
+        rows = Rows(runtime, source, most, marks=False)
+        windows = engine.windows(runtime, vectors)
+        plan = engine.plan(T, T, "highest")
+        for chunk in chunks:
+            engine.launch(plan, rows.load(chunk), windows(chunk), sink)
