@@ -26,9 +26,9 @@ SERIES = np.random.default_rng(0).random((60, 7), dtype=np.float32)
 emulated = pytest.mark.skipif(not can_emulate(), reason="needs g++ and a CPU with AVX2 and FMA")
 
 
-def make() -> sc.SequenceModel:
+def make(**options: Any) -> sc.SequenceModel:
     rng = np.random.default_rng(0)
-    return sc.SequenceModel(*random_model(rng, [layer("lstm", 5)], features=7, window=4))
+    return sc.SequenceModel(*random_model(rng, [layer("lstm", 5)], features=7, window=4, **options))
 
 
 def read(runtime: EmulatedRuntime, ptr: int) -> np.ndarray:
@@ -100,16 +100,17 @@ def test_cuda_streams_notes_only_uses_that_the_allocator_does_not_order() -> Non
 
 
 @emulated
-def test_cuda_streams_weights_of_a_dead_model_outlive_its_last_use(
-    emulated_gpu: EmulatedRuntime,
+@pytest.mark.parametrize("reduction", ["mse", "mahalanobis"])
+def test_cuda_streams_arrays_of_a_dead_model_outlive_their_last_use(
+    emulated_gpu: EmulatedRuntime, reduction: str
 ) -> None:
     """The pool gives them away in the order of the stream that uploaded them."""
-    model = make()
-    want = model.score(SERIES)
+    model = make(error=True)
+    want = model.score(SERIES, reduction=reduction)
     uploading, using = emulated_gpu.main, Stream()
-    cuda.score(model, FakeDeviceArray(SERIES))
+    cuda.score(model, FakeDeviceArray(SERIES), reduction=reduction)
     emulated_gpu.main = using
-    got = cuda.score(model, FakeDeviceArray(SERIES))
+    got = cuda.score(model, FakeDeviceArray(SERIES), reduction=reduction)
     del model
     gc.collect()
     uploading.run_to(len(uploading.work))  # the pool's next user writes to them

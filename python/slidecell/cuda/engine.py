@@ -146,7 +146,11 @@ class Engine:
         held = self.runtime.memory(scratch * 4 * grid) if scratch else None
         if held is not None:
             args["scratch"] = held.ptr
-        self.runtime.launch(entry_of(plan), grid, args)
+        self.start(entry_of(plan), grid, args)
+
+    def start(self, entry: Entry, grid: int, args: Struct) -> None:
+        """Start a kernel that may use what the model keeps on the device."""
+        self.runtime.launch(entry, grid, args)
         self._kept.used()
 
     def sink(self, name: str, **values: Any) -> Struct:

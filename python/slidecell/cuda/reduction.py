@@ -27,7 +27,7 @@ def _grid(engine: Engine, items: int) -> int:
 
 
 def _launch(engine: Engine, name: str, items: int, args: Struct) -> None:
-    engine.runtime.launch(Entry(name, "ReduceArgs", threads=_THREADS), _grid(engine, items), args)
+    engine.start(Entry(name, "ReduceArgs", threads=_THREADS), _grid(engine, items), args)
 
 
 class _Predictions:
