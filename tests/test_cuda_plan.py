@@ -13,15 +13,18 @@ import pytest
 
 import slidecell as sc
 from slidecell import cuda
-from slidecell.cuda import structs
+from slidecell.cuda import structs, whole_series
 from slidecell.cuda.cell_traits import CELLS
 from slidecell.cuda.chunks import Vectors
 from slidecell.cuda.device import DEVICES, Device
+from slidecell.cuda.engine import Engine, ScoreOptions, head_of
 from slidecell.cuda.network_weights import network_of_model
 from slidecell.cuda.packing import bf16, pack_fma, pack_mma
 from slidecell.cuda.plan import PRECISIONS, KernelPlan, plan_network
+from slidecell.cuda.runtime import Entry
 from slidecell.cuda.source import kernel_source
-from tests.cuda_emulated import PLATFORM, can_emulate
+from slidecell.cuda.structs import Struct
+from tests.cuda_emulated import PLATFORM, EmulatedRuntime, can_emulate
 from tests.models import layer, random_model
 
 
@@ -67,6 +70,28 @@ def test_cuda_plan_of_well_known_shapes() -> None:
     assert (medium["kernel"], medium["tile"], medium["weights"]) == ("mma", 32, "shared")
     assert medium["threads"] >= 256
     assert plan("sm_90", 128, precision="high").describe()["weights"] == "streamed"
+
+
+class Launches(EmulatedRuntime):
+    """Grids of the kernels that would run."""
+
+    def launch(self, entry: Entry, grid: int, arguments: Struct) -> None:
+        self.launched.append((entry, grid))
+
+
+@pytest.mark.parametrize(
+    ("precision", "windows", "most"), [("medium", 10_000, 132), ("medium", 100, 4), ("high", 1, 1)]
+)
+def test_cuda_plan_few_windows_are_spread_over_the_multiprocessors(
+    precision: str, windows: int, most: int
+) -> None:
+    rng = np.random.default_rng(0)
+    data = random_model(rng, [layer("lstm", 64)], features=7, window=7)
+    engine = Engine(Launches("sm_90"), network_of_model(*data), head_of(data[0]))
+    series, options = np.zeros((windows + 7, 7), np.float32), ScoreOptions(precision=precision)
+    whole_series.score(engine, series, None, (7, 1, 1), options=options)
+    grids = [grid for entry, grid in engine.runtime.launched if entry.name == "run_mma"]  # type: ignore[attr-defined]
+    assert grids == [most]
 
 
 def test_cuda_plan_without_matrix_unit_is_float32() -> None:

@@ -33,9 +33,10 @@ class MmaKernel {
     __syncthreads();
     const int64 vectors = a_.windows.last - a_.windows.first;
     const int64 tiles = (vectors + kRows * 2 - 1) / (kRows * 2);
-    const int warps = blockDim.x / 32;
-    for (int64 tile = static_cast<int64>(blockIdx.x) * warps + threadIdx.x / 32; tile < tiles;
-         tile += static_cast<int64>(gridDim.x) * warps) {
+    // Few tiles go to as many multiprocessors as there are, not to all warps of a few.
+    const int64 warps = blockDim.x / 32, blocks = gridDim.x;
+    for (int64 tile = threadIdx.x / 32 * blocks + blockIdx.x; tile < tiles;
+         tile += blocks * warps) {
       run_tile(tile);
     }
   }

@@ -138,10 +138,8 @@ class Engine:
             kind, series=series, windows=windows, net=self._net(plan), sink=sink, **plan.arguments
         )
         vectors = int(windows["last"][0] - windows["first"][0])
-        per_block = plan.columns // structs.VECTOR
-        if plan.kernel == "mma":
-            per_block *= plan.threads // 32
-        grid = max(1, min(plan.grid, -(-vectors // per_block)))
+        tiles = -(-vectors // (plan.columns // structs.VECTOR))
+        grid = max(1, min(plan.grid, tiles))
         scratch = plan.arguments.get("scratch_words", 0)
         held = self.runtime.memory(scratch * 4 * grid) if scratch else None
         if held is not None:
