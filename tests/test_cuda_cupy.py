@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from slidecell.cuda import cupy_runtime
 from slidecell.cuda.cupy_runtime import CupyRuntime, caller_stream
 from slidecell.cuda.device import DEVICES
+from slidecell.cuda.runtime import Entry
 
 
 class OutOfMemoryError(MemoryError):
@@ -131,6 +133,28 @@ def test_cuda_cupy_uploads_from_pinned_memory_that_lives_until_the_copy_is_done(
     assert runtime.done(copies.events[0])
     assert not runtime.done(copies.events[1])
     copies.events[1].done = True
+
+
+@pytest.mark.parametrize(
+    ("shared_bytes", "blocks", "largest", "carveout"),
+    [
+        (0, 1, None, None),
+        (20_000, 2, None, 19),
+        (100_000, 2, 100_000, 87),
+        (232_448, 1, 232_448, 100),
+    ],
+)
+def test_cuda_cupy_kernels_ask_for_the_shared_memory_of_all_blocks(
+    cupy: Any, shared_bytes: int, blocks: int, largest: int | None, carveout: int | None
+) -> None:
+    kernel = SimpleNamespace(
+        max_dynamic_shared_size_bytes=None, preferred_shared_memory_carveout=None
+    )
+    cupy.RawModule = lambda code, options: SimpleNamespace(get_function=lambda name: kernel)
+    entry = Entry("copy_rows", "RowsArgs", 256, blocks=blocks, shared_bytes=shared_bytes)
+    assert cupy_runtime._kernel.__wrapped__(entry, 0) is kernel
+    assert kernel.max_dynamic_shared_size_bytes == largest
+    assert kernel.preferred_shared_memory_carveout == carveout
 
 
 def test_cuda_cupy_results_come_from_the_pool_of_their_library(

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slidecell.cuda.arrays import DeviceArray
-from slidecell.cuda.device import Device
+from slidecell.cuda.device import RESERVED_BYTES, Device
 from slidecell.cuda.runtime import Bytes, Entry, Memory
 from slidecell.cuda.source import kernel_source
 from slidecell.cuda.structs import Struct
@@ -45,6 +45,15 @@ def _device(index: int) -> Device:
     )
 
 
+def _carveout(entry: Entry, device: Device) -> int:
+    """Return the percentage of a multiprocessor's shared memory that the planned blocks take.
+
+    What the driver chooses by itself may have room for fewer of them.
+    """
+    wanted = entry.blocks * (entry.shared_bytes + RESERVED_BYTES)
+    return min(100, -(-100 * wanted // device.shared_per_multiprocessor))
+
+
 @functools.cache
 def _kernel(entry: Entry, index: int) -> Any:
     import cupy
@@ -54,6 +63,8 @@ def _kernel(entry: Entry, index: int) -> Any:
         kernel = module.get_function(entry.name)
         if entry.shared_bytes > 48 * 1024:
             kernel.max_dynamic_shared_size_bytes = entry.shared_bytes
+        if entry.shared_bytes:
+            kernel.preferred_shared_memory_carveout = _carveout(entry, _device(index))
     return kernel
 
 

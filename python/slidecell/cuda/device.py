@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+RESERVED_BYTES = 1024  # of shared memory, by the driver, for each block
+
 
 @dataclass(frozen=True)
 class Device:

@@ -11,7 +11,7 @@ from typing import Any
 
 from slidecell._core import UnsupportedError
 from slidecell.cuda.cell_traits import number_of
-from slidecell.cuda.device import Device
+from slidecell.cuda.device import RESERVED_BYTES, Device
 from slidecell.cuda.network_weights import Network
 from slidecell.cuda.packing import Packed, pack_fma, pack_mma, round_up, tiles_of
 from slidecell.cuda.structs import VECTOR
@@ -154,7 +154,7 @@ def _fma_plan(
     # A second block hides the barriers of the first. Stacked layers hold twice the sums and
     # would spill at half the registers.
     two = (
-        2 * (shared + 1024) <= device.shared_per_multiprocessor
+        2 * (shared + RESERVED_BYTES) <= device.shared_per_multiprocessor
         and 4 * threads <= device.threads_per_multiprocessor
         and not network.stacked
     )
