@@ -24,105 +24,20 @@ from typing import Any
 import numpy as np
 
 from benchmarks import command
+from benchmarks.cuda_counts import (
+    CASES,
+    FEATURES,
+    WINDOW,
+    Case,
+    Counts,
+    Limits,
+    bounds,
+    counts_table,
+)
 from slidecell.bench.report import markdown, write_json
 from slidecell.cuda.availability import require
-from slidecell.cuda.cell_traits import CELLS
 
-WINDOW, FEATURES = 7, 7  # of the insider-threat forecaster
 BATCHES = (4096, 16384, 65536, 262144)
-
-
-@dataclass(frozen=True)
-class Case:
-    """One forecaster over one long series."""
-
-    cell: str
-    hidden_size: int
-    window: int = WINDOW
-
-    @property
-    def name(self) -> str:
-        """What ``--only`` looks at."""
-        return f"{self.cell.upper()} {self.hidden_size}, W={self.window}"
-
-
-CASES = [
-    *(Case("lstm", size) for size in (16, 32, 64, 128)),
-    *(Case("gru", size) for size in (32, 64)),
-    Case("lstm", 64, 50),
-]
-
-
-@dataclass(frozen=True)
-class Counts:
-    """What the score of one window takes, whoever computes it (the first step has no h)."""
-
-    fused_multiply_adds: int
-    activations: int
-    series_bytes: float  # read and written once per window
-    cudnn_bytes: float  # windows read, hidden sequence written and its last step read
-
-    @classmethod
-    def of(cls, case: Case, features: int = FEATURES) -> Counts:
-        """Return the counts of a case."""
-        traits = CELLS[case.cell]
-        gates, H, W = traits.gates, case.hidden_size, case.window
-        recurrent = (W - 1) * gates * H * H
-        head = H * features
-        per_row = gates * H * features  # the projection of a row, shared by all windows
-        activations = W * H * (gates + len(traits.states) - 1)  # of the gates, and of c
-        return cls(
-            recurrent + per_row + head,
-            activations,
-            4.0 * (features + 1),
-            4.0 * (W * features + W * H + H),
-        )
-
-
-@dataclass(frozen=True)
-class Limits:
-    """Rates that a GPU cannot exceed, per second."""
-
-    name: str
-    float32: float  # fused multiply-adds
-    matrix: float  # bf16 multiply-adds, dense
-    special: float  # special-function results
-    memory: float  # bytes
-
-    @classmethod
-    def of(cls, multiprocessors: int, clock_hz: float, name: str, memory: float) -> Limits:
-        """Return Hopper's limits: 128 FMA, 2048 bf16 multiply-adds, 16 special results."""
-        cycles = multiprocessors * clock_hz
-        return cls(name, 128 * cycles, 2048 * cycles, 16 * cycles, memory)
-
-
-H200 = Limits.of(132, 1.83e9, "H200, datasheet", 4.8e12)
-
-
-def bounds(case: Case, limits: Limits) -> dict[str, float]:
-    """Return the windows per second at which each unit alone would be busy all the time."""
-    counts = Counts.of(case)
-    # A sigmoid or tanh in float32: 12 instructions of its exponential and half a quotient of 6,
-    # with one special-function result; the hardware's tanh is one special-function result.
-    float32 = counts.fused_multiply_adds + 15 * counts.activations
-    return {
-        "float32": limits.float32 / float32,
-        "matrix": limits.matrix / counts.fused_multiply_adds,
-        "special": limits.special / counts.activations,
-        "memory": limits.memory / counts.series_bytes,
-        "memory, cuDNN": limits.memory / counts.cudnn_bytes,
-    }
-
-
-def counts_table() -> str:
-    """Return the bounds of all cases on an H200: analytic, nothing is measured."""
-    lines = [["case", *bounds(CASES[0], H200)]]
-    lines += [[c.name, *(f"{value:.2e}" for value in bounds(c, H200).values())] for c in CASES]
-    title = f"Windows/s at which a unit of an {H200.name} is busy all the time (not measured)"
-    return f"{title}\n\n{markdown(lines)}"
-
-
-# --- on a GPU -------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
