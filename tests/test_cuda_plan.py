@@ -54,6 +54,8 @@ def test_cuda_plan_fits_the_device(
     assert found.threads * found.blocks <= limits.threads_per_multiprocessor
     assert found.grid == found.blocks * limits.multiprocessors
     assert PRECISIONS.index(found.precision) <= PRECISIONS.index(precision)
+    if found.kernel == "mma":  # a multiprocessor's four parts have as many warps each, or few
+        assert found.threads <= 8 * 32 or found.threads % 128 == 0
     if found.kernel == "fma":
         assert found.columns <= found.threads  # a thread owns each window's result
         assert found.arguments["x_stride"] % 4 == 0
@@ -70,6 +72,22 @@ def test_cuda_plan_of_well_known_shapes() -> None:
     assert (medium["kernel"], medium["tile"], medium["weights"]) == ("mma", 32, "shared")
     assert medium["threads"] >= 256
     assert plan("sm_90", 128, precision="high").describe()["weights"] == "streamed"
+
+
+@pytest.mark.parametrize(
+    ("registers", "warps"), [(255, 8), (169, 8), (168, 12), (129, 12), (128, 16), (40, 48)]
+)
+def test_cuda_plan_registers_belong_to_a_part_of_the_multiprocessor(
+    registers: int, warps: int
+) -> None:
+    """Thirteen warps of 156 registers would take 65,000 of 65,536, but four of them one part."""
+    assert DEVICES["sm_90"].warps_of(registers) == warps
+
+
+def test_cuda_plan_projects_half_of_the_steps_on_chip_rather_than_all_in_device_memory() -> None:
+    found = plan("sm_90", 64)
+    assert found.describe()["projection"] == "shared"
+    assert found.arguments["steps"] == 4  # of 7
 
 
 class Launches(EmulatedRuntime):

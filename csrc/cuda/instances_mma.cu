@@ -27,9 +27,9 @@ struct Mma {
   }
 
 SLIDECELL_MMA(lstm16_medium, 512, kLstmOnly, 1, 2, 1, slidecell::HardwareMath)
-SLIDECELL_MMA(lstm64_medium, 416, kLstmOnly, 1, 2, 4, slidecell::HardwareMath)
+SLIDECELL_MMA(lstm64_medium, 384, kLstmOnly, 1, 2, 4, slidecell::HardwareMath)
 SLIDECELL_MMA(lstm64_high, 256, kLstmOnly, 2, 2, 4, slidecell::FastMath)
 SLIDECELL_MMA(lstm128_medium, 192, kLstmOnly, 1, 1, 8, slidecell::HardwareMath)
-SLIDECELL_MMA(gru64_medium, 416, kGruOnly, 1, 2, 4, slidecell::HardwareMath)
+SLIDECELL_MMA(gru64_medium, 384, kGruOnly, 1, 2, 4, slidecell::HardwareMath)
 SLIDECELL_MMA(gru_before64_medium, 224, kResetBeforeOnly, 1, 2, 4, slidecell::HardwareMath)
 SLIDECELL_MMA(lstm64_32_medium, 256, kLstmOnly, 1, 2, 4, slidecell::HardwareMath, false)

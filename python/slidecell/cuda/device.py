@@ -31,6 +31,15 @@ class Device:
         """Whether it multiplies bf16 tiles."""
         return self.capability >= 80
 
+    def warps_of(self, registers: int) -> int:
+        """Return how many warps of one block may have so many registers a thread.
+
+        Each of a multiprocessor's four parts has a quarter of the registers, and gives them to a
+        warp by 256: with 13 warps one part has four, so none may have more than with 16.
+        """
+        of_warp = -(-32 * registers // 256) * 256
+        return 4 * (self.registers // 4 // of_warp)
+
     @property
     def arch(self) -> str:
         """As compilers name it: ``sm_90``."""

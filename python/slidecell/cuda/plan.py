@@ -26,9 +26,10 @@ _MOST_STEPS = 64  # longer chunks of projected rows gain little
 _FEWEST_STEPS = 4  # below, projecting a row once saves less than half of the work
 _SLICE = 32  # predictions held at once
 
-# Of the matrix kernel, beside operands and sums: from the compiler's reports. Where layers differ
-# in size, loops that end early cost copies of the sums.
-_MATRIX_REGISTERS, _MATRIX_REGISTERS_UNEQUAL = 76, 120
+# Of the matrix kernel, beside operands and sums, with one and with two parts: the compiler reports
+# up to 73 and 62 of all widths (tests/cuda_widths.py). Where layers differ in size, loops that end
+# early cost copies of the sums.
+_MATRIX_REGISTERS, _MATRIX_REGISTERS_UNEQUAL = {1: 72, 2: 64}, 120
 _MOST_REGISTERS = 255
 _MOST_WARPS = 16
 _LEAST_WARPS = {1: 4, 2: 6}  # with 16 or 32 windows each: fewer hide too little latency
@@ -180,10 +181,10 @@ def _fma_plan(
 
 
 def _halves(most: int, least: int) -> list[int]:
-    """Most, most/2, ... down to the least (or to most itself, if that is less)."""
+    """Most, half of it rounded up, ... down to the least (or to most itself, if that is less)."""
     values = [most]
-    while values[-1] // 2 >= least:
-        values.append(values[-1] // 2)
+    while values[-1] > 1 and -(-values[-1] // 2) >= least:
+        values.append(-(-values[-1] // 2))
     return values
 
 
@@ -252,6 +253,14 @@ def _mma_states(network: Network, parts: int, rows: int) -> tuple[list[dict[str,
     return layers, prediction, memory.words
 
 
+def _balanced(warps: int) -> int:
+    """Return a number of warps that keeps the four parts of a multiprocessor equally busy.
+
+    Few warps are better than one less for each part: what one waits for another hides.
+    """
+    return warps - warps % 4 if warps > 8 else warps
+
+
 def _mma_plan(
     network: Network, packed: Packed, device: Device, asked: str, *, rows: int, on_chip: bool
 ) -> KernelPlan | None:
@@ -262,13 +271,13 @@ def _mma_plan(
     sizes = {(tiles_of(layer.input_size), tiles_of(layer.hidden_size)) for layer in network.layers}
     exact = sizes == {(input_tiles, hidden_tiles)}
     registers = operands + 16 * rows
-    registers += _MATRIX_REGISTERS if exact else _MATRIX_REGISTERS_UNEQUAL
+    registers += _MATRIX_REGISTERS[parts] if exact else _MATRIX_REGISTERS_UNEQUAL
     if registers > _MOST_REGISTERS:
         return None
     states, prediction, warp_words = _mma_states(network, parts, rows)
     first_warp = packed.words if on_chip else 0
     room = device.shared_per_block // 4 - first_warp
-    warps = min(_MOST_WARPS, device.registers // (32 * registers), room // warp_words)
+    warps = _balanced(min(_MOST_WARPS, device.warps_of(registers), room // warp_words))
     if warps < _LEAST_WARPS[rows]:
         return None
     return KernelPlan(
