@@ -7,6 +7,7 @@ import sys
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from benchmarks import bench_cuda, cuda_counts
@@ -51,6 +52,53 @@ def test_bench_cuda_replay_of_a_graph_gives_the_captured_result(waited: list[str
     assert len(calls) == 2  # once to warm up, once captured
     assert replay() == replay() == [2]
     assert len(calls) == 2
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_bench_cuda_torch_scores_the_same_windows(cell: str) -> None:
+    """On the CPU, where torch runs the same module: time-major windows in uneven batches."""
+    import torch
+
+    import slidecell as sc
+    from benchmarks import networks
+
+    torch.manual_seed(0)
+    module = getattr(networks, cell)(7, 8).eval()
+    series = np.random.default_rng(0).random((60, 7), dtype=np.float32)
+    case, setting = cuda_counts.Case(cell, 8, 5), bench_cuda.Setting("float32", 16, graph=False)
+    with torch.inference_mode():
+        got = bench_cuda.torch_run(module, torch.as_tensor(series), case, setting)()
+    model = sc.SequenceModel.from_torch(module, window=5, horizon=1)
+    np.testing.assert_allclose(got, model.score(series)[5:], rtol=1e-5)
+
+
+def test_bench_cuda_takes_the_fastest_setting_of_each_type(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    fastest = {"float32": (4096, True), "TF32": (65536, False), "float16": (1048576, True)}
+
+    def seconds_of(setting: bench_cuda.Setting) -> float:
+        if setting.kind == "bfloat16" and (setting.graph or setting.batch > 5000):
+            raise RuntimeError("out of memory")
+        return 1.0 if fastest.get(setting.kind) == (setting.batch, setting.graph) else 2.0
+
+    found = bench_cuda.best_settings(seconds_of)
+    assert [str(setting) for setting in found] == [
+        "float32, batch 4096, graph",
+        "TF32, batch 65536",
+        "float16, batch 1048576, graph",
+        "bfloat16, batch 4096",
+    ]
+    assert "not bfloat16, batch 4096, graph: out of memory" in capsys.readouterr().err
+
+
+def test_bench_cuda_clock_is_the_drivers(monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(command: list[str], **_: Any) -> Any:
+        assert command[0] == "nvidia-smi"
+        return SimpleNamespace(stdout="1980\n")
+
+    monkeypatch.setattr(bench_cuda.subprocess, "run", run)
+    assert bench_cuda.clock_hz() == 1.98e9
 
 
 def test_bench_cuda_counts_shared_memory_cycles() -> None:
