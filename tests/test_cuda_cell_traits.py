@@ -113,7 +113,7 @@ def third_cell(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     ):
         assert text.count(before) == 1
         text = text.replace(before, after)
-    monkeypatch.setitem(cell_traits.CELLS, "elman", CellTraits(1, 0, 0, ("h",), ""))
+    monkeypatch.setitem(cell_traits.CELLS, "elman", CellTraits(1, 0, 0, 0, ("h",), ""))
     monkeypatch.setattr(cuda_emulated, "kernel_source", lambda _platform: text)
     compiler = cuda_emulated.Compiler(tmp_path)
     monkeypatch.setattr(cuda_emulated, "TOGETHER", cuda_emulated.TOGETHER[:1])

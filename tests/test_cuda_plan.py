@@ -188,7 +188,27 @@ def test_cuda_packing_for_the_matrix_unit(parts: int) -> None:
             half = int(words[index]) >> 16 * (within % 2) & 0xFFFF
             total += float(np.array([half << 16], np.uint32).view(np.float32)[0])
         want = float(weights[gate * 19 + unit, k])
+        if parts == 1 and gate < 2:  # r and z: the kernel takes the sigmoid of half the sum
+            want *= 0.5
         assert abs(total - want) <= abs(want) * 2.0 ** (-8 * parts - (parts - 1))
+
+
+def test_cuda_packing_halves_sums_of_sigmoid_gates_alone() -> None:
+    """Biases [G (+ that of W_hn h), 16] at `medium`; any other activation gets whole sums."""
+    for options, factors in (
+        ({}, [0.5, 0.5, 1.0, 1.0]),
+        ({"recurrent_activation": "hard_sigmoid"}, [1.0, 1.0, 1.0, 1.0]),
+        ({"activation": "sigmoid"}, [0.5, 0.5, 1.0, 1.0]),
+    ):
+        net = network(5, cell="gru", features=3, **options)
+        for parts in (1, 2):
+            packed = pack_mma(net, parts)
+            rows = packed.data().view(np.float32)[packed.layers[0]["bias"] :][: 4 * 16]
+            of_gate = net.encoder[0].bias.reshape(3, 5)
+            want = np.vstack([of_gate, net.encoder[0].b_hn])
+            if parts == 1:
+                want *= np.float32(factors)[:, None]
+            np.testing.assert_array_equal(rows.reshape(4, 16)[:, :5], want)
 
 
 def test_cuda_packing_rounds_bf16_to_even() -> None:

@@ -1,4 +1,5 @@
-// The cells' nonlinear parts at three accuracies.
+// The cells' nonlinear parts at three accuracies. `gate` is the sigmoid of a gate, `sigmoid` an
+// activation like any other.
 #pragma once
 
 #include "arguments.cuh"
@@ -45,8 +46,9 @@ struct AccurateMath {
     const float e = exp_below(x + x, 20.0f);
     return quotient(e - 1.0f, e + 1.0f);
   }
-  // sigmoid(a) * tanh(b) with one quotient.
-  static __device__ __forceinline__ float sigmoid_times_tanh(float a, float b) {
+  static __device__ __forceinline__ float gate(float x) { return sigmoid(x); }
+  // gate(a) * tanh(b) with one quotient.
+  static __device__ __forceinline__ float gate_times_tanh(float a, float b) {
     const float e = exp_below(b + b, 20.0f);
     return quotient(e - 1.0f, (e + 1.0f) * sigmoid_denominator(a));
   }
@@ -61,8 +63,9 @@ struct FastMath {
     // 1 - 2 / (e^2x + 1): no overflow, since 1 / infinity = 0.
     return fma(-2.0f, approximate_reciprocal(1.0f + approximate_exp2(2.88539008f * x)), 1.0f);
   }
-  static __device__ __forceinline__ float sigmoid_times_tanh(float a, float b) {
-    return sigmoid(a) * tanh(b);
+  static __device__ __forceinline__ float gate(float x) { return sigmoid(x); }
+  static __device__ __forceinline__ float gate_times_tanh(float a, float b) {
+    return gate(a) * tanh(b);
   }
 };
 
@@ -72,8 +75,12 @@ struct HardwareMath {
     return fma(approximate_tanh(0.5f * x), 0.5f, 0.5f);
   }
   static __device__ __forceinline__ float tanh(float x) { return approximate_tanh(x); }
-  static __device__ __forceinline__ float sigmoid_times_tanh(float a, float b) {
-    return sigmoid(a) * tanh(b);
+  // A gate's sigmoid, of half its sum: pack_mma halves the weights, which is exact.
+  static __device__ __forceinline__ float gate(float half) {
+    return fma(approximate_tanh(half), 0.5f, 0.5f);
+  }
+  static __device__ __forceinline__ float gate_times_tanh(float half, float b) {
+    return gate(half) * tanh(b);
   }
 };
 
@@ -97,7 +104,7 @@ template <class Math>
 __device__ __noinline__ float any_gate(int recurrent_activation, float x) {
   switch (static_cast<RecurrentActivation>(recurrent_activation)) {
     case kGateSigmoid:
-      return Math::sigmoid(x);
+      return Math::gate(x);
     case kGateHardSigmoid:
       return at_most(1.0f, at_least(0.0f, fma(x, 1.0f / 6.0f, 0.5f)));
   }
@@ -108,8 +115,8 @@ __device__ __noinline__ float any_lstm(int activation, int recurrent_activation,
                                        float g, float o, float& c) {
   // A layer rounds alike whatever the model's other layers are.
   if (activation == kTanh && recurrent_activation == kGateSigmoid) {
-    c = fma(Math::sigmoid(f), c, Math::sigmoid_times_tanh(i, g));
-    return Math::sigmoid_times_tanh(o, c);
+    c = fma(Math::gate(f), c, Math::gate_times_tanh(i, g));
+    return Math::gate_times_tanh(o, c);
   }
   const float in = any_gate<Math>(recurrent_activation, i) * any_candidate<Math>(activation, g);
   c = fma(any_gate<Math>(recurrent_activation, f), c, in);
@@ -124,7 +131,7 @@ class Nonlinear {
       : activation_(layer.activation), recurrent_activation_(layer.recurrent_activation) {}
 
   __device__ __forceinline__ float gate(float x) const {
-    return kUsual ? Math::sigmoid(x) : any_gate<Math>(recurrent_activation_, x);
+    return kUsual ? Math::gate(x) : any_gate<Math>(recurrent_activation_, x);
   }
   __device__ __forceinline__ float candidate(float x) const {
     return kUsual ? Math::tanh(x) : any_candidate<Math>(activation_, x);
@@ -133,8 +140,8 @@ class Nonlinear {
   // c <- f c + i g; returns h = o act(c). Gates before activation.
   __device__ __forceinline__ float lstm(float i, float f, float g, float o, float& c) const {
     if (!kUsual) return any_lstm<Math>(activation_, recurrent_activation_, i, f, g, o, c);
-    c = fma(Math::sigmoid(f), c, Math::sigmoid_times_tanh(i, g));
-    return Math::sigmoid_times_tanh(o, c);
+    c = fma(Math::gate(f), c, Math::gate_times_tanh(i, g));
+    return Math::gate_times_tanh(o, c);
   }
   // (1-z) n + z h, with z before activation and n after it.
   __device__ __forceinline__ float gru(float z, float n, float h) const {

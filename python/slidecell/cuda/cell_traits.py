@@ -21,15 +21,18 @@ class CellTraits:
     gates: int
     waiting: int  # of the last gates: their products wait for the other gates of all units
     apart: int  # of the last gates: the product with h has a bias of its own, not the input's
+    candidate: int  # the gate that takes the activation; the others take the recurrent one
     states: tuple[str, ...]  # that a caller gives and gets: "h", or "h" and "c"
     carries: str  # of them what a unit's formula reads of the step before: "h", "c" or ""
 
 
 # In the order of the kernels' `enum Cell`.
 CELLS = {
-    "lstm": CellTraits(gates=4, waiting=0, apart=0, states=("h", "c"), carries="c"),
-    "gru": CellTraits(gates=3, waiting=0, apart=1, states=("h",), carries="h"),
-    "gru_reset_before": CellTraits(gates=3, waiting=1, apart=0, states=("h",), carries="h"),
+    "lstm": CellTraits(gates=4, waiting=0, apart=0, candidate=2, states=("h", "c"), carries="c"),
+    "gru": CellTraits(gates=3, waiting=0, apart=1, candidate=2, states=("h",), carries="h"),
+    "gru_reset_before": CellTraits(
+        gates=3, waiting=1, apart=0, candidate=2, states=("h",), carries="h"
+    ),
 }
 
 

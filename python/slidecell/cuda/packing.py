@@ -133,12 +133,22 @@ def _fragments(w: Floats, gates: int, parts: int) -> Words:
     return out.view(np.uint32)
 
 
-def _matrix_bias(layer: Layer, padded: int) -> Floats:
+def _matrix_bias(layer: Layer, padded: int, factors: Floats) -> Floats:
     """Rows as the matrix kernel sums them: those of gates that stay apart come last once more."""
-    rows = _padded_rows(layer.bias, layer.gates, padded)
+    rows = _padded_rows(layer.bias, layer.gates, padded) * factors[:, None]
     if layer.b_hn is None:
         return rows
-    return np.concatenate([rows, _padded_rows(layer.b_hn, layer.traits.apart, padded)])
+    apart = layer.traits.apart
+    of_h = _padded_rows(layer.b_hn, apart, padded) * factors[-apart:, None]
+    return np.concatenate([rows, of_h])
+
+
+def _gate_factors(layer: Layer, parts: int) -> Floats:
+    """[G]: 1/2 for gates whose sigmoid the kernel takes as that of half the sum, else 1."""
+    factors = np.ones(layer.gates, np.float32)
+    if parts == 1 and layer.recurrent_activation == "sigmoid":
+        factors[np.arange(layer.gates) != layer.traits.candidate] = 0.5
+    return factors
 
 
 def pack_mma(network: Network, parts: int) -> Packed:
@@ -147,14 +157,16 @@ def pack_mma(network: Network, parts: int) -> Packed:
     for layer in network.layers:
         tiles = tiles_of(layer.hidden_size)
         padded = tiles * _MATRIX
+        factors = _gate_factors(layer, parts)
+        of_row = np.repeat(factors, layer.hidden_size)[:, None]
         packed.layers.append(
             {
                 "padded": padded,
                 "input_tiles": tiles_of(layer.input_size),
                 "hidden_tiles": tiles,
-                "w_ih": packed.add(_fragments(layer.w_ih, layer.gates, parts)),
-                "w_hh": packed.add(_fragments(layer.w_hh, layer.gates, parts)),
-                "bias": packed.add(_matrix_bias(layer, padded)),
+                "w_ih": packed.add(_fragments(layer.w_ih * of_row, layer.gates, parts)),
+                "w_hh": packed.add(_fragments(layer.w_hh * of_row, layer.gates, parts)),
+                "bias": packed.add(_matrix_bias(layer, padded, factors)),
             }
         )
     D = len(network.head_w)
