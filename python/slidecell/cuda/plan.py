@@ -26,9 +26,9 @@ _MOST_STEPS = 64  # longer chunks of projected rows gain little
 _FEWEST_STEPS = 4  # below, projecting a row once saves less than half of the work
 _SLICE = 32  # predictions held at once
 
-# Of the matrix kernel, beside operands and sums, with one and with two parts: the compiler reports
-# up to 73 and 62 of all widths (tests/cuda_widths.py). Where layers differ in size, loops that end
-# early cost copies of the sums.
+# Of the matrix kernel, beside operands and sums, with one and with two parts: no width spills whose
+# weights lie on the chip (tests/cuda_widths.py). Where layers differ in size, loops that end early
+# cost copies of the sums.
 _MATRIX_REGISTERS, _MATRIX_REGISTERS_UNEQUAL = {1: 72, 2: 64}, 120
 _MOST_REGISTERS = 255
 _MOST_WARPS = 16
