@@ -237,6 +237,7 @@ class MmaLayer {
   __device__ __forceinline__ void second_pass(const InputOperand<Config>& x,
                                               const HiddenOperand<Config>& gated) const {
     constexpr int count = Traits::kWaiting, apart = Traits::kApart;
+    static_assert(Traits::kCarries != Carries::kNothing, "two passes want a state between steps");
     for (int u = 0; u < blocks(); ++u) {
       Sums sums[count + apart];
       compute<Traits, has_state, Traits::kGates - count, count, apart>(u, x, gated, sums);
