@@ -12,8 +12,8 @@
 #include <string>
 
 #include "slidecell/error.hpp"
+#include "stream/whole_file.h"
 #include "test.h"
-#include "whole_file.h"
 
 namespace fs = std::filesystem;
 using slidecell::IoError;
