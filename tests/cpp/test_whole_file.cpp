@@ -11,8 +11,8 @@
 #include <set>
 #include <string>
 
+#include "model/whole_file.h"
 #include "slidecell/error.hpp"
-#include "stream/whole_file.h"
 #include "test.h"
 
 namespace fs = std::filesystem;

@@ -4,6 +4,7 @@
 #include <limits>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 #include "model/model_impl.h"
 #include "slidecell/error.hpp"
@@ -31,6 +32,7 @@ std::int64_t SequenceModel::window() const { return impl_->parts.window; }
 std::int64_t SequenceModel::horizon() const { return impl_->parts.horizon; }
 std::int64_t SequenceModel::num_targets() const { return impl_->parts.num_targets(); }
 std::int64_t SequenceModel::code_size() const { return impl_->parts.encoder->output_size(); }
+const std::vector<std::string>& SequenceModel::features() const { return impl_->parts.features; }
 
 Decision SequenceModel::decision() const {
   const ModelParts& model = impl_->parts;

@@ -14,7 +14,15 @@ namespace {
 
 [[noreturn]] void refuse(const std::string& text) { throw std::invalid_argument(text); }
 
+constexpr std::int64_t kFormat = 1;
 constexpr std::int64_t kMaxWindow = std::int64_t{1} << 30;
+
+// The value of a key that a file may lack: null where it does.
+const Json& optional(const Json& object, const char* key) {
+  static const Json null;
+  const Json* value = object.find(key);
+  return value ? *value : null;
+}
 
 template <class Enum>
 Enum choose(const Json& object, const char* key,
@@ -160,7 +168,7 @@ std::vector<double> read_numbers(const Json& json, const char* key, std::int64_t
 
 std::vector<std::int32_t> read_targets(const Json& metadata, std::int64_t features) {
   std::vector<std::int32_t> targets;
-  const Json& json = metadata.at("targets");
+  const Json& json = optional(metadata, "targets");
   if (json.is_null()) {
     for (std::int64_t f = 0; f < features; ++f) targets.push_back(static_cast<std::int32_t>(f));
     return targets;
@@ -176,6 +184,22 @@ std::vector<std::int32_t> read_targets(const Json& metadata, std::int64_t featur
   }
   if (targets.empty()) refuse("metadata: 'targets': expected at least one column");
   return targets;
+}
+
+// Empty where they are not known, and where a label is no text: a DataFrame may number its columns.
+std::vector<std::string> read_features(const Json& json, std::int64_t expected) {
+  std::vector<std::string> names;
+  if (json.is_null()) return names;
+  const Json::Array& labels = json.as_array("features");
+  if (static_cast<std::int64_t>(labels.size()) != expected) {
+    refuse("metadata: 'features': expected " + std::to_string(expected) + " names, got " +
+           std::to_string(labels.size()));
+  }
+  for (const Json& label : labels) {
+    if (!label.string()) return {};
+    names.push_back(*label.string());
+  }
+  return names;
 }
 
 // z = whiten (error - mean) as a dense layer with bias -whiten mean.
@@ -206,20 +230,18 @@ std::unique_ptr<Linear> read_error(const Json& error, std::int64_t size) {
 
 // Thresholds that move with the scores have no value; they are another program's matter.
 void read_decision(const Json& json, ModelParts& parts) {
-  const Json* threshold = json.find("threshold");
-  if (threshold && !threshold->is_null()) {
-    parts.threshold = threshold->at("kind").as_string("kind");
-    const Json* value = threshold->find("value");
+  if (const Json& threshold = optional(json, "threshold"); !threshold.is_null()) {
+    parts.threshold = threshold.at("kind").as_string("kind");
+    const Json* value = threshold.find("value");
     parts.threshold_value =
         value ? value->as_double("value") : std::numeric_limits<double>::quiet_NaN();
   }
-  const Json* smoothing = json.find("smoothing");
-  if (smoothing && !smoothing->is_null()) {
-    parts.smoothing = smoothing->at("kind").as_string("kind");
+  if (const Json& smoothing = optional(json, "smoothing"); !smoothing.is_null()) {
+    parts.smoothing = smoothing.at("kind").as_string("kind");
     if (parts.smoothing == "ewma") {
-      parts.smoothing_value = smoothing->at("alpha").as_double("alpha");
+      parts.smoothing_value = smoothing.at("alpha").as_double("alpha");
     } else if (parts.smoothing == "moving_average") {
-      parts.smoothing_value = static_cast<double>(integer(*smoothing, "n", 1, kMaxWindow));
+      parts.smoothing_value = static_cast<double>(integer(smoothing, "n", 1, kMaxWindow));
     }
   }
 }
@@ -264,8 +286,9 @@ std::uint64_t fingerprint(const ModelParts& parts, const Json& json, const Tenso
 
 ModelParts read_model_parts(const std::string& metadata, const TensorMap& tensor_map) {
   const Json json = Json::parse(metadata);
-  const std::int64_t format = json.at("format").as_int("format");
-  if (format != 1) {
+  const Json* given_format = json.find("format");
+  const std::int64_t format = given_format ? given_format->as_int("format") : kFormat;
+  if (format != kFormat) {
     refuse("metadata: 'format': expected 1, got " + std::to_string(format) +
            " (written by a newer slidecell?)");
   }
@@ -289,13 +312,8 @@ ModelParts read_model_parts(const std::string& metadata, const TensorMap& tensor
   parts.head = read_head(parts, tensors);
   tensors.check_all_used();
 
-  if (const Json& features = json.at("features"); !features.is_null()) {
-    if (static_cast<std::int64_t>(features.as_array("features").size()) != F) {
-      refuse("metadata: 'features': expected " + std::to_string(F) + " names, got " +
-             std::to_string(features.as_array("features").size()));
-    }
-  }
-  if (const Json& scaler = json.at("scaler"); !scaler.is_null()) {
+  parts.features = read_features(optional(json, "features"), F);
+  if (const Json& scaler = optional(json, "scaler"); !scaler.is_null()) {
     parts.center = read_numbers(scaler, "center", F);
     parts.scale = read_numbers(scaler, "scale", F);
     for (const double s : parts.scale) {
@@ -303,7 +321,7 @@ ModelParts read_model_parts(const std::string& metadata, const TensorMap& tensor
     }
     parts.column_scaler = {parts.center.data(), parts.scale.data()};
   }
-  if (const Json& error = json.at("error"); !error.is_null()) {
+  if (const Json& error = optional(json, "error"); !error.is_null()) {
     parts.whiten = read_error(error, parts.num_targets() * (parts.forecasts() ? parts.horizon : 1));
   }
   read_decision(json, parts);

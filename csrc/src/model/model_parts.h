@@ -20,6 +20,7 @@ struct ModelParts {
   std::unique_ptr<Stack> decoder;     // autoencoders only
   std::unique_ptr<Linear> head;       // [K*T, code] or [T, decoder output]
   std::vector<std::int32_t> targets;  // [T] columns that the head predicts
+  std::vector<std::string> features;  // [F] names, or empty: not known
   std::vector<double> center, scale;  // [F] or empty: no scaler
   std::unique_ptr<Linear> whiten;     // error statistics: z = whiten (error - mean); or null
   std::uint64_t fingerprint = 0;      // of all that decides what the model computes

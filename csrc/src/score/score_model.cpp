@@ -12,6 +12,7 @@
 #include "score/score.h"
 #include "score/tile_runner.h"
 #include "slidecell/model.hpp"
+#include "windows/require_pointer.h"
 
 namespace slidecell {
 namespace {
@@ -24,6 +25,7 @@ void check_series(const ModelParts& model, const SeriesView& series) {
     refuse("series: expected [S, " + F + "] (model input_size=" + F + "), got [" +
            std::to_string(series.rows) + ", " + std::to_string(series.cols) + "]");
   }
+  require_pointer(series.data, series.rows, "series");
 }
 
 void check_plan(const ModelParts& model, const SeriesView& series, const WindowPlan& plan) {
@@ -59,21 +61,25 @@ void SequenceModel::score(const SeriesView& series, Span<const std::int64_t> off
   }
   const std::int64_t one_entity[] = {0, series.rows};
   if (offsets.empty()) offsets = {one_entity, 2};
+  require_pointer(offsets.data(), 1, "offsets");
   std::vector<std::int64_t> bounds(offsets.begin(), offsets.end());
   const WindowPlan plan(std::move(bounds), model.window, model.horizon, options.stride);
   check_plan(model, series, plan);
+  require_pointer(out, series.rows, "out");
   score_windows(model, series, plan, options, out);
 }
 
 void SequenceModel::predict(const SeriesView& series, const WindowPlan& plan, float* out,
                             int num_threads) const {
   check_plan(impl_->parts, series, plan);
+  require_pointer(out, plan.size(), "out");
   predict_windows(impl_->parts, series, plan, num_threads, out);
 }
 
 void SequenceModel::encode(const SeriesView& series, const WindowPlan& plan, float* out,
                            int num_threads) const {
   check_plan(impl_->parts, series, plan);
+  require_pointer(out, plan.size(), "out");
   encode_windows(impl_->parts, series, plan, num_threads, out);
 }
 

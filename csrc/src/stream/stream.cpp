@@ -9,6 +9,7 @@
 #include "cpu/denormals.h"
 #include "cpu/threads.h"
 #include "stream/stream_impl.h"
+#include "windows/require_pointer.h"
 
 namespace slidecell {
 namespace {
@@ -23,6 +24,8 @@ const char* status_text(Status status) noexcept {
       return "entity: unknown";
     case Status::not_a_forecaster:
       return "predict_next: the model is not a forecaster";
+    case Status::null_pointer:
+      return "row, out: expected a pointer, got null";
     case Status::ok:
       break;
   }
@@ -64,17 +67,12 @@ Status Stream::push(std::int64_t entity, const float* row, float& score) noexcep
 }
 
 Status Stream::push(std::int64_t entity, const double* row, float& score) noexcept {
-  SeriesView view;
-  view.data = row;
-  view.dtype = DType::f64;
-  view.rows = 1;
-  view.cols = input_size();
-  view.col_stride = sizeof(double);
-  return push_row(entity, view, score);
+  return push_row(entity, SeriesView(row, 1, input_size()), score);
 }
 
 Status Stream::push_row(std::int64_t entity, const SeriesView& row, float& score) noexcept {
   if (!impl_->knows(entity)) return Status::unknown_entity;
+  if (!row.data) return Status::null_pointer;
   const FlushDenormals flush;
   const Impl::Turn turn(*impl_);
   score = impl_->push(entity, row);
@@ -90,6 +88,9 @@ void Stream::push_many(Span<const std::int64_t> entities, const SeriesView& rows
                                 "] (one row per entity id), got [" + std::to_string(rows.rows) +
                                 ", " + std::to_string(rows.cols) + "]");
   }
+  require_pointer(entities.data(), rows.rows, "entities");
+  require_pointer(rows.data, rows.rows, "rows");
+  require_pointer(scores, rows.rows, "scores");
   for (const std::int64_t entity : entities) {
     if (!impl_->knows(entity)) {
       throw std::invalid_argument("entity: expected 0 to " +
@@ -120,6 +121,7 @@ Status Stream::predict_next(std::int64_t entity, float* out) const noexcept {
   if (!impl_->knows(entity)) return Status::unknown_entity;
   const ModelParts& model = impl_->model;
   if (!model.forecasts()) return Status::not_a_forecaster;
+  if (!out) return Status::null_pointer;
   const FlushDenormals flush;  // as SequenceModel::predict, where a raw value is next to nothing
   const std::int64_t n = impl_->rows_seen[static_cast<std::size_t>(entity)] - 1;
   const bool known = impl_->complete(entity, n, model.window);

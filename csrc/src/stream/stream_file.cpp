@@ -12,9 +12,9 @@
 
 #include "cpu/active_kernels.h"
 #include "model/fnv.h"
+#include "model/whole_file.h"
 #include "slidecell/error.hpp"
 #include "stream/stream_impl.h"
-#include "stream/whole_file.h"
 
 namespace slidecell {
 namespace {

@@ -7,6 +7,7 @@
 #include "train/train_check.h"
 #include "train/train_pack.h"
 #include "train/train_tile.h"
+#include "windows/require_pointer.h"
 
 namespace slidecell {
 namespace {
@@ -254,6 +255,7 @@ void training_backward(const LayerSpec& spec, const DirectionWeights& weights,
                        const TrainingInput& input, const float* saved, const OutputGradients& given,
                        const InputGradients& wanted, int num_threads) {
   check_training(spec, weights, input);
+  require_pointer(saved, input.N, "saved");
   const KernelTable& kernels = active_kernels();
   const std::int64_t H = spec.hidden_size, tiles = train_tiles(input.N);
   BackwardCall call{kernels,

@@ -7,6 +7,7 @@
 #include "train/train_check.h"
 #include "train/train_pack.h"
 #include "train/train_tile.h"
+#include "windows/require_pointer.h"
 
 namespace slidecell {
 namespace {
@@ -125,6 +126,7 @@ void check_training(const LayerSpec& spec, const DirectionWeights& weights,
   if (spec.cell == Cell::lstm && (input.h0 == nullptr) != (input.c0 == nullptr)) {
     throw std::invalid_argument("state: expected both h0 and c0, or neither");
   }
+  require_pointer(input.x.data, input.N, "x");
 }
 
 void training_forward(const LayerSpec& spec, const DirectionWeights& weights,

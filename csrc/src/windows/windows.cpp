@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "cpu/threads.h"
+#include "windows/require_pointer.h"
 #include "windows/window_copier.h"
 
 namespace slidecell {
@@ -81,6 +82,13 @@ void check_offsets(const std::vector<std::int64_t>& offsets) {
                                 std::to_string(drop[0]) + " then " + std::to_string(drop[1]) +
                                 " at position " + std::to_string(drop - offsets.begin() + 1));
   }
+}
+
+// Null arrays are refused, unless there is nothing to copy.
+void check_arrays(const SeriesView& series, std::int64_t windows, const float* x) {
+  const std::int64_t values = series.cols > 0 ? windows : 0;
+  require_pointer(series.data, values, "series");
+  require_pointer(x, values, "x");
 }
 
 void check_at_least(const char* name, std::int64_t value, std::int64_t least) {
@@ -177,6 +185,8 @@ void WindowPlan::check_series(const SeriesView& series) const {
 void WindowPlan::gather(const SeriesView& series, Span<const std::int64_t> indices, float* x,
                         float* y, int num_threads) const {
   check_series(series);
+  require_pointer(indices.data(), static_cast<std::int64_t>(indices.size()), "indices");
+  check_arrays(series, static_cast<std::int64_t>(indices.size()), x);
   const int threads = resolve_threads(num_threads);
   if (!all_below(indices, size())) {
     for (const std::int64_t index : indices) {
@@ -194,6 +204,7 @@ void WindowPlan::gather(const SeriesView& series, Span<const std::int64_t> indic
 
 void WindowPlan::gather_all(const SeriesView& series, float* x, float* y, int num_threads) const {
   check_series(series);
+  check_arrays(series, size(), x);
   const int threads = resolve_threads(num_threads);
   const WindowCopier copier(series, size(), window_, horizon_, x, y);
   copy_parts(copier, size(), threads, [&](std::int64_t begin, std::int64_t end) {
@@ -211,6 +222,8 @@ void gather_rows(const SeriesView& series, Span<const std::int64_t> starts, std:
                  std::int64_t horizon, float* x, float* y, int num_threads) {
   check_at_least("window", window, 1);
   check_at_least("horizon", horizon, 0);
+  require_pointer(starts.data(), static_cast<std::int64_t>(starts.size()), "starts");
+  check_arrays(series, static_cast<std::int64_t>(starts.size()), x);
   const int threads = resolve_threads(num_threads);
   // Not window + horizon, which may exceed 64 bits.
   const std::int64_t past =

@@ -12,8 +12,8 @@
 #include <system_error>
 #include <utility>
 
+#include "model/whole_file.h"
 #include "slidecell/error.hpp"
-#include "stream/whole_file.h"
 
 namespace slidecell {
 namespace {
