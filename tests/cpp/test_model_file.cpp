@@ -140,10 +140,38 @@ void test_unreadable() {
 #endif
 }
 
+void test_written() {
+  slidecell::ModelFile file;
+  file.metadata = "{\"features\": [\"a\\\"b\"], \"tab\": \"\t\x01\"}";
+  file.tensors["b"] = {{2, 1}, {1.5f, -2.0f}};
+  file.tensors["a\n"] = {{}, {3.0f}};
+  file.tensors["empty"] = {{0, 5}, {}};
+  const Scratch scratch("before");
+  slidecell::write_model_file(scratch.path(), file);
+  const auto read = read_model_file(scratch.path());
+  CHECK(read.metadata == file.metadata && read.tensors.size() == 3);
+  for (const auto& [name, tensor] : file.tensors) {
+    CHECK(read.tensors.at(name).shape == tensor.shape);
+    CHECK(read.tensors.at(name).data == tensor.data);
+  }
+  const std::string bytes = slidecell::model_file_bytes(file);
+  CHECK(std::filesystem::file_size(scratch.path()) == bytes.size());
+  CHECK(bytes[0] % 8 == 0);  // the data are aligned
+
+  CHECK_THROWS(slidecell::write_model_file("/nowhere/model", file), slidecell::IoError,
+               "/nowhere/model: cannot be written");
+  file.tensors["b"].shape = {3};
+  CHECK_THROWS(slidecell::model_file_bytes(file), std::invalid_argument, "tensor 'b': expected");
+  CHECK_THROWS(slidecell::write_model_file(scratch.path(), file), std::invalid_argument,
+               "tensor 'b'");
+  CHECK(std::filesystem::file_size(scratch.path()) == bytes.size());
+}
+
 }  // namespace
 
 int main() {
   test_good_file();
+  test_written();
   test_every_truncation_is_refused();
   test_header();
   test_tensors();
