@@ -191,8 +191,11 @@ def test_package_examples_find_the_features_by_name(
     """The table that a detector was fitted on: times, entities, a label, columns in any order."""
     examples = prefixes["build"] / "csrc" / "examples"
     threshold = {"kind": "fixed", "value": 1.0}
-    model = sc.SequenceModel.load(case.model).with_metadata(
+    model = sc.SequenceModel.load(case.model)
+    scaler = model.scaler | {"center": [0.5, 1e6, 0.0]}
+    model = model.with_metadata(
         features=["load", "heat", "flow"],
+        scaler=scaler,
         threshold=threshold,
         smoothing={"kind": "ewma", "alpha": 0.5},
     )
@@ -226,7 +229,7 @@ def test_package_examples_find_the_features_by_name(
     output = run(examples / "slidecell_score_c", path, "--alarms", text=text)
     events = [line.split(",") for line in output.splitlines()]
     assert [event[0].replace("nan", "") for event in events] == expected
-    monitor = sc.Monitor(model.stream())
+    monitor = sc.Monitor.from_model(model)
     for event, row in zip(events, rows, strict=True):
         seen = monitor.push(row)
         assert event[1] == f"{seen.smoothed:.9g}"
