@@ -40,7 +40,7 @@ COUNTERPARTS = {
     "SequenceModel::plan": "slidecell_model_plan",
     "read_model_file": "the parts of a file: C loads models",
     "write_model_file": "the parts of a file: C loads models",
-    "model_file_bytes": "the parts of a file: C loads models",
+    "model_file_header": "the parts of a file: C loads models",
     "ScoreOptions::precision": "slidecell_options.precision",
     "ScoreOptions::reduction": "slidecell_options.reduction",
     "ScoreOptions::aggregate": "slidecell_options.aggregate",

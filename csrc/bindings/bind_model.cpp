@@ -8,10 +8,19 @@
 namespace {
 
 using slidecell::SequenceModel;
+using slidecell::Tensor;
+using slidecell::TensorMap;
 using slidecell::WindowPlan;
 
 SequenceModel make_model(const std::string& metadata, const py::dict& tensors) {
-  return SequenceModel(metadata, tensor_map(tensors));
+  TensorMap map;
+  for (const auto& [key, value] : tensors) {
+    const auto array =
+        py::cast<py::array_t<float, py::array::c_style | py::array::forcecast>>(value);
+    map[py::cast<std::string>(key)] =
+        Tensor{shape_of(array), {array.data(), array.data() + array.size()}};
+  }
+  return SequenceModel(metadata, map);
 }
 
 slidecell::SeriesView view_of(const SequenceModel& model, const py::array& rows) {

@@ -1,5 +1,7 @@
 // _core's model files: read as metadata text and numpy arrays, with or without the model itself,
 // and written.
+#include <algorithm>
+#include <map>
 #include <memory>
 #include <stdexcept>
 #include <utility>
@@ -55,8 +57,30 @@ py::tuple load_model(const std::string& path) {
   return py::make_tuple(std::move(model), file.metadata, to_arrays(std::move(file.tensors)));
 }
 
+// The whole file; each tensor's numbers are copied once.
 py::bytes model_file_bytes(const std::string& metadata, const py::dict& tensors) {
-  return slidecell::model_file_bytes({metadata, tensor_map(tensors)});
+  std::map<std::string, py::array_t<float>> arrays;
+  std::map<std::string, std::vector<std::int64_t>> shapes;
+  std::size_t size = 0;
+  for (const auto& [key, value] : tensors) {
+    const auto name = py::cast<std::string>(key);
+    const auto array =
+        py::cast<py::array_t<float, py::array::c_style | py::array::forcecast>>(value);
+    size += static_cast<std::size_t>(array.nbytes());
+    shapes[name] = shape_of(array);
+    arrays[name] = array;
+  }
+  const std::string header = slidecell::model_file_header(metadata, shapes);
+  auto file = py::reinterpret_steal<py::bytes>(
+      PyBytes_FromStringAndSize(nullptr, static_cast<py::ssize_t>(header.size() + size)));
+  if (!file) throw py::error_already_set();
+  char* out = PyBytes_AS_STRING(file.ptr());
+  out = std::copy(header.begin(), header.end(), out);
+  for (const auto& [name, array] : arrays) {
+    const auto* const bytes = reinterpret_cast<const char*>(array.data());
+    out = std::copy_n(bytes, array.nbytes(), out);
+  }
+  return file;
 }
 
 }  // namespace

@@ -10,7 +10,6 @@
 #include <string>
 #include <vector>
 
-#include "slidecell/model.hpp"
 #include "slidecell/series.hpp"
 
 namespace py = pybind11;
@@ -42,9 +41,6 @@ py::array_t<std::int64_t> integer_array(py::handle value, const char* name, cons
 
 // offsets [G+1], or one entity of all rows for None. ValueError unless they end at `rows`.
 std::vector<std::int64_t> offsets_from(py::handle offsets, std::int64_t rows);
-
-// A dict of arrays by name as the tensors of a model file: float32 copies.
-slidecell::TensorMap tensor_map(const py::dict& tensors);
 
 // The caller's `out`, checked: float32 of this shape, contiguous, aligned, writeable and not the
 // memory of `series`; a new array for None.

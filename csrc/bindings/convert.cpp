@@ -146,17 +146,6 @@ std::vector<std::int64_t> offsets_from(py::handle offsets, std::int64_t rows) {
   return values;
 }
 
-slidecell::TensorMap tensor_map(const py::dict& tensors) {
-  slidecell::TensorMap map;
-  for (const auto& [key, value] : tensors) {
-    const auto array =
-        py::cast<py::array_t<float, py::array::c_style | py::array::forcecast>>(value);
-    map[py::cast<std::string>(key)] = {shape_of(array),
-                                       {array.data(), array.data() + array.size()}};
-  }
-  return map;
-}
-
 py::array_t<float> output_array(py::handle out, const std::vector<std::int64_t>& shape,
                                 const py::array& series, const char* name) {
   if (out.is_none()) return py::array_t<float>(shape);

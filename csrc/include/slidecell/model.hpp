@@ -66,8 +66,10 @@ SLIDECELL_API ModelFile read_model_file(const std::string& path);
 // Writes the file: whole, or not at all. A symbolic link there is replaced by the file. Throws
 // IoError, std::invalid_argument on a tensor whose shape does not fit its data.
 SLIDECELL_API void write_model_file(const std::string& path, const ModelFile& file);
-// The bytes that write_model_file writes: those of the library `safetensors`.
-SLIDECELL_API std::string model_file_bytes(const ModelFile& file);
+// The bytes before the tensors' numbers, which follow in the order of the names: a file of the
+// library `safetensors` byte for byte. Throws std::invalid_argument on a size below 0.
+SLIDECELL_API std::string model_file_header(
+    const std::string& metadata, const std::map<std::string, std::vector<std::int64_t>>& shapes);
 
 class SLIDECELL_API SequenceModel {
  public:

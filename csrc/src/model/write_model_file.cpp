@@ -3,10 +3,11 @@
 // bytes in the order of their names.
 #include <cstdint>
 #include <cstdio>
-#include <cstring>
+#include <map>
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "model/whole_file.h"
 #include "slidecell/model.hpp"
@@ -35,53 +36,63 @@ std::string quoted(std::string_view text) {
   return out + '"';
 }
 
-std::string shape_text(const std::string& name, const Tensor& tensor) {
+std::string shape_text(const std::vector<std::int64_t>& shape) {
   std::string text = "[";
-  std::size_t size = 1;
-  for (const std::int64_t extent : tensor.shape) {
+  for (const std::int64_t extent : shape) {
     text += (text.size() > 1 ? "," : "") + std::to_string(extent);
+  }
+  return text + "]";
+}
+
+std::size_t size_of(const std::string& name, const std::vector<std::int64_t>& shape) {
+  std::size_t size = 1;
+  for (const std::int64_t extent : shape) {
+    if (extent < 0) {
+      throw std::invalid_argument("tensor '" + name + "': expected sizes of 0 or more, got shape " +
+                                  shape_text(shape));
+    }
     size *= static_cast<std::size_t>(extent);
   }
-  text += "]";
-  if (size != tensor.data.size()) {
-    throw std::invalid_argument("tensor '" + name + "': expected the " +
-                                std::to_string(tensor.data.size()) + " numbers of its data, got " +
-                                "shape " + text);
-  }
-  return text;
+  return size;
 }
 
 }  // namespace
 
-std::string model_file_bytes(const ModelFile& file) {
-  std::string header = R"({"__metadata__":{"slidecell":)" + quoted(file.metadata) + "}";
+std::string model_file_header(const std::string& metadata,
+                              const std::map<std::string, std::vector<std::int64_t>>& shapes) {
+  std::string header = R"({"__metadata__":{"slidecell":)" + quoted(metadata) + "}";
   std::size_t end = 0;
-  for (const auto& [name, tensor] : file.tensors) {
+  for (const auto& [name, shape] : shapes) {
     const std::size_t begin = end;
-    end += tensor.data.size() * sizeof(float);
-    header += "," + quoted(name) + R"(:{"dtype":"F32","shape":)" + shape_text(name, tensor) +
+    end += size_of(name, shape) * sizeof(float);
+    header += "," + quoted(name) + R"(:{"dtype":"F32","shape":)" + shape_text(shape) +
               R"(,"data_offsets":[)" + std::to_string(begin) + "," + std::to_string(end) + "]}";
   }
   header += "}";
   header.resize((header.size() + kAlignment - 1) / kAlignment * kAlignment, ' ');
-
-  std::string bytes;
-  bytes.reserve(kAlignment + header.size() + end);
+  std::string length;
   for (std::size_t i = 0; i < kAlignment; ++i) {
-    bytes += static_cast<char>(static_cast<std::uint64_t>(header.size()) >> (8 * i));
+    length += static_cast<char>(static_cast<std::uint64_t>(header.size()) >> (8 * i));
   }
-  bytes += header;
-  for (const auto& [name, tensor] : file.tensors) {
-    bytes.append(reinterpret_cast<const char*>(tensor.data.data()),
-                 tensor.data.size() * sizeof(float));
-  }
-  return bytes;
+  return length + header;
 }
 
 void write_model_file(const std::string& path, const ModelFile& file) {
-  const std::string bytes = model_file_bytes(file);
+  std::map<std::string, std::vector<std::int64_t>> shapes;
+  for (const auto& [name, tensor] : file.tensors) {
+    if (size_of(name, tensor.shape) != tensor.data.size()) {
+      throw std::invalid_argument("tensor '" + name + "': expected the " +
+                                  std::to_string(tensor.data.size()) +
+                                  " numbers of its data, got shape " + shape_text(tensor.shape));
+    }
+    shapes[name] = tensor.shape;
+  }
+  const std::string header = model_file_header(file.metadata, shapes);
   WholeFile whole(path);
-  whole.add(bytes.data(), bytes.size());
+  whole.add(header.data(), header.size());
+  for (const auto& [name, tensor] : file.tensors) {
+    whole.add(tensor.data.data(), tensor.data.size() * sizeof(float));
+  }
   whole.commit();
 }
 
