@@ -39,6 +39,16 @@ void fill_rest(const Stack& stack, const Batch& batch) {
   }
 }
 
+void check_step(const LayerSpec& spec, const float* x, std::int64_t N, const float* h,
+                const float* c, const float* h_out, const float* c_out) {
+  require_pointer(x, N, "x");
+  require_pointer(h, N, "h");
+  require_pointer(h_out, N, "h_out");
+  if (spec.cell != Cell::lstm) return;
+  require_pointer(c, N, "c");
+  require_pointer(c_out, N, "c_out");
+}
+
 // Batch rows from which full vectors of columns beat one row at a time. Both give the same bits.
 std::int64_t least_columns(const KernelTable& kernels) {
   return std::max<std::int64_t>(2, kernels.lanes / 2);
@@ -75,6 +85,9 @@ void Recurrent::forward(const float* x, std::int64_t N, std::int64_t T, const fl
     throw std::invalid_argument("lengths: expected " + std::to_string(N) + " (rows of x), got " +
                                 std::to_string(lengths.size()));
   }
+  require_pointer(x, N * T, "x");
+  require_pointer(out, N * T, "out");
+  require_pointer(h_n, N, "h_n");
   require_pointer(lengths.data(), static_cast<std::int64_t>(lengths.size()), "lengths");
   for (const std::int64_t length : lengths) {
     if (length < 0 || length > T) {
@@ -82,9 +95,6 @@ void Recurrent::forward(const float* x, std::int64_t N, std::int64_t T, const fl
                                   std::to_string(length));
     }
   }
-  require_pointer(x, N * T, "x");
-  require_pointer(out, N * T, "out");
-  require_pointer(h_n, N, "h_n");
   const KernelTable& kernels = active_kernels();
   const Batch batch{x, N, T, h0, c0, lengths, out, h_n, lstm ? c_n : nullptr};
   fill_rest(*stack_, batch);
@@ -113,12 +123,7 @@ void Recurrent::step(const float* x, std::int64_t N, const float* h, const float
         "step: expected a unidirectional stack; the reverse direction "
         "needs the whole sequence");
   }
-  const bool lstm = specs().front().cell == Cell::lstm;
-  require_pointer(x, N, "x");
-  require_pointer(h, N, "h");
-  require_pointer(h_out, N, "h_out");
-  if (lstm) require_pointer(c, N, "c");
-  if (lstm) require_pointer(c_out, N, "c_out");
+  check_step(specs().front(), x, N, h, c, h_out, c_out);
   const KernelTable& kernels = active_kernels();
   const FlushDenormals flush;
   // Buffers per thread, kept: a step allocates nothing once they have grown.
@@ -130,6 +135,7 @@ void Recurrent::step(const float* x, std::int64_t N, const float* h, const float
   }
   const std::vector<PackedLayer>& packed = stack_->packed(kernels);
   const LayerSpec& first = specs().front();
+  const bool lstm = first.cell == Cell::lstm;
   const std::int64_t P = first.state_size(), H = first.hidden_size;
   if (lstm && c_out != c) {
     std::copy_n(c, static_cast<std::int64_t>(specs().size()) * N * H, c_out);
