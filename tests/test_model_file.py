@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import pickle
 import random
 import re
 import struct
 
 import numpy as np
 import pytest
+from numpy.testing import assert_array_equal
 from safetensors.numpy import save
 
-from slidecell import _core
+from slidecell import SequenceModel, _core
+from tests.models import layer, random_model
 
 TENSORS = {
     "encoder.0.weight_ih_l0": np.arange(24, dtype=np.float32).reshape(8, 3),
@@ -54,6 +57,62 @@ def test_reads_what_safetensors_writes(path):
         assert tensors[name].dtype == np.float32
         assert tensors[name].shape == expected.shape
         assert np.array_equal(tensors[name], expected)
+
+
+def test_writes_what_safetensors_writes():
+    awkward = dict(TENSORS)
+    awkward['é"\\/\n\x01\x7f\b\f\r\t'] = np.ones((1, 2, 1), np.float32)
+    for text in (METADATA, "", "\x00\x1f\\u00e9 é\U0001f600"):
+        for tensors in ({}, TENSORS, awkward):
+            expected = save(tensors, metadata={"slidecell": text})
+            assert _core.model_file_bytes(text, tensors) == expected
+
+
+def test_a_model_reads_its_file_once_and_writes_the_same_bytes(path):
+    layers = [layer("gru", 5), layer("lstm", 4)]
+    metadata, tensors = random_model(np.random.default_rng(0), layers)
+    metadata["features"] = [f"é{i}" for i in range(metadata["encoder"][0]["input_size"])]
+    made = SequenceModel(metadata, tensors)
+    made.save(path)
+    written = path.read_bytes()
+    assert written == save(made.tensors, metadata={"slidecell": json.dumps(made.metadata)})
+    loaded = SequenceModel.load(path)
+    assert loaded.metadata == made.metadata
+    assert list(loaded.metadata) == list(made.metadata)
+    assert loaded.tensors.keys() == tensors.keys()
+    for name, tensor in loaded.tensors.items():
+        assert_array_equal(tensor, tensors[name])
+        assert tensor.dtype == np.float32
+    path.unlink()
+    loaded.save(path)
+    assert path.read_bytes() == written
+    series = np.random.default_rng(1).random((30, loaded.input_size))
+    assert_array_equal(loaded.score(series), made.score(series))
+    assert_array_equal(pickle.loads(pickle.dumps(loaded)).score(series), made.score(series))
+
+
+def test_a_file_may_lack_what_has_a_default(path):
+    metadata, tensors = random_model(np.random.default_rng(0), [layer("gru", 5)])
+    needed = {key: metadata[key] for key in ("window", "horizon", "encoder", "decoder")}
+    path.write_bytes(save(tensors, metadata={"slidecell": json.dumps(needed)}))
+    loaded = SequenceModel.load(path)
+    assert loaded.metadata == {
+        **{"format": 1, "features": None, "targets": None, "scaler": None, "error": None},
+        **{"smoothing": None, "threshold": None, "extra": {}},
+        **needed,
+    }
+    for key in needed:
+        rest = {k: v for k, v in needed.items() if k != key}
+        path.write_bytes(save(tensors, metadata={"slidecell": json.dumps(rest)}))
+        with pytest.raises(ValueError, match=f"model.safetensors: .*missing key '{key}'"):
+            SequenceModel.load(path)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "7", "{", '{"window": NaN}', '{"format": 2}'])
+def test_metadata_that_is_no_model_is_refused_with_the_files_name(path, text):
+    path.write_bytes(save(TENSORS, metadata={"slidecell": text}))
+    with pytest.raises(ValueError, match=r"model\.safetensors: "):
+        SequenceModel.load(path)
 
 
 def test_a_file_that_cannot_be_read_is_an_oserror(path, tmp_path):

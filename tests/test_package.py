@@ -12,60 +12,9 @@ import numpy as np
 import pytest
 
 import slidecell as sc
-from tests.models import FORECASTERS, random_model
+from tests.cmake_case import CLEAN, ROOT, Case, needs_cmake, run
 
-ROOT = Path(__file__).parents[1]
-
-pytestmark = pytest.mark.skipif(
-    not all(shutil.which(tool) for tool in ("cmake", "c++", "cc")),
-    reason="needs cmake and a C++ compiler",
-)
-
-# What a process that embeds the library may set for itself, and a test must not inherit.
-CLEAN = {k: v for k, v in os.environ.items() if not k.startswith(("CMAKE_", "PKG_CONFIG"))}
-
-
-def run(*command: str | Path, status: int = 0, text: str | None = None, **env: str) -> str:
-    """Run a command to its expected exit status; returns its output, errors included."""
-    done = subprocess.run(
-        [str(word) for word in command],
-        check=False,
-        input=text,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=600,
-        env=CLEAN | env,
-    )
-    assert done.returncode == status, f"{command}: {done.returncode}\n{done.stdout}"
-    return done.stdout
-
-
-class Case:
-    """A model file, rows and the scores that Python computes for them."""
-
-    def __init__(self, folder: Path) -> None:
-        rng = np.random.default_rng(7)
-        scaler = {
-            "kind": "standard",
-            "center": [0.5, -1.0, 0.0],
-            "scale": [2.0, 1.0, 0.1],
-            "constant": [],
-        }
-        model = sc.SequenceModel(*random_model(rng, **FORECASTERS["lstm_horizon3"], scaler=scaler))
-        self.rows = rng.normal(0, 1, (50, 3)).astype(np.float32)
-        self.rows[30, 1] = np.nan
-        self.scores = model.score(self.rows)
-        assert 0 < np.isfinite(self.scores).sum() < len(self.scores)
-        self.model = folder / "model.safetensors"
-        model.save(self.model)
-        self.rows.tofile(folder / "rows")
-        self.scores.tofile(folder / "scores")
-        self.files = (self.model, folder / "rows", folder / "scores")
-
-    def lines(self) -> list[str]:
-        texts = [["" if np.isnan(x) else f"{x:.17g}" for x in row] for row in self.rows]
-        return [",".join(row) + "\n" for row in texts]
+pytestmark = needs_cmake
 
 
 @pytest.fixture(scope="module")
@@ -234,6 +183,65 @@ def test_package_examples_score(case: Case, prefixes: dict[str, Path], tmp_path:
     )
     assert "p99" in output
     assert re.search(r"largest difference of a score: 0\n", output)
+
+
+def test_package_examples_find_the_features_by_name(
+    case: Case, prefixes: dict[str, Path], tmp_path: Path
+) -> None:
+    """The table that a detector was fitted on: times, entities, a label, columns in any order."""
+    examples = prefixes["build"] / "csrc" / "examples"
+    threshold = {"kind": "fixed", "value": 1.0}
+    model = sc.SequenceModel.load(case.model)
+    scaler = model.scaler | {"center": [0.5, 1e6, 0.0]}
+    model = model.with_metadata(
+        features=["load", "heat", "flow"],
+        scaler=scaler,
+        threshold=threshold,
+        smoothing={"kind": "ewma", "alpha": 0.5},
+    )
+    path = tmp_path / "named.safetensors"
+    model.save(path)
+    # Counters: their float is not their double.
+    rows = np.float64(case.rows) + 1e6 * np.array([0.0, 1.0, 0.0])
+    entities = np.repeat(["a", "b"], [20, len(rows) - 20])
+    lines = ['"flow",time,load,server,heat,label\n']
+    for i, ((load, heat, flow), server) in enumerate(zip(rows, entities, strict=True)):
+        heat_text = "" if np.isnan(heat) else f"{heat:.17g}"
+        lines.append(f"{flow:.17g},2026-01-01 {i:02}:00,{load:.17g},{server},{heat_text},0\n")
+    csv = tmp_path / "rows.csv"
+    csv.write_text("".join(lines))
+
+    def texts(scores: np.ndarray) -> list[str]:
+        return ["" if np.isnan(score) else f"{score:.9g}" for score in scores]
+
+    by_entity = texts(model.score(rows, [0, 20, len(rows)]))
+    output = run(examples / "slidecell_score_csv", path, csv, "--entity", "server")
+    assert output.splitlines() == ["line,score", *(f"{n},{t}" for n, t in enumerate(by_entity, 2))]
+
+    expected = texts(model.score(rows))
+    assert expected != texts(model.score(rows.astype(np.float32)))
+    text = csv.read_text()
+    output = run(examples / "slidecell_score_stdin", path, text=text)
+    assert output.splitlines()[:-1] == expected
+    for mode in ([], ["--live"]):
+        output = run(examples / "slidecell_score_c", path, *mode, text=text)
+        assert [line.replace("nan", "") for line in output.splitlines()] == expected
+    output = run(examples / "slidecell_score_c", path, "--alarms", text=text)
+    events = [line.split(",") for line in output.splitlines()]
+    assert [event[0].replace("nan", "") for event in events] == expected
+    monitor = sc.Monitor.from_model(model)
+    for event, row in zip(events, rows, strict=True):
+        seen = monitor.push(row)
+        assert event[1] == f"{seen.smoothed:.9g}"
+        assert event[2] == str(int(seen.alarm))
+
+    csv.write_text(text.replace("heat", "cold"))
+    output = run(examples / "slidecell_score_csv", path, csv, status=1)
+    assert f"{csv}:1: expected a column 'heat'" in output
+    output = run(examples / "slidecell_score_csv", path, csv, "--entity", "client", status=1)
+    assert f"{csv}:1: expected a column" in output
+    output = run(examples / "slidecell_score_c", path, text=csv.read_text(), status=1)
+    assert "line 1: expected the model's feature 'heat'" in output
 
 
 def test_package_examples_name_the_bad_line(

@@ -112,14 +112,21 @@ def test_readme_names_the_systems_that_the_command_has():
     assert listed == [command.name for command in app.registered_commands]
 
 
-def test_readme_says_what_the_c_interface_lacks():
+def test_readme_says_what_the_c_interface_has_and_lacks():
     include = ROOT / "csrc" / "include" / "slidecell"
-    assert "monitor" not in (include / "slidecell.h").read_text().lower()
+    functions = set(re.findall(r"\b(slidecell_\w+)\(", (include / "slidecell.h").read_text()))
+    has = {"score", "score_f64", "predict", "predict_f64", "encode", "encode_f64"}
+    has |= {"stream_push", "stream_push_f64", "monitor_push", "monitor_push_f64"}
+    assert {f"slidecell_{name}" for name in has} <= functions
+    assert not [name for name in functions if re.search("lstm|gru|forward|step|train", name)]
     assert "class SLIDECELL_API Monitor" in (include / "monitor.hpp").read_text()
+    assert "class SLIDECELL_API Recurrent" in (include / "recurrent.hpp").read_text()
     text = " ".join(README.split())
     assert "`Monitor` for a fixed threshold" in text
     assert (
-        "**C** (`<slidecell/slidecell.h>`) has models, batch scores and streams; it has no" in text
+        "**C** (`<slidecell/slidecell.h>`) has the same for models: scores, predictions and codes "
+        "of float or double rows, streams, and the monitor; it has no layers outside of a model."
+        in text
     )
 
 

@@ -32,12 +32,17 @@ inline std::string_view trimmed(std::string_view text) {
   return text.substr(first, text.find_last_not_of(" \t\r") - first + 1);
 }
 
-// Fields between commas.
+inline std::string_view unquoted(std::string_view text) {
+  const bool quoted = text.size() > 1 && text.front() == '"' && text.back() == '"';
+  return quoted ? text.substr(1, text.size() - 2) : text;
+}
+
+// Fields between commas; a comma within quotes is not provided for.
 inline std::vector<std::string_view> fields(std::string_view line) {
   std::vector<std::string_view> out;
   while (true) {
     const auto comma = line.find(',');
-    out.push_back(trimmed(line.substr(0, comma)));
+    out.push_back(unquoted(trimmed(line.substr(0, comma))));
     if (comma == std::string_view::npos) return out;
     line.remove_prefix(comma + 1);
   }
@@ -51,21 +56,63 @@ bool parse_number(std::string_view text, Number& number) {
   return result.ec == std::errc() && result.ptr == end;
 }
 
-// The values of `texts` [n] into out [n]. An empty field is a missing value: NaN.
-inline void parse_row(const std::vector<std::string_view>& texts, std::size_t first,
-                      std::size_t features, double* out) {
-  if (texts.size() != first + features) {
-    throw InputError("expected " + std::to_string(first + features) + " values, got " +
+// Which fields of a line are the features, and how many it has.
+struct Columns {
+  std::vector<std::size_t> features;  // [F]
+  std::size_t count = 0;
+};
+
+// F features in their order, behind `first` other fields.
+inline Columns columns_in_order(std::size_t first, std::size_t F) {
+  Columns columns;
+  for (std::size_t f = 0; f < F; ++f) columns.features.push_back(first + f);
+  columns.count = first + F;
+  return columns;
+}
+
+// The field of that name in a header. Throws InputError.
+inline std::size_t find_column(const std::vector<std::string_view>& header,
+                               const std::string& name) {
+  for (std::size_t i = 0; i < header.size(); ++i) {
+    if (header[i] == name) return i;
+  }
+  throw InputError("expected a column '" + name + "'");
+}
+
+// The model's features by their names; other columns (times, entities, labels) are skipped.
+inline Columns columns_by_name(const std::vector<std::string_view>& header,
+                               const std::vector<std::string>& names) {
+  Columns columns;
+  for (const std::string& name : names) columns.features.push_back(find_column(header, name));
+  columns.count = header.size();
+  return columns;
+}
+
+// A line without any number is the names of the columns.
+inline bool is_header(const std::vector<std::string_view>& texts) {
+  double number = 0.0;
+  for (const std::string_view text : texts) {
+    if (text.empty() || parse_number(text, number)) return false;
+  }
+  return true;
+}
+
+// The features of a line into out [F]. An empty field is a missing value: NaN.
+inline void parse_row(const std::vector<std::string_view>& texts, const Columns& columns,
+                      double* out) {
+  if (texts.size() != columns.count) {
+    throw InputError("expected " + std::to_string(columns.count) + " values, got " +
                      std::to_string(texts.size()));
   }
-  for (std::size_t f = 0; f < features; ++f) {
-    const std::string_view text = texts[first + f];
+  for (const std::size_t i : columns.features) {
+    const std::string_view text = texts[i];
     if (text.empty()) {
-      out[f] = std::numeric_limits<double>::quiet_NaN();
-    } else if (!parse_number(text, out[f])) {
-      throw InputError("value " + std::to_string(first + f + 1) + ": expected a number, got '" +
+      *out = std::numeric_limits<double>::quiet_NaN();
+    } else if (!parse_number(text, *out)) {
+      throw InputError("value " + std::to_string(i + 1) + ": expected a number, got '" +
                        std::string(text) + "'");
     }
+    ++out;
   }
 }
 
@@ -84,6 +131,11 @@ class Arguments {
     if (next_ == words_.size() || words_[next_] != name) return false;
     ++next_;
     return true;
+  }
+  // The word behind a flag, if there is one.
+  std::string optional_text() {
+    if (next_ == words_.size() || words_[next_].rfind("--", 0) == 0) return {};
+    return words_[next_++];
   }
   std::string text(const char* name) {
     if (next_ == words_.size()) throw UsageError(std::string(name) + ": expected a value");

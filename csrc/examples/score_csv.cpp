@@ -1,7 +1,11 @@
-// Scores a CSV file: slidecell_score_csv MODEL INPUT.csv [--entity] [--threads N] > scores.csv
+// Scores a CSV file:
+//   slidecell_score_csv MODEL INPUT.csv [--entity [COLUMN]] [--threads N] > scores.csv
 //
-// A column per feature, in the model's order; the first line may be names. With --entity the first
-// column is an entity's name, whose rows stand together. An empty field is a missing value.
+// A first line without any number is the names of the columns. Where the model knows its features'
+// names, it finds them there and skips the others (times, labels): the file that `slidecell detect`
+// was trained on can be read as it is. Else the columns are the features in the model's order.
+// --entity: the column of that name, or the first one, says whose row it is; an entity's rows stand
+// together and in the order of time. An empty field is a missing value.
 // Prints a line per row of data: its line number in the file, and its score (empty: no score).
 #include <cmath>
 #include <cstdint>
@@ -25,30 +29,41 @@ struct Table {
   std::vector<std::int64_t> lines;    // [S] line of each row in the file
 };
 
-// A first line without any number is the names of the columns.
-bool is_header(const std::vector<std::string_view>& texts, std::size_t first) {
-  double number = 0.0;
-  for (std::size_t i = first; i < texts.size(); ++i) {
-    if (texts[i].empty() || example::parse_number(texts[i], number)) return false;
-  }
-  return true;
-}
+// Where the entity stands: nowhere, in the first column, or in a named one.
+struct Entity {
+  bool given = false;
+  std::string column;
+};
 
-Table read_csv(const std::string& path, std::size_t features, bool with_entity) {
+Table read_csv(const std::string& path, const slidecell::SequenceModel& model,
+               const Entity& entity_option) {
   std::ifstream file(path);
   if (!file) throw InputError(path + ": cannot be opened");
   Table table;
   std::string line, entity;
   std::unordered_set<std::string> known;
-  const std::size_t first = with_entity ? 1 : 0;
+  const bool with_entity = entity_option.given;
+  const auto features = static_cast<std::size_t>(model.input_size());
+  auto columns = example::columns_in_order(with_entity ? 1 : 0, features);
+  std::size_t entity_at = 0;
   for (std::int64_t number = 1; std::getline(file, line); ++number) {
     const auto texts = example::fields(line);
-    if (example::trimmed(line).empty() || (number == 1 && is_header(texts, first))) continue;
+    if (example::trimmed(line).empty()) continue;
     try {
+      if (number == 1 && example::is_header(texts)) {
+        if (!model.features().empty()) columns = example::columns_by_name(texts, model.features());
+        if (!entity_option.column.empty()) {
+          entity_at = example::find_column(texts, entity_option.column);
+        }
+        continue;
+      }
+      if (number == 1 && !entity_option.column.empty()) {
+        throw InputError("--entity: expected the names of the columns in the first line");
+      }
       table.rows.resize(table.rows.size() + features);
-      example::parse_row(texts, first, features, &*table.rows.end() - features);
-      if (table.lines.empty() || (with_entity && texts[0] != entity)) {
-        entity = with_entity ? std::string(texts[0]) : "";
+      example::parse_row(texts, columns, &*table.rows.end() - features);
+      if (table.lines.empty() || (with_entity && texts[entity_at] != entity)) {
+        entity = with_entity ? std::string(texts[entity_at]) : "";
         if (!known.insert(entity).second) {
           throw InputError("entity '" + entity + "' again: expected its rows together");
         }
@@ -68,11 +83,11 @@ Table read_csv(const std::string& path, std::size_t features, bool with_entity) 
 void run(example::Arguments arguments) {
   const std::string model_path = arguments.positional("MODEL");
   const std::string csv_path = arguments.positional("INPUT.csv");
-  bool with_entity = false;
+  Entity entity;
   slidecell::ScoreOptions options;
   while (!arguments.done()) {
     if (arguments.flag("--entity")) {
-      with_entity = true;
+      entity = {true, arguments.optional_text()};
     } else if (arguments.flag("--threads")) {
       options.num_threads = static_cast<int>(arguments.number("--threads", 0, 4096));
     } else {
@@ -81,16 +96,10 @@ void run(example::Arguments arguments) {
   }
 
   const auto model = slidecell::SequenceModel::load(model_path);
-  const auto features = static_cast<std::size_t>(model.input_size());
-  const Table table = read_csv(csv_path, features, with_entity);
+  const Table table = read_csv(csv_path, model, entity);
 
-  slidecell::SeriesView series;
-  series.data = table.rows.data();
-  series.dtype = slidecell::DType::f64;
-  series.rows = static_cast<std::int64_t>(table.lines.size());
-  series.cols = model.input_size();
-  series.row_stride = static_cast<std::ptrdiff_t>(features * sizeof(double));
-  series.col_stride = sizeof(double);
+  const slidecell::SeriesView series(
+      table.rows.data(), static_cast<std::int64_t>(table.lines.size()), model.input_size());
   std::vector<float> scores(table.lines.size());
   model.score(series, table.offsets, scores.data(), options);
 
@@ -109,5 +118,5 @@ void run(example::Arguments arguments) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return example::run_main(argc, argv, "MODEL INPUT.csv [--entity] [--threads N]", run);
+  return example::run_main(argc, argv, "MODEL INPUT.csv [--entity [COLUMN]] [--threads N]", run);
 }

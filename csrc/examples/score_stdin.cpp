@@ -1,7 +1,9 @@
 // Scores rows as they come: slidecell_score_stdin MODEL [--entities N] [--skip-bad] [--state FILE]
 //
 // A line of stdin is a row: a number per feature, with commas between them, an empty field for a
-// missing value. With --entities N (2 or more) the line begins with an entity, 0 to N-1. The answer
+// missing value. With --entities N (2 or more) the line begins with an entity, 0 to N-1. A first
+// line without any number is the names of the columns: where the model knows its features' names,
+// it finds them there and skips the others (times, labels). The answer
 // is a line of stdout, written at once: the row's score, empty where it has none.
 // A bad line ends the program with its number; --skip-bad reports it and goes on without an answer.
 // --state FILE: goes on from the file where there is one, and writes it at the end.
@@ -60,10 +62,10 @@ slidecell::Stream open_stream(const slidecell::SequenceModel& model, const Optio
 }
 
 // Throws InputError; the stream is then as it was.
-float push_line(slidecell::Stream& stream, std::string_view line, std::vector<double>& row) {
-  const auto texts = example::fields(line);
+float push_line(slidecell::Stream& stream, const std::vector<std::string_view>& texts,
+                const example::Columns& columns, std::vector<double>& row) {
   const std::size_t first = stream.num_entities() > 1 ? 1 : 0;
-  example::parse_row(texts, first, row.size(), row.data());
+  example::parse_row(texts, columns, row.data());
   std::int64_t entity = 0;
   if (first == 1 && !example::parse_number(texts[0], entity)) {
     throw InputError("entity: expected a number, got '" + std::string(texts[0]) + "'");
@@ -87,13 +89,20 @@ void run(const Options& options) {
   slidecell::Stream stream = open_stream(model, options);
   std::vector<double> row(static_cast<std::size_t>(stream.input_size()));
 
+  auto columns = example::columns_in_order(options.entities > 1 ? 1 : 0, row.size());
+
   std::int64_t rows = 0, bad = 0;
   bool open = true;
   std::string line;
   for (std::int64_t number = 1; open && std::getline(std::cin, line); ++number) {
     if (example::trimmed(line).empty()) continue;
+    const auto texts = example::fields(line);
     try {
-      open = answer(push_line(stream, line, row));
+      if (number == 1 && example::is_header(texts)) {
+        if (!model.features().empty()) columns = example::columns_by_name(texts, model.features());
+        continue;
+      }
+      open = answer(push_line(stream, texts, columns, row));
       ++rows;
       stream.advance();  // while the next line is still on its way
     } catch (const InputError& e) {

@@ -36,6 +36,11 @@ _DEFAULTS: dict[str, Any] = {
 }
 
 
+def _with_defaults(metadata: dict[str, Any]) -> dict[str, Any]:
+    """Return metadata with every key that a model file has."""
+    return {"format": FORMAT, **copy.deepcopy(_DEFAULTS), **metadata}
+
+
 class SequenceModel:
     """A recurrent encoder, an optional decoder and a linear head, compiled for this CPU.
 
@@ -73,11 +78,20 @@ class SequenceModel:
     """
 
     def __init__(self, metadata: Mapping[str, Any], tensors: Mapping[str, npt.ArrayLike]) -> None:
-        self._metadata = copy.deepcopy({"format": FORMAT, **_DEFAULTS, **metadata})
-        self._tensors = {
+        whole = _with_defaults(copy.deepcopy({**metadata}))
+        copies = {
             name: np.array(value, dtype=np.float32, order="C") for name, value in tensors.items()
         }
-        self._core = _core.SequenceModel(json.dumps(self._metadata, allow_nan=False), self._tensors)
+        core = _core.SequenceModel(json.dumps(whole, allow_nan=False), copies)
+        self._take(core, whole, copies)
+
+    def _take(
+        self, core: _core.SequenceModel, metadata: dict[str, Any], tensors: dict[str, Floats]
+    ) -> None:
+        """Keep a compiled model and what it was made of."""
+        self._core = core
+        self._metadata = metadata
+        self._tensors = tensors
 
     @classmethod
     def from_torch(
@@ -123,12 +137,10 @@ class SequenceModel:
         ValueError
             If it is damaged; the text names the file and the place.
         """
-        name = os.fspath(path)
-        metadata, tensors = _core.read_model_file(name)
-        try:
-            return cls(json.loads(metadata), tensors)
-        except (ValueError, TypeError) as error:
-            raise ValueError(f"{name}: {error}") from None
+        core, metadata, tensors = _core.load_model(os.fspath(path))
+        model = cls.__new__(cls)
+        model._take(core, _with_defaults(json.loads(metadata)), tensors)
+        return model
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model to a ``.safetensors`` file: whole, or not at all.
@@ -140,9 +152,7 @@ class SequenceModel:
         OSError
             If the file cannot be written; a file of that name stays as it was.
         """
-        from safetensors.numpy import save
-
-        data = save(self._tensors, metadata={"slidecell": json.dumps(self._metadata)})
+        data = _core.model_file_bytes(json.dumps(self._metadata), self._tensors)
         with replacing(path) as temporary:
             temporary.write_bytes(data)
 

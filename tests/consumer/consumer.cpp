@@ -68,6 +68,16 @@ void run(const char* model_path, const char* rows_path, const char* scores_path)
   }
   check_same(scores, expected);
 
+  const std::vector<double> wide(rows.begin(), rows.end());
+  slidecell::Monitor monitor(model, 1);
+  for (std::size_t s = 0; s < scores.size(); ++s) {
+    const double* row = wide.data() + static_cast<std::int64_t>(s) * model.input_size();
+    slidecell::Event event;
+    if (monitor.push(0, row, event) != slidecell::Status::ok) throw std::runtime_error("push");
+    scores[s] = event.score;
+  }
+  check_same(scores, expected);
+
   if (!refuses("/no/such/file") || !refuses_isa()) throw std::runtime_error("no exception");
 }
 

@@ -1,119 +1,23 @@
 // The C interface: the C++ one's numbers, a status and a text for every mistake, no exception.
 #include "slidecell/slidecell.h"
 
-#include <cmath>
 #include <cstdint>
-#include <cstdio>
-#include <filesystem>
 #include <fstream>
-#include <limits>
-#include <memory>
 #include <random>
 #include <string>
 #include <thread>
 #include <vector>
 
-#include "models.h"
+#include "c_api.h"
 #include "slidecell/model.hpp"
 #include "slidecell/stream.hpp"
 #include "test.h"
 
 namespace {
 
-using slidecell::test::Floats;
-using slidecell::test::same;
-
-constexpr std::int64_t kFeatures = 3, kRows = 60;
-const std::vector<std::int64_t> kOffsets = {0, 25, 25, kRows};
-
-// A folder that goes when the test does.
-class Folder {
- public:
-  Folder() {
-    std::random_device seed;
-    path_ = std::filesystem::temp_directory_path() /
-            ("slidecell-" + std::to_string(seed()) + std::to_string(seed()));
-    std::filesystem::create_directory(path_);
-  }
-  ~Folder() { std::filesystem::remove_all(path_); }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-  std::string file(const char* name) const { return (path_ / name).string(); }
-
- private:
-  std::filesystem::path path_;
-};
-
-void write_model_file(const std::string& path, const slidecell::ModelFile& model) {
-  std::string header = R"({"__metadata__":{"slidecell":")", data;
-  for (const char c : model.metadata) header += c == '"' ? std::string("\\\"") : std::string(1, c);
-  header += "\"}";
-  for (const auto& [name, tensor] : model.tensors) {
-    header += ",\"" + name + R"(":{"dtype":"F32","shape":[)";
-    for (std::size_t i = 0; i < tensor.shape.size(); ++i) {
-      header += (i > 0 ? "," : "") + std::to_string(tensor.shape[i]);
-    }
-    const std::size_t bytes = tensor.data.size() * sizeof(float);
-    header += R"(],"data_offsets":[)" + std::to_string(data.size()) + "," +
-              std::to_string(data.size() + bytes) + "]}";
-    data.append(reinterpret_cast<const char*>(tensor.data.data()), bytes);
-  }
-  header += "}";
-  std::ofstream file(path, std::ios::binary);
-  for (int i = 0; i < 8; ++i) {
-    file.put(static_cast<char>(static_cast<std::uint64_t>(header.size()) >> (8 * i)));
-  }
-  file << header << data;
-}
-
-struct Freer {
-  void operator()(slidecell_model* model) const { slidecell_model_free(model); }
-  void operator()(slidecell_stream* stream) const { slidecell_stream_free(stream); }
-};
-using Model = std::unique_ptr<slidecell_model, Freer>;
-using Stream = std::unique_ptr<slidecell_stream, Freer>;
-
-Model load(const std::string& path) {
-  slidecell_model* model = nullptr;
-  CHECK(slidecell_model_load(path.c_str(), &model) == SLIDECELL_OK);
-  return Model(model);
-}
-
-Stream create(const Model& model, std::int64_t entities,
-              const slidecell_options* options = nullptr) {
-  slidecell_stream* stream = nullptr;
-  CHECK(slidecell_stream_create(model.get(), entities, options, &stream) == SLIDECELL_OK);
-  return Stream(stream);
-}
-
-bool error_has(const char* text) {
-  return std::string(slidecell_last_error()).find(text) != std::string::npos;
-}
-
-Floats random_rows(std::mt19937& rng) {
-  std::normal_distribution<float> normal;
-  Floats rows(kRows * kFeatures);
-  for (float& x : rows) x = normal(rng);
-  rows[40 * kFeatures] = std::numeric_limits<float>::quiet_NaN();
-  return rows;
-}
-
-slidecell::ModelFile model_file(std::int64_t horizon, std::mt19937& rng) {
-  slidecell::test::ModelSpec spec;
-  spec.horizon = horizon;
-  slidecell::LayerSpec layer;
-  layer.input_size = kFeatures;
-  layer.hidden_size = 9;
-  spec.encoder = {layer};
-  if (horizon == 0) {
-    layer.input_size = 9;
-    spec.decoder = {layer};
-  }
-  spec.center = {0.5, 1.0, -2.0};
-  spec.scale = {2.0, 0.5, 1.0};
-  spec.error = true;
-  return slidecell::test::random_file(spec, rng);
-}
+using namespace slidecell::test;
+using Model = ModelHandle;
+using Stream = StreamHandle;
 
 void test_scores(const Model& model, const slidecell::SequenceModel& truth, const Floats& rows) {
   CHECK(slidecell_model_input_size(model.get()) == kFeatures);
@@ -344,8 +248,8 @@ int main() {
   const Folder folder;
   const Floats rows = random_rows(rng);
   const std::string paths[] = {folder.file("forecaster"), folder.file("autoencoder")};
-  write_model_file(paths[0], model_file(2, rng));
-  write_model_file(paths[1], model_file(0, rng));
+  slidecell::write_model_file(paths[0], model_file(2, rng));
+  slidecell::write_model_file(paths[1], model_file(0, rng));
   for (const std::string& path : paths) {
     const auto truth = slidecell::SequenceModel::load(path);
     Model model = load(path);

@@ -1,5 +1,5 @@
 // The JSON reader: what RFC 8259 allows is read, everything else is refused with its place.
-#include "json.h"
+#include "model/json.h"
 
 #include <cmath>
 #include <limits>

@@ -10,11 +10,11 @@
 #include "amx_emulated.h"
 #include "models.h"
 #include "reference.h"
-#include "score.h"
+#include "score/score.h"
+#include "score/tile_runner.h"
 #include "slidecell/cpu.hpp"
 #include "slidecell/error.hpp"
 #include "test.h"
-#include "tile_runner.h"
 
 namespace {
 
@@ -72,8 +72,8 @@ double worst_code(const KernelTable& kernels, const ModelSpec& spec, Precision p
   const std::int64_t S = 75;
   const Floats rows = test::detail::random_tensor({S, F}, 1.0, rng).data;
   const SeriesView series(rows.data(), S, F);
-  const Arithmetic arithmetic = choose_arithmetic(kernels, model, precision, Kernel::matrix);
-  TileRunner runner(model, kernels, arithmetic, series, plan);
+  const KernelChoice choice = choose_kernel(kernels, model, precision, Kernel::matrix);
+  TileRunner runner(model, kernels, choice, series, plan);
   const VectorPlan vectors(plan, kernels.lanes);
 
   double worst = 0.0;

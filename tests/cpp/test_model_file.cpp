@@ -140,10 +140,40 @@ void test_unreadable() {
 #endif
 }
 
+void test_written() {
+  slidecell::ModelFile file;
+  file.metadata = "{\"features\": [\"a\\\"b\"], \"tab\": \"\t\x01\"}";
+  file.tensors["b"] = {{2, 1}, {1.5f, -2.0f}};
+  file.tensors["a\n"] = {{}, {3.0f}};
+  file.tensors["empty"] = {{0, 5}, {}};
+  const Scratch scratch("before");
+  slidecell::write_model_file(scratch.path(), file);
+  const auto read = read_model_file(scratch.path());
+  CHECK(read.metadata == file.metadata && read.tensors.size() == 3);
+  for (const auto& [name, tensor] : file.tensors) {
+    CHECK(read.tensors.at(name).shape == tensor.shape);
+    CHECK(read.tensors.at(name).data == tensor.data);
+  }
+  const std::string header =
+      slidecell::model_file_header(file.metadata, {{"b", {2, 1}}, {"a\n", {}}, {"empty", {0, 5}}});
+  CHECK(std::filesystem::file_size(scratch.path()) == header.size() + 3 * sizeof(float));
+  CHECK(header.size() % 8 == 0);  // the numbers are aligned
+
+  CHECK_THROWS(slidecell::write_model_file("/nowhere/model", file), slidecell::IoError,
+               "/nowhere/model: cannot be written");
+  file.tensors["b"].shape = {3};
+  CHECK_THROWS(slidecell::model_file_header("", {{"b", {-1, -2}}}), std::invalid_argument,
+               "tensor 'b': expected sizes of 0 or more, got shape [-1,-2]");
+  CHECK_THROWS(slidecell::write_model_file(scratch.path(), file), std::invalid_argument,
+               "tensor 'b'");
+  CHECK(read_model_file(scratch.path()).tensors.size() == 3);
+}
+
 }  // namespace
 
 int main() {
   test_good_file();
+  test_written();
   test_every_truncation_is_refused();
   test_header();
   test_tensors();

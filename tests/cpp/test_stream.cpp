@@ -16,7 +16,7 @@
 #include <string>
 #include <vector>
 
-#include "fnv.h"
+#include "model/fnv.h"
 #include "models.h"
 #include "slidecell/cpu.hpp"
 #include "slidecell/error.hpp"

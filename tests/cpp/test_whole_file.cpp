@@ -11,9 +11,9 @@
 #include <set>
 #include <string>
 
+#include "model/whole_file.h"
 #include "slidecell/error.hpp"
 #include "test.h"
-#include "whole_file.h"
 
 namespace fs = std::filesystem;
 using slidecell::IoError;

@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
-#include "rows.h"
 #include "test.h"
+#include "windows/cast_rows.h"
 
 using namespace slidecell;
 
@@ -185,11 +185,11 @@ void check_dtype(DType dtype, const std::vector<T>& values, const std::vector<fl
   view.cols = 1;
   view.row_stride = view.col_stride = sizeof(T);
   std::vector<float> out(values.size());
-  copy_rows(view, 0, n, nullptr, out.data(), 1, 1, nullptr);
+  cast_rows(view, 0, n, nullptr, out.data(), 1, 1, nullptr);
   CHECK(out == expected);
   view.data = bytes.data() + 1 + (values.size() - 1) * sizeof(T);
   view.row_stride = -view.row_stride;
-  copy_rows(view, 0, n, nullptr, out.data(), 1, 7, nullptr);
+  cast_rows(view, 0, n, nullptr, out.data(), 1, 7, nullptr);
   CHECK(std::equal(out.rbegin(), out.rend(), expected.begin()));
 }
 
@@ -218,7 +218,7 @@ void test_dtypes() {
   view.cols = 2;
   view.col_stride = 2;
   float out[2];
-  copy_rows(view, 0, 1, nullptr, out, 2, 1, nullptr);
+  cast_rows(view, 0, 1, nullptr, out, 2, 1, nullptr);
   CHECK(std::isnan(out[0]));
   CHECK(out[1] == 0.0f && std::signbit(out[1]));
 }
@@ -251,7 +251,7 @@ void test_layouts(DType dtype) {
           const std::int64_t out_row = transposed ? 1 : num_cols, out_col = transposed ? count : 1;
           std::vector<float> out(count * num_cols, -1.0f);
           std::vector<std::uint8_t> bad(count, 7);
-          const bool any = copy_rows(view, first, count, scaled ? &scaler : nullptr, out.data(),
+          const bool any = cast_rows(view, first, count, scaled ? &scaler : nullptr, out.data(),
                                      out_row, out_col, checked ? bad.data() : nullptr);
           bool any_expected = false;
           for (std::int64_t r = 0; r < count; ++r) {
@@ -289,14 +289,14 @@ void test_scaled_overflow_is_bad() {
   view.rows = view.cols = 1;
   float out = 1.0f;
   std::uint8_t bad = 0;
-  CHECK(copy_rows(view, 0, 1, nullptr, &out, 1, 1, &bad));
+  CHECK(cast_rows(view, 0, 1, nullptr, &out, 1, 1, &bad));
   CHECK(bad == 1 && out == 0.0f);
 }
 
 void test_no_columns() {
   const SeriesView view(nullptr, 3, 0);
   std::uint8_t bad[] = {7, 7, 7};
-  CHECK(!copy_rows(view, 0, 3, nullptr, nullptr, 0, 1, bad));
+  CHECK(!cast_rows(view, 0, 3, nullptr, nullptr, 0, 1, bad));
   CHECK(bad[0] == 0 && bad[2] == 0);
 }
 

@@ -63,6 +63,13 @@ struct ModelFile {
 };
 // Throws IoError if the file cannot be read, std::invalid_argument if it is damaged.
 SLIDECELL_API ModelFile read_model_file(const std::string& path);
+// Writes the file: whole, or not at all. A symbolic link there is replaced by the file. Throws
+// IoError, std::invalid_argument on a tensor whose shape does not fit its data.
+SLIDECELL_API void write_model_file(const std::string& path, const ModelFile& file);
+// The bytes before the tensors' numbers, which follow in the order of the names: a file of the
+// library `safetensors` byte for byte. Throws std::invalid_argument on a size below 0.
+SLIDECELL_API std::string model_file_header(
+    const std::string& metadata, const std::map<std::string, std::vector<std::int64_t>>& shapes);
 
 class SLIDECELL_API SequenceModel {
  public:
@@ -78,6 +85,8 @@ class SLIDECELL_API SequenceModel {
   std::int64_t horizon() const;      // 0: autoencoder
   std::int64_t num_targets() const;  // features that the head predicts per row
   std::int64_t code_size() const;    // length of `encode`'s rows
+  // [input_size] names in the order of the columns; empty: the file has none.
+  const std::vector<std::string>& features() const;
 
   // out: float32 [S] or, with per_feature, [S, num_targets]; offsets [G+1], empty: one entity.
   // Throws UnsupportedError for Kernel::matrix where this CPU or model has none.

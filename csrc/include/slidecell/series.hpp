@@ -18,13 +18,23 @@ struct SeriesView {
   std::ptrdiff_t col_stride = 0;
 
   SeriesView() = default;
-  // Contiguous float32, row-major.
+  // Contiguous float32 or float64, row-major. Null only where there are no rows.
   SeriesView(const float* data_, std::int64_t rows_, std::int64_t cols_)
+      : SeriesView(data_, DType::f32, sizeof(float), rows_, cols_) {}
+  SeriesView(const double* data_, std::int64_t rows_, std::int64_t cols_)
+      : SeriesView(data_, DType::f64, sizeof(double), rows_, cols_) {}
+  SeriesView(std::nullptr_t, std::int64_t rows_, std::int64_t cols_)
+      : SeriesView(nullptr, DType::f32, sizeof(float), rows_, cols_) {}
+
+ private:
+  SeriesView(const void* data_, DType dtype_, std::ptrdiff_t size, std::int64_t rows_,
+             std::int64_t cols_)
       : data(data_),
+        dtype(dtype_),
         rows(rows_),
         cols(cols_),
-        row_stride(static_cast<std::ptrdiff_t>(sizeof(float)) * cols_),
-        col_stride(sizeof(float)) {}
+        row_stride(size * cols_),
+        col_stride(size) {}
 };
 
 }  // namespace slidecell

@@ -1,17 +1,24 @@
-/* The C interface: load a model file, score a series, score a live stream. C99.
+/* The C interface: load a model file, score a series, watch a live stream. C99.
  *
  * Every function but the getters returns an enum slidecell_status: SLIDECELL_OK, or what went
- * wrong, with the text in slidecell_last_error(); the getters return -1 for NULL. A call that fails
- * with SLIDECELL_INVALID_ARGUMENT, SLIDECELL_UNKNOWN_ENTITY or SLIDECELL_NOT_A_FORECASTER has
- * changed nothing. No call prints, aborts or throws.
+ * wrong, with the text in slidecell_last_error(); the getters return -1, NULL or NaN for NULL. A
+ * call that fails with SLIDECELL_INVALID_ARGUMENT, SLIDECELL_UNKNOWN_ENTITY or
+ * SLIDECELL_NOT_A_FORECASTER has changed nothing. No call prints, aborts or throws.
  *
- * Arrays are contiguous, row-major float32; shapes are written beside them: S rows in time order,
- * F features (the model's input_size), T targets (features that a forecast predicts), G entities, n
- * rows that were pushed. Rows are raw, unscaled values where the model carries a scaler. A row with
- * NaN or infinity is a missing row: windows that touch it score NaN. A score is a number without
- * unit, higher = more anomalous.
+ * Arrays are contiguous and row-major; shapes are written beside them: S rows in time order, F
+ * features (the model's input_size), T targets (features that a forecast predicts), K rows that it
+ * predicts, W rows of a window, G entities, N windows, n rows that were pushed. Rows are raw,
+ * unscaled values where the model carries a scaler. A row with NaN or infinity is a missing row:
+ * windows that touch it score NaN. A score is a number without unit, higher = more anomalous.
  *
- * The caller owns all arrays; no call keeps a pointer to them. */
+ * Rows are float, or double in the functions that end in _f64. A scaler works on double numbers:
+ * give large values, counters for instance, as double. A float has 24 bits, and its rounding is an
+ * error of the score.
+ *
+ * The caller owns all arrays; no call keeps a pointer to them.
+ *
+ * The C++ interface has more: LSTM and GRU layers outside of models and their training, windows as
+ * arrays, rows of other types and layouts. */
 #pragma once
 
 #include <stdint.h>
@@ -40,6 +47,14 @@ enum slidecell_precision {
                             streams of few entities: bfloat16 weights for the answer */
 };
 
+/* The products that slidecell_score uses. */
+enum slidecell_kernel {
+  SLIDECELL_AUTOMATIC = 0, /* chosen by a fixed rule; slidecell_model_plan tells */
+  SLIDECELL_FMA = 1,       /* float32 multiply-adds: the bits of a stream */
+  SLIDECELL_MATRIX = 2     /* bfloat16 products in as many parts as the precision asks for;
+                              SLIDECELL_UNSUPPORTED where the CPU or the model has none */
+};
+
 enum slidecell_reduction {
   SLIDECELL_MSE = 0,
   SLIDECELL_MAE = 1,
@@ -61,12 +76,38 @@ typedef struct slidecell_options {
   int32_t per_feature; /* slidecell_score only: scores [S, T] instead of [S] */
   int64_t stride;      /* slidecell_score only: every stride-th window; 0 or 1: every window */
   int32_t num_threads; /* slidecell_score only; 0: as many as the machine offers */
+  int32_t kernel;      /* slidecell_score only: enum slidecell_kernel */
 } slidecell_options;
+
+/* The kernel that a call runs on this machine. */
+typedef struct slidecell_plan {
+  char isa[32];
+  char kernel[96];
+  char precision[32]; /* the one that is computed, which may be better than the one asked for */
+  int64_t tile;       /* windows per tile */
+  int32_t threads;
+} slidecell_plan;
+
+/* The threshold and the smoothing of scores that a model file holds. */
+typedef struct slidecell_decision {
+  double threshold;       /* a row raises an alarm above it; NaN: none */
+  double ewma_alpha;      /* 0: no exponentially weighted average */
+  int64_t moving_average; /* scores that are averaged; 0: none */
+} slidecell_decision;
+
+/* What a monitor says of a row. */
+typedef struct slidecell_event {
+  float score;     /* as slidecell_stream_push */
+  int32_t alarm;   /* 1: smoothed > threshold; 0 where the score is NaN */
+  double smoothed; /* the score itself without smoothing; NaN where the score is */
+} slidecell_event;
 
 /* Immutable: any number of threads may use one model. */
 typedef struct slidecell_model slidecell_model;
 /* One thread at a time may use a stream; streams of one model may run in parallel. */
 typedef struct slidecell_stream slidecell_stream;
+/* A stream with the smoothing and the threshold of its model: one thread at a time. */
+typedef struct slidecell_monitor slidecell_monitor;
 
 /* "0.1.0". A static string. */
 SLIDECELL_API const char* slidecell_version(void);
@@ -75,12 +116,28 @@ SLIDECELL_API const char* slidecell_version(void);
  * until the next call fails on this thread. Texts longer than 1023 bytes are cut. */
 SLIDECELL_API const char* slidecell_last_error(void);
 
+/* ---- instruction sets ---- */
+
+/* Name number `index` of those that this CPU offers, slowest first: "scalar", then "avx2", "avx512"
+ * and "amx" on x86-64 or "neon" on AArch64. NULL: there are no more. A static string. */
+SLIDECELL_API const char* slidecell_isa(int32_t index);
+/* Why this build's instruction set is not available here: "this CPU does not have it". NULL: it is
+ * available, or this build does not know the name. A static string. */
+SLIDECELL_API const char* slidecell_isa_refusal(const char* name);
+/* The one that calls made from now on use: the best, unless the environment variable SLIDECELL_ISA
+ * or slidecell_set_isa chose another. *name is a static string. SLIDECELL_UNSUPPORTED if the
+ * variable names one that this machine does not have. */
+SLIDECELL_API int slidecell_active_isa(const char** name);
+SLIDECELL_API int slidecell_set_isa(const char* name);
+/* Threads that a call with num_threads = 0 uses. */
+SLIDECELL_API int32_t slidecell_default_num_threads(void);
+
 /* ---- model ---- */
 
 /* Loads a model file (.safetensors). *model must be freed by slidecell_model_free; it is NULL on
  * failure. */
 SLIDECELL_API int slidecell_model_load(const char* path, slidecell_model** model);
-/* NULL is allowed. Streams of the model live on. */
+/* NULL is allowed. Streams and monitors of the model live on. */
 SLIDECELL_API void slidecell_model_free(slidecell_model* model);
 
 SLIDECELL_API int64_t slidecell_model_input_size(const slidecell_model* model); /* F */
@@ -88,6 +145,18 @@ SLIDECELL_API int64_t slidecell_model_window(const slidecell_model* model);     
 /* K: rows that a forecaster predicts; 0: an autoencoder. */
 SLIDECELL_API int64_t slidecell_model_horizon(const slidecell_model* model);
 SLIDECELL_API int64_t slidecell_model_num_targets(const slidecell_model* model); /* T */
+/* Length of slidecell_encode's rows. */
+SLIDECELL_API int64_t slidecell_model_code_size(const slidecell_model* model);
+/* The name of feature `index` (0 .. F-1), UTF-8; NULL if the model knows no names, and for any
+ * other index. It is valid until the model is freed. */
+SLIDECELL_API const char* slidecell_model_feature(const slidecell_model* model, int64_t index);
+/* The threshold and smoothing in the file. SLIDECELL_INVALID_ARGUMENT if they are damaged,
+ * SLIDECELL_UNSUPPORTED if the threshold is not a fixed number. */
+SLIDECELL_API int slidecell_model_decision(const slidecell_model* model,
+                                           slidecell_decision* decision);
+/* What slidecell_score runs with these options (precision, kernel, num_threads), or NULL. */
+SLIDECELL_API int slidecell_model_plan(const slidecell_model* model,
+                                       const slidecell_options* options, slidecell_plan* plan);
 
 /* Scores every window of `series`. scores[s] is that of the window that row s completes (a
  * forecaster's: the window before and the K rows up to s), NaN where there is none.
@@ -100,6 +169,41 @@ SLIDECELL_API int slidecell_score(
     int64_t num_entities,             /* G; ignored where offsets is NULL */
     const slidecell_options* options, /* or NULL */
     float* scores);                   /* [S], or [S, T] with per_feature */
+SLIDECELL_API int slidecell_score_f64(const slidecell_model* model, const double* series,
+                                      int64_t num_rows, const int64_t* offsets,
+                                      int64_t num_entities, const slidecell_options* options,
+                                      float* scores);
+
+/* ---- windows: what predict and encode answer for ---- */
+
+/* *num_windows: N, the windows of such a series. stride: every stride-th window of an entity; 0 or
+ * 1: every window. */
+SLIDECELL_API int slidecell_num_windows(const slidecell_model* model, int64_t num_rows,
+                                        const int64_t* offsets, int64_t num_entities,
+                                        int64_t stride, int64_t* num_windows);
+/* starts [N]: the row of the series in which each window begins. Window i is scored at row
+ * starts[i] + W + K - 1. */
+SLIDECELL_API int slidecell_window_starts(const slidecell_model* model, int64_t num_rows,
+                                          const int64_t* offsets, int64_t num_entities,
+                                          int64_t stride, int64_t* starts);
+/* Predicts every window's targets, in raw units; a window with a missing row predicts NaN. */
+SLIDECELL_API int slidecell_predict(const slidecell_model* model, const float* series,
+                                    int64_t num_rows, const int64_t* offsets, int64_t num_entities,
+                                    int64_t stride, int32_t num_threads,
+                                    float* predictions); /* [N, K, T]; autoencoder: [N, W, T] */
+SLIDECELL_API int slidecell_predict_f64(const slidecell_model* model, const double* series,
+                                        int64_t num_rows, const int64_t* offsets,
+                                        int64_t num_entities, int64_t stride, int32_t num_threads,
+                                        float* predictions);
+/* Writes the encoder's last h of every window. */
+SLIDECELL_API int slidecell_encode(const slidecell_model* model, const float* series,
+                                   int64_t num_rows, const int64_t* offsets, int64_t num_entities,
+                                   int64_t stride, int32_t num_threads,
+                                   float* codes); /* [N, code_size] */
+SLIDECELL_API int slidecell_encode_f64(const slidecell_model* model, const double* series,
+                                       int64_t num_rows, const int64_t* offsets,
+                                       int64_t num_entities, int64_t stride, int32_t num_threads,
+                                       float* codes);
 
 /* ---- stream: one row at a time, the same scores ---- */
 
@@ -118,8 +222,13 @@ SLIDECELL_API int slidecell_stream_save(slidecell_stream* stream, const char* pa
 SLIDECELL_API void slidecell_stream_free(slidecell_stream* stream);
 
 SLIDECELL_API int64_t slidecell_stream_num_entities(const slidecell_stream* stream);
+SLIDECELL_API int64_t slidecell_stream_input_size(const slidecell_stream* stream); /* F */
 /* Rows pushed since the start or the last reset; -1 for an unknown entity. */
 SLIDECELL_API int64_t slidecell_stream_rows_seen(const slidecell_stream* stream, int64_t entity);
+/* Bytes of state, rounded up. */
+SLIDECELL_API int64_t slidecell_stream_bytes_per_entity(const slidecell_stream* stream);
+/* What a push runs: the ISA, how the windows are laid out, the precision of the answer. */
+SLIDECELL_API int slidecell_stream_plan(const slidecell_stream* stream, slidecell_plan* plan);
 
 /* push, predict_next, advance and reset allocate nothing and take no lock. */
 
@@ -127,12 +236,18 @@ SLIDECELL_API int64_t slidecell_stream_rows_seen(const slidecell_stream* stream,
 SLIDECELL_API int slidecell_stream_push(slidecell_stream* stream, int64_t entity,
                                         const float* row, /* [F] */
                                         float* score);
+SLIDECELL_API int slidecell_stream_push_f64(slidecell_stream* stream, int64_t entity,
+                                            const double* row, /* [F] */
+                                            float* score);
 /* Does what slidecell_stream_push does for each row in order, on several threads. */
 SLIDECELL_API int slidecell_stream_push_many(
     slidecell_stream* stream, const int64_t* entities, /* [n] */
     const float* rows,                                 /* [n, F] */
     int64_t n, int32_t num_threads,                    /* 0: as many as the machine offers */
     float* scores);                                    /* [n] */
+SLIDECELL_API int slidecell_stream_push_many_f64(slidecell_stream* stream, const int64_t* entities,
+                                                 const double* rows, int64_t n, int32_t num_threads,
+                                                 float* scores);
 /* The forecast of the entity's next K rows, the last pushed row included; NaN while the last W rows
  * are not all there. Of forecasters only. */
 SLIDECELL_API int slidecell_stream_predict_next(const slidecell_stream* stream, int64_t entity,
@@ -140,8 +255,38 @@ SLIDECELL_API int slidecell_stream_predict_next(const slidecell_stream* stream, 
 /* A push answers before it has done all work that the row brings. This does the rest, so that the
  * next push need not: call it when there is time. Scores do not depend on it. */
 SLIDECELL_API int slidecell_stream_advance(slidecell_stream* stream);
+/* on = 1: a helper thread does what slidecell_stream_advance does, from the end of each push on; it
+ * occupies a core. SLIDECELL_INTERNAL if no thread can start. */
+SLIDECELL_API int slidecell_stream_set_background(slidecell_stream* stream, int32_t on);
 /* Forgets the entity's rows: its next row is its first. */
 SLIDECELL_API int slidecell_stream_reset(slidecell_stream* stream, int64_t entity);
+
+/* ---- monitor: a stream that smooths its scores and raises alarms, as the model file says ---- */
+
+/* *monitor must be freed by slidecell_monitor_free; it is NULL on failure. Fails as
+ * slidecell_model_decision does: thresholds that move with the scores are Python's. */
+SLIDECELL_API int slidecell_monitor_create(const slidecell_model* model, int64_t num_entities,
+                                           const slidecell_options* options,
+                                           slidecell_monitor** monitor);
+/* NULL is allowed. */
+SLIDECELL_API void slidecell_monitor_free(slidecell_monitor* monitor);
+/* NaN: none, and so no alarms. */
+SLIDECELL_API double slidecell_monitor_threshold(const slidecell_monitor* monitor);
+/* The monitor's stream, for the getters, advance, set_background and predict_next. It belongs to
+ * the monitor: rows are pushed to the monitor alone, and slidecell_stream_free does nothing. */
+SLIDECELL_API slidecell_stream* slidecell_monitor_stream(slidecell_monitor* monitor);
+
+/* push and reset allocate nothing and take no lock. */
+
+/* Adds the entity's next row. */
+SLIDECELL_API int slidecell_monitor_push(slidecell_monitor* monitor, int64_t entity,
+                                         const float* row, /* [F] */
+                                         slidecell_event* event);
+SLIDECELL_API int slidecell_monitor_push_f64(slidecell_monitor* monitor, int64_t entity,
+                                             const double* row, /* [F] */
+                                             slidecell_event* event);
+/* Forgets the entity's rows and its smoothed score. */
+SLIDECELL_API int slidecell_monitor_reset(slidecell_monitor* monitor, int64_t entity);
 
 #ifdef __cplusplus
 }

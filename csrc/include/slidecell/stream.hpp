@@ -17,6 +17,7 @@ enum class Status : std::uint8_t {
   ok,
   unknown_entity,  // not in 0 .. num_entities-1; nothing was changed
   not_a_forecaster,
+  null_pointer,  // of the row or the output; nothing was changed
 };
 SLIDECELL_API const char* status_text(Status status) noexcept;
 

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.utils.validation import check_is_fitted
 
+from slidecell._extras import require
 from slidecell._whole_folders import is_hidden, read_whole, replacing_folder, whole_set
 from slidecell.detect.estimators import read_estimator, write_estimator
 from slidecell.detect.registry import DETECTORS, detector_class
@@ -213,6 +214,7 @@ def read_folder(folder: Path) -> Any:
 
 def write_parts(folder: Path, parts: Parts) -> None:
     """Write all parts of a detector to a folder that is there."""
+    require("safetensors", extra="detect")
     from safetensors.numpy import save
 
     import slidecell
@@ -272,6 +274,7 @@ def _read_text(folder: Path) -> dict[str, Any]:
 
 
 def _read_arrays(file: Path) -> dict[str, npt.NDArray[Any]]:
+    require("safetensors", extra="detect")
     from safetensors import SafetensorError
     from safetensors.numpy import load
 

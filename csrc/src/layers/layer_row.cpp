@@ -1,0 +1,106 @@
+#include "layers/layer_row.h"
+
+#include <algorithm>
+
+namespace slidecell {
+
+std::int64_t LayerRow::scratch_size(const KernelTable& kernels, const LayerSpec& spec) {
+  return (2 * spec.gates() + 4) * round_up(spec.hidden_size, kernels.lanes);
+}
+
+LayerRow::LayerRow(const KernelTable& kernels, const LayerSpec& spec, const PackedDirection& packed,
+                   float* scratch, bool bf16_weights)
+    : kernels_(kernels), spec_(spec), packed_(packed), bf16_(bf16_weights) {
+  const std::int64_t padded = round_up(spec.hidden_size, kernels.lanes);
+  sums_ = scratch;
+  p_ = sums_ + spec.gates() * padded;
+  h_new_ = p_ + spec.gates() * padded;
+  update_ = h_new_ + padded;
+  candidate_sums_ = update_ + padded;
+  projected_ = candidate_sums_ + padded;
+}
+
+void LayerRow::project(const AlignedFloats& w, const AlignedFloats* w_bf16, std::int64_t size,
+                       std::int64_t depth, std::int64_t gates, const float* x, float* out) const {
+  kernels_.project_row({w.data(), ceil_div(size, kernels_.lanes), depth, gates, x, out,
+                        w_bf16 && bf16_ ? w_bf16->data() : nullptr});
+}
+
+void LayerRow::prepare(const float* h) {
+  const std::int64_t gates = packed_.candidate_row.empty() ? spec_.gates() : 2;
+  project(packed_.recurrent_row, &packed_.recurrent_row_bf16, spec_.hidden_size, spec_.state_size(),
+          gates, h, sums_);
+  prepared_ = sums_;
+}
+
+void LayerRow::prefetch() const {
+  constexpr std::int64_t kLineFloats = 16;
+  const auto fetch = [](const float* p, std::int64_t size) {
+    for (std::int64_t i = 0; i < size; i += kLineFloats) __builtin_prefetch(p + i, 0, 2);
+  };
+  const PackedLinear& input = packed_.input;
+  if (!bf16_) return fetch(input.row.data(), input.row.size());
+  fetch(input.row_bf16.data(), input.row_bf16.size());
+  // The biases stand at the head of each float32 panel.
+  const std::int64_t bias = input.gates * kernels_.lanes;
+  const std::int64_t panel = (1 + input.depth) * bias;
+  for (std::int64_t at = 0; at < input.row.size(); at += panel) fetch(input.row.data() + at, bias);
+}
+
+void LayerRow::read(const float* x) {
+  project(packed_.input.row, &packed_.input.row_bf16, spec_.hidden_size, spec_.input_size,
+          spec_.gates(), x, p_);
+}
+
+void LayerRow::finish(const float* h, float* c, float* h_out) {
+  const std::int64_t H = spec_.hidden_size;
+  CellRow a{};
+  a.hidden = H;
+  a.sums = prepared_;
+  a.p = p_;
+  a.b_hn = packed_.b_hn.data();
+  a.h = h;
+  a.c = c;
+  // Cells read and write unit by unit, so h_out may be h; the projection needs all of h at once.
+  float* h_new = spec_.proj_size > 0 ? h_new_ : h_out;
+  a.h_out = h_new;
+  a.update = update_;
+  a.activation = spec_.activation;
+  a.recurrent_activation = spec_.recurrent_activation;
+  if (spec_.cell == Cell::lstm) {
+    kernels_.lstm_cell_row(a);
+  } else if (spec_.reset_after) {
+    kernels_.gru_cell_row(a);
+  } else {
+    a.h_out = h_new_;
+    kernels_.gru_reset_row(a);
+    if (prepared_) {
+      project(packed_.candidate_row, nullptr, H, H, 1, h_new_, candidate_sums_);
+      a.sums = candidate_sums_;
+    }
+    a.h_out = h_new;
+    kernels_.gru_candidate_row(a);
+  }
+  if (spec_.proj_size > 0) {
+    project(packed_.projection.row, nullptr, spec_.proj_size, H, 1, h_new_, projected_);
+    std::copy_n(projected_, spec_.proj_size, h_out);
+  }
+}
+
+void LayerRow::step(const float* x, const float* h, float* c, float* h_out) {
+  if (h) {
+    prepare(h);
+  } else {
+    prepare_zero();
+  }
+  read(x);
+  finish(h, c, h_out);
+}
+
+void project_row(const KernelTable& kernels, const PackedLinear& linear, const float* x,
+                 float* out) {
+  kernels.project_row({linear.row.data(), ceil_div(linear.rows / linear.gates, kernels.lanes),
+                       linear.depth, linear.gates, x, out, nullptr});
+}
+
+}  // namespace slidecell

@@ -1,0 +1,65 @@
+#include "score/choose_kernel.h"
+
+#include <algorithm>
+
+#include "layers/matrix_stack.h"
+#include "slidecell/error.hpp"
+
+namespace slidecell {
+namespace {
+
+bool every_layer(const ModelParts& model, bool (*holds)(const LayerSpec&)) {
+  for (const Stack* stack : {model.encoder.get(), model.decoder.get()}) {
+    if (stack && !std::all_of(stack->specs().begin(), stack->specs().end(), holds)) return false;
+  }
+  return true;
+}
+
+// Whether the rule takes matrix kernels.
+bool wanted(const MatrixKernels& matrix, const ModelParts& model, Precision precision) {
+  if (precision == Precision::medium) return true;
+  if (!matrix.has_tiles) return false;
+  if (precision == Precision::high) return true;
+  return every_layer(model, [](const LayerSpec& spec) { return spec.hidden_size >= 32; });
+}
+
+std::string shape(std::int64_t rows, std::int64_t columns) {
+  return " " + std::to_string(rows) + "x" + std::to_string(columns);
+}
+
+}  // namespace
+
+KernelChoice choose_kernel(const KernelTable& kernels, const ModelParts& model, Precision precision,
+                           Kernel kernel) {
+  const bool possible = kernels.matrix && every_layer(model, [](const LayerSpec& spec) {
+                          return !spec.bidirectional && spec.proj_size == 0 &&
+                                 spec.activation == Activation::tanh &&
+                                 spec.recurrent_activation == RecurrentActivation::sigmoid;
+                        });
+  if (kernel == Kernel::matrix && !possible) {
+    throw UnsupportedError(kernels.matrix
+                               ? "kernel: expected 'auto' or 'fma' for a model with a "
+                                 "bidirectional layer, proj_size or "
+                                 "an activation other than tanh and sigmoid, got 'matrix'"
+                               : std::string("kernel: expected 'auto' or 'fma' with isa '") +
+                                     kernels.isa + "' on this CPU, got 'matrix'");
+  }
+  if (kernel == Kernel::matrix ||
+      (kernel == Kernel::automatic && possible && wanted(*kernels.matrix, model, precision))) {
+    const MatrixKernels& matrix = *kernels.matrix;
+    return {3 - static_cast<int>(precision), precision,
+            matrix.name + shape(matrix.lstm_units * 4, matrix.vector_step * matrix.lanes)};
+  }
+  return {0, Precision::highest,
+          "fma" + shape(kernels.units * 4, kernels.vector_step * kernels.lanes)};
+}
+
+std::unique_ptr<TileStack> make_tile_stack(const KernelTable& kernels, const Stack& stack,
+                                           const KernelChoice& choice, std::int64_t max_vectors) {
+  if (choice.parts > 0) {
+    return std::make_unique<MatrixStack>(kernels, stack, choice.parts, max_vectors);
+  }
+  return std::make_unique<StackColumns>(kernels, stack, max_vectors);
+}
+
+}  // namespace slidecell

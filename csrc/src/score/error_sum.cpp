@@ -1,0 +1,70 @@
+#include "score/error_sum.h"
+
+#include <cstring>
+
+namespace slidecell {
+
+double error_divisor(const ModelParts& model, Reduction reduction, bool per_feature,
+                     std::int64_t rows) {
+  if (reduction == Reduction::mahalanobis) {
+    return model.forecasts() ? 1.0 : static_cast<double>(rows);
+  }
+  return static_cast<double>(per_feature ? rows : rows * model.num_targets());
+}
+
+ErrorSum::ErrorSum(const ModelParts& model, const KernelTable& kernels, Reduction reduction,
+                   bool per_feature, std::ptrdiff_t stride)
+    : model_(model),
+      kernels_(kernels),
+      reduction_(reduction),
+      values_(per_feature ? model.num_targets() : 1),
+      stride_(stride) {
+  if (reduction == Reduction::mahalanobis) {
+    errors_.reset(model.whiten->depth() * stride);
+    whitened_.reset(model.whiten->rows() * stride);
+  }
+}
+
+void ErrorSum::clear(float* sums) {
+  std::memset(sums, 0, static_cast<std::size_t>(values_ * stride_) * sizeof(float));
+}
+
+void ErrorSum::add(WindowTile& tile, std::int64_t row, const float* pred, float* sums) {
+  ErrorColumns a{};
+  a.pred = pred;
+  a.rows = model_.num_targets();
+  a.vectors = tile.size();
+  a.truth = tile.x();
+  a.truth_stride = tile.stride();
+  a.truth_row = model_.targets.data();
+  a.truth_col = tile.columns(model_.first_predicted_row() + row);
+  a.stride = stride_;
+  a.acc = sums;
+  a.acc_stride = values_ == 1 ? 0 : stride_;
+  if (reduction_ == Reduction::mse) {
+    kernels_.add_squared_error(a);
+  } else if (reduction_ == Reduction::mae) {
+    kernels_.add_absolute_error(a);
+  } else {
+    // A forecast's K rows form one error vector, a reconstruction's rows one each.
+    a.acc = errors_.data() + (model_.forecasts() ? row * a.rows * stride_ : 0);
+    a.acc_stride = stride_;
+    kernels_.subtract(a);
+    if (!model_.forecasts() || row + 1 == model_.horizon) add_distance(a.vectors, sums);
+  }
+}
+
+// The squared norm of whiten (error - mean).
+void ErrorSum::add_distance(std::int64_t vectors, float* sums) {
+  project_columns(kernels_, model_.whiten->packed(kernels_), errors_.data(), stride_,
+                  whitened_.data(), stride_, vectors);
+  ErrorColumns a{};
+  a.pred = whitened_.data();
+  a.rows = model_.whiten->rows();
+  a.vectors = vectors;
+  a.stride = stride_;
+  a.acc = sums;
+  kernels_.add_squared_error(a);
+}
+
+}  // namespace slidecell

@@ -1,0 +1,23 @@
+// Scores, predictions and codes of every window, straight from the series.
+#pragma once
+
+#include <cstdint>
+
+#include "model/model_parts.h"
+#include "score/choose_kernel.h"
+
+namespace slidecell {
+
+// out [S] or [S, T]: NaN where there is no score. Arguments are checked by the caller.
+void score_windows(const ModelParts& model, const SeriesView& series, const WindowPlan& plan,
+                   const ScoreOptions& options, float* out);
+
+// out [windows, K or W, T], raw.
+void predict_windows(const ModelParts& model, const SeriesView& series, const WindowPlan& plan,
+                     int num_threads, float* out);
+
+// out [windows, code].
+void encode_windows(const ModelParts& model, const SeriesView& series, const WindowPlan& plan,
+                    int num_threads, float* out);
+
+}  // namespace slidecell

@@ -1,0 +1,99 @@
+// SequenceModel's methods that score, predict and encode: arguments checked, then score.h.
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "cpu/active_kernels.h"
+#include "cpu/threads.h"
+#include "model/model_impl.h"
+#include "score/choose_kernel.h"
+#include "score/score.h"
+#include "score/tile_runner.h"
+#include "slidecell/model.hpp"
+#include "windows/require_pointer.h"
+
+namespace slidecell {
+namespace {
+
+[[noreturn]] void refuse(const std::string& text) { throw std::invalid_argument(text); }
+
+void check_series(const ModelParts& model, const SeriesView& series) {
+  if (series.cols != model.input_size()) {
+    const std::string F = std::to_string(model.input_size());
+    refuse("series: expected [S, " + F + "] (model input_size=" + F + "), got [" +
+           std::to_string(series.rows) + ", " + std::to_string(series.cols) + "]");
+  }
+  require_pointer(series.data, series.rows, "series");
+}
+
+void check_plan(const ModelParts& model, const SeriesView& series, const WindowPlan& plan) {
+  check_series(model, series);
+  if (plan.window() != model.window || plan.horizon() != model.horizon) {
+    refuse("plan: expected window=" + std::to_string(model.window) +
+           " and horizon=" + std::to_string(model.horizon) + " (the model's), got window=" +
+           std::to_string(plan.window()) + " and horizon=" + std::to_string(plan.horizon()));
+  }
+  if (plan.num_rows() != series.rows) {
+    refuse("offsets: expected to end at " + std::to_string(series.rows) +
+           " (rows of series), got " + std::to_string(plan.num_rows()));
+  }
+}
+
+}  // namespace
+
+void SequenceModel::score(const SeriesView& series, Span<const std::int64_t> offsets, float* out,
+                          const ScoreOptions& options) const {
+  const ModelParts& model = impl_->parts;
+  check_series(model, series);
+  if (options.aggregate != Aggregate::window && model.forecasts()) {
+    refuse("aggregate: expected 'window' for a forecaster (horizon=" +
+           std::to_string(model.horizon) + "); 'last' and 'mean' are an autoencoder's");
+  }
+  if (options.reduction == Reduction::mahalanobis) {
+    if (!model.whiten) {
+      refuse(
+          "reduction: 'mahalanobis' needs error statistics, but the model has none: call "
+          "fit_error on held-out normal rows first");
+    }
+    if (options.per_feature) refuse("per_feature: expected False with reduction 'mahalanobis'");
+  }
+  const std::int64_t one_entity[] = {0, series.rows};
+  if (offsets.empty()) offsets = {one_entity, 2};
+  require_pointer(offsets.data(), 1, "offsets");
+  std::vector<std::int64_t> bounds(offsets.begin(), offsets.end());
+  const WindowPlan plan(std::move(bounds), model.window, model.horizon, options.stride);
+  check_plan(model, series, plan);
+  require_pointer(out, series.rows, "out");
+  score_windows(model, series, plan, options, out);
+}
+
+void SequenceModel::predict(const SeriesView& series, const WindowPlan& plan, float* out,
+                            int num_threads) const {
+  check_plan(impl_->parts, series, plan);
+  require_pointer(out, plan.size(), "out");
+  predict_windows(impl_->parts, series, plan, num_threads, out);
+}
+
+void SequenceModel::encode(const SeriesView& series, const WindowPlan& plan, float* out,
+                           int num_threads) const {
+  check_plan(impl_->parts, series, plan);
+  require_pointer(out, plan.size(), "out");
+  encode_windows(impl_->parts, series, plan, num_threads, out);
+}
+
+KernelPlan SequenceModel::plan(Precision precision, int num_threads, Kernel kernel) const {
+  static constexpr const char* kPrecisions[] = {"highest", "high", "medium"};
+  const KernelTable& kernels = active_kernels();
+  const KernelChoice choice = choose_kernel(kernels, impl_->parts, precision, kernel);
+  KernelPlan plan;
+  plan.isa = kernels.isa;
+  plan.kernel = choice.kernel;
+  plan.precision = kPrecisions[static_cast<std::size_t>(choice.precision)];
+  plan.tile = tile_vectors(kernels, impl_->parts, choice) * kernels.lanes;
+  plan.threads = resolve_threads(num_threads);
+  return plan;
+}
+
+}  // namespace slidecell

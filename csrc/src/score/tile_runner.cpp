@@ -1,0 +1,81 @@
+#include "score/tile_runner.h"
+
+#include <algorithm>
+
+namespace slidecell {
+
+std::int64_t tile_vectors(const KernelTable& kernels, const ModelParts& model,
+                          const KernelChoice& choice) {
+  // h, h' and c of the widest layer should stay in a 32 KB to 48 KB L1 cache beside the weights
+  // of a block, but a short tile loads and projects more of a window's rows per window.
+  std::int64_t widest = 1;
+  for (const Stack* stack : {model.encoder.get(), model.decoder.get()}) {
+    if (!stack) continue;
+    for (const LayerSpec& spec : stack->specs()) widest = std::max(widest, spec.hidden_size);
+  }
+  const std::int64_t windows = widest <= 64 ? 96 : 48;
+  const std::int64_t vectors = std::max(kernels.vector_step, windows / kernels.lanes);
+  return choice.parts > 0 ? round_up(vectors, kernels.matrix->vector_step) : vectors;
+}
+
+TileRunner::TileRunner(const ModelParts& model, const KernelTable& kernels,
+                       const KernelChoice& choice, const SeriesView& series, const WindowPlan& plan)
+    : model_(model),
+      kernels_(kernels),
+      max_vectors_(tile_vectors(kernels, model, choice)),
+      tile_(kernels, series, model.scaler(), plan, max_vectors_),
+      encoder_(make_tile_stack(kernels, *model.encoder, choice, max_vectors_)),
+      input_(kernels, encoder_->bottom(), tile_, max_vectors_),
+      pred_(model.head->rows() * max_vectors_ * kernels.lanes) {
+  if (model.decoder) {
+    decoder_ = make_tile_stack(kernels, *model.decoder, choice, max_vectors_);
+    code_ = std::make_unique<ConstantInput>(kernels, decoder_->bottom(), stride());
+  }
+}
+
+void TileRunner::load(const std::vector<WindowVector>& vectors) {
+  tile_.load(vectors);
+  input_.begin();
+}
+
+const float* TileRunner::encode() {
+  encoder_->clear();
+  return encoder_->run(input_, model_.window, tile_.size(), nullptr);
+}
+
+// The head on every decoder step from first_row on.
+class TileRunner::DecoderHead final : public StepSink {
+ public:
+  DecoderHead(TileRunner& runner, PredictionSink& sink, std::int64_t first_row)
+      : runner_(runner), sink_(sink), first_row_(first_row) {}
+  void on_step(std::int64_t t, const float* h) override {
+    if (t < first_row_) return;
+    TileRunner& r = runner_;
+    project_columns(r.kernels_, r.model_.head->packed(r.kernels_), h, r.stride(), r.pred_.data(),
+                    r.stride(), r.tile_.size());
+    sink_.on_row(t, r.pred_.data());
+  }
+
+ private:
+  TileRunner& runner_;
+  PredictionSink& sink_;
+  std::int64_t first_row_;
+};
+
+void TileRunner::predict(PredictionSink& sink, std::int64_t first_row) {
+  const float* code = encode();
+  if (decoder_) {
+    code_->set(code, stride(), tile_.size());
+    DecoderHead head(*this, sink, first_row);
+    decoder_->clear();
+    decoder_->run(*code_, model_.window, tile_.size(), &head);
+    return;
+  }
+  project_columns(kernels_, model_.head->packed(kernels_), code, stride(), pred_.data(), stride(),
+                  tile_.size());
+  for (std::int64_t k = first_row; k < model_.horizon; ++k) {
+    sink.on_row(k, pred_.data() + k * model_.num_targets() * stride());
+  }
+}
+
+}  // namespace slidecell

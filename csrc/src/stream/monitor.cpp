@@ -1,0 +1,63 @@
+#include "slidecell/monitor.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "model/model_impl.h"
+
+namespace slidecell {
+
+Monitor::Monitor(const SequenceModel& model, std::int64_t num_entities,
+                 const StreamOptions& options)
+    : stream_(model, num_entities, options) {
+  const Decision decision = model.decision();
+  threshold_ = decision.threshold;
+  alpha_ = decision.ewma_alpha;
+  length_ = decision.moving_average;
+  const std::int64_t kept = length_ > 0 ? length_ : 1;
+  kept_.assign(static_cast<std::size_t>(num_entities * kept), 0.0);
+  count_.assign(static_cast<std::size_t>(num_entities), 0);
+}
+
+Status Monitor::push(std::int64_t entity, const float* row, Event& event) noexcept {
+  const Status status = stream_.push(entity, row, event.score);
+  if (status == Status::ok) judge(entity, event);
+  return status;
+}
+
+Status Monitor::push(std::int64_t entity, const double* row, Event& event) noexcept {
+  const Status status = stream_.push(entity, row, event.score);
+  if (status == Status::ok) judge(entity, event);
+  return status;
+}
+
+Status Monitor::reset(std::int64_t entity) noexcept {
+  const Status status = stream_.reset(entity);
+  if (status == Status::ok) count_[static_cast<std::size_t>(entity)] = 0;
+  return status;
+}
+
+void Monitor::judge(std::int64_t entity, Event& event) noexcept {
+  const double score = static_cast<double>(event.score);
+  event.smoothed = std::isfinite(score) ? smooth(entity, score) : score;
+  event.alarm = event.smoothed > threshold_;
+}
+
+double Monitor::smooth(std::int64_t entity, double score) noexcept {
+  std::int64_t& count = count_[static_cast<std::size_t>(entity)];
+  if (length_ > 0) {
+    double* last = kept_.data() + entity * length_;
+    last[count++ % length_] = score;
+    // From the oldest to the newest every time: a running sum would drift.
+    const std::int64_t held = std::min(count, length_);
+    double total = 0.0;
+    for (std::int64_t i = count - held; i < count; ++i) total += last[i % length_];
+    return total / static_cast<double>(held);
+  }
+  if (alpha_ <= 0.0) return score;
+  double& average = kept_[static_cast<std::size_t>(entity)];
+  average = count++ == 0 ? score : average + alpha_ * (score - average);
+  return average;
+}
+
+}  // namespace slidecell

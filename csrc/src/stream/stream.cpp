@@ -1,0 +1,146 @@
+#include "slidecell/stream.hpp"
+
+#include <limits>
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+#include "cpu/active_kernels.h"
+#include "cpu/denormals.h"
+#include "cpu/threads.h"
+#include "stream/stream_impl.h"
+#include "windows/require_pointer.h"
+
+namespace slidecell {
+namespace {
+
+constexpr float kNoScore = std::numeric_limits<float>::quiet_NaN();
+
+}  // namespace
+
+const char* status_text(Status status) noexcept {
+  switch (status) {
+    case Status::unknown_entity:
+      return "entity: unknown";
+    case Status::not_a_forecaster:
+      return "predict_next: the model is not a forecaster";
+    case Status::null_pointer:
+      return "row, out: expected a pointer, got null";
+    case Status::ok:
+      break;
+  }
+  return "ok";
+}
+
+Stream::Stream(const SequenceModel& model, std::int64_t num_entities, const StreamOptions& options)
+    : Stream(std::make_unique<Impl>(model.impl_, active_kernels(), num_entities, options)) {}
+Stream::Stream(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Stream::~Stream() = default;
+Stream::Stream(Stream&&) noexcept = default;
+Stream& Stream::operator=(Stream&&) noexcept = default;
+
+std::int64_t Stream::num_entities() const noexcept { return impl_->num_entities; }
+std::int64_t Stream::input_size() const noexcept { return impl_->model.input_size(); }
+
+std::int64_t Stream::rows_seen(std::int64_t entity) const noexcept {
+  return impl_->knows(entity) ? impl_->rows_seen[static_cast<std::size_t>(entity)] : -1;
+}
+
+KernelPlan Stream::plan() const {
+  const bool few = !impl_->windows.empty();
+  KernelPlan plan;
+  plan.isa = impl_->kernels.isa;
+  plan.kernel = few             ? "oldest window first"
+                : impl_->blocks ? "blocks of entities"
+                                : "windows recomputed";
+  const bool medium = few && impl_->options.precision == Precision::medium;
+  plan.precision = medium ? "medium" : "highest";
+  plan.tile = few ? impl_->model.window : impl_->blocks ? impl_->blocks->width() : 1;
+  plan.threads = 1;
+  return plan;
+}
+
+std::int64_t Stream::bytes_per_entity() const noexcept { return impl_->bytes_per_entity(); }
+
+Status Stream::push(std::int64_t entity, const float* row, float& score) noexcept {
+  return push_row(entity, SeriesView(row, 1, input_size()), score);
+}
+
+Status Stream::push(std::int64_t entity, const double* row, float& score) noexcept {
+  return push_row(entity, SeriesView(row, 1, input_size()), score);
+}
+
+Status Stream::push_row(std::int64_t entity, const SeriesView& row, float& score) noexcept {
+  if (!impl_->knows(entity)) return Status::unknown_entity;
+  if (!row.data) return Status::null_pointer;
+  const FlushDenormals flush;
+  const Impl::Turn turn(*impl_);
+  score = impl_->push(entity, row);
+  return Status::ok;
+}
+
+void Stream::push_many(Span<const std::int64_t> entities, const SeriesView& rows, float* scores,
+                       int num_threads) {
+  resolve_threads(num_threads);  // refuses a negative number, also where one thread serves
+  const std::string F = std::to_string(input_size());
+  if (rows.cols != input_size() || rows.rows != static_cast<std::int64_t>(entities.size())) {
+    throw std::invalid_argument("rows: expected [" + std::to_string(entities.size()) + ", " + F +
+                                "] (one row per entity id), got [" + std::to_string(rows.rows) +
+                                ", " + std::to_string(rows.cols) + "]");
+  }
+  require_pointer(entities.data(), rows.rows, "entities");
+  require_pointer(rows.data, rows.rows, "rows");
+  require_pointer(scores, rows.rows, "scores");
+  for (const std::int64_t entity : entities) {
+    if (!impl_->knows(entity)) {
+      throw std::invalid_argument("entity: expected 0 to " +
+                                  std::to_string(impl_->num_entities - 1) + ", got " +
+                                  std::to_string(entity));
+    }
+  }
+  const Impl::Turn turn(*impl_);
+  impl_->push_many(entities, rows, scores, num_threads);
+}
+
+void Stream::advance() noexcept {
+  if (impl_->background) return impl_->background->wait();
+  const FlushDenormals flush;
+  impl_->advance();
+}
+
+void Stream::set_background(bool on) {
+  if (!on) {
+    impl_->background.reset();  // which lets it finish first
+  } else if (!impl_->background && !impl_->windows.empty()) {
+    advance();
+    impl_->background = std::make_unique<Background>([impl = impl_.get()] { impl->advance(); });
+  }
+}
+
+Status Stream::predict_next(std::int64_t entity, float* out) const noexcept {
+  if (!impl_->knows(entity)) return Status::unknown_entity;
+  const ModelParts& model = impl_->model;
+  if (!model.forecasts()) return Status::not_a_forecaster;
+  if (!out) return Status::null_pointer;
+  const FlushDenormals flush;  // as SequenceModel::predict, where a raw value is next to nothing
+  const std::int64_t n = impl_->rows_seen[static_cast<std::size_t>(entity)] - 1;
+  const bool known = impl_->complete(entity, n, model.window);
+  const float* pred = known ? impl_->prediction(entity, n) : nullptr;
+  for (std::int64_t i = 0; i < model.head->rows(); ++i) {
+    out[i] = known ? model.raw(i % model.num_targets(), pred[i]) : kNoScore;
+  }
+  return Status::ok;
+}
+
+Status Stream::reset(std::int64_t entity) noexcept {
+  if (!impl_->knows(entity)) return Status::unknown_entity;
+  if (impl_->background) impl_->background->wait();
+  const auto e = static_cast<std::size_t>(entity);
+  impl_->rows_seen[e] = 0;
+  impl_->last_missing[e] = kNeverMissing;
+  impl_->pending[e] = 0;
+  if (!impl_->windows.empty()) impl_->windows[e]->restart();
+  return Status::ok;
+}
+
+}  // namespace slidecell

@@ -1,0 +1,318 @@
+#include "stream/stream_impl.h"
+
+#include <algorithm>
+#include <atomic>
+#include <limits>
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+#include "cpu/active_kernels.h"
+#include "cpu/denormals.h"
+#include "cpu/parallel.h"
+#include "cpu/threads.h"
+#include "score/tile_runner.h"
+
+namespace slidecell {
+namespace {
+
+constexpr float kNoScore = std::numeric_limits<float>::quiet_NaN();
+
+SeriesView row_of(const SeriesView& rows, std::int64_t i) {
+  SeriesView row = rows;
+  row.data = static_cast<const char*>(rows.data) + i * rows.row_stride;
+  row.rows = 1;
+  return row;
+}
+
+// Entities from which whole vectors of them beat one entity's windows as columns. Both give the
+// same bits.
+std::int64_t least_block_entities(const KernelTable& kernels) {
+  return std::max<std::int64_t>(8, kernels.lanes);
+}
+
+}  // namespace
+
+Stream::Impl::Workspace::Workspace(const Impl& stream)
+    : head(stream.model, stream.kernels),
+      errors(stream.model, stream.kernels, stream.options.reduction),
+      code(stream.model.encoder->output_size()) {
+  if (!stream.blocks) return;
+  const std::int64_t width = stream.blocks->width();
+  block = std::make_unique<BlockWindows::Workspace>(*stream.blocks);
+  rows.columns.reserve(static_cast<std::size_t>(width));
+  rows.n.reserve(static_cast<std::size_t>(width));
+  requests.reserve(static_cast<std::size_t>(width));
+  x.reset(stream.model.input_size() * width);
+  pred.reset(stream.model.head->rows() * width);
+}
+
+Stream::Impl::Impl(std::shared_ptr<const SequenceModel::Impl> owner_, const KernelTable& kernels_,
+                   std::int64_t num_entities_, const StreamOptions& options_)
+    : owner(std::move(owner_)),
+      model(owner->parts),
+      kernels(kernels_),
+      num_entities(num_entities_),
+      options(options_) {
+  if (num_entities < 1) {
+    throw std::invalid_argument("num_entities: expected at least 1, got " +
+                                std::to_string(num_entities));
+  }
+  // So that no product of sizes below overflows. What memory cannot hold is refused when allocated.
+  const std::int64_t most = std::numeric_limits<std::int64_t>::max() / 8 / saved_bytes(model);
+  if (num_entities > most) {
+    throw std::invalid_argument("num_entities: expected at most " + std::to_string(most) +
+                                " for this model, got " + std::to_string(num_entities));
+  }
+  if (options.aggregate == Aggregate::mean) {
+    throw std::invalid_argument(
+        "aggregate: 'mean' needs rows of the future, which a stream does "
+        "not have; expected 'window' or 'last'");
+  }
+  if (options.aggregate == Aggregate::last && model.forecasts()) {
+    throw std::invalid_argument("aggregate: expected 'window' for a forecaster");
+  }
+  if (options.reduction == Reduction::mahalanobis && !model.whiten) {
+    throw std::invalid_argument(
+        "reduction: 'mahalanobis' needs error statistics, but the model "
+        "has none: call fit_error on held-out normal rows first");
+  }
+  const Stack& encoder = *model.encoder;
+  ring_rows = ring_rows_of(model);
+  const auto entities = static_cast<std::size_t>(num_entities);
+  if (encoder.bidirectional()) {
+    recomputed = std::make_unique<RecomputedWindow>(kernels, encoder, model.window);
+  } else if (num_entities < least_block_entities(kernels)) {
+    for (std::int64_t e = 0; e < num_entities; ++e) {
+      windows.push_back(
+          std::make_unique<EntityWindows>(kernels, encoder, model.window, options.precision));
+    }
+  } else {
+    const std::int64_t width = std::min(tile_vectors(kernels, model) * kernels.lanes,
+                                        round_up(num_entities, kernels.lanes));
+    blocks = std::make_unique<BlockWindows>(kernels, encoder, model.window, num_entities, width);
+  }
+  rows_seen.assign(entities, 0);
+  last_missing.assign(entities, kNeverMissing);
+  pending.assign(entities, 0);
+  ring.assign(entities * static_cast<std::size_t>(ring_rows * model.input_size()), 0.0f);
+  predictions.assign(entities * static_cast<std::size_t>(model.horizon * model.head->rows()), 0.0f);
+  workspaces.push_back(std::make_unique<Workspace>(*this));
+}
+
+// Scales and keeps the row; returns its number.
+std::int64_t Stream::Impl::read_row(std::int64_t entity, const SeriesView& rows, std::int64_t row) {
+  const auto e = static_cast<std::size_t>(entity);
+  const std::int64_t n = rows_seen[e]++;
+  std::uint8_t missing = 0;
+  cast_rows(rows, row, 1, model.scaler(), ring_row(entity, n), model.input_size(), 1, &missing);
+  if (missing) last_missing[e] = n;
+  return n;
+}
+
+float Stream::Impl::push(std::int64_t entity, const SeriesView& row) {
+  const auto e = static_cast<std::size_t>(entity);
+  Workspace& w = *workspaces.front();
+  if (blocks) {
+    float score = kNoScore;
+    w.requests.assign(1, 0);
+    w.rows.block = entity / blocks->width();
+    w.rows.columns.assign(1, entity % blocks->width());
+    push_round(row, &score, w);
+    return score;
+  }
+  if (!windows.empty() && pending[e]) windows[e]->advance(rows_seen[e] - 1);
+  const std::int64_t n = read_row(entity, row, 0);
+  if (recomputed) {
+    const bool whole = n + 1 >= model.window;
+    return finish(entity, n, whole ? recomputed->code(ring_of(entity), ring_rows, n) : nullptr, w);
+  }
+  pending[e] = 1;
+  return finish(entity, n, windows[e]->answer(ring_row(entity, n), n), w);
+}
+
+// From the completed window's code (null: none) to the row's score and the kept prediction.
+float Stream::Impl::finish(std::int64_t entity, std::int64_t n, const float* code, Workspace& w) {
+  if (!model.forecasts()) return score_reconstruction(entity, n, code, w);
+  const float score = score_forecast(entity, n, w);
+  if (code) keep_prediction(entity, n, w.head.forecast(code), 1);
+  return score;
+}
+
+// The forecast that was made K rows ago against the K rows since.
+float Stream::Impl::score_forecast(std::int64_t entity, std::int64_t n, Workspace& w) {
+  if (!complete(entity, n, model.window + model.horizon)) return kNoScore;
+  const float* pred = prediction(entity, n);  // of row n - K: the slot is written after this
+  w.errors.clear();
+  for (std::int64_t k = 0; k < model.horizon; ++k) {
+    w.errors.add(k, pred + k * model.num_targets(), ring_row(entity, n - model.horizon + 1 + k));
+  }
+  return w.errors.mean(model.horizon);
+}
+
+float Stream::Impl::score_reconstruction(std::int64_t entity, std::int64_t n, const float* code,
+                                         Workspace& w) {
+  if (!code || !complete(entity, n, model.window)) return kNoScore;
+  const std::int64_t first = options.aggregate == Aggregate::last ? model.window - 1 : 0;
+  w.errors.clear();
+  w.head.reconstruct(code, first, [&](std::int64_t t, const float* pred) {
+    w.errors.add(t, pred, ring_row(entity, n - model.window + 1 + t));
+  });
+  return w.errors.mean(model.window - first);
+}
+
+void Stream::Impl::keep_prediction(std::int64_t entity, std::int64_t n, const float* pred,
+                                   std::ptrdiff_t stride) {
+  float* kept = prediction(entity, n);
+  for (std::int64_t i = 0; i < model.head->rows(); ++i) kept[i] = pred[i * stride];
+}
+
+// One row each for the columns w.rows.columns of a block: request i of `rows` and `scores`.
+void Stream::Impl::push_round(const SeriesView& rows, float* scores, Workspace& w) {
+  const std::int64_t width = blocks->width(), F = model.input_size();
+  const auto count = static_cast<std::int64_t>(w.requests.size());
+  w.rows.n.clear();
+  for (std::int64_t i = 0; i < count; ++i) {
+    const std::int64_t entity = w.rows.block * width + w.rows.columns[static_cast<std::size_t>(i)];
+    const std::int64_t n = read_row(entity, rows, w.requests[static_cast<std::size_t>(i)]);
+    w.rows.n.push_back(n);
+    const float* row = ring_row(entity, n);
+    for (std::int64_t f = 0; f < F; ++f) w.x.data()[f * width + i] = row[f];
+  }
+  const float* codes = blocks->push(w.rows, w.x.data(), *w.block);
+  if (model.forecasts()) {
+    project_columns(kernels, model.head->packed(kernels), codes, width, w.pred.data(), width,
+                    ceil_div(count, kernels.lanes));
+  }
+  for (std::int64_t i = 0; i < count; ++i) {
+    const std::int64_t entity = w.rows.block * width + w.rows.columns[static_cast<std::size_t>(i)];
+    const std::int64_t n = w.rows.n[static_cast<std::size_t>(i)];
+    float& score = scores[w.requests[static_cast<std::size_t>(i)]];
+    const bool whole = n + 1 >= model.window;
+    if (model.forecasts()) {
+      score = score_forecast(entity, n, w);
+      if (whole) keep_prediction(entity, n, w.pred.data() + i, width);
+      continue;
+    }
+    for (std::int64_t j = 0; j < w.code.size(); ++j) w.code.data()[j] = codes[j * width + i];
+    score = score_reconstruction(entity, n, whole ? w.code.data() : nullptr, w);
+  }
+}
+
+// Requests of one block, in their order: rounds of distinct entities, each in column order.
+void Stream::Impl::push_block(std::vector<std::int64_t>& requests,
+                              Span<const std::int64_t> entities, const SeriesView& rows,
+                              float* scores, Workspace& w) {
+  const std::int64_t width = blocks->width();
+  const auto entity_of = [&](std::int64_t i) { return entities[static_cast<std::size_t>(i)]; };
+  w.rows.block = entity_of(requests.front()) / width;
+  std::stable_sort(requests.begin(), requests.end(),
+                   [&](std::int64_t a, std::int64_t b) { return entity_of(a) < entity_of(b); });
+  // The k-th request of every entity belongs to round k.
+  while (!requests.empty()) {
+    w.requests.clear();
+    w.rows.columns.clear();
+    std::size_t kept = 0;
+    std::int64_t last = -1;
+    for (const std::int64_t i : requests) {
+      const std::int64_t column = entity_of(i) % width;
+      if (column == last) {
+        requests[kept++] = i;
+        continue;
+      }
+      last = column;
+      w.requests.push_back(i);
+      w.rows.columns.push_back(column);
+    }
+    requests.resize(kept);
+    push_round(rows, scores, w);
+  }
+}
+
+void Stream::Impl::push_many(Span<const std::int64_t> entities, const SeriesView& rows,
+                             float* scores, int num_threads) {
+  if (!blocks) {
+    const FlushDenormals flush;
+    for (std::size_t i = 0; i < entities.size(); ++i) {
+      scores[i] = push(entities[i], row_of(rows, static_cast<std::int64_t>(i)));
+    }
+    return;
+  }
+  std::vector<std::vector<std::int64_t>> requests(
+      static_cast<std::size_t>(ceil_div(num_entities, blocks->width())));
+  for (std::size_t i = 0; i < entities.size(); ++i) {
+    requests[static_cast<std::size_t>(entities[i] / blocks->width())].push_back(
+        static_cast<std::int64_t>(i));
+  }
+  requests.erase(std::remove_if(requests.begin(), requests.end(),
+                                [](const auto& block) { return block.empty(); }),
+                 requests.end());
+  const auto tasks = static_cast<std::int64_t>(requests.size());
+  const auto threads = static_cast<std::size_t>(
+      std::min<std::int64_t>(resolve_threads(num_threads), std::max<std::int64_t>(1, tasks)));
+  while (workspaces.size() < threads) workspaces.push_back(std::make_unique<Workspace>(*this));
+  std::atomic<std::size_t> next_workspace{0};
+  parallel_for(
+      tasks, num_threads, [&] { return workspaces[next_workspace++].get(); },
+      [&](Workspace* w, std::int64_t i) {
+        push_block(requests[static_cast<std::size_t>(i)], entities, rows, scores, *w);
+      });
+}
+
+std::int64_t Stream::Impl::ring_rows_of(const ModelParts& model) {
+  return model.forecasts() && !model.encoder->bidirectional()
+             ? model.horizon
+             : std::max(model.window, model.horizon);
+}
+
+std::int64_t Stream::Impl::state_size(const ModelParts& model) {
+  return model.encoder->bidirectional() ? 0 : unfinished_state_size(*model.encoder, model.window);
+}
+
+std::int64_t Stream::Impl::saved_bytes(const ModelParts& model) {
+  const std::int64_t floats = ring_rows_of(model) * model.input_size() +
+                              model.horizon * model.head->rows() + state_size(model);
+  return floats * static_cast<std::int64_t>(sizeof(float)) +
+         static_cast<std::int64_t>(2 * sizeof(std::int64_t));
+}
+
+void Stream::Impl::save_state(std::int64_t entity, float* out) {
+  const std::int64_t n = rows_seen[static_cast<std::size_t>(entity)] - 1;
+  if (blocks) {
+    blocks->save(entity, n, out);
+  } else {
+    windows[static_cast<std::size_t>(entity)]->save(n, out);
+  }
+}
+
+void Stream::Impl::restore_state(std::int64_t entity, const float* in) {
+  const FlushDenormals flush;
+  const std::int64_t n = rows_seen[static_cast<std::size_t>(entity)] - 1;
+  if (blocks) {
+    blocks->restore(entity, n, in);
+  } else {
+    windows[static_cast<std::size_t>(entity)]->restore(n, in);
+  }
+}
+
+std::int64_t Stream::Impl::bytes_per_entity() const {
+  // W slots of states, padded to whole vectors where they are columns of their own.
+  const std::int64_t slots = blocks       ? model.window
+                             : recomputed ? 0
+                                          : round_up(model.window, kernels.lanes);
+  const std::int64_t windows_size =
+      slots * unfinished_state_size(*model.encoder, 2);  // one unfinished window of W = 2
+  return (windows_size + ring_rows * model.input_size() + model.horizon * model.head->rows()) *
+             static_cast<std::int64_t>(sizeof(float)) +
+         static_cast<std::int64_t>(2 * sizeof(std::int64_t) + 1);
+}
+
+void Stream::Impl::advance() {
+  for (std::size_t e = 0; e < windows.size(); ++e) {
+    if (!pending[e]) continue;
+    windows[e]->advance(rows_seen[e] - 1);
+    pending[e] = 0;
+  }
+}
+
+}  // namespace slidecell

@@ -1,0 +1,50 @@
+// Weights in the layouts that the kernels of one ISA stream. Gate orders and paddings are dealt
+// with here and nowhere else.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "cpu/aligned.h"
+#include "kernels/kernel_table.h"
+#include "slidecell/layer.hpp"
+
+namespace slidecell {
+
+// out = W x + b in both orientations.
+struct PackedLinear {
+  std::int64_t rows = 0;
+  std::int64_t depth = 0;
+  std::int64_t gates = 1;  // rows that share a unit in the row orientation
+  AlignedFloats columns;   // [blocks][1 + depth][4*units]
+  AlignedFloats row;       // [panels][1 + depth][gates][lanes]
+  AlignedFloats row_bf16;  // as ProjectRow::w_bf16; recurrent layers only
+};
+
+// w [rows, depth], b [rows] or null (zeros).
+PackedLinear pack_linear(const KernelTable& kernels, std::int64_t rows, std::int64_t depth,
+                         const float* w, const float* b);
+
+// One direction of one layer.
+struct PackedDirection {
+  PackedLinear input;       // rows in the order (unit, gate); biases that need no product included
+  PackedLinear projection;  // of h, where proj_size > 0
+  AlignedFloats recurrent_columns, candidate_columns;  // candidate: GRU, reset gate before
+  AlignedFloats recurrent_row, candidate_row;          // as PackedLinear::row, the bias zero
+  AlignedFloats recurrent_row_bf16;
+  AlignedFloats b_hn;  // GRU, reset after: [panels][lanes], also [H]
+};
+
+using PackedLayer = std::vector<PackedDirection>;  // [directions]
+
+// The input projection alone, without its bf16 form.
+PackedLinear pack_input(const KernelTable& kernels, const LayerSpec& spec,
+                        const DirectionWeights& weights);
+
+PackedDirection pack_direction(const KernelTable& kernels, const LayerSpec& spec,
+                               const DirectionWeights& weights);
+
+inline std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+inline std::int64_t round_up(std::int64_t a, std::int64_t b) { return ceil_div(a, b) * b; }
+
+}  // namespace slidecell

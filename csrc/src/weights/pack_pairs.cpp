@@ -1,0 +1,110 @@
+#include "weights/pack_pairs.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "weights/weight_source.h"
+
+namespace slidecell {
+namespace {
+
+// What the rows of each gate are scaled by: see kernels/matrix_table.h. In float64, so that scaling
+// costs one rounding.
+double gate_scale(std::int64_t gate) {
+  constexpr double kLog2e = 1.4426950408889634;
+  return gate == 2 ? 2.0 * kLog2e : -kLog2e;  // the candidate is the third gate of both cells
+}
+
+// A copy of [G*H, depth], each row scaled; what would not be finite as bf16 is clamped.
+constexpr double kLargest = 3.3e38;
+std::vector<float> scaled(const LayerSpec& spec, Span<const float> values, std::int64_t depth) {
+  std::vector<float> out(values.begin(), values.end());
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    const std::int64_t gate = static_cast<std::int64_t>(i) / depth / spec.hidden_size;
+    const double value = static_cast<double>(out[i]) * gate_scale(gate);
+    out[i] = static_cast<float>(std::clamp(value, -kLargest, kLargest));
+  }
+  return out;
+}
+
+// The parts of a float32 number, each the bf16 number nearest to what the parts before it left.
+std::uint32_t take_part(float& rest) {
+  const std::uint32_t part = bf16(rest), bits = part << 16;
+  float value;
+  std::memcpy(&value, &bits, sizeof value);
+  rest -= value;
+  return part;
+}
+
+PackedPairs pack_pairs(const WeightSource& s, std::int64_t block_rows, std::int64_t chunk,
+                       std::int64_t pairs, int parts) {
+  const std::int64_t rows = s.units * s.gates();
+  PackedPairs packed;
+  packed.part = ceil_div(rows, block_rows) * block_rows * pairs;
+  packed.words.reset(parts * packed.part);
+  for (std::int64_t r = 0; r < rows; ++r) {
+    std::uint32_t* block = packed.words.data() + r / block_rows * block_rows * pairs;
+    for (std::int64_t k = 0; k < s.depth; ++k) {
+      const std::int64_t pair = k / 2;
+      std::uint32_t* out =
+          block + pair / chunk * chunk * block_rows + r % block_rows * chunk + pair % chunk;
+      float rest = s.weight(r / s.gates(), r % s.gates(), k);
+      for (int part = 0; part < parts; ++part) {
+        out[part * packed.part] |= take_part(rest) << (k % 2 * 16);
+      }
+    }
+  }
+  return packed;
+}
+
+std::int64_t pairs_of(const MatrixKernels& matrix, std::int64_t size) {
+  return round_up(ceil_div(size, 2), matrix.chunk);
+}
+
+}  // namespace
+
+PackedMatrixLayer pack_matrix_layer(const KernelTable& kernels, const MatrixKernels& matrix,
+                                    int parts, const LayerSpec& spec,
+                                    const DirectionWeights& weights) {
+  const std::int64_t H = spec.hidden_size;
+  const std::vector<float> w_ih = scaled(spec, weights.w_ih, spec.input_size);
+  const std::vector<float> w_hh = scaled(spec, weights.w_hh, H);
+  const std::vector<float> b_ih = scaled(spec, weights.b_ih, 1);
+  const std::vector<float> b_hh = scaled(spec, weights.b_hh, 1);
+  const DirectionWeights own{w_ih, w_hh, b_ih, b_hh, {}};
+
+  PackedMatrixLayer packed;
+  packed.input_words = pairs_of(matrix, spec.input_size);
+  packed.state_words = pairs_of(matrix, H);
+  packed.input.emplace_back();
+  packed.input.front().input = pack_input(kernels, spec, own);
+  const std::vector<float> bias = input_bias(spec, own);
+  const WeightSource input = input_source(spec, own, bias);
+  packed.input_pairs =
+      pack_pairs(input, matrix.project_rows, matrix.chunk, packed.input_words, parts);
+  packed.bias.reset(H * spec.gates());
+  for (std::int64_t r = 0; r < H * spec.gates(); ++r) {
+    packed.bias.data()[r] = input.bias_of(r / spec.gates(), r % spec.gates());
+  }
+
+  WeightSource recurrent = recurrent_source(spec, own);
+  std::int64_t units = spec.cell == Cell::lstm ? matrix.lstm_units : matrix.gru_units;
+  if (spec.cell == Cell::gru && !spec.reset_after) {
+    recurrent.gate_rows = {2 * H};
+    packed.candidate =
+        pack_pairs(recurrent, matrix.candidate_units, matrix.chunk, packed.state_words, parts);
+    recurrent.gate_rows = {0, H};
+    units = matrix.reset_units;
+  }
+  packed.recurrent =
+      pack_pairs(recurrent, units * recurrent.gates(), matrix.chunk, packed.state_words, parts);
+  if (spec.cell == Cell::gru && spec.reset_after) {
+    packed.b_hn.reset(H);
+    for (std::int64_t j = 0; j < H && !b_hh.empty(); ++j) {
+      packed.b_hn.data()[j] = b_hh[static_cast<std::size_t>(2 * H + j)];
+    }
+  }
+  return packed;
+}
+
+}  // namespace slidecell

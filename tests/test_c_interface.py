@@ -1,0 +1,228 @@
+"""Nothing of the C++ interface is missing in C, unless a reason is written here.
+
+The headers are read as text. A new public method, function or member of C++ fails the first test
+until it has a counterpart in `slidecell.h` or a reason.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+INCLUDE = Path(__file__).parents[1] / "csrc" / "include" / "slidecell"
+
+LAYERS = "a layer outside of a model: C loads models"
+GATHER = "windows as arrays: score, predict and encode take the series itself"
+TEXT = "the text of a status, which slidecell_last_error has"
+SAME = "a value that the caller of C gave or computes itself"
+
+# C++ -> functions and members of C, or (where there is a blank) the reason why there is none.
+COUNTERPARTS = {
+    "available_isas": "slidecell_isa",
+    "refused_isas": "slidecell_isa_refusal",
+    "active_isa": "slidecell_active_isa",
+    "set_isa": "slidecell_set_isa",
+    "default_num_threads": "slidecell_default_num_threads",
+    "SequenceModel::SequenceModel": "a model of parts that a program computed: C loads files",
+    "SequenceModel::load": "slidecell_model_load",
+    "SequenceModel::input_size": "slidecell_model_input_size",
+    "SequenceModel::window": "slidecell_model_window",
+    "SequenceModel::horizon": "slidecell_model_horizon",
+    "SequenceModel::num_targets": "slidecell_model_num_targets",
+    "SequenceModel::code_size": "slidecell_model_code_size",
+    "SequenceModel::features": "slidecell_model_feature",
+    "SequenceModel::score": "slidecell_score slidecell_score_f64",
+    "SequenceModel::predict": "slidecell_predict slidecell_predict_f64",
+    "SequenceModel::encode": "slidecell_encode slidecell_encode_f64",
+    "SequenceModel::decision": "slidecell_model_decision",
+    "SequenceModel::plan": "slidecell_model_plan",
+    "read_model_file": "the parts of a file: C loads models",
+    "write_model_file": "the parts of a file: C loads models",
+    "model_file_header": "the parts of a file: C loads models",
+    "ScoreOptions::precision": "slidecell_options.precision",
+    "ScoreOptions::reduction": "slidecell_options.reduction",
+    "ScoreOptions::aggregate": "slidecell_options.aggregate",
+    "ScoreOptions::per_feature": "slidecell_options.per_feature",
+    "ScoreOptions::stride": "slidecell_options.stride",
+    "ScoreOptions::num_threads": "slidecell_options.num_threads",
+    "ScoreOptions::kernel": "slidecell_options.kernel",
+    "KernelPlan::isa": "slidecell_plan.isa",
+    "KernelPlan::kernel": "slidecell_plan.kernel",
+    "KernelPlan::precision": "slidecell_plan.precision",
+    "KernelPlan::tile": "slidecell_plan.tile",
+    "KernelPlan::threads": "slidecell_plan.threads",
+    "Decision::threshold": "slidecell_decision.threshold",
+    "Decision::ewma_alpha": "slidecell_decision.ewma_alpha",
+    "Decision::moving_average": "slidecell_decision.moving_average",
+    "Stream::Stream": "slidecell_stream_create",
+    "Stream::num_entities": "slidecell_stream_num_entities",
+    "Stream::input_size": "slidecell_stream_input_size",
+    "Stream::rows_seen": "slidecell_stream_rows_seen",
+    "Stream::bytes_per_entity": "slidecell_stream_bytes_per_entity",
+    "Stream::plan": "slidecell_stream_plan",
+    "Stream::push": "slidecell_stream_push slidecell_stream_push_f64",
+    "Stream::push_many": "slidecell_stream_push_many slidecell_stream_push_many_f64",
+    "Stream::advance": "slidecell_stream_advance",
+    "Stream::set_background": "slidecell_stream_set_background",
+    "Stream::predict_next": "slidecell_stream_predict_next",
+    "Stream::reset": "slidecell_stream_reset",
+    "Stream::save": "slidecell_stream_save",
+    "Stream::load": "slidecell_stream_load",
+    "StreamOptions::precision": "slidecell_options.precision",
+    "StreamOptions::reduction": "slidecell_options.reduction",
+    "StreamOptions::aggregate": "slidecell_options.aggregate",
+    "status_text": TEXT,
+    "Monitor::Monitor": "slidecell_monitor_create",
+    "Monitor::push": "slidecell_monitor_push slidecell_monitor_push_f64",
+    "Monitor::reset": "slidecell_monitor_reset",
+    "Monitor::threshold": "slidecell_monitor_threshold",
+    "Monitor::stream": "slidecell_monitor_stream",
+    "Event::score": "slidecell_event.score",
+    "Event::smoothed": "slidecell_event.smoothed",
+    "Event::alarm": "slidecell_event.alarm",
+    "WindowPlan::WindowPlan": "slidecell_num_windows",
+    "WindowPlan::size": "slidecell_num_windows",
+    "WindowPlan::start": "slidecell_window_starts",
+    "WindowPlan::entity_of": "follows from the starts of windows and the caller's offsets",
+    "WindowPlan::window": "slidecell_model_window",
+    "WindowPlan::horizon": "slidecell_model_horizon",
+    "WindowPlan::stride": SAME,
+    "WindowPlan::num_entities": SAME,
+    "WindowPlan::num_rows": SAME,
+    "WindowPlan::offsets": SAME,
+    "WindowPlan::first_window": SAME,
+    "WindowPlan::gather": GATHER,
+    "WindowPlan::gather_all": GATHER,
+    "gather_rows": GATHER,
+    "Recurrent::Recurrent": LAYERS,
+    "Recurrent::specs": LAYERS,
+    "Recurrent::forward": LAYERS,
+    "Recurrent::step": LAYERS,
+    "is_trainable": LAYERS,
+    "training_saved_size": LAYERS,
+    "training_forward": LAYERS,
+    "training_backward": LAYERS,
+}
+
+# Types whose members are asked for one by one; the others of these headers are the arguments of
+# what has a reason above.
+STRUCTS = {"ScoreOptions", "StreamOptions", "KernelPlan", "Decision", "Event"}
+ENUMS = {"Precision", "Kernel", "Reduction", "Aggregate"}
+STATUSES = {
+    "ok": "SLIDECELL_OK",
+    "unknown_entity": "SLIDECELL_UNKNOWN_ENTITY",
+    "not_a_forecaster": "SLIDECELL_NOT_A_FORECASTER",
+    "null_pointer": "SLIDECELL_INVALID_ARGUMENT",
+}
+
+
+def without_comments(path: Path) -> str:
+    return re.sub(r"//[^\n]*|/\*.*?\*/", "", path.read_text(), flags=re.DOTALL)
+
+
+def body(text: str, start: int) -> str:
+    """Return what stands between the braces that open at or behind ``start``."""
+    begin = text.index("{", start) + 1
+    depth = 1
+    for at in range(begin, len(text)):
+        depth += {"{": 1, "}": -1}.get(text[at], 0)
+        if depth == 0:
+            return text[begin:at]
+    raise AssertionError("braces do not match")
+
+
+def outermost(text: str) -> str:
+    """Return the text without what stands between braces and between parentheses."""
+    kept, depth = "", 0
+    for char in text:
+        depth -= char in "})"
+        kept += char if depth == 0 else ""
+        depth += char in "{("
+    return kept
+
+
+def public_methods(name: str, inside: str) -> set[str]:
+    """Return the class's public methods, less those that copy, move and destroy it."""
+    public = inside.split("private:", maxsplit=1)[0]
+    public = re.sub(rf"~{name}\(\);|{name}\((?:const )?{name}&&?\)|operator=\([^)]*\)", "", public)
+    return {f"{name}::{method}" for method in re.findall(r"(\w+)\(\)", outermost(public))}
+
+
+def cpp_interface() -> set[str]:
+    found = set()
+    for path in sorted(INCLUDE.glob("*.hpp")):
+        text = without_comments(path)
+        for match in re.finditer(r"class SLIDECELL_API (\w+)", text):
+            if path.name != "error.hpp":  # exceptions: the statuses of C
+                found |= public_methods(match[1], body(text, match.end()))
+        for match in re.finditer(r"struct (\w+) \{", text):
+            if match[1] in STRUCTS:
+                members = re.findall(r"(\w+)(?: = [^;]+)?;", body(text, match.start()))
+                found |= {f"{match[1]}::{member}" for member in members}
+        found |= set(re.findall(r"^SLIDECELL_API [^;()]*?(\w+)\(", text, flags=re.MULTILINE))
+    return found
+
+
+def c_interface() -> tuple[set[str], set[str]]:
+    """Return the functions of C, and the members of its structs as `struct.member`."""
+    text = without_comments(INCLUDE / "slidecell.h")
+    functions = set(re.findall(r"SLIDECELL_API [^;()]*?(\w+)\(", text))
+    members = set()
+    for match in re.finditer(r"typedef struct (\w+) \{", text):
+        names = re.findall(r"(\w+)(?:\[\d+\])?;", body(text, match.start()))
+        members |= {f"{match[1]}.{name}" for name in names}
+    return functions, members
+
+
+def test_everything_of_cpp_has_a_counterpart_in_c_or_a_reason() -> None:
+    assert cpp_interface() == set(COUNTERPARTS)
+    functions, members = c_interface()
+    for name, counterpart in COUNTERPARTS.items():
+        if counterpart.startswith("slidecell"):
+            assert set(counterpart.split()) <= functions | members, name
+        else:
+            assert " " in counterpart, name
+
+
+def test_everything_of_c_is_the_counterpart_of_something() -> None:
+    functions, members = c_interface()
+    counterparts = [text for text in COUNTERPARTS.values() if text.startswith("slidecell")]
+    named = {word for text in counterparts for word in text.split()}
+    of_its_own = {"slidecell_version", "slidecell_last_error"}
+    of_its_own |= {f"slidecell_{kind}_free" for kind in ("model", "stream", "monitor")}
+    assert functions - named == of_its_own
+    assert members <= named
+
+
+def test_rows_are_float_or_double() -> None:
+    functions, _ = c_interface()
+    text = without_comments(INCLUDE / "slidecell.h")
+    takes_rows = {
+        name
+        for name in functions
+        if re.search(rf"{name}\([^;]*const float\* (?:series|rows?)\b", text)
+    }
+    assert len(takes_rows) == 6
+    assert {f"{name}_f64" for name in takes_rows} <= functions
+
+
+@pytest.mark.parametrize("name", sorted(ENUMS))
+def test_enumerations_have_the_same_names(name: str) -> None:
+    cpp = "".join(without_comments(path) for path in INCLUDE.glob("*.hpp"))
+    c = without_comments(INCLUDE / "slidecell.h")
+    values = re.findall(r"\w+", body(cpp, cpp.index(f"enum class {name} ")))
+    expected = [f"SLIDECELL_{value.upper()} = {i}" for i, value in enumerate(values)]
+    assert re.findall(
+        r"SLIDECELL_\w+ = \d+", body(c, c.index(f"enum slidecell_{name.lower()} "))
+    ) == (expected)
+
+
+def test_every_status_of_a_stream_has_one_in_c() -> None:
+    text = without_comments(INCLUDE / "stream.hpp")
+    assert re.findall(r"\w+", body(text, text.index("enum class Status"))) == list(STATUSES)
+    c = without_comments(INCLUDE / "slidecell.h")
+    assert set(STATUSES.values()) <= set(
+        re.findall(r"SLIDECELL_\w+", body(c, c.index("enum slidecell_status")))
+    )
