@@ -4,6 +4,7 @@
 #include "kernels/activations-inl.h"
 #include "kernels/product-inl.h"
 //
+#include "kernels/columns-inl.h"
 #include "kernels/gru-inl.h"
 #include "kernels/lstm-inl.h"
 #include "probes.h"
@@ -111,7 +112,7 @@ void step_cells(float* data, std::int64_t rounds) {
   a.p_stride = a.stride = kStride;
   a.p_col = columns;
   a.h = data + 4 * kUnits * kStride;
-  a.w = a.w_new = a.b_hn = a.h;
+  a.w = a.b_hh = a.h;
   a.c = data + 5 * kUnits * kStride;
   a.h_out = data + 6 * kUnits * kStride;
   a.activation = slidecell::Activation::tanh;
@@ -123,9 +124,9 @@ void step_cells(float* data, std::int64_t rounds) {
   for (std::int64_t i = 0; i < rounds * (fmas ? kUnits / units : 1); ++i) {
     asm volatile("" ::: "memory");
     if constexpr (cell == Cell::lstm) {
-      lstm_step_columns<units, vectors>(a);
+      step_columns<Lstm, 4 * units, vectors>(a);
     } else {
-      gru_step_columns<units, vectors>(a);
+      step_columns<Gru, 4 * units, vectors>(a);
     }
     beside<fmas>(acc, x, y, units * vectors);
   }

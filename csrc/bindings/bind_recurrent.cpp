@@ -53,7 +53,12 @@ LayerSpec layer_spec(const py::dict& d) {
     throw std::invalid_argument(std::string(key) + ": unknown '" + text(key) + "'");
   };
   LayerSpec spec;
-  spec.cell = static_cast<Cell>(one_of("cell", {"lstm", "gru"}));
+  const std::string cell = text("cell");
+  const auto cells = cells_by_name();
+  const auto found = std::find_if(cells.begin(), cells.end(),
+                                  [&](const auto& entry) { return cell == entry.first; });
+  if (found == cells.end()) throw std::invalid_argument("cell: unknown '" + cell + "'");
+  spec.cell = found->second;
   spec.input_size = d["input_size"].cast<std::int64_t>();
   spec.hidden_size = d["hidden_size"].cast<std::int64_t>();
   spec.proj_size = d["proj_size"].cast<std::int64_t>();
@@ -77,7 +82,7 @@ class Binding {
         throw std::invalid_argument("specs: expected layers of one cell and size");
       }
     }
-    lstm_ = first.cell == Cell::lstm;
+    has_c_ = first.has_c();
     I_ = first.input_size;
     H_ = first.hidden_size;
     P_ = first.state_size();
@@ -99,7 +104,7 @@ class Binding {
       const auto [h, c] = parts_of(state);
       h0 = float_array(h, "h0");
       check_shape<3>(*h0, {states_, N, P_}, "h0", "layers * directions, N, hidden or proj size");
-      if (lstm_) {
+      if (has_c_) {
         c0 = float_array(c, "c0");
         check_shape<3>(*c0, {states_, N, H_}, "c0", "layers * directions, N, hidden_size");
       }
@@ -109,7 +114,7 @@ class Binding {
     FloatArray out(std::vector<std::int64_t>{N, T, core_.specs().back().output_size()});
     FloatArray h_n(std::vector<std::int64_t>{states_, N, P_});
     std::optional<FloatArray> c_n;
-    if (lstm_) c_n.emplace(std::vector<std::int64_t>{states_, N, H_});
+    if (has_c_) c_n.emplace(std::vector<std::int64_t>{states_, N, H_});
     const float* x_data = x.data();
     const float* h0_data = h0 ? h0->data() : nullptr;
     const float* c0_data = c0 ? c0->data() : nullptr;
@@ -119,7 +124,7 @@ class Binding {
       py::gil_scoped_release release;
       core_.forward(x_data, N, T, h0_data, c0_data, lengths, out_data, h_data, c_data, threads);
     }
-    if (!lstm_) return py::make_tuple(out, h_n);
+    if (!has_c_) return py::make_tuple(out, h_n);
     return py::make_tuple(out, py::make_tuple(h_n, *c_n));
   }
 
@@ -140,7 +145,7 @@ class Binding {
     FloatArray h_out = empty_state(N, P_);
     const float *x_data = x.data(), *h_data = h.data();
     float* h_new = h_out.mutable_data();
-    if (!lstm_) {
+    if (!has_c_) {
       py::gil_scoped_release release;
       core_.step(x_data, N, h_data, nullptr, h_new, nullptr);
     } else {
@@ -186,7 +191,7 @@ class Binding {
   // h and c of a caller's state: (h, c) for LSTM, h for GRU, None for zeros.
   std::pair<py::object, py::object> parts_of(py::handle state) const {
     if (state.is_none()) return {py::none(), py::none()};
-    if (!lstm_) return {py::reinterpret_borrow<py::object>(state), py::none()};
+    if (!has_c_) return {py::reinterpret_borrow<py::object>(state), py::none()};
     if (!py::isinstance<py::tuple>(state) && !py::isinstance<py::list>(state)) {
       throw py::type_error("state: expected a pair (h, c), got " +
                            py::str(py::type::of(state).attr("__name__")).cast<std::string>());
@@ -236,7 +241,7 @@ class Binding {
   }
 
   Recurrent core_;
-  bool lstm_ = true;
+  bool has_c_ = true;
   std::int64_t I_ = 0, H_ = 0, P_ = 0;
   std::int64_t states_ = 0;  // L*D
 };

@@ -78,7 +78,7 @@ struct Layer {
     const auto& [w_ih, w_hh, b_ih, b_hh, h0, c0] = tensors;
     if (x.ndim() != 3) throw unexpected("x", "[N, T, I]", x);
     if (!w_hh || w_hh->ndim() != 2) throw std::invalid_argument("weight_hh: expected [G*H, H]");
-    spec.cell = choose<Cell>("cell", cell, {{"lstm", Cell::lstm}, {"gru", Cell::gru}});
+    spec.cell = choose<Cell>("cell", cell, cells_by_name());
     spec.input_size = x.shape(2);
     spec.hidden_size = w_hh->shape(1);
     weights = {span(w_ih, "weight_ih"),
@@ -106,7 +106,7 @@ struct Layer {
 
 std::int64_t saved_size(const std::string& cell, std::int64_t N, std::int64_t T, std::int64_t H) {
   LayerSpec spec;
-  spec.cell = choose<Cell>("cell", cell, {{"lstm", Cell::lstm}, {"gru", Cell::gru}});
+  spec.cell = choose<Cell>("cell", cell, cells_by_name());
   spec.hidden_size = H;
   return training_saved_size(spec, N, T);
 }

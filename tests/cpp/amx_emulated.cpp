@@ -119,6 +119,11 @@ struct PairVec {
   }
 };
 
+struct Registers {
+  static constexpr int units = 1, vectors = 1;
+  static constexpr int product_vectors = 4;
+};
+
 }  // namespace
 
 #include "kernels/tiles_emulated.h"
@@ -130,9 +135,9 @@ struct PairVec {
 namespace slidecell::test {
 
 const KernelTable& amx_emulated() {
-  static const MatrixKernels matrix = make_tile_kernels("amx", 2);
+  static const MatrixKernels matrix = make_matrix_kernels<TileBlocks>("amx", 2);
   static const KernelTable table = [] {
-    KernelTable kernels = make_kernels<1, 1>("amx_emulated");
+    KernelTable kernels = make_kernels<Registers>("amx_emulated");
     kernels.matrix = &matrix;
     return kernels;
   }();

@@ -2,18 +2,23 @@
 #pragma once
 
 #include <cstdint>
+#include <utility>
 #include <vector>
 
+#include "slidecell/export.h"
 #include "slidecell/span.hpp"
 
 namespace slidecell {
 
 enum class Cell : std::uint8_t { lstm, gru };
+// Their names in model files: "lstm", "gru".
+SLIDECELL_API std::vector<std::pair<const char*, Cell>> cells_by_name();
+
 enum class Activation : std::uint8_t { tanh, relu, sigmoid, linear };
 enum class RecurrentActivation : std::uint8_t { sigmoid, hard_sigmoid };
 
 // hard_sigmoid(x) = clip(x/6 + 1/2, 0, 1).
-struct LayerSpec {
+struct SLIDECELL_API LayerSpec {
   Cell cell = Cell::lstm;
   std::int64_t input_size = 0;
   std::int64_t hidden_size = 0;
@@ -23,7 +28,8 @@ struct LayerSpec {
   RecurrentActivation recurrent_activation = RecurrentActivation::sigmoid;  // gates
   bool reset_after = true;  // GRU only: reset gate after (torch, cuDNN) or before the product
 
-  std::int64_t gates() const { return cell == Cell::lstm ? 4 : 3; }
+  std::int64_t gates() const;  // rows of weights per hidden unit
+  bool has_c() const;          // whether there is a state c beside h (LSTM)
   std::int64_t directions() const { return bidirectional ? 2 : 1; }
   std::int64_t state_size() const { return proj_size > 0 ? proj_size : hidden_size; }  // of h
   std::int64_t output_size() const { return directions() * state_size(); }

@@ -1,4 +1,4 @@
-// Activation functions on one vector or several in lockstep, and the cells' nonlinear parts.
+// Activation functions on one vector or several in lockstep.
 //
 // Their instructions are the next limit after the products. What an operation costs depends on its
 // unit: adding, comparing and shifting run beside the multiply-adds and are as good as free.
@@ -111,44 +111,71 @@ inline Vecs<n> activate(Kind kind, const Vecs<n>& x) {
   return Vecs<n>::each([kind](Vec y) { return activate(kind, y); }, x);
 }
 
-struct Activations {
-  Activation candidate;
-  RecurrentActivation gate;
-  bool usual() const {
-    return candidate == Activation::tanh && gate == RecurrentActivation::sigmoid;
+// The activations that a formula asks for. gate_times_output is that of an output gate before
+// activation with the activated state c.
+struct UsualActivations {  // sigmoid and tanh
+  template <class V>
+  static inline __attribute__((always_inline)) V gate(V x) {
+    return sigmoid(x);
+  }
+  template <class V>
+  static inline __attribute__((always_inline)) V candidate(V x) {
+    return tanh(x);
+  }
+  template <class V>
+  static inline __attribute__((always_inline)) V gate_times_candidate(V a, V b) {
+    return sigmoid_times_tanh(a, b);
+  }
+  template <class V>
+  static inline __attribute__((always_inline)) V gate_times_output(V o, V c) {
+    return sigmoid_times_tanh(o, c);
   }
 };
 
-// c <- f*c + i*g;  returns h = o * act(c). gates: i f g o before activation. The order is that of
-// the least live values: with 16 registers, another one spills more of them.
-template <class V>
-inline __attribute__((always_inline)) V lstm_cell(Activations act, const V (&gates)[4], V& c) {
-  if (act.usual()) {
-    const V ig = sigmoid_times_tanh(gates[0], gates[2]);
-    const V f = sigmoid(gates[1]);
-    c = fma(f, c, ig);
-    return sigmoid_times_tanh(gates[3], c);
+struct OtherActivations {
+  Activation of_candidate;
+  RecurrentActivation of_gates;
+
+  template <class V>
+  inline __attribute__((always_inline)) V gate(V x) const {
+    return activate(of_gates, x);
   }
-  const V i = activate(act.gate, gates[0]), f = activate(act.gate, gates[1]);
-  const V g = activate(act.candidate, gates[2]), o = activate(act.gate, gates[3]);
-  c = fma(f, c, i * g);
-  return o * activate(act.candidate, c);
-}
+  template <class V>
+  inline __attribute__((always_inline)) V candidate(V x) const {
+    return activate(of_candidate, x);
+  }
+  template <class V>
+  inline __attribute__((always_inline)) V gate_times_candidate(V a, V b) const {
+    return gate(a) * candidate(b);
+  }
+  template <class V>
+  inline __attribute__((always_inline)) V gate_times_output(V o, V c) const {
+    return gate(o) * candidate(c);
+  }
+};
 
-// The GRU's r or z, and its n. z comes before n, whose chain waits for r.
-template <class V>
-inline __attribute__((always_inline)) V gru_gate(Activations act, V x) {
-  return act.usual() ? sigmoid(x) : activate(act.gate, x);
-}
-template <class V>
-inline __attribute__((always_inline)) V gru_candidate(Activations act, V x) {
-  return act.usual() ? tanh(x) : activate(act.candidate, x);
-}
+// Those that a step's arguments name. A formula that asks for several calls in_one(run), which is
+// run(UsualActivations) or run(OtherActivations): one branch for all of them.
+struct NamedActivations {
+  Activation of_candidate;
+  RecurrentActivation of_gates;
 
-// h' = (1-z) n + z h = n + z (h - n).
-template <class V>
-inline __attribute__((always_inline)) V gru_blend(V z, V n, V h) {
-  return fma(z, h - n, n);
-}
+  bool usual() const {
+    return of_candidate == Activation::tanh && of_gates == RecurrentActivation::sigmoid;
+  }
+  template <class V>
+  inline __attribute__((always_inline)) V gate(V x) const {
+    return usual() ? sigmoid(x) : activate(of_gates, x);
+  }
+  template <class V>
+  inline __attribute__((always_inline)) V candidate(V x) const {
+    return usual() ? tanh(x) : activate(of_candidate, x);
+  }
+  template <class Run>
+  inline __attribute__((always_inline)) auto in_one(Run run) const {
+    if (usual()) return run(UsualActivations{});
+    return run(OtherActivations{of_candidate, of_gates});
+  }
+};
 
 }  // namespace

@@ -16,83 +16,52 @@ inline __attribute__((always_inline)) void hidden_gradient(const slidecell::Back
   if (a.d_next) accumulate_rows<0, rows>(w + rows, a.d_next + column, depth, d_h);
 }
 
-// With h = o tanh(c): dh/do_sum = h (1 - o), and dh/dc = o (1 - tanh(c)^2) = o - h h / o, which
-// needs no second tanh. sigmoid() keeps o above 2^-87, so the quotient exists.
-template <int rows, int vectors>
-void lstm_backward_block(const slidecell::BackwardStep& a, const float* w, std::int64_t j,
-                         std::int64_t column) {
-  const Vec one(1.0f);
-  Vec d_h[rows][vectors];
-  hidden_gradient(a, w, 4 * a.hidden, column, d_h);
-  const std::int64_t gate = a.hidden * kTrainTile;
-#pragma GCC unroll 16
-  for (int r = 0; r < rows; ++r) {
-    if (j + r >= a.hidden) break;
-#pragma GCC unroll 8
-    for (int v = 0; v < vectors; ++v) {
-      const std::int64_t at = (j + r) * kTrainTile + column + v * Vec::lanes;
-      const Vec i = Vec::load(a.gates + at), f = Vec::load(a.gates + gate + at);
-      const Vec g = Vec::load(a.gates + 2 * gate + at), o = Vec::load(a.gates + 3 * gate + at);
-      const Vec h = Vec::load(a.h + at);
-      const Vec d = a.d_out ? d_h[r][v] + Vec::load(a.d_out + at) : d_h[r][v];
-      const Vec d_c = fma(d, o - quotient(h * h, o), Vec::load(a.d_state + at));
-      const Vec d_f = a.c ? d_c * Vec::load(a.c + at) * (f * (one - f)) : Vec(0.0f);
-      (d_c * g * (i * (one - i))).store(a.d_gates + at);
-      d_f.store(a.d_gates + gate + at);
-      (d_c * i * (one - g * g)).store(a.d_gates + 2 * gate + at);
-      (d * h * (one - o)).store(a.d_gates + 3 * gate + at);
-      (d_c * f).store(a.d_state + at);
-    }
-  }
-}
+// What the formula of a backward step sees of one unit in one group of columns.
+struct BackwardUnit {
+  const slidecell::BackwardStep& a;
+  std::int64_t at;
+  std::int64_t gate_size;  // from one gate to the next
 
-// h' = n + z (h - n), n = tanh(n_sum), n_sum = W_in x + b_in + r m.
-template <int rows, int vectors>
-void gru_backward_block(const slidecell::BackwardStep& a, const float* w, std::int64_t j,
-                        std::int64_t column) {
-  const Vec one(1.0f);
+  Vec gate(int g) const { return Vec::load(a.gates + g * gate_size + at); }
+  Vec h() const { return Vec::load(a.h + at); }
+  Vec h_before() const { return a.h_before ? Vec::load(a.h_before + at) : Vec(0.0f); }
+  bool has_c_before() const { return a.c_before != nullptr; }
+  Vec c_before() const { return Vec::load(a.c_before + at); }
+};
+
+template <class Cell, int rows, int vectors>
+void backward_block(const slidecell::BackwardStep& a, const float* w, std::int64_t j,
+                    std::int64_t column) {
+  constexpr slidecell::CellTraits traits = Form<Cell>::traits;
+  constexpr int gates = traits.tile_gates;
   Vec d_h[rows][vectors];
-  hidden_gradient(a, w, 3 * a.hidden, column, d_h);
-  const std::int64_t gate = a.hidden * kTrainTile;
+  hidden_gradient(a, w, traits.recurrent.count * a.hidden, column, d_h);
+  const std::int64_t gate_size = a.hidden * kTrainTile;
 #pragma GCC unroll 16
   for (int r = 0; r < rows; ++r) {
     if (j + r >= a.hidden) break;
 #pragma GCC unroll 8
     for (int v = 0; v < vectors; ++v) {
       const std::int64_t at = (j + r) * kTrainTile + column + v * Vec::lanes;
-      const Vec m = Vec::load(a.gates + at), reset = Vec::load(a.gates + gate + at);
-      const Vec z = Vec::load(a.gates + 2 * gate + at), n = Vec::load(a.gates + 3 * gate + at);
-      const Vec h = a.h ? Vec::load(a.h + at) : Vec(0.0f);
-      Vec d = d_h[r][v] + Vec::load(a.d_state + at);
+      Vec d = d_h[r][v], d_state(0.0f), d_gates[gates];
+      if constexpr (traits.has_c || traits.carries_h) d_state = Vec::load(a.d_state + at);
+      if constexpr (traits.carries_h) d = d + d_state;
       if (a.d_out) d = d + Vec::load(a.d_out + at);
-      const Vec kept = one - z;
-      const Vec d_n = d * kept * (one - n * n);
-      const Vec d_m = d_n * reset;
-      d_m.store(a.d_gates + at);
-      (d_m * m * (one - reset)).store(a.d_gates + gate + at);
-      (d * (h - n) * (z * kept)).store(a.d_gates + 2 * gate + at);
-      d_n.store(a.d_gates + 3 * gate + at);
-      (d * z).store(a.d_state + at);
+      Cell::backward(BackwardUnit{a, at, gate_size}, d, d_state, d_gates);
+#pragma GCC unroll 4
+      for (int g = 0; g < gates; ++g) d_gates[g].store(a.d_gates + g * gate_size + at);
+      if constexpr (traits.has_c || traits.carries_h) d_state.store(a.d_state + at);
     }
   }
 }
 
-template <int rows, int most_vectors>
-void lstm_backward_step(const slidecell::BackwardStep& a) {
+template <class Cell, int rows, int most_vectors>
+void backward_step(const slidecell::BackwardStep& a) {
+  constexpr int gates = Form<Cell>::traits.recurrent.count;
   const float* w = a.w;
-  for (std::int64_t j = 0; j < a.hidden; j += rows, w += (1 + 4 * a.hidden) * rows) {
+  for (std::int64_t j = 0; j < a.hidden; j += rows, w += (1 + gates * a.hidden) * rows) {
     for_vectors<most_vectors>(a.vectors, [&](std::int64_t v, auto count) {
-      lstm_backward_block<rows, decltype(count)::value>(a, w, j, v * Vec::lanes);
-    });
-  }
-}
-
-template <int rows, int most_vectors>
-void gru_backward_step(const slidecell::BackwardStep& a) {
-  const float* w = a.w;
-  for (std::int64_t j = 0; j < a.hidden; j += rows, w += (1 + 3 * a.hidden) * rows) {
-    for_vectors<most_vectors>(a.vectors, [&](std::int64_t v, auto count) {
-      gru_backward_block<rows, decltype(count)::value>(a, w, j, v * Vec::lanes);
+      backward_block<Cell, rows, decltype(count)::value>(a, w, j, v * Vec::lanes);
     });
   }
 }

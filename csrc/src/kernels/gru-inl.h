@@ -1,103 +1,76 @@
-// One GRU step, lanes are windows, with the reset gate after or before the recurrent product.
+// The formulas of a GRU, gates r z n, with the reset gate after or before the recurrent product.
 #pragma once
 
-#include "kernels/kernel_table.h"
+#include "kernels/cell_traits.h"
 
 namespace {
 
-// reset_after: n = act(P_n + r (W_hn h + b_hn)).
-template <int units, int vectors>
-void gru_block(const slidecell::StepColumns& a, const float* w, std::int64_t j, std::int64_t v0) {
-  using V = Vecs<vectors>;
-  const Activations act{a.activation, a.recurrent_activation};
-  Vec acc[3 * units][vectors];
-  clear(acc);
-  if (a.h) accumulate<3 * units, vectors>(w, a.h + v0 * Vec::lanes, a.stride, a.state, acc);
-#pragma GCC unroll 8
-  for (int u = 0; u < units; ++u) {
-    if (j + u >= a.hidden) break;
-    const float* p = a.p + 3 * (j + u) * a.p_stride;
-    const std::int32_t* col = a.p_col + v0;
-    const std::ptrdiff_t at = (j + u) * a.stride + v0 * Vec::lanes;
-    const V r = gru_gate(act, V::of(acc[3 * u]) + V::load(p, col));
-    const V z = gru_gate(act, V::of(acc[3 * u + 1]) + V::load(p + a.p_stride, col));
-    const V m = V::of(acc[3 * u + 2]) + V(a.b_hn[j + u]);
-    const V n = gru_candidate(act, fma(r, m, V::load(p + 2 * a.p_stride, col)));
-    const V h = a.h ? V::load(a.h + at) : V(0.0f);
-    gru_blend(z, n, h).store(a.h_out + at);
-  }
+// h' = (1-z) n + z h = n + z (h - n).
+template <class V>
+inline __attribute__((always_inline)) V gru_blend(V z, V n, V h) {
+  return fma(z, h - n, n);
 }
 
-template <int units, int most_vectors>
-void gru_step_columns(const slidecell::StepColumns& a) {
-  const float* w = a.w;
-  for (std::int64_t j = 0; j < a.hidden; j += units, w += a.state * 3 * units) {
-    for_vectors<most_vectors>(a.vectors, [&](std::int64_t v, auto count) {
-      gru_block<units, decltype(count)::value>(a, w, j, v);
-    });
-  }
-}
+// n = act(W_in x + b_in + r (W_hn h + b_hn)).
+struct Gru {
+  static constexpr slidecell::CellForm form = slidecell::CellForm::gru;
 
-// reset_before, first half: z (before activation) and r*h of every unit go to scratch, because the
-// candidate's product needs r*h of all of them.
-template <int units, int vectors>
-void gru_reset_block(const slidecell::StepColumns& a, const float* w, std::int64_t j,
-                     std::int64_t v0) {
-  using V = Vecs<vectors>;
-  const Activations act{a.activation, a.recurrent_activation};
-  Vec acc[2 * units][vectors];
-  clear(acc);
-  if (a.h) accumulate<2 * units, vectors>(w, a.h + v0 * Vec::lanes, a.stride, a.state, acc);
-  float* reset_h = a.scratch + a.hidden * a.stride;  // [H][stride]
-#pragma GCC unroll 8
-  for (int u = 0; u < units; ++u) {
-    if (j + u >= a.hidden) break;
-    const float* p = a.p + 3 * (j + u) * a.p_stride;
-    const std::int32_t* col = a.p_col + v0;
-    const std::ptrdiff_t at = (j + u) * a.stride + v0 * Vec::lanes;
-    (V::of(acc[2 * u + 1]) + V::load(p + a.p_stride, col)).store(a.scratch + at);
-    if (!a.h) continue;
-    const V r = gru_gate(act, V::of(acc[2 * u]) + V::load(p, col));
-    (r * V::load(a.h + at)).store(reset_h + at);
+  // z comes before n, whose chain waits for r.
+  template <class Activations, class Unit, class V>
+  static inline __attribute__((always_inline)) V last(const Activations& act, const Unit& unit,
+                                                      V& /*c*/) {
+    const V r = act.gate(unit.gate(0));
+    const V z = act.gate(unit.gate(1));
+    const V n = act.candidate(fma(r, unit.sum(2) + unit.bias(), unit.x(2)));
+    return gru_blend(z, n, unit.h());
   }
-}
 
-// reset_before, second half: n = act(W_hn (r h) + P_n), where P_n holds both biases.
-template <int units, int vectors>
-void gru_candidate_block(const slidecell::StepColumns& a, const float* w, std::int64_t j,
-                         std::int64_t v0) {
-  using V = Vecs<vectors>;
-  const Activations act{a.activation, a.recurrent_activation};
-  const float* reset_h = a.scratch + a.hidden * a.stride;
-  Vec acc[units][vectors];
-  clear(acc);
-  if (a.h) accumulate<units, vectors>(w, reset_h + v0 * Vec::lanes, a.stride, a.state, acc);
-#pragma GCC unroll 8
-  for (int u = 0; u < units; ++u) {
-    if (j + u >= a.hidden) break;
-    const float* p = a.p + (3 * (j + u) + 2) * a.p_stride;
-    const std::ptrdiff_t at = (j + u) * a.stride + v0 * Vec::lanes;
-    const V n = gru_candidate(act, V::of(acc[u]) + V::load(p, a.p_col + v0));
-    const V z = gru_gate(act, V::load(a.scratch + at));
-    const V h = a.h ? V::load(a.h + at) : V(0.0f);
-    gru_blend(z, n, h).store(a.h_out + at);
+  // Training: gates are m r z n, where m = W_hn h + b_hn.
+  template <class Unit, class V>
+  static inline __attribute__((always_inline)) V forward(const Unit& unit, V (&gates)[4]) {
+    gates[1] = sigmoid(gates[1]);
+    gates[2] = sigmoid(gates[2]);
+    gates[3] = tanh(fma(gates[1], gates[0], gates[3]));
+    return gru_blend(gates[2], gates[3], unit.h_before());
   }
-}
 
-template <int units, int most_vectors>
-void gru_step_columns_reset_before(const slidecell::StepColumns& a) {
-  const float* w = a.w;
-  for (std::int64_t j = 0; j < a.hidden; j += 2 * units, w += a.state * 4 * units) {
-    for_vectors<most_vectors>(a.vectors, [&](std::int64_t v, auto count) {
-      gru_reset_block<2 * units, decltype(count)::value>(a, w, j, v);
-    });
+  // d is the gradient of h, d_state the part of it that z passes on.
+  template <class Unit, class V>
+  static inline __attribute__((always_inline)) void backward(const Unit& unit, V d, V& d_state,
+                                                             V (&d_gates)[4]) {
+    const V one(1.0f);
+    const V m = unit.gate(0), r = unit.gate(1), z = unit.gate(2), n = unit.gate(3);
+    const V h = unit.h_before();
+    const V kept = one - z;
+    const V d_n = d * kept * (one - n * n);
+    const V d_m = d_n * r;
+    d_gates[0] = d_m;
+    d_gates[1] = d_m * m * (one - r);
+    d_gates[2] = d * (h - n) * (z * kept);
+    d_gates[3] = d_n;
+    d_state = d * z;
   }
-  w = a.w_new;
-  for (std::int64_t j = 0; j < a.hidden; j += 4 * units, w += a.state * 4 * units) {
-    for_vectors<most_vectors>(a.vectors, [&](std::int64_t v, auto count) {
-      gru_candidate_block<4 * units, decltype(count)::value>(a, w, j, v);
-    });
+};
+
+// n = act(W_in x + b_in + W_hn (r h) + b_hn).
+struct GruResetBefore {
+  static constexpr slidecell::CellForm form = slidecell::CellForm::gru_reset_before;
+
+  // Keeps z before activation; returns r h, of which nothing is read where the state is zero.
+  template <class Activations, class Unit>
+  static inline __attribute__((always_inline)) auto first(const Activations& act,
+                                                          const Unit& unit) {
+    unit.keep(unit.gate(1));
+    if (!unit.started()) return decltype(unit.h())(0.0f);
+    return act.gate(unit.gate(0)) * unit.h();
   }
-}
+
+  template <class Activations, class Unit, class V>
+  static inline __attribute__((always_inline)) V last(const Activations& act, const Unit& unit,
+                                                      V& /*c*/) {
+    const V n = act.candidate(unit.gate(2));
+    return gru_blend(act.gate(unit.kept()), n, unit.h());
+  }
+};
 
 }  // namespace

@@ -10,7 +10,7 @@
 
 namespace slidecell {
 const MatrixKernels& matrix_amx() {
-  static constexpr MatrixKernels kernels = make_tile_kernels("amx", 1);
+  static constexpr MatrixKernels kernels = make_matrix_kernels<TileBlocks>("amx", 1);
   return kernels;
 }
 }  // namespace slidecell

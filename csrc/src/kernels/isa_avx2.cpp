@@ -4,8 +4,7 @@
 
 namespace slidecell {
 const KernelTable& kernels_avx2() {
-  static constexpr KernelTable table =
-      make_kernels<1, 3>("avx2");  // 12 sums + 3 columns + 1 weight = 16 ymm
+  static constexpr KernelTable table = make_kernels<Registers>("avx2");
   return table;
 }
 }  // namespace slidecell

@@ -4,8 +4,7 @@
 
 namespace slidecell {
 const KernelTable& kernels_avx512() {
-  static constexpr KernelTable table =
-      make_kernels<2, 3>("avx512");  // 24 sums + 3 columns + 1 weight = 28 of 32 zmm
+  static constexpr KernelTable table = make_kernels<Registers>("avx512");
   return table;
 }
 }  // namespace slidecell

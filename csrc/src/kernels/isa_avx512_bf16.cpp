@@ -4,7 +4,7 @@
 
 namespace slidecell {
 const MatrixKernels& matrix_avx512_bf16() {
-  static constexpr MatrixKernels kernels = make_dot_kernels("bf16", 0);
+  static constexpr MatrixKernels kernels = make_matrix_kernels<DotBlocks>("bf16", 0);
   return kernels;
 }
 }  // namespace slidecell

@@ -4,8 +4,7 @@
 
 namespace slidecell {
 const KernelTable& kernels_neon() {
-  static constexpr KernelTable table =
-      make_kernels<2, 3>("neon");  // 24 sums + 3 columns + 1 weight = 28 of 32 registers
+  static constexpr KernelTable table = make_kernels<Registers>("neon");
   return table;
 }
 }  // namespace slidecell

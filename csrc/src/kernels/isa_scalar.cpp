@@ -7,7 +7,7 @@
 
 namespace slidecell {
 const KernelTable& kernels_scalar() {
-  static constexpr KernelTable table = make_kernels<1, 2>("scalar");  // 8 of 16 registers hold sums
+  static constexpr KernelTable table = make_kernels<Registers>("scalar");
   return table;
 }
 }  // namespace slidecell

@@ -14,6 +14,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/cell_traits.h"
 #include "kernels/matrix_table.h"
 #include "kernels/train_table.h"
 #include "slidecell/layer.hpp"
@@ -34,8 +35,8 @@ struct ProjectColumns {
 // One time step of one direction of one layer, for `vectors` groups of `lanes` columns.
 struct StepColumns {
   const float* w;       // packed recurrent weights [blocks][K][rows of a block]
-  const float* w_new;   // GRU, reset before: packed weights of the candidate
-  const float* b_hn;    // GRU, reset after: [H], zeros where the layer has no bias
+  const float* w_late;  // of the late product (see cell_traits.h), packed likewise
+  const float* b_hh;    // the separate recurrent bias: [H], zeros where the layer has none
   std::int64_t hidden;  // H
   std::int64_t state;   // K: size of h, H or the projection's P
   std::int64_t vectors;
@@ -43,9 +44,9 @@ struct StepColumns {
   std::ptrdiff_t p_stride;
   const std::int32_t* p_col;  // [vectors] first column of each group in p
   const float* h;             // [K][stride]; null: h and c are zero
-  float* c;                   // [H][stride] LSTM: read (unless h is null) and written
+  float* c;                   // [H][stride] with a state c: read (unless h is null) and written
   float* h_out;               // [H][stride], not h
-  float* scratch;             // GRU, reset before: [2H][stride]
+  float* scratch;             // with a late product: [2H][stride]
   std::ptrdiff_t stride;
   Activation activation;
   RecurrentActivation recurrent_activation;
@@ -83,11 +84,11 @@ struct CellRow {
   std::int64_t hidden;  // H
   const float* sums;    // recurrent sums [panels][gates][lanes]; null: h and c are zero
   const float* p;       // projected input [panels][G][lanes]
-  const float* b_hn;    // GRU, reset after: [panels][lanes]
-  const float* h;       // [H] GRU
-  float* c;             // [H] LSTM: read (unless sums is null) and written
-  float* h_out;         // [H]; gru_reset: r*h
-  float* update;        // [panels][lanes] GRU, reset before: z, from one half to the other
+  const float* b_hh;    // the separate recurrent bias: [panels][lanes]
+  const float* h;       // [H]
+  float* c;             // [H] with a state c: read (unless sums is null) and written
+  float* h_out;         // [H]; in the first half of a step: what the late product multiplies
+  float* scratch;       // [panels][lanes] from one half of a step to the other
   Activation activation;
   RecurrentActivation recurrent_activation;
 };
@@ -101,35 +102,35 @@ struct ErrorRow {
   const std::int32_t* truth_row;  // [rows]
 };
 
-// Column weights are packed in blocks of units*4 (LSTM, and plain rows for `project`) or units*3
-// (GRU) rows. Where a GRU's reset gate comes before the product, its r and z gates are packed in
-// blocks of 2*units units and its candidate in blocks of 4*units: 4*units rows again.
+// The steps of one form of a cell.
+struct CellKernels {
+  void (*columns)(const StepColumns&);
+  void (*row)(const CellRow&);        // after the last product
+  void (*first_row)(const CellRow&);  // with a late product: after the first one; else null
+};
+
 struct KernelTable {
   const char* isa;
   std::int64_t lanes;
-  std::int64_t units;        // hidden units (x 4 gates) per block of packed column weights
+  std::int64_t block_rows;  // rows per block of packed column weights of a plain linear map
+  // Hidden units per block of packed recurrent weights, by the number of gates that a product has.
+  std::int64_t block_units[kMaxGates + 1];
   std::int64_t vector_step;  // groups of columns that a kernel holds in registers at once
 
   void (*project)(const ProjectColumns&);
-  void (*lstm_step)(const StepColumns&);
-  void (*gru_step)(const StepColumns&);
-  void (*gru_step_reset_before)(const StepColumns&);
+  void (*project_row)(const ProjectRow&);
+  ByForm<CellKernels> cells;
+
   void (*add_squared_error)(const ErrorColumns&);
   void (*add_absolute_error)(const ErrorColumns&);
   void (*subtract)(const ErrorColumns&);  // acc[r] = error(r), acc_stride must be `stride`
-
-  void (*project_row)(const ProjectRow&);
-  void (*lstm_cell_row)(const CellRow&);
-  void (*gru_cell_row)(const CellRow&);
-  void (*gru_reset_row)(const CellRow&);
-  void (*gru_candidate_row)(const CellRow&);
   float (*squared_error_row)(const ErrorRow&);
   float (*absolute_error_row)(const ErrorRow&);
 
   TrainKernels train;
 
   // Products of bf16 numbers where this CPU has instructions for them; null: none.
-  const MatrixKernels* matrix = nullptr;
+  const MatrixKernels* matrix;
 };
 
 const KernelTable& kernels_scalar();

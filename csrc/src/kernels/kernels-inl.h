@@ -5,6 +5,7 @@
 #include "kernels/activations-inl.h"
 #include "kernels/product-inl.h"
 //
+#include "kernels/columns-inl.h"
 #include "kernels/error-inl.h"
 #include "kernels/gru-inl.h"
 #include "kernels/lstm-inl.h"
@@ -19,43 +20,48 @@
 
 namespace {
 
-// As many sums as the steps hold in registers. With 16 registers, 12 sums leave room for 3 columns.
-template <int units, int vectors>
-constexpr slidecell::TrainKernels make_train_kernels() {
-  constexpr int sums = 4 * units * vectors;
-  static_assert(slidecell::kTrainTile % (vectors * Vec::lanes) == 0, "whole groups of columns");
-  return {sums,
-          &lstm_train_step<units, vectors>,
-          &gru_train_step<units, vectors>,
-          &lstm_backward_step<4 * units, vectors>,
-          &gru_backward_step<4 * units, vectors>,
-          &add_products < sums,
-          sums == 12 ? 3 : 4 >,
-          &transpose_columns};
+// The kernels of one form of a cell. Registers (vec_<x>.h) says how much is held in registers.
+template <class Registers, class Cell>
+constexpr void add_cell(slidecell::KernelTable& table) {
+  constexpr int units = Registers::units, rows = 4 * units, vectors = Registers::vectors;
+  slidecell::CellKernels& cell = table.cells[Cell::form];
+  cell.columns = &step_columns<Cell, rows, vectors>;
+  cell.row = &cell_row<Cell, Half::last>;
+  if constexpr (Form<Cell>::has_late) cell.first_row = &cell_row<Cell, Half::first>;
+  if constexpr (Form<Cell>::traits.tile_gates > 0) {
+    slidecell::TrainCellKernels& train = table.train.cells[Cell::form];
+    train.forward = &train_step<Cell, units, vectors>;
+    train.backward = &backward_step<Cell, rows, vectors>;
+  }
 }
 
-// `units` hidden units times `vectors` groups of columns are held in registers.
-template <int units, int vectors>
+template <class Registers>
 constexpr slidecell::KernelTable make_kernels(const char* isa) {
-  return {isa,
-          Vec::lanes,
-          units,
-          vectors,
-          &project_columns<4 * units, vectors>,
-          &lstm_step_columns<units, vectors>,
-          &gru_step_columns<units, vectors>,
-          &gru_step_columns_reset_before<units, vectors>,
-          &add_squared_error_columns,
-          &add_absolute_error_columns,
-          &subtract_columns,
-          &project_row,
-          &lstm_cell_row,
-          &gru_cell_row,
-          &gru_reset_row,
-          &gru_candidate_row,
-          &squared_error_row,
-          &absolute_error_row,
-          make_train_kernels<units, vectors>()};
+  constexpr int rows = 4 * Registers::units, vectors = Registers::vectors;
+  static_assert(slidecell::kTrainTile % (vectors * Vec::lanes) == 0, "whole groups of columns");
+  slidecell::KernelTable table{};
+  table.isa = isa;
+  table.lanes = Vec::lanes;
+  table.block_rows = rows;
+  for (int gates = 1; gates <= slidecell::kMaxGates; ++gates) {
+    table.block_units[gates] = rows / gates;
+  }
+  table.vector_step = vectors;
+  table.project = &project_columns<rows, vectors>;
+  table.project_row = &project_row;
+  add_cell<Registers, Lstm>(table);
+  add_cell<Registers, Gru>(table);
+  add_cell<Registers, GruResetBefore>(table);
+  table.add_squared_error = &add_squared_error_columns;
+  table.add_absolute_error = &add_absolute_error_columns;
+  table.subtract = &subtract_columns;
+  table.squared_error_row = &squared_error_row;
+  table.absolute_error_row = &absolute_error_row;
+  table.train.block_units = Registers::units;
+  table.train.product_rows = rows * vectors;
+  table.train.add_products = &add_products<rows * vectors, Registers::product_vectors>;
+  table.train.transpose = &transpose_columns;
+  return table;
 }
 
 }  // namespace

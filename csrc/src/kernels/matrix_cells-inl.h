@@ -2,6 +2,7 @@
 // recurrent sums of a row of the block, of all groups of columns.
 #pragma once
 
+#include "kernels/cell_unit-inl.h"
 #include "kernels/matrix_table.h"
 #include "kernels/scaled-inl.h"
 
@@ -48,80 +49,16 @@ inline __attribute__((always_inline)) void for_pairs(const MatrixStep& a, std::u
   }
 }
 
-// Units j .. j+units-1, groups of columns v0 .. v0+n-1.
-template <int parts, int units, int n, class Sum>
-inline __attribute__((always_inline)) void lstm_cells(const MatrixStep& a, std::int64_t j,
-                                                      std::int64_t v0, Sum sum) {
-  using V = Vecs<n>;
-  for_pairs<parts, units, n>(a, a.h_pairs_out, j, v0, [&](int u) __attribute__((always_inline)) {
-    const float* p = a.p + 4 * (j + u) * a.p_stride;
-    const std::ptrdiff_t at = (j + u) * a.stride + v0 * Vec::lanes;
-    V gates[4];
-#pragma GCC unroll 4
-    for (int g = 0; g < 4; ++g) {
-      gates[g] = sum(4 * u + g) + V::load(p + g * a.p_stride, a.p_col + v0);
-    }
-    V c = a.h_pairs ? V::load(a.c + at) : V(0.0f);
-    const V h = scaled_lstm_cell<grade_of<parts>()>(gates, c);
-    c.store(a.c + at);
-    h.store(a.h_out + at);
-    return h;
-  });
-}
-
-// h' = n + z (h - n), with z before activation; stored.
-template <int parts, class V>
-inline __attribute__((always_inline)) V gru_output(const MatrixStep& a, std::ptrdiff_t at, V z,
-                                                   V n) {
-  const V h = a.h_pairs ? V::load(a.h + at) : V(0.0f);
-  const V out = fma(scaled_sigmoid<grade_of<parts>()>(z), h - n, n);
-  out.store(a.h_out + at);
-  return out;
-}
-
-// reset_after: n = tanh(P_n + r (W_hn h + b_hn)).
-template <int parts, int units, int n, class Sum>
-inline __attribute__((always_inline)) void gru_cells(const MatrixStep& a, std::int64_t j,
-                                                     std::int64_t v0, Sum sum) {
-  using V = Vecs<n>;
-  constexpr Grade grade = grade_of<parts>();
-  for_pairs<parts, units, n>(a, a.h_pairs_out, j, v0, [&](int u) __attribute__((always_inline)) {
-    const float* p = a.p + 3 * (j + u) * a.p_stride;
-    const std::int32_t* col = a.p_col + v0;
-    const V r = scaled_sigmoid<grade>(sum(3 * u) + V::load(p, col));
-    const V z = sum(3 * u + 1) + V::load(p + a.p_stride, col);
-    const V candidate = scaled_tanh<grade>(
-        fma(r, sum(3 * u + 2) + V(a.b_hn[j + u]), V::load(p + 2 * a.p_stride, col)));
-    return gru_output<parts>(a, (j + u) * a.stride + v0 * Vec::lanes, z, candidate);
-  });
-}
-
-// reset_before, first half: z (before activation) goes to scratch and r*h to reset_pairs. With h
-// zero nobody reads the latter.
-template <int parts, int units, int n, class Sum>
-inline __attribute__((always_inline)) void gru_reset_cells(const MatrixStep& a, std::int64_t j,
-                                                           std::int64_t v0, Sum sum) {
-  using V = Vecs<n>;
-  for_pairs<parts, units, n>(a, a.reset_pairs, j, v0, [&](int u) __attribute__((always_inline)) {
-    const float* p = a.p + 3 * (j + u) * a.p_stride;
-    const std::int32_t* col = a.p_col + v0;
-    const std::ptrdiff_t at = (j + u) * a.stride + v0 * Vec::lanes;
-    (sum(2 * u + 1) + V::load(p + a.p_stride, col)).store(a.scratch + at);
-    if (!a.h_pairs) return V(0.0f);
-    return scaled_sigmoid<grade_of<parts>()>(sum(2 * u) + V::load(p, col)) * V::load(a.h + at);
-  });
-}
-
-// reset_before, second half: n = tanh(W_hn (r h) + P_n), where P_n holds both biases.
-template <int parts, int units, int n, class Sum>
-inline __attribute__((always_inline)) void gru_candidate_cells(const MatrixStep& a, std::int64_t j,
-                                                               std::int64_t v0, Sum sum) {
-  using V = Vecs<n>;
-  for_pairs<parts, units, n>(a, a.h_pairs_out, j, v0, [&](int u) __attribute__((always_inline)) {
-    const float* p = a.p + (3 * (j + u) + 2) * a.p_stride;
-    const std::ptrdiff_t at = (j + u) * a.stride + v0 * Vec::lanes;
-    const V candidate = scaled_tanh<grade_of<parts>()>(sum(u) + V::load(p, a.p_col + v0));
-    return gru_output<parts>(a, at, V::load(a.scratch + at), candidate);
+// A half of a step of units j .. j+units-1, groups of columns v0 .. v0+n-1.
+template <class Cell, Half half, int parts, int units, int n, class Sum>
+inline __attribute__((always_inline)) void matrix_units(const MatrixStep& a, std::int64_t j,
+                                                        std::int64_t v0, Sum sum) {
+  constexpr int gates = Product<Cell, half>::gates.count;
+  std::uint32_t* pairs = half == Half::first ? a.late_pairs : a.h_pairs_out;
+  for_pairs<parts, units, n>(a, pairs, j, v0, [&](int u) __attribute__((always_inline)) {
+    const auto sum_of = [&](int g) __attribute__((always_inline)) { return sum(gates * u + g); };
+    const ColumnsUnit<Cell, half, n, MatrixStep, decltype(sum_of)> unit(a, j + u, v0, sum_of);
+    return run_unit<Cell, half>(ScaledActivations<grade_of<parts>()>{}, unit);
   });
 }
 

@@ -16,6 +16,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/cell_traits.h"
+
 namespace slidecell {
 
 constexpr int kMaxParts = 3;
@@ -40,39 +42,38 @@ struct MatrixProject {
 
 // One time step of one layer, for `vectors` groups of `lanes` columns.
 struct MatrixStep {
-  MatrixWeights w, w_new;  // w_new: GRU, reset before: the candidate's
-  const float* b_hn;       // GRU, reset after: [H]
-  std::int64_t hidden;     // H
-  std::int64_t pairs;      // of h: a multiple of the kernels' chunk
+  MatrixWeights w, w_late;  // w_late: of the late product (see cell_traits.h)
+  const float* b_hh;        // the separate recurrent bias: [H]
+  std::int64_t hidden;      // H
+  std::int64_t pairs;       // of h: a multiple of the kernels' chunk
   std::int64_t vectors;
   const float* p;  // projected input, [H*G][p_stride] in the order (unit, gate)
   std::ptrdiff_t p_stride;
   const std::int32_t* p_col;     // [vectors] first column of each group in p
   const std::uint32_t* h_pairs;  // [parts][pairs][stride]; null: h and c are zero
-  const float* h;                // [H][stride], GRU
-  float* c;                      // [H][stride] LSTM: read (unless h_pairs is null) and written
-  float* h_out;                  // [H][stride], not h
-  std::uint32_t* h_pairs_out;    // [parts][pairs][stride], not h_pairs
-  float* scratch;                // GRU, reset before: [H][stride]
-  std::uint32_t* reset_pairs;    // GRU, reset before: r*h, [parts][pairs][stride]
+  const float* h;                // [H][stride]
+  float* c;      // [H][stride] with a state c: read (unless h_pairs is null) and written
+  float* h_out;  // [H][stride], not h
+  std::uint32_t* h_pairs_out;  // [parts][pairs][stride], not h_pairs
+  float* scratch;              // with a late product: [H][stride]
+  std::uint32_t* late_pairs;   // with a late product: what it multiplies, as h_pairs
   std::ptrdiff_t stride;
 };
 
 struct MatrixKernels {
   const char* name;
-  std::size_t index;   // among the kinds of matrix kernels, below kMatrixKinds
-  std::int64_t lanes;  // columns of a group
-  std::int64_t chunk;  // pairs of weights that lie together
-  // Hidden units per block of rows; a plain linear map has project_rows rows in a block.
-  std::int64_t lstm_units, gru_units, reset_units, candidate_units, project_rows;
+  std::size_t index;        // among the kinds of matrix kernels, below kMatrixKinds
+  std::int64_t lanes;       // columns of a group
+  std::int64_t chunk;       // pairs of weights that lie together
+  std::int64_t block_rows;  // rows per block of weights of a plain linear map
+  // Hidden units per block of recurrent weights, by the number of gates that a product has.
+  std::int64_t block_units[kMaxGates + 1];
   std::int64_t vector_step;  // groups of columns that are multiplied at once
   bool has_tiles;            // a matrix unit, not only dot products
 
   // Indexed by the number of parts - 1.
   void (*project[kMaxParts])(const MatrixProject&);
-  void (*lstm_step[kMaxParts])(const MatrixStep&);
-  void (*gru_step[kMaxParts])(const MatrixStep&);
-  void (*gru_step_reset_before[kMaxParts])(const MatrixStep&);
+  ByForm<void (*)(const MatrixStep&)> step[kMaxParts];
 };
 
 constexpr std::size_t kMatrixKinds = 3;  // AVX512-BF16, AMX, and one of the tests

@@ -5,7 +5,8 @@
 // arrives that the rest of the step waits for.
 #pragma once
 
-#include "kernels/kernel_table.h"
+#include "kernels/activations-inl.h"
+#include "kernels/cell_unit-inl.h"
 
 namespace {
 
@@ -112,57 +113,45 @@ inline void for_panels(std::int64_t hidden, Run run) {
   }
 }
 
-// Recurrent sum of gate `g` of `gates` for the panel from unit j on; zero for a zero state.
-inline Vec sum_of(const slidecell::CellRow& a, std::int64_t j, int gates, int g) {
-  return a.sums ? Vec::load(a.sums + gates * j + g * Vec::lanes) : Vec(0.0f);
-}
+// Hidden units j .. j+live-1, as ColumnsUnit has one unit.
+template <class Cell, Half half>
+struct RowUnit {
+  using V = Vec;
 
-void lstm_cell_row(const slidecell::CellRow& a) {
-  const Activations act{a.activation, a.recurrent_activation};
-  for_panels(a.hidden, [&](std::int64_t j, std::int64_t live) {
-    Vec gates[4];
-    for (int g = 0; g < 4; ++g)
-      gates[g] = sum_of(a, j, 4, g) + Vec::load(a.p + 4 * j + g * Vec::lanes);
-    Vec c = a.sums ? Vec::load(a.c + j, live) : Vec(0.0f);
-    const Vec h = lstm_cell(act, gates, c);
-    c.store(a.c + j, live);
-    h.store(a.h_out + j, live);
-  });
-}
+  const slidecell::CellRow& a;
+  std::int64_t j, live;
 
-void gru_cell_row(const slidecell::CellRow& a) {
-  const Activations act{a.activation, a.recurrent_activation};
-  for_panels(a.hidden, [&](std::int64_t j, std::int64_t live) {
-    const float* p = a.p + 3 * j;
-    const Vec r = gru_gate(act, sum_of(a, j, 3, 0) + Vec::load(p));
-    const Vec z = gru_gate(act, sum_of(a, j, 3, 1) + Vec::load(p + Vec::lanes));
-    const Vec n = gru_candidate(
-        act, fma(r, sum_of(a, j, 3, 2) + Vec::load(a.b_hn + j), Vec::load(p + 2 * Vec::lanes)));
-    const Vec h = a.sums ? Vec::load(a.h + j, live) : Vec(0.0f);
-    gru_blend(z, n, h).store(a.h_out + j, live);
-  });
-}
+  bool started() const { return a.sums != nullptr; }
+  Vec sum(int gate) const {
+    constexpr slidecell::GateProduct product = Product<Cell, half>::gates;
+    return started() ? Vec::load(a.sums + product.count * j + (gate - product.first) * Vec::lanes)
+                     : Vec(0.0f);
+  }
+  Vec x(int gate) const {
+    return Vec::load(a.p + Form<Cell>::traits.gates * j + gate * Vec::lanes);
+  }
+  Vec gate(int g) const { return sum(g) + x(g); }
+  Vec bias() const { return Vec::load(a.b_hh + j); }
+  Vec h() const { return started() ? Vec::load(a.h + j, live) : Vec(0.0f); }
+  Vec c() const { return started() ? Vec::load(a.c + j, live) : Vec(0.0f); }
+  void keep(Vec value) const { value.store(a.scratch + j); }
+  Vec kept() const { return Vec::load(a.scratch + j); }
+};
 
-// reset_before, first half: z (before activation) and r*h, of which the candidate's sums are made.
-void gru_reset_row(const slidecell::CellRow& a) {
-  const Activations act{a.activation, a.recurrent_activation};
+template <class Cell, Half half>
+void cell_row(const slidecell::CellRow& a) {
+  const NamedActivations act{a.activation, a.recurrent_activation};
   for_panels(a.hidden, [&](std::int64_t j, std::int64_t live) {
-    const float* p = a.p + 3 * j;
-    (sum_of(a, j, 2, 1) + Vec::load(p + Vec::lanes)).store(a.update + j);
-    if (!a.sums) return;
-    const Vec r = gru_gate(act, sum_of(a, j, 2, 0) + Vec::load(p));
-    (r * Vec::load(a.h + j, live)).store(a.h_out + j, live);
-  });
-}
-
-// reset_before, second half: sums are the candidate's.
-void gru_candidate_row(const slidecell::CellRow& a) {
-  const Activations act{a.activation, a.recurrent_activation};
-  for_panels(a.hidden, [&](std::int64_t j, std::int64_t live) {
-    const Vec z = gru_gate(act, Vec::load(a.update + j));
-    const Vec n = gru_candidate(act, sum_of(a, j, 1, 0) + Vec::load(a.p + 3 * j + 2 * Vec::lanes));
-    const Vec h = a.sums ? Vec::load(a.h + j, live) : Vec(0.0f);
-    gru_blend(z, n, h).store(a.h_out + j, live);
+    const RowUnit<Cell, half> unit{a, j, live};
+    if constexpr (half == Half::first) {
+      const Vec result = Cell::first(act, unit);
+      if (a.sums) result.store(a.h_out + j, live);
+    } else {
+      Vec c;
+      const Vec h = Cell::last(act, unit, c);
+      if constexpr (Form<Cell>::traits.has_c) c.store(a.c + j, live);
+      h.store(a.h_out + j, live);
+    }
   });
 }
 

@@ -94,12 +94,29 @@ inline __attribute__((always_inline)) V scaled_sigmoid_times_tanh(V a, V b) {
   return quotient_of<grade>(e - V(1.0f), (e + V(1.0f)) * scaled_sigmoid_denominator<grade>(a));
 }
 
-// As lstm_cell, from scaled gates i f g o.
-template <Grade grade, class V>
-inline __attribute__((always_inline)) V scaled_lstm_cell(const V (&gates)[4], V& c) {
-  const V ig = scaled_sigmoid_times_tanh<grade>(gates[0], gates[2]);
-  c = fma(scaled_sigmoid<grade>(gates[1]), c, ig);
-  return scaled_sigmoid_times_tanh<grade>(gates[3], c * V(kTwoLog2e));
-}
+// As UsualActivations, of sums that are scaled already.
+template <Grade grade>
+struct ScaledActivations {
+  template <class V>
+  static inline __attribute__((always_inline)) V gate(V x) {
+    return scaled_sigmoid<grade>(x);
+  }
+  template <class V>
+  static inline __attribute__((always_inline)) V candidate(V x) {
+    return scaled_tanh<grade>(x);
+  }
+  template <class V>
+  static inline __attribute__((always_inline)) V gate_times_candidate(V a, V b) {
+    return scaled_sigmoid_times_tanh<grade>(a, b);
+  }
+  template <class V>
+  static inline __attribute__((always_inline)) V gate_times_output(V o, V c) {
+    return scaled_sigmoid_times_tanh<grade>(o, c * V(kTwoLog2e));
+  }
+  template <class Run>
+  static inline __attribute__((always_inline)) auto in_one(Run run) {
+    return run(ScaledActivations{});
+  }
+};
 
 }  // namespace

@@ -5,14 +5,14 @@
 
 #include <utility>
 
-#include "kernels/matrix_cells-inl.h"
+#include "kernels/matrix-inl.h"
 
 namespace {
 
 static_assert(Vec::lanes == 16, "a tile has 16 columns");
 
-constexpr std::int64_t kTile = 16;  // rows, columns and pairs of a tile
-constexpr std::int64_t kTileWords = 16 * kTile;
+constexpr int kTile = 16;  // rows, columns and pairs of a tile
+constexpr int kTileWords = 16 * kTile;
 
 // The sums of one block: [row_tiles][col_tiles][16 rows][16 columns].
 struct alignas(64) BlockSums {
@@ -114,72 +114,20 @@ inline void for_blocks(slidecell::MatrixWeights w, const std::uint32_t* x, std::
   if (done > 0) activate_block(before, sums[(done + 1) % 2]);
 }
 
-constexpr int kLstmUnits = 8, kGruUnits = 16, kResetUnits = 16, kCandidateUnits = 32;
+struct TileBlocks {
+  static constexpr int rows = 32, vectors = 2;
+  static constexpr int chunk = kTile;
+  static constexpr bool has_tiles = true;
+  // Whole tiles: three gates fill 48 rows, others 32.
+  static constexpr int units(int gates) { return gates == 3 ? kTile : rows / gates; }
 
-inline std::int64_t blocks_of(std::int64_t rows, std::int64_t block) {
-  return (rows + block - 1) / block;
-}
-
-template <int parts>
-void tile_project(const MatrixProject& a) {
-  for_blocks<parts, 2>(a.w, a.x, a.stride, a.pairs, a.vectors, blocks_of(a.rows, 32),
-                       [&](std::int64_t block, std::int64_t v, auto count, auto sum)
-                           __attribute__((always_inline)) {
-                             project_rows<32, decltype(count)::value>(a, block * 32, v, sum);
-                           });
-}
-
-template <int parts>
-void tile_lstm_step(const MatrixStep& a) {
-  for_blocks<parts, 2>(
-      a.w, a.h_pairs, a.stride, a.pairs, a.vectors, blocks_of(a.hidden, kLstmUnits),
-      [&](std::int64_t block, std::int64_t v, auto count, auto sum) __attribute__((always_inline)) {
-        lstm_cells<parts, kLstmUnits, decltype(count)::value>(a, block * kLstmUnits, v, sum);
-      });
-}
-
-template <int parts>
-void tile_gru_step(const MatrixStep& a) {
-  for_blocks<parts, 3>(
-      a.w, a.h_pairs, a.stride, a.pairs, a.vectors, blocks_of(a.hidden, kGruUnits),
-      [&](std::int64_t block, std::int64_t v, auto count, auto sum) __attribute__((always_inline)) {
-        gru_cells<parts, kGruUnits, decltype(count)::value>(a, block * kGruUnits, v, sum);
-      });
-}
-
-template <int parts>
-void tile_gru_step_reset_before(const MatrixStep& a) {
-  for_blocks<parts, 2>(
-      a.w, a.h_pairs, a.stride, a.pairs, a.vectors, blocks_of(a.hidden, kResetUnits),
-      [&](std::int64_t block, std::int64_t v, auto count, auto sum) __attribute__((always_inline)) {
-        gru_reset_cells<parts, kResetUnits, decltype(count)::value>(a, block * kResetUnits, v, sum);
-      });
-  for_blocks<parts, 2>(a.w_new, a.h_pairs ? a.reset_pairs : nullptr, a.stride, a.pairs, a.vectors,
-                       blocks_of(a.hidden, kCandidateUnits),
-                       [&](std::int64_t block, std::int64_t v, auto count, auto sum)
-                           __attribute__((always_inline)) {
-                             gru_candidate_cells<parts, kCandidateUnits, decltype(count)::value>(
-                                 a, block * kCandidateUnits, v, sum);
-                           });
-}
-
-constexpr slidecell::MatrixKernels make_tile_kernels(const char* name, std::size_t index) {
-  return {name,
-          index,
-          Vec::lanes,
-          kTile,
-          kLstmUnits,
-          kGruUnits,
-          kResetUnits,
-          kCandidateUnits,
-          32,
-          2,
-          true,
-          {&tile_project<1>, &tile_project<2>, &tile_project<3>},
-          {&tile_lstm_step<1>, &tile_lstm_step<2>, &tile_lstm_step<3>},
-          {&tile_gru_step<1>, &tile_gru_step<2>, &tile_gru_step<3>},
-          {&tile_gru_step_reset_before<1>, &tile_gru_step_reset_before<2>,
-           &tile_gru_step_reset_before<3>}};
-}
+  template <int parts, int rows, class Cells>
+  static inline void run(slidecell::MatrixWeights w, const std::uint32_t* x, std::ptrdiff_t stride,
+                         std::int64_t pairs, std::int64_t all_vectors, std::int64_t blocks,
+                         Cells cells) {
+    static_assert(rows % kTile == 0, "whole tiles");
+    for_blocks<parts, rows / kTile>(w, x, stride, pairs, all_vectors, blocks, cells);
+  }
+};
 
 }  // namespace

@@ -1,6 +1,7 @@
 // Training: one step forward that keeps its gates. Lanes are windows.
 #pragma once
 
+#include "kernels/cell_unit-inl.h"
 #include "kernels/train_table.h"
 
 namespace {
@@ -39,89 +40,67 @@ inline __attribute__((always_inline)) void accumulate_rows(
   }
 }
 
-// The gates of units j .. j+units-1, groups of columns from `column` on. A block of weights holds
-// the biases, the inputs' and the recurrent weights one after the other; input_first and
-// recurrent_rows say which of the 4 * units rows the two products enter.
-template <int input_first, int recurrent_rows, int rows, int vectors>
+// The sums of units j .. j+units-1, groups of columns from `column` on. A block of weights holds
+// the biases, the inputs' and the recurrent weights one after the other; the traits say which of
+// the rows the two products enter.
+template <class Cell, int units, int rows, int vectors>
 inline __attribute__((always_inline)) void gate_sums(const slidecell::TrainStep& a, const float* w,
                                                      std::int64_t column,
                                                      Vec (&acc)[rows][vectors]) {
-  constexpr int input_rows = rows - input_first;
+  constexpr slidecell::TrainGates input = Form<Cell>::traits.input;
+  constexpr slidecell::TrainGates recurrent = Form<Cell>::traits.recurrent;
+  static_assert(recurrent.first == 0 && (input.first + input.count) * units == rows,
+                "the recurrent product's gates come first, the input's last");
   broadcast_rows(w, acc);
   w += rows;
-  accumulate_rows<input_first, input_rows>(w, a.x + column, a.input, acc);
-  w += a.input * input_rows;
-  if (a.h) accumulate_rows<0, recurrent_rows>(w, a.h + column, a.hidden, acc);
+  accumulate_rows<input.first * units, input.count * units>(w, a.x + column, a.input, acc);
+  w += a.input * input.count * units;
+  if (a.h) accumulate_rows<0, recurrent.count * units>(w, a.h + column, a.hidden, acc);
 }
 
-template <int units, int vectors>
-void lstm_train_block(const slidecell::TrainStep& a, const float* w, std::int64_t j,
-                      std::int64_t column) {
+// What the formula of a forward step sees of one unit in n groups of columns.
+template <int n>
+struct ForwardUnit {
+  const slidecell::TrainStep& a;
+  std::int64_t at;
+
+  Vecs<n> c() const { return Vecs<n>::load(a.c + at); }
+  void set_c(const Vecs<n>& c) const { c.store(a.c_out + at); }
+  Vecs<n> h_before() const { return a.h ? Vecs<n>::load(a.h + at) : Vecs<n>(0.0f); }
+};
+
+template <class Cell, int units, int vectors>
+void train_block(const slidecell::TrainStep& a, const float* w, std::int64_t j,
+                 std::int64_t column) {
   using V = Vecs<vectors>;
-  Vec acc[4 * units][vectors];
-  gate_sums<0, 4 * units>(a, w, column, acc);
-  const std::int64_t gate = a.hidden * kTrainTile;
+  constexpr int gates = Form<Cell>::traits.tile_gates;
+  Vec acc[gates * units][vectors];
+  gate_sums<Cell, units>(a, w, column, acc);
+  const std::int64_t gate_size = a.hidden * kTrainTile;
 #pragma GCC unroll 4
   for (int u = 0; u < units; ++u) {
     if (j + u >= a.hidden) break;
     const std::int64_t at = (j + u) * kTrainTile + column;
-    const V i = sigmoid(V::of(acc[u])), f = sigmoid(V::of(acc[units + u]));
-    const V g = tanh(V::of(acc[2 * units + u])), o = sigmoid(V::of(acc[3 * units + u]));
-    V c = i * g;
-    if (a.c) c = fma(f, V::load(a.c + at), c);
-    c.store(a.c_out + at);
-    (o * tanh(c)).store(a.h_out + at);
-    if (!a.gates) continue;
-    i.store(a.gates + at);
-    f.store(a.gates + gate + at);
-    g.store(a.gates + 2 * gate + at);
-    o.store(a.gates + 3 * gate + at);
-  }
-}
-
-template <int units, int vectors>
-void gru_train_block(const slidecell::TrainStep& a, const float* w, std::int64_t j,
-                     std::int64_t column) {
-  using V = Vecs<vectors>;
-  Vec acc[4 * units][vectors];
-  gate_sums<units, 3 * units>(a, w, column, acc);
-  const std::int64_t gate = a.hidden * kTrainTile;
+    V own[gates];
 #pragma GCC unroll 4
-  for (int u = 0; u < units; ++u) {
-    if (j + u >= a.hidden) break;
-    const std::int64_t at = (j + u) * kTrainTile + column;
-    const V m = V::of(acc[u]), r = sigmoid(V::of(acc[units + u]));
-    const V z = sigmoid(V::of(acc[2 * units + u]));
-    const V n = tanh(fma(r, m, V::of(acc[3 * units + u])));
-    const V h = a.h ? V::load(a.h + at) : V(0.0f);
-    gru_blend(z, n, h).store(a.h_out + at);
+    for (int g = 0; g < gates; ++g) own[g] = V::of(acc[g * units + u]);
+    Cell::forward(ForwardUnit<vectors>{a, at}, own).store(a.h_out + at);
     if (!a.gates) continue;
-    m.store(a.gates + at);
-    r.store(a.gates + gate + at);
-    z.store(a.gates + 2 * gate + at);
-    n.store(a.gates + 3 * gate + at);
+#pragma GCC unroll 4
+    for (int g = 0; g < gates; ++g) own[g].store(a.gates + g * gate_size + at);
   }
 }
 
-template <int units, int most_vectors>
-void lstm_train_step(const slidecell::TrainStep& a) {
+template <class Cell, int units, int most_vectors>
+void train_step(const slidecell::TrainStep& a) {
+  constexpr slidecell::CellTraits traits = Form<Cell>::traits;
   const float* w = a.w;
   for (std::int64_t j = 0; j < a.hidden; j += units) {
     for_vectors<most_vectors>(a.vectors, [&](std::int64_t v, auto count) {
-      lstm_train_block<units, decltype(count)::value>(a, w, j, v * Vec::lanes);
+      train_block<Cell, units, decltype(count)::value>(a, w, j, v * Vec::lanes);
     });
-    w += 4 * units * (1 + a.input + a.hidden);
-  }
-}
-
-template <int units, int most_vectors>
-void gru_train_step(const slidecell::TrainStep& a) {
-  const float* w = a.w;
-  for (std::int64_t j = 0; j < a.hidden; j += units) {
-    for_vectors<most_vectors>(a.vectors, [&](std::int64_t v, auto count) {
-      gru_train_block<units, decltype(count)::value>(a, w, j, v * Vec::lanes);
-    });
-    w += units * (4 + 3 * (a.input + a.hidden));
+    w += units *
+         (traits.tile_gates + traits.input.count * a.input + traits.recurrent.count * a.hidden);
   }
 }
 

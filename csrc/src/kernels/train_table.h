@@ -5,14 +5,15 @@
 // kept, another can read. Lanes beyond a tile's last window hold anything; no other lane and no sum
 // sees them.
 //
-// Gates are kept gate by gate, [4][H][kTrainTile], in the order
-//   LSTM: i f g o. GRU: m r z n, where m = W_hn h + b_hn and n = tanh(W_in x + b_in + r m),
-// so that the rows that W_hh h enters (GRU: m r z) are the first ones and those that W_ih x enters
-// (GRU: r z n) are the last ones.
+// Gates are kept gate by gate, [G][H][kTrainTile] with G = CellTraits::tile_gates, in an order in
+// which the rows that W_hh h enters are the first ones and those that W_ih x enters the last ones:
+//   LSTM: i f g o. GRU: m r z n, where m = W_hn h + b_hn and n = tanh(W_in x + b_in + r m).
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+
+#include "kernels/cell_traits.h"
 
 namespace slidecell {
 
@@ -21,16 +22,16 @@ constexpr std::int64_t kTrainTile = 48;
 
 // One step of a layer with tanh and sigmoid; a GRU's reset gate stands after the product.
 struct TrainStep {
-  const float* w;  // [blocks] of units hidden units: biases [4][units], then W_ih [I][rows][units],
+  const float* w;  // [blocks] of units hidden units: biases [G][units], then W_ih [I][rows][units],
                    // then W_hh [H][rows][units], where rows are the gates that the product enters
   std::int64_t hidden;   // H
   std::int64_t input;    // I
   std::int64_t vectors;  // groups of columns
   const float* x;        // [I][kTrainTile]
   const float* h;        // [H][kTrainTile]; null: zero
-  const float* c;        // LSTM: [H][kTrainTile]; null: zero
-  float* gates;          // [4H][kTrainTile] after activation; null: not kept
-  float* c_out;          // LSTM: [H][kTrainTile], may be c
+  const float* c;        // with a state c: [H][kTrainTile]; null: zero
+  float* gates;          // [G*H][kTrainTile] after activation; null: not kept
+  float* c_out;          // with a state c: [H][kTrainTile], may be c
   float* h_out;          // [H][kTrainTile], not h
 };
 
@@ -39,14 +40,15 @@ struct BackwardStep {
   const float* w;  // W_hh transposed, as ProjectColumns::w: H rows, one column per row of d_next
   std::int64_t hidden;
   std::int64_t vectors;
-  const float* gates;   // [4H][kTrainTile] of this step
-  const float* h;       // [H][kTrainTile] LSTM: after this step; GRU: before it, null: zero
-  const float* c;       // [H][kTrainTile] LSTM: before this step; null: zero
-  const float* d_next;  // [4H][kTrainTile]: d_gates of the step after; null: there is none
-  const float* d_out;   // [H][kTrainTile]: what else reaches h; null: nothing
-  float* d_state;  // [H][kTrainTile] LSTM: the gradient of c after this step, replaced by that of c
-                   // before it; GRU: likewise the part of h's gradient that z passes on
-  float* d_gates;  // [4H][kTrainTile], not d_next
+  const float* gates;     // [G*H][kTrainTile] of this step
+  const float* h;         // [H][kTrainTile] after this step
+  const float* h_before;  // [H][kTrainTile]; null: zero
+  const float* c_before;  // [H][kTrainTile] with a state c; null: zero
+  const float* d_next;    // [G*H][kTrainTile]: d_gates of the step after; null: there is none
+  const float* d_out;     // [H][kTrainTile]: what else reaches h; null: nothing
+  float* d_state;  // [H][kTrainTile] with a state c: the gradient of c after this step, replaced by
+                   // that of c before it; with carries_h: likewise what reaches h past the gates
+  float* d_gates;  // [G*H][kTrainTile], not d_next
 };
 
 // sums[r][q] += sum over n ascending of d[r][n] z[n][q] for q below `width`. Rows are taken
@@ -75,12 +77,16 @@ struct Transpose {
   std::ptrdiff_t out_stride;
 };
 
+// The two passes of one form of a cell; null where it has none.
+struct TrainCellKernels {
+  void (*forward)(const TrainStep&);
+  void (*backward)(const BackwardStep&);
+};
+
 struct TrainKernels {
+  std::int64_t block_units;  // hidden units per block of TrainStep::w
   std::int64_t product_rows;
-  void (*lstm_step)(const TrainStep&);
-  void (*gru_step)(const TrainStep&);
-  void (*lstm_backward)(const BackwardStep&);
-  void (*gru_backward)(const BackwardStep&);
+  ByForm<TrainCellKernels> cells;
   const float* (*add_products)(const AddProducts&);  // returns what is left of `ahead`
   void (*transpose)(const Transpose&);
 };

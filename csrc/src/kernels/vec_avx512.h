@@ -103,4 +103,11 @@ struct HalfVec {
   friend HalfVec fma(HalfVec a, HalfVec b, HalfVec c) { return _mm256_fmadd_ps(a.v, b.v, c.v); }
 };
 
+// What the kernels hold in registers: 4 * units sums for each of `vectors` groups of columns.
+struct Registers {
+  static constexpr int units = 2, vectors = 3;  // 24 sums + 3 columns + 1 weight = 28 of 32 zmm
+  // Groups of columns beside as many sums, where gradients of weights are added up.
+  static constexpr int product_vectors = 4;
+};
+
 }  // namespace

@@ -66,4 +66,12 @@ struct Vec {
 // Few numbers fit a shorter register, which would be no faster here.
 using HalfVec = Vec;
 
+// What the kernels hold in registers: 4 * units sums for each of `vectors` groups of columns.
+struct Registers {
+  static constexpr int units = 2,
+                       vectors = 3;  // 24 sums + 3 columns + 1 weight = 28 of 32 registers
+  // Groups of columns beside as many sums, where gradients of weights are added up.
+  static constexpr int product_vectors = 4;
+};
+
 }  // namespace

@@ -60,4 +60,11 @@ struct Vec {
 // Few numbers fit a shorter register, which would be no faster here.
 using HalfVec = Vec;
 
+// What the kernels hold in registers: 4 * units sums for each of `vectors` groups of columns.
+struct Registers {
+  static constexpr int units = 1, vectors = 2;  // 8 of 16 registers hold sums
+  // Groups of columns beside as many sums, where gradients of weights are added up.
+  static constexpr int product_vectors = 4;
+};
+
 }  // namespace

@@ -159,7 +159,7 @@ class BatchColumns {
             state.h()[j * columns_.stride() + column] =
                 batch_.h0[(n + column) * spec.state_size() + j];
           }
-          for (std::int64_t j = 0; j < spec.hidden_size && spec.cell == Cell::lstm; ++j) {
+          for (std::int64_t j = 0; j < spec.hidden_size && spec.has_c(); ++j) {
             state.c()[j * columns_.stride() + column] =
                 batch_.c0[(n + column) * spec.hidden_size + j];
           }

@@ -27,8 +27,8 @@ void step_layer_columns(const KernelTable& kernels, const LayerSpec& spec,
   const bool projected = spec.proj_size > 0;
   StepColumns a{};
   a.w = packed.recurrent_columns.data();
-  a.w_new = packed.candidate_columns.data();
-  a.b_hn = packed.b_hn.data();
+  a.w_late = packed.late_columns.data();
+  a.b_hh = packed.b_hh.data();
   a.hidden = spec.hidden_size;
   a.state = spec.state_size();
   a.vectors = vectors;
@@ -42,13 +42,7 @@ void step_layer_columns(const KernelTable& kernels, const LayerSpec& spec,
   a.stride = stride;
   a.activation = spec.activation;
   a.recurrent_activation = spec.recurrent_activation;
-  if (spec.cell == Cell::lstm) {
-    kernels.lstm_step(a);
-  } else if (spec.reset_after) {
-    kernels.gru_step(a);
-  } else {
-    kernels.gru_step_reset_before(a);
-  }
+  kernels.cells[packed.form].columns(a);
   if (projected) {
     project_columns(kernels, packed.projection, unprojected, stride, h_out, stride, vectors);
   }
@@ -62,9 +56,9 @@ LayerColumns::LayerColumns(const KernelTable& kernels, const LayerSpec& spec,
       stride_(stride),
       h_(spec.state_size() * stride),
       h_next_(spec.state_size() * stride) {
-  if (spec.cell == Cell::lstm) c_.reset(spec.hidden_size * stride);
+  if (spec.has_c()) c_.reset(spec.hidden_size * stride);
   if (spec.proj_size > 0) unprojected_.reset(spec.hidden_size * stride);
-  if (!packed.candidate_columns.empty()) scratch_.reset(2 * spec.hidden_size * stride);
+  if (!packed.late_columns.empty()) scratch_.reset(2 * spec.hidden_size * stride);
 }
 
 const float* LayerColumns::step(const StepInput& input, std::int64_t vectors) {

@@ -27,11 +27,11 @@ void project_columns(const KernelTable& kernels, const PackedLinear& linear, con
 // One step of one direction of a layer, for `vectors` groups of columns.
 void step_layer_columns(const KernelTable& kernels, const LayerSpec& spec,
                         const PackedDirection& packed, const StepInput& input, std::int64_t vectors,
-                        const float* h,      // [state_size][stride]; null: h and c are zero
-                        float* c,            // [H][stride] LSTM, read (unless h is null), written
+                        const float* h,  // [state_size][stride]; null: h and c are zero
+                        float* c,  // [H][stride] with a state c: read (unless h is null), written
                         float* h_out,        // [state_size][stride], not h
                         float* unprojected,  // [H][stride] where h is projected
-                        float* scratch,      // [2*H][stride] GRU with the reset gate before
+                        float* scratch,      // [2*H][stride] with a late product
                         std::ptrdiff_t stride);
 
 // One direction of one layer with its state, for a tile of `stride` columns.
@@ -49,7 +49,7 @@ class LayerColumns {
   const float* step(const StepInput& input, std::int64_t vectors);
 
   float* h() { return h_.data(); }  // [state_size][stride]
-  float* c() { return c_.data(); }  // [H][stride], LSTM
+  float* c() { return c_.data(); }  // [H][stride], with a state c
   const LayerSpec& spec() const { return spec_; }
   const PackedDirection& packed() const { return packed_; }
 

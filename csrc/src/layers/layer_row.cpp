@@ -15,9 +15,9 @@ LayerRow::LayerRow(const KernelTable& kernels, const LayerSpec& spec, const Pack
   sums_ = scratch;
   p_ = sums_ + spec.gates() * padded;
   h_new_ = p_ + spec.gates() * padded;
-  update_ = h_new_ + padded;
-  candidate_sums_ = update_ + padded;
-  projected_ = candidate_sums_ + padded;
+  kept_ = h_new_ + padded;
+  late_sums_ = kept_ + padded;
+  projected_ = late_sums_ + padded;
 }
 
 void LayerRow::project(const AlignedFloats& w, const AlignedFloats* w_bf16, std::int64_t size,
@@ -27,9 +27,8 @@ void LayerRow::project(const AlignedFloats& w, const AlignedFloats* w_bf16, std:
 }
 
 void LayerRow::prepare(const float* h) {
-  const std::int64_t gates = packed_.candidate_row.empty() ? spec_.gates() : 2;
   project(packed_.recurrent_row, &packed_.recurrent_row_bf16, spec_.hidden_size, spec_.state_size(),
-          gates, h, sums_);
+          packed_.recurrent_gates, h, sums_);
   prepared_ = sums_;
 }
 
@@ -58,29 +57,26 @@ void LayerRow::finish(const float* h, float* c, float* h_out) {
   a.hidden = H;
   a.sums = prepared_;
   a.p = p_;
-  a.b_hn = packed_.b_hn.data();
+  a.b_hh = packed_.b_hh.data();
   a.h = h;
   a.c = c;
   // Cells read and write unit by unit, so h_out may be h; the projection needs all of h at once.
   float* h_new = spec_.proj_size > 0 ? h_new_ : h_out;
   a.h_out = h_new;
-  a.update = update_;
+  a.scratch = kept_;
   a.activation = spec_.activation;
   a.recurrent_activation = spec_.recurrent_activation;
-  if (spec_.cell == Cell::lstm) {
-    kernels_.lstm_cell_row(a);
-  } else if (spec_.reset_after) {
-    kernels_.gru_cell_row(a);
-  } else {
+  const CellKernels& cell = kernels_.cells[packed_.form];
+  if (packed_.late_gates > 0) {
     a.h_out = h_new_;
-    kernels_.gru_reset_row(a);
+    cell.first_row(a);
     if (prepared_) {
-      project(packed_.candidate_row, nullptr, H, H, 1, h_new_, candidate_sums_);
-      a.sums = candidate_sums_;
+      project(packed_.late_row, nullptr, H, H, packed_.late_gates, h_new_, late_sums_);
+      a.sums = late_sums_;
     }
     a.h_out = h_new;
-    kernels_.gru_candidate_row(a);
   }
+  cell.row(a);
   if (spec_.proj_size > 0) {
     project(packed_.projection.row, nullptr, spec_.proj_size, H, 1, h_new_, projected_);
     std::copy_n(projected_, spec_.proj_size, h_out);

@@ -26,7 +26,7 @@ class LayerRow {
 
   // Projects the next step's input x [I].
   void read(const float* x);
-  // The step that prepare and read made ready, on the h [state_size] and c [H] (LSTM) of prepare.
+  // The step that prepare and read made ready, on the h [state_size] and c [H] of prepare.
   // h_out [state_size] may be h.
   void finish(const float* h, float* c, float* h_out);
 
@@ -47,7 +47,7 @@ class LayerRow {
   const float* prepared_ = nullptr;  // sums_ or null
   float *sums_, *p_;                 // [panels][G][lanes]
   float* h_new_;                     // [H], padded, as all below
-  float *update_, *candidate_sums_;  // GRU, reset before
+  float *kept_, *late_sums_;         // with a late product, which has one gate
   float* projected_;                 // where h is projected
 };
 

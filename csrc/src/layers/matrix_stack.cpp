@@ -8,7 +8,7 @@ MatrixStack::MatrixStack(const KernelTable& kernels, const Stack& stack, int par
                          std::int64_t max_vectors)
     : matrix_(*kernels.matrix),
       stack_(stack),
-      form_(static_cast<std::size_t>(parts - 1)),
+      split_(static_cast<std::size_t>(parts - 1)),
       packed_(stack.packed_pairs(kernels, parts)),
       stride_(max_vectors * kernels.lanes),
       col_(adjacent_columns(kernels, max_vectors)),
@@ -22,10 +22,10 @@ MatrixStack::MatrixStack(const KernelTable& kernels, const Stack& stack, int par
     layer.h_next.reset(size);
     layer.pairs.reset(words);
     layer.pairs_next.reset(words);
-    if (spec.cell == Cell::lstm) layer.c.reset(size);
-    if (!packed_[l].candidate.words.empty()) {
+    if (spec.has_c()) layer.c.reset(size);
+    if (!packed_[l].late.words.empty()) {
       layer.scratch.reset(size);
-      layer.reset_pairs.reset(words);
+      layer.late_pairs.reset(words);
     }
     if (l > 0) layer.p.reset(spec.gates() * size);
   }
@@ -54,7 +54,7 @@ StepInput MatrixStack::project(std::size_t l, std::int64_t vectors) {
   a.out = layers_[l].p.data();
   a.stride = stride_;
   a.vectors = vectors;
-  matrix_.project[form_](a);
+  matrix_.project[split_](a);
   return {a.out, stride_, col_.data()};
 }
 
@@ -64,8 +64,8 @@ void MatrixStack::step(std::size_t l, const StepInput& input, std::int64_t vecto
   Layer& layer = layers_[l];
   MatrixStep a{};
   a.w = packed.recurrent.view();
-  a.w_new = packed.candidate.view();
-  a.b_hn = packed.b_hn.data();
+  a.w_late = packed.late.view();
+  a.b_hh = packed.b_hh.data();
   a.hidden = spec.hidden_size;
   a.pairs = packed.state_words;
   a.vectors = vectors;
@@ -78,15 +78,9 @@ void MatrixStack::step(std::size_t l, const StepInput& input, std::int64_t vecto
   a.h_out = layer.h_next.data();
   a.h_pairs_out = layer.pairs_next.data();
   a.scratch = layer.scratch.data();
-  a.reset_pairs = layer.reset_pairs.data();
+  a.late_pairs = layer.late_pairs.data();
   a.stride = stride_;
-  if (spec.cell == Cell::lstm) {
-    matrix_.lstm_step[form_](a);
-  } else if (spec.reset_after) {
-    matrix_.gru_step[form_](a);
-  } else {
-    matrix_.gru_step_reset_before[form_](a);
-  }
+  matrix_.step[split_][packed.form](a);
   std::swap(layer.h, layer.h_next);
   std::swap(layer.pairs, layer.pairs_next);
 }

@@ -23,15 +23,15 @@ class MatrixStack final : public TileStack {
  private:
   struct Layer {
     AlignedFloats h, h_next, c, scratch;
-    AlignedWords pairs, pairs_next, reset_pairs;  // [parts][pairs][stride]
-    AlignedFloats p;                              // projected input of layers above 0
+    AlignedWords pairs, pairs_next, late_pairs;  // [parts][pairs][stride]
+    AlignedFloats p;                             // projected input of layers above 0
   };
   StepInput project(std::size_t l, std::int64_t vectors);
   void step(std::size_t l, const StepInput& input, std::int64_t vectors);
 
   const MatrixKernels& matrix_;
   const Stack& stack_;
-  std::size_t form_;  // parts - 1
+  std::size_t split_;  // parts - 1
   const std::vector<PackedMatrixLayer>& packed_;
   std::ptrdiff_t stride_;
   std::vector<std::int32_t> col_;

@@ -77,8 +77,8 @@ const std::vector<LayerSpec>& Recurrent::specs() const { return stack_->specs();
 void Recurrent::forward(const float* x, std::int64_t N, std::int64_t T, const float* h0,
                         const float* c0, Span<const std::int64_t> lengths, float* out, float* h_n,
                         float* c_n, int num_threads) const {
-  const bool lstm = specs().front().cell == Cell::lstm;
-  if (lstm && (h0 == nullptr) != (c0 == nullptr)) {
+  const bool has_c = specs().front().has_c();
+  if (has_c && (h0 == nullptr) != (c0 == nullptr)) {
     throw std::invalid_argument("state: expected both h0 and c0, or neither");
   }
   if (!lengths.empty() && static_cast<std::int64_t>(lengths.size()) != N) {
@@ -96,7 +96,7 @@ void Recurrent::forward(const float* x, std::int64_t N, std::int64_t T, const fl
     }
   }
   const KernelTable& kernels = active_kernels();
-  const Batch batch{x, N, T, h0, c0, lengths, out, h_n, lstm ? c_n : nullptr};
+  const Batch batch{x, N, T, h0, c0, lengths, out, h_n, has_c ? c_n : nullptr};
   fill_rest(*stack_, batch);
   if (N < least_columns(kernels)) {
     parallel_for(
@@ -135,9 +135,9 @@ void Recurrent::step(const float* x, std::int64_t N, const float* h, const float
   }
   const std::vector<PackedLayer>& packed = stack_->packed(kernels);
   const LayerSpec& first = specs().front();
-  const bool lstm = first.cell == Cell::lstm;
+  const bool has_c = first.has_c();
   const std::int64_t P = first.state_size(), H = first.hidden_size;
-  if (lstm && c_out != c) {
+  if (has_c && c_out != c) {
     std::copy_n(c, static_cast<std::int64_t>(specs().size()) * N * H, c_out);
   }
   for (const LayerSpec& spec : specs()) {
@@ -150,7 +150,7 @@ void Recurrent::step(const float* x, std::int64_t N, const float* h, const float
       const std::int64_t at = static_cast<std::int64_t>(l) * N + n;
       float* h_new = h_out + at * P;
       LayerRow layer(kernels, specs()[l], packed[l].front(), scratch.data());
-      layer.step(in, h + at * P, lstm ? c_out + at * H : nullptr, h_new);
+      layer.step(in, h + at * P, has_c ? c_out + at * H : nullptr, h_new);
       in = h_new;
     }
   }

@@ -30,13 +30,13 @@ class StepColumnsBuffers {
         const std::int64_t n = static_cast<std::int64_t>(l) * N + first;
         const std::int64_t P = spec.state_size(), H = spec.hidden_size;
         load(h + n * P, count, P, h_);
-        if (spec.cell == Cell::lstm) load(c + n * H, count, H, c_);
+        if (spec.has_c()) load(c + n * H, count, H, c_);
         project_columns(kernels, weights.input, in_.data(), stride_, p_.data(), stride_, vectors);
         step_layer_columns(kernels, spec, weights, {p_.data(), stride_, col_.data()}, vectors,
                            h_.data(), c_.data(), next_.data(), unprojected_.data(), scratch_.data(),
                            stride_);
         store(next_, count, P, h_out + n * P);
-        if (spec.cell == Cell::lstm) store(c_, count, H, c_out + n * H);
+        if (spec.has_c()) store(c_, count, H, c_out + n * H);
         std::swap(in_, next_);
       }
     }

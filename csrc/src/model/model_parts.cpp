@@ -48,7 +48,7 @@ std::int64_t integer(const Json& object, const char* key, std::int64_t least, st
 
 LayerSpec read_layer(const Json& json) {
   LayerSpec spec;
-  spec.cell = choose<Cell>(json, "cell", {{"lstm", Cell::lstm}, {"gru", Cell::gru}});
+  spec.cell = choose<Cell>(json, "cell", cells_by_name());
   spec.input_size = json.at("input_size").as_int("input_size");
   spec.hidden_size = json.at("hidden_size").as_int("hidden_size");
   spec.proj_size = json.at("proj_size").as_int("proj_size");

@@ -48,10 +48,10 @@ KernelChoice choose_kernel(const KernelTable& kernels, const ModelParts& model, 
       (kernel == Kernel::automatic && possible && wanted(*kernels.matrix, model, precision))) {
     const MatrixKernels& matrix = *kernels.matrix;
     return {3 - static_cast<int>(precision), precision,
-            matrix.name + shape(matrix.lstm_units * 4, matrix.vector_step * matrix.lanes)};
+            matrix.name + shape(matrix.block_rows, matrix.vector_step * matrix.lanes)};
   }
   return {0, Precision::highest,
-          "fma" + shape(kernels.units * 4, kernels.vector_step * kernels.lanes)};
+          "fma" + shape(kernels.block_rows, kernels.vector_step * kernels.lanes)};
 }
 
 std::unique_ptr<TileStack> make_tile_stack(const KernelTable& kernels, const Stack& stack,

@@ -21,7 +21,7 @@ BlockWindows::BlockWindows(const KernelTable& kernels, const Stack& stack, std::
   for (std::size_t i = 0; i < states_.size(); ++i) {
     const LayerSpec& spec = stack.specs()[i % stack.specs().size()];
     states_[i].h.reset(spec.state_size() * width);
-    if (spec.cell == Cell::lstm) states_[i].c.reset(spec.hidden_size * width);
+    if (spec.has_c()) states_[i].c.reset(spec.hidden_size * width);
   }
 }
 

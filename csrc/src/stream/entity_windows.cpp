@@ -96,7 +96,7 @@ void EntityWindows::prepare(std::int64_t next_row) {
 std::int64_t unfinished_state_size(const Stack& stack, std::int64_t window) {
   std::int64_t size = 0;
   for (const LayerSpec& spec : stack.specs()) {
-    size += spec.state_size() + (spec.cell == Cell::lstm ? spec.hidden_size : 0);
+    size += spec.state_size() + (spec.has_c() ? spec.hidden_size : 0);
   }
   return (window - 1) * size;
 }

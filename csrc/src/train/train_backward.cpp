@@ -38,7 +38,7 @@ struct BackwardCall {
   AlignedFloats recurrent;  // W_hh transposed
   AlignedFloats inputs;     // W_ih transposed, where x's gradient is wanted
   ProductRow row;
-  std::int64_t gate_rows;  // 4H, rounded up to product_rows
+  std::int64_t gate_rows;  // G*H, rounded up to product_rows
   std::int64_t num_sums;
   AlignedFloats sums;  // [num_sums][gate_rows][row.size]; empty: no weight's gradient is wanted
 
@@ -51,6 +51,7 @@ class BackwardTile {
   explicit BackwardTile(BackwardCall& call)
       : call_(call),
         kernels_(call.kernels),
+        traits_(traits_of(call.spec)),
         H_(call.spec.hidden_size),
         I_(call.spec.input_size),
         first_(2 * H_ * kTrainTile),
@@ -108,20 +109,20 @@ class BackwardTile {
   }
 
   void step(const TrainTile& tile, std::int64_t t) {
-    const bool lstm = call_.spec.cell == Cell::lstm;
     const SavedStep<const float> kept = saved(tile, t);
     BackwardStep a{};
     a.w = call_.recurrent.data();
     a.hidden = H_;
     a.vectors = tile.vectors;
     a.gates = kept.gates;
-    a.h = lstm ? kept.h : h_before(tile, t);
-    a.c = lstm ? c_before(tile, t) : nullptr;
+    a.h = kept.h;
+    a.h_before = h_before(tile, t);
+    if (traits_.has_c) a.c_before = c_before(tile, t);
     a.d_next = t + 1 < call_.input.T ? d_next_.data() : nullptr;
     a.d_out = outside_gradient(tile, t);
     a.d_state = d_state_.data();
     a.d_gates = d_gates_.data();
-    (lstm ? kernels_.train.lstm_backward : kernels_.train.gru_backward)(a);
+    kernels_.train.cells[form_of(call_.spec)].backward(a);
   }
 
   // Of h after step t, from the outputs: [H][kTrainTile], or null where there is none.
@@ -152,14 +153,14 @@ class BackwardTile {
     a.z_stride = a.sums_stride = row.size;
     a.columns = tile.count;
     // All gates: a GRU's m and the one next to x give the gradient of its second candidate bias.
-    a.rows = 4 * H_;
+    a.rows = traits_.tile_gates * H_;
     a.z = rows_.data() + row.hidden;
     a.width = I_ + 1;
     a.sums = sums + row.hidden;
     a.ahead = kernels_.train.add_products(a);
     if (const float* h = h_before(tile, t)) {
       to_rows(kernels_, h, H_, tile.count, rows_.data(), row.size);
-      a.rows = recurrent_gates(call_.spec.cell).count * H_;
+      a.rows = traits_.recurrent.count * H_;
       a.z = rows_.data();
       a.width = H_;
       a.sums = sums;
@@ -172,7 +173,7 @@ class BackwardTile {
   // tenth of the pass.
   void needed_next(const TrainTile& tile, std::int64_t t, AddProducts& a) const {
     const std::int64_t size = SavedStep<float>::rows(call_.spec) * kTrainTile;
-    const std::int64_t gates = 4 * H_ * kTrainTile, T = call_.input.T;
+    const std::int64_t gates = traits_.tile_gates * H_ * kTrainTile, T = call_.input.T;
     const std::int64_t next = t > 0 ? tile.index * T + t - 1 : (tile.index + 2) * T - 1;
     if (next >= train_tiles(call_.input.N) * T) return;
     a.ahead = call_.saved + next * size - std::min(next, std::int64_t{1}) * (size - gates);
@@ -180,7 +181,7 @@ class BackwardTile {
   }
 
   void input_gradient(const TrainTile& tile, std::int64_t t) {
-    const TrainGates gates = input_gates(call_.spec.cell);
+    const TrainGates& gates = traits_.input;
     const Sequence<float>& x = call_.wanted.x;
     kernels_.project({call_.inputs.data(), I_, gates.count * H_,
                       d_gates_.data() + gates.first * H_ * kTrainTile, kTrainTile, columns_.data(),
@@ -196,9 +197,9 @@ class BackwardTile {
       to_rows(kernels_, d_state_.data(), H_, tile.count, call_.wanted.c0 + at, H_);
     }
     if (!call_.wanted.h0) return;
-    kernels_.project({call_.recurrent.data(), H_, recurrent_gates(call_.spec.cell).count * H_,
-                      d_next_.data(), kTrainTile, columns_.data(), kTrainTile, tile.vectors});
-    if (call_.spec.cell == Cell::gru) {
+    kernels_.project({call_.recurrent.data(), H_, traits_.recurrent.count * H_, d_next_.data(),
+                      kTrainTile, columns_.data(), kTrainTile, tile.vectors});
+    if (traits_.carries_h) {
       for (std::int64_t k = 0; k < H_ * kTrainTile; ++k) columns_.data()[k] += d_state_.data()[k];
     }
     to_rows(kernels_, columns_.data(), H_, tile.count, call_.wanted.h0 + at, H_);
@@ -206,6 +207,7 @@ class BackwardTile {
 
   BackwardCall& call_;
   const KernelTable& kernels_;
+  const CellTraits& traits_;
   std::int64_t H_, I_;
   AlignedFloats first_;             // h0 and c0, [H][kTrainTile] each
   AlignedFloats d_state_, d_out_;   // [H][kTrainTile]
@@ -228,17 +230,18 @@ class SumRows {
       for (std::int64_t k = 0; k < size; ++k) total_.data()[k] += sum[k];
     }
     const InputGradients& wanted = call_.wanted;
+    const CellTraits& traits = traits_of(call_.spec);
     const float* x = total_.data() + call_.row.hidden;
     const std::int64_t gate = row / H, unit = row % H;
     const auto torch_row = [&](const TrainGates& gates) {
       const bool enters = gate >= gates.first && gate < gates.first + gates.count;
       return enters ? gates.torch_gate(gate - gates.first) * H + unit : -1;
     };
-    if (const std::int64_t r = torch_row(input_gates(call_.spec.cell)); r >= 0) {
+    if (const std::int64_t r = torch_row(traits.input); r >= 0) {
       if (wanted.w_ih) std::copy_n(x, I, wanted.w_ih + r * I);
       if (wanted.b_ih) wanted.b_ih[r] = x[I];
     }
-    if (const std::int64_t r = torch_row(recurrent_gates(call_.spec.cell)); r >= 0) {
+    if (const std::int64_t r = torch_row(traits.recurrent); r >= 0) {
       if (wanted.w_hh) std::copy_n(total_.data(), H, wanted.w_hh + r * H);
       if (wanted.b_hh) wanted.b_hh[r] = x[I];
     }
@@ -257,6 +260,7 @@ void training_backward(const LayerSpec& spec, const DirectionWeights& weights,
   check_training(spec, weights, input);
   require_pointer(saved, input.N, "saved");
   const KernelTable& kernels = active_kernels();
+  const CellTraits& traits = traits_of(spec);
   const std::int64_t H = spec.hidden_size, tiles = train_tiles(input.N);
   BackwardCall call{kernels,
                     spec,
@@ -264,15 +268,14 @@ void training_backward(const LayerSpec& spec, const DirectionWeights& weights,
                     saved,
                     given,
                     wanted,
-                    pack_transposed(kernels, recurrent_gates(spec.cell), H, weights.w_hh.data(), H),
+                    pack_transposed(kernels, traits.recurrent, H, weights.w_hh.data(), H),
                     {},
                     ProductRow(kernels, spec),
-                    round_up(4 * H, kernels.train.product_rows),
+                    round_up(traits.tile_gates * H, kernels.train.product_rows),
                     0,
                     {}};
   if (wanted.x.data) {
-    call.inputs =
-        pack_transposed(kernels, input_gates(spec.cell), H, weights.w_ih.data(), spec.input_size);
+    call.inputs = pack_transposed(kernels, traits.input, H, weights.w_ih.data(), spec.input_size);
   }
   const std::int64_t sum_size = call.gate_rows * call.row.size;
   const std::int64_t most = std::clamp(kMostSumFloats / sum_size, std::int64_t{1}, kMostSums);
@@ -293,7 +296,7 @@ void training_backward(const LayerSpec& spec, const DirectionWeights& weights,
       });
   if (!sums) return;
   parallel_for(
-      4 * H, num_threads, [&] { return SumRows(call); },
+      traits.tile_gates * H, num_threads, [&] { return SumRows(call); },
       [](SumRows& rows, std::int64_t row) { rows.run(row); });
 }
 

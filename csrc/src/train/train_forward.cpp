@@ -30,7 +30,8 @@ class ForwardTile {
   void run(std::int64_t index) {
     const TrainTile tile(kernels_, input_.N, index);
     const std::int64_t H = spec_.hidden_size;
-    const bool lstm = spec_.cell == Cell::lstm;
+    const bool has_c = spec_.has_c();
+    const auto forward = kernels_.train.cells[form_of(spec_)].forward;
     const float *h = nullptr, *c = nullptr;
     if (input_.h0) {
       h = first_.data();
@@ -53,9 +54,9 @@ class ForwardTile {
       step.h = h;
       step.c = c;
       place(step, index, t);
-      (lstm ? kernels_.train.lstm_step : kernels_.train.gru_step)(step);
+      forward(step);
       h = step.h_out;
-      c = lstm ? step.c_out : nullptr;
+      c = has_c ? step.c_out : nullptr;
       if (output_.out.data) {
         float* out = output_.out.data + tile.first * output_.out.row + t * output_.out.step;
         to_rows(kernels_, h, H, tile.count, out, output_.out.row);
@@ -94,7 +95,7 @@ class ForwardTile {
 }  // namespace
 
 bool is_trainable(const LayerSpec& spec) {
-  return spec.proj_size == 0 && (spec.cell == Cell::lstm || spec.reset_after) &&
+  return spec.proj_size == 0 && traits_of(spec).tile_gates > 0 &&
          spec.activation == Activation::tanh &&
          spec.recurrent_activation == RecurrentActivation::sigmoid;
 }
@@ -123,7 +124,7 @@ void check_training(const LayerSpec& spec, const DirectionWeights& weights,
   check("weight_hh", weights.w_hh, rows * spec.hidden_size, true);
   check("bias_ih", weights.b_ih, rows, false);
   check("bias_hh", weights.b_hh, rows, false);
-  if (spec.cell == Cell::lstm && (input.h0 == nullptr) != (input.c0 == nullptr)) {
+  if (spec.has_c() && (input.h0 == nullptr) != (input.c0 == nullptr)) {
     throw std::invalid_argument("state: expected both h0 and c0, or neither");
   }
   require_pointer(input.x.data, input.N, "x");

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "weights/cells.h"
 #include "weights/pack.h"
 
 namespace slidecell {
@@ -22,27 +23,21 @@ void pack_product(const TrainGates& gates, const float* w, std::int64_t hidden, 
 
 }  // namespace
 
-// A GRU's tile has m r z n: W_hh h enters m r z, torch's gates 2 0 1, and W_ih x enters r z n.
-TrainGates input_gates(Cell cell) {
-  return cell == Cell::lstm ? TrainGates{0, 4, 0} : TrainGates{1, 3, 0};
-}
-TrainGates recurrent_gates(Cell cell) {
-  return cell == Cell::lstm ? TrainGates{0, 4, 0} : TrainGates{0, 3, 2};
-}
-
 AlignedFloats pack_train_step(const KernelTable& kernels, const LayerSpec& spec,
                               const DirectionWeights& weights) {
-  const std::int64_t H = spec.hidden_size, I = spec.input_size, units = kernels.units;
-  const TrainGates inputs = input_gates(spec.cell), recurrent = recurrent_gates(spec.cell);
-  const std::int64_t block = units * (4 + inputs.count * I + recurrent.count * H);
+  const std::int64_t H = spec.hidden_size, I = spec.input_size, units = kernels.train.block_units;
+  const CellTraits& traits = traits_of(spec);
+  const TrainGates &inputs = traits.input, &recurrent = traits.recurrent;
+  const std::int64_t gates = traits.tile_gates;
+  const std::int64_t block = units * (gates + inputs.count * I + recurrent.count * H);
   AlignedFloats packed(ceil_div(H, units) * block);
-  const auto add_bias = [&](const TrainGates& gates, Span<const float> bias, std::int64_t j,
+  const auto add_bias = [&](const TrainGates& own, Span<const float> bias, std::int64_t j,
                             float* out) {
     if (bias.empty()) return;
-    for (std::int64_t g = 0; g < gates.count; ++g) {
+    for (std::int64_t g = 0; g < own.count; ++g) {
       for (std::int64_t u = 0; u < std::min(units, H - j); ++u) {
-        out[(gates.first + g) * units + u] +=
-            bias[static_cast<std::size_t>(gates.torch_gate(g) * H + j + u)];
+        out[(own.first + g) * units + u] +=
+            bias[static_cast<std::size_t>(own.torch_gate(g) * H + j + u)];
       }
     }
   };
@@ -50,7 +45,7 @@ AlignedFloats pack_train_step(const KernelTable& kernels, const LayerSpec& spec,
   for (std::int64_t j = 0; j < H; j += units, out += block) {
     add_bias(inputs, weights.b_ih, j, out);
     add_bias(recurrent, weights.b_hh, j, out);
-    float* const input_rows = out + 4 * units;
+    float* const input_rows = out + gates * units;
     pack_product(inputs, weights.w_ih.data(), H, I, j, units, input_rows);
     pack_product(recurrent, weights.w_hh.data(), H, H, j, units,
                  input_rows + I * inputs.count * units);
@@ -60,7 +55,7 @@ AlignedFloats pack_train_step(const KernelTable& kernels, const LayerSpec& spec,
 
 AlignedFloats pack_transposed(const KernelTable& kernels, const TrainGates& gates,
                               std::int64_t hidden, const float* w, std::int64_t columns) {
-  const std::int64_t rows = 4 * kernels.units, depth = gates.count * hidden;
+  const std::int64_t rows = kernels.block_rows, depth = gates.count * hidden;
   AlignedFloats packed(ceil_div(columns, rows) * (1 + depth) * rows);
   float* out = packed.data();
   for (std::int64_t j = 0; j < columns; j += rows) {

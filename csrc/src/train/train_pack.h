@@ -8,18 +8,6 @@
 
 namespace slidecell {
 
-// Where a product's rows of gates lie in a training tile ([4][H] rows, see train_table.h) and in
-// torch's weights.
-struct TrainGates {
-  std::int64_t first = 0;  // gate of the tile that is the product's first
-  std::int64_t count = 0;  // gates
-  std::int64_t shift = 0;  // its gate g is torch's gate (g + shift) % count
-
-  std::int64_t torch_gate(std::int64_t g) const { return (g + shift) % count; }
-};
-TrainGates input_gates(Cell cell);      // that W_ih x enters
-TrainGates recurrent_gates(Cell cell);  // that W_hh h enters
-
 // TrainStep::w.
 AlignedFloats pack_train_step(const KernelTable& kernels, const LayerSpec& spec,
                               const DirectionWeights& weights);

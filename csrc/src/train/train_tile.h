@@ -6,6 +6,7 @@
 
 #include "kernels/kernel_table.h"
 #include "slidecell/training.hpp"
+#include "weights/cells.h"
 #include "weights/pack.h"
 
 namespace slidecell {
@@ -30,7 +31,8 @@ struct TrainTile {
         vectors(ceil_div(count, kernels.lanes)) {}
 };
 
-// One step of one tile, in `saved` [tiles][T][rows][kTrainTile]: gates [4H], h [H], LSTM: c [H].
+// One step of one tile, in `saved` [tiles][T][rows][kTrainTile]: gates [G*H], h [H] and, with a
+// state c, c [H].
 template <class T>
 struct SavedStep {
   T* gates;
@@ -39,10 +41,11 @@ struct SavedStep {
 
   SavedStep(T* saved, const LayerSpec& spec, std::int64_t tile, std::int64_t steps, std::int64_t t)
       : gates(saved + (tile * steps + t) * rows(spec) * kTrainTile),
-        h(gates + 4 * spec.hidden_size * kTrainTile),
+        h(gates + traits_of(spec).tile_gates * spec.hidden_size * kTrainTile),
         c(h + spec.hidden_size * kTrainTile) {}
   static std::int64_t rows(const LayerSpec& spec) {
-    return (spec.cell == Cell::lstm ? 6 : 5) * spec.hidden_size;
+    const CellTraits& traits = traits_of(spec);
+    return (traits.tile_gates + 1 + (traits.has_c ? 1 : 0)) * spec.hidden_size;
   }
 };
 

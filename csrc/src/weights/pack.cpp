@@ -57,7 +57,7 @@ AlignedFloats pack_row_bf16(const WeightSource& s, std::int64_t lanes) {
 }
 
 PackedLinear pack_source(const KernelTable& kernels, const WeightSource& s) {
-  return {s.units * s.gates(),        s.depth, s.gates(), pack_columns(s, 4 * kernels.units, true),
+  return {s.units * s.gates(),        s.depth, s.gates(), pack_columns(s, kernels.block_rows, true),
           pack_row(s, kernels.lanes), {}};
 }
 
@@ -76,32 +76,31 @@ PackedLinear pack_input(const KernelTable& kernels, const LayerSpec& spec,
 
 PackedDirection pack_direction(const KernelTable& kernels, const LayerSpec& spec,
                                const DirectionWeights& weights) {
-  const std::int64_t H = spec.hidden_size, units = kernels.units;
+  const std::int64_t H = spec.hidden_size;
+  const CellTraits& traits = traits_of(spec);
   PackedDirection packed;
   const std::vector<float> bias = input_bias(spec, weights);
   const WeightSource input = input_source(spec, weights, bias);
   packed.input = pack_source(kernels, input);
   packed.input.row_bf16 = pack_row_bf16(input, kernels.lanes);
 
-  WeightSource recurrent = recurrent_source(spec, weights);
-  std::int64_t block_rows = spec.gates() * units;
-  if (spec.cell == Cell::gru && !spec.reset_after) {
-    recurrent.gate_rows = {2 * H};
-    packed.candidate_columns = pack_columns(recurrent, 4 * units, false);
-    packed.candidate_row = pack_row(recurrent, kernels.lanes);
-    recurrent.gate_rows = {0, H};
-    block_rows = 4 * units;
-  }
-  packed.recurrent_columns = pack_columns(recurrent, block_rows, false);
+  packed.form = form_of(spec);
+  packed.recurrent_gates = traits.of_h.count;
+  packed.late_gates = traits.late.count;
+  const auto recurrent_columns = [&](const WeightSource& source) {
+    const std::int64_t gates = source.gates();
+    return pack_columns(source, gates * kernels.block_units[gates], false);
+  };
+  const WeightSource recurrent = recurrent_source(spec, weights, traits.of_h);
+  packed.recurrent_columns = recurrent_columns(recurrent);
   packed.recurrent_row = pack_row(recurrent, kernels.lanes);
   packed.recurrent_row_bf16 = pack_row_bf16(recurrent, kernels.lanes);
-
-  if (spec.cell == Cell::gru && spec.reset_after) {
-    packed.b_hn.reset(round_up(H, kernels.lanes));
-    for (std::int64_t j = 0; j < H && !weights.b_hh.empty(); ++j) {
-      packed.b_hn.data()[j] = weights.b_hh[static_cast<std::size_t>(2 * H + j)];
-    }
+  if (packed.late_gates > 0) {
+    const WeightSource late = recurrent_source(spec, weights, traits.late);
+    packed.late_columns = recurrent_columns(late);
+    packed.late_row = pack_row(late, kernels.lanes);
   }
+  packed.b_hh = separate_bias(spec, weights.b_hh, round_up(H, kernels.lanes));
   if (spec.proj_size > 0) {
     packed.projection = pack_linear(kernels, spec.proj_size, H, weights.w_hr.data(), nullptr);
   }

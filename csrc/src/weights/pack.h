@@ -29,10 +29,12 @@ PackedLinear pack_linear(const KernelTable& kernels, std::int64_t rows, std::int
 struct PackedDirection {
   PackedLinear input;       // rows in the order (unit, gate); biases that need no product included
   PackedLinear projection;  // of h, where proj_size > 0
-  AlignedFloats recurrent_columns, candidate_columns;  // candidate: GRU, reset gate before
-  AlignedFloats recurrent_row, candidate_row;          // as PackedLinear::row, the bias zero
+  CellForm form = CellForm::lstm;
+  std::int64_t recurrent_gates = 0, late_gates = 0;  // of the products of h, and of the late one
+  AlignedFloats recurrent_columns, late_columns;     // late: empty where there is no such product
+  AlignedFloats recurrent_row, late_row;             // as PackedLinear::row, the bias zero
   AlignedFloats recurrent_row_bf16;
-  AlignedFloats b_hn;  // GRU, reset after: [panels][lanes], also [H]
+  AlignedFloats b_hh;  // the separate recurrent bias: [panels][lanes], also [H]
 };
 
 using PackedLayer = std::vector<PackedDirection>;  // [directions]

@@ -10,18 +10,19 @@ namespace {
 
 // What the rows of each gate are scaled by: see kernels/matrix_table.h. In float64, so that scaling
 // costs one rounding.
-double gate_scale(std::int64_t gate) {
+double gate_scale(const CellTraits& traits, std::int64_t gate) {
   constexpr double kLog2e = 1.4426950408889634;
-  return gate == 2 ? 2.0 * kLog2e : -kLog2e;  // the candidate is the third gate of both cells
+  return gate == traits.candidate ? 2.0 * kLog2e : -kLog2e;
 }
 
 // A copy of [G*H, depth], each row scaled; what would not be finite as bf16 is clamped.
 constexpr double kLargest = 3.3e38;
 std::vector<float> scaled(const LayerSpec& spec, Span<const float> values, std::int64_t depth) {
+  const CellTraits& traits = traits_of(spec);
   std::vector<float> out(values.begin(), values.end());
   for (std::size_t i = 0; i < out.size(); ++i) {
     const std::int64_t gate = static_cast<std::int64_t>(i) / depth / spec.hidden_size;
-    const double value = static_cast<double>(out[i]) * gate_scale(gate);
+    const double value = static_cast<double>(out[i]) * gate_scale(traits, gate);
     out[i] = static_cast<float>(std::clamp(value, -kLargest, kLargest));
   }
   return out;
@@ -81,29 +82,22 @@ PackedMatrixLayer pack_matrix_layer(const KernelTable& kernels, const MatrixKern
   const std::vector<float> bias = input_bias(spec, own);
   const WeightSource input = input_source(spec, own, bias);
   packed.input_pairs =
-      pack_pairs(input, matrix.project_rows, matrix.chunk, packed.input_words, parts);
+      pack_pairs(input, matrix.block_rows, matrix.chunk, packed.input_words, parts);
   packed.bias.reset(H * spec.gates());
   for (std::int64_t r = 0; r < H * spec.gates(); ++r) {
     packed.bias.data()[r] = input.bias_of(r / spec.gates(), r % spec.gates());
   }
 
-  WeightSource recurrent = recurrent_source(spec, own);
-  std::int64_t units = spec.cell == Cell::lstm ? matrix.lstm_units : matrix.gru_units;
-  if (spec.cell == Cell::gru && !spec.reset_after) {
-    recurrent.gate_rows = {2 * H};
-    packed.candidate =
-        pack_pairs(recurrent, matrix.candidate_units, matrix.chunk, packed.state_words, parts);
-    recurrent.gate_rows = {0, H};
-    units = matrix.reset_units;
-  }
-  packed.recurrent =
-      pack_pairs(recurrent, units * recurrent.gates(), matrix.chunk, packed.state_words, parts);
-  if (spec.cell == Cell::gru && spec.reset_after) {
-    packed.b_hn.reset(H);
-    for (std::int64_t j = 0; j < H && !b_hh.empty(); ++j) {
-      packed.b_hn.data()[j] = b_hh[static_cast<std::size_t>(2 * H + j)];
-    }
-  }
+  packed.form = form_of(spec);
+  const auto recurrent_pairs = [&](const GateProduct& product) {
+    const std::int64_t gates = product.count;
+    return pack_pairs(recurrent_source(spec, own, product), gates * matrix.block_units[gates],
+                      matrix.chunk, packed.state_words, parts);
+  };
+  const CellTraits& traits = traits_of(spec);
+  packed.recurrent = recurrent_pairs(traits.of_h);
+  if (traits.late.count > 0) packed.late = recurrent_pairs(traits.late);
+  packed.b_hh = separate_bias(spec, own.b_hh, H);
   return packed;
 }
 

@@ -20,9 +20,10 @@ struct PackedMatrixLayer {
   PackedLayer input;        // float32, scaled; of the layer's one direction only `input` is filled
   PackedPairs input_pairs;  // scaled
   AlignedFloats bias;       // scaled [G*H], as in `input`
-  PackedPairs recurrent, candidate;  // scaled; candidate: GRU, reset gate before
-  AlignedFloats b_hn;                // scaled [H]: GRU, reset after
-  std::int64_t input_words = 0;      // pairs of the input and of h, multiples of the chunk
+  CellForm form = CellForm::lstm;
+  PackedPairs recurrent, late;   // scaled; late: empty where there is no such product
+  AlignedFloats b_hh;            // scaled [H]: the separate recurrent bias
+  std::int64_t input_words = 0;  // pairs of the input and of h, multiples of the chunk
   std::int64_t state_words = 0;
 };
 

@@ -5,6 +5,8 @@
 #include <stdexcept>
 #include <utility>
 
+#include "weights/cells.h"
+
 namespace slidecell {
 namespace {
 
@@ -60,7 +62,9 @@ void Stack::check(const std::string& name) const {
     check_size(layer + "input_size", spec.input_size, 1);
     check_size(layer + "hidden_size", spec.hidden_size, 1);
     check_size(layer + "proj_size", spec.proj_size, 0);
-    if (spec.proj_size > 0 && spec.cell == Cell::gru) refuse(layer + "a GRU has no proj_size");
+    if (spec.proj_size > 0 && !traits_of(spec).has_projection) {
+      refuse(layer + title_of(spec.cell) + " has no proj_size");
+    }
     if (spec.proj_size >= spec.hidden_size) {
       refuse(layer + "proj_size: expected less than hidden_size=" +
              std::to_string(spec.hidden_size) + ", got " + std::to_string(spec.proj_size));

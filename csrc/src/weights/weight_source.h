@@ -1,11 +1,14 @@
 // A layer's weights as the packed layouts read them: by unit and gate.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <vector>
 
+#include "cpu/aligned.h"
 #include "slidecell/layer.hpp"
+#include "weights/cells.h"
 
 namespace slidecell {
 
@@ -25,31 +28,47 @@ struct WeightSource {
   }
 };
 
-// The biases that join the input projection: all but a GRU's b_hn with the reset gate after.
+// The biases that join the input projection: all but a separate recurrent one.
 inline std::vector<float> input_bias(const LayerSpec& spec, const DirectionWeights& weights) {
   const std::int64_t H = spec.hidden_size;
-  const bool separate_b_hn = spec.cell == Cell::gru && spec.reset_after;
+  const std::int64_t separate = traits_of(spec).separate_bias;
   std::vector<float> bias(static_cast<std::size_t>(spec.gates() * H), 0.0f);
   for (std::size_t r = 0; r < bias.size(); ++r) {
     if (!weights.b_ih.empty()) bias[r] = weights.b_ih[r];
-    const bool is_candidate = static_cast<std::int64_t>(r) >= 2 * H;
-    if (!weights.b_hh.empty() && !(separate_b_hn && is_candidate)) bias[r] += weights.b_hh[r];
+    const bool joins = static_cast<std::int64_t>(r) / H != separate;
+    if (!weights.b_hh.empty() && joins) bias[r] += weights.b_hh[r];
   }
   return bias;
 }
 
-inline std::vector<std::int64_t> all_gates(const LayerSpec& spec) {
+// The separate recurrent bias in a buffer of `size` floats, zeros where the layer has no biases;
+// empty where its cell has none.
+inline AlignedFloats separate_bias(const LayerSpec& spec, Span<const float> b_hh,
+                                   std::int64_t size) {
+  const std::int64_t H = spec.hidden_size, gate = traits_of(spec).separate_bias;
+  AlignedFloats bias;
+  if (gate < 0) return bias;
+  bias.reset(size);
+  if (!b_hh.empty()) std::copy_n(b_hh.data() + gate * H, H, bias.data());
+  return bias;
+}
+
+// The first rows of a product's gates.
+inline std::vector<std::int64_t> gate_rows(const LayerSpec& spec, const GateProduct& product) {
   std::vector<std::int64_t> rows;
-  for (std::int64_t g = 0; g < spec.gates(); ++g) rows.push_back(g * spec.hidden_size);
+  for (int g = 0; g < product.count; ++g) rows.push_back((product.first + g) * spec.hidden_size);
   return rows;
 }
 // bias: of input_bias, kept by the caller.
 inline WeightSource input_source(const LayerSpec& spec, const DirectionWeights& weights,
                                  const std::vector<float>& bias) {
-  return {weights.w_ih.data(), bias.data(), spec.hidden_size, spec.input_size, all_gates(spec)};
+  return {weights.w_ih.data(), bias.data(), spec.hidden_size, spec.input_size,
+          gate_rows(spec, {0, traits_of(spec).gates})};
 }
-inline WeightSource recurrent_source(const LayerSpec& spec, const DirectionWeights& weights) {
-  return {weights.w_hh.data(), nullptr, spec.hidden_size, spec.state_size(), all_gates(spec)};
+inline WeightSource recurrent_source(const LayerSpec& spec, const DirectionWeights& weights,
+                                     const GateProduct& product) {
+  return {weights.w_hh.data(), nullptr, spec.hidden_size, spec.state_size(),
+          gate_rows(spec, product)};
 }
 
 // Round to nearest even. The weights are finite.
