@@ -18,7 +18,7 @@ class WholeFile {
   WholeFile(const WholeFile&) = delete;
   WholeFile& operator=(const WholeFile&) = delete;
 
-  void add(const void* data, std::size_t bytes);
+  void add(const void* data, std::size_t bytes);  // data may be null where bytes is 0
   // Brings the content to the disk, then the file to its place: a machine that stops at any moment
   // has the old file or the new one.
   void commit();

@@ -102,7 +102,7 @@ WholeFile::~WholeFile() {
 }
 
 void WholeFile::add(const void* data, std::size_t bytes) {
-  if (std::fwrite(data, 1, bytes, file_) != bytes) fail(path_, errno);
+  if (bytes > 0 && std::fwrite(data, 1, bytes, file_) != bytes) fail(path_, errno);
 }
 
 void WholeFile::commit() {
