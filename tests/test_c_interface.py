@@ -100,6 +100,7 @@ COUNTERPARTS = {
     "Recurrent::specs": LAYERS,
     "Recurrent::forward": LAYERS,
     "Recurrent::step": LAYERS,
+    "cells_by_name": LAYERS,
     "is_trainable": LAYERS,
     "training_saved_size": LAYERS,
     "training_forward": LAYERS,
