@@ -22,6 +22,7 @@ Array = npt.NDArray[np.float64]
 Tensors = Mapping[str, npt.NDArray[Any]]
 Spec = Mapping[str, Any]
 
+GATES = {"lstm": 4, "gru": 3, "rnn": 1}
 DEFAULTS: dict[str, Any] = {
     "cell": "lstm",
     "proj_size": 0,
@@ -39,7 +40,7 @@ def _f64(tensors: Tensors, name: str, size: int) -> Array:
 
 def _layer(spec: Spec, tensors: Tensors, suffix: str) -> Layer:
     """One direction of a layer, in float64."""
-    rows = (4 if spec["cell"] == "lstm" else 3) * spec["hidden_size"]
+    rows = GATES[spec["cell"]] * spec["hidden_size"]
     return Layer(
         spec["cell"],
         _f64(tensors, f"weight_ih{suffix}", 0),
@@ -118,7 +119,7 @@ def _recurrent(
     """Layer specs from the shapes of the tensors, and the options that are no part of them."""
     rest = dict(options)
     spec = {k: rest.pop(k) for k in tuple(rest) if k in DEFAULTS}
-    G = 4 if cell == "lstm" else 3
+    G = GATES[cell]
     names = [k for k in tensors if k.startswith("weight_hh") and not k.endswith("_reverse")]
     H = tensors["weight_hh_l0"].shape[0] // G
     proj = tensors["weight_hr_l0"].shape[0] if "weight_hr_l0" in tensors else 0
@@ -139,6 +140,13 @@ def lstm_forward(
 def gru_forward(x: npt.ArrayLike, tensors: Tensors, **options: Any) -> tuple[Array, Array]:
     """x [N,T,I] -> out [N,T,D*H], h_n [L*D,N,H]; options: reset_after, ..., h0, lengths."""
     specs, rest = _recurrent("gru", x, tensors, options)
+    out, h_n, _ = stack_forward(specs, tensors, x, **rest)
+    return out, h_n
+
+
+def rnn_forward(x: npt.ArrayLike, tensors: Tensors, **options: Any) -> tuple[Array, Array]:
+    """x [N,T,I] -> out [N,T,D*H], h_n [L*D,N,H]; options: activation, h0, lengths."""
+    specs, rest = _recurrent("rnn", x, tensors, options)
     out, h_n, _ = stack_forward(specs, tensors, x, **rest)
     return out, h_n
 

@@ -182,7 +182,7 @@ def test_cli_files_that_are_not_there_or_damaged(file, tmp_path):
 
 @pytest.mark.parametrize(
     "arguments",
-    [["detect"], ["detect", "x.csv"], ["detect", "x.csv", "--out", "o", "--cell", "rnn"], ["fly"]],
+    [["detect"], ["detect", "x.csv"], ["detect", "x.csv", "--out", "o", "--cell", "cnn"], ["fly"]],
 )
 def test_cli_usage_errors_have_status_2(arguments):
     assert invoke(*arguments).exit_code == 2

@@ -347,7 +347,7 @@ def test_modules_of_other_parts_are_refused() -> None:
         to_metadata({}, 4)
     module = UserForecaster(3, 5)
     module.norm = torch.nn.BatchNorm1d(3)
-    with pytest.raises(TypeError, match=r"one nn\.LSTM or nn\.GRU and .* norm: BatchNorm1d"):
+    with pytest.raises(TypeError, match=r"nn\.LSTM, nn\.GRU or nn\.RNN and .* norm: BatchNorm1d"):
         to_metadata(module, 4)
     module = UserForecaster(3, 5)
     module.offset = torch.nn.Parameter(torch.zeros(3))

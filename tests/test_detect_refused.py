@@ -90,7 +90,7 @@ def test_detect_job_output_folder_files_get_usual_rights(tmp_path):
         ({"percentile": 100.0}, "--percentile: expected between 0 and 100, got 100"),
         ({"lr": 0.0}, "--lr: expected a number above 0, got 0"),
         ({"validation": 1.0}, "--validation: expected 0 up to below 1, got 1"),
-        ({"cell": "rnn"}, "--cell: expected lstm, gru, got 'rnn'"),
+        ({"cell": "cnn"}, "--cell: expected lstm, gru, rnn, got 'cnn'"),
         ({"scaler": "log"}, "--scaler: expected minmax, standard, robust, got 'log'"),
         ({"train_on": "good"}, "--train-on: expected all, normal, got 'good'"),
         ({"train_on": "normal", "table": TableOptions()}, "--train-on normal: needs --label"),

@@ -252,7 +252,7 @@ def test_warm_start_refuses_another_network_or_other_features(kind: str) -> None
         ({"reduction": "rmse"}, "reduction: expected one of 'mse', 'mae', 'mahalanobis'"),
         ({"precision": "low"}, "precision: expected one of"),
         ({"epochs": 0}, "epochs: expected an integer >= 1, got 0"),
-        ({"cell": "rnn"}, "cell: expected one of 'lstm', 'gru', got 'rnn'"),
+        ({"cell": "cnn"}, "cell: expected one of 'lstm', 'gru', 'rnn', got 'cnn'"),
         ({"validation": 1.0}, "validation: expected a number >= 0 and < 1"),
         ({"lr": 0.0}, "lr: expected a finite number > 0"),
     ],

@@ -1,4 +1,4 @@
-"""LSTM and GRU against torch and against the float64 reference."""
+"""LSTM, GRU and RNN against torch and against the float64 reference."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import slidecell as sc
-from tests.reference import gru_forward, lstm_forward
+from tests.reference import gru_forward, lstm_forward, rnn_forward
 
 # Torch warns once that its projected LSTM is the slow one.
 pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections")
@@ -25,7 +25,7 @@ SIZES = [
     (64, 7, 7, 97), (64, 64, 65, 12), (65, 33, 32, 11), (100, 63, 63, 3), (100, 65, 2, 31),
 ]  # fmt: skip
 
-KINDS = ("LSTM", "GRU")
+KINDS = ("LSTM", "GRU", "RNN")
 TOLERANCE = 1e-6  # max |h - torch's| at torch's initialisation and inputs in [0,1]
 
 
@@ -51,7 +51,7 @@ def torch_forward(module: Any, x: np.ndarray, state: Any = None) -> tuple[np.nda
 
 
 def our_forward(ours: Any, x: np.ndarray, state: Any = None, **options: Any) -> tuple[Any, tuple]:
-    if state is not None and isinstance(ours, sc.GRU):
+    if state is not None and not isinstance(ours, sc.LSTM):
         state = state[0]
     out, final = ours.forward(x, state, **options)
     return out, final if isinstance(final, tuple) else (final,)
@@ -64,6 +64,9 @@ def truth_forward(ours: Any, x: np.ndarray, state: Any = None, **options: Any) -
     options |= {"activation": ours.activation, "recurrent_activation": ours.recurrent_activation}
     if isinstance(ours, sc.LSTM):
         return lstm_forward(x, ours.state_dict(), **options)
+    if isinstance(ours, sc.RNN):
+        out, h_n = rnn_forward(x, ours.state_dict(), **options)
+        return out, (h_n,)
     out, h_n = gru_forward(x, ours.state_dict(), reset_after=ours.reset_after, **options)
     return out, (h_n,)
 
@@ -144,9 +147,10 @@ def test_recurrent_equals_torch(isa: str, kind: str) -> None:
 def test_recurrent_large_weights(isa: str, kind: str) -> None:
     """Weights four times torch's, normal inputs: errors grow, at most to twice torch's own.
 
-    The bound is over all sizes: with two hidden units and a few rows, torch's error is luck.
+    The bound is over all sizes: with two hidden units and a few rows, torch's error is luck. An RNN
+    of such weights is chaotic, so that all errors are: its weights are twice torch's.
     """
-    rows = list(errors(kind, 4.0))
+    rows = list(errors(kind, 2.0 if kind == "RNN" else 4.0))
     for k in (0, 1):
         torch_worst = max(torchs[k] for _, _, _, torchs in rows)
         assert max(ours[k] for _, _, ours, _ in rows) <= max(TOLERANCE, 2 * torch_worst)
@@ -171,7 +175,9 @@ def test_recurrent_cell_equals_torch(isa: str, kind: str, N: int, rng: np.random
 
 @pytest.mark.parametrize("layers", [1, 2, 3])
 @pytest.mark.parametrize("bidirectional", [False, True])
-@pytest.mark.parametrize(("kind", "proj_size"), [("LSTM", 0), ("LSTM", 3), ("LSTM", 8), ("GRU", 0)])
+@pytest.mark.parametrize(
+    ("kind", "proj_size"), [("LSTM", 0), ("LSTM", 3), ("LSTM", 8), ("GRU", 0), ("RNN", 0)]
+)
 def test_recurrent_stacks(
     isa: str,
     kind: str,
@@ -188,6 +194,31 @@ def test_recurrent_stacks(
         got = our_forward(ours, x, state)
         assert worst(got, torch_forward(module, x, state)) <= TOLERANCE
         assert worst(got, truth_forward(ours, x, state)) <= TOLERANCE
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("layers", [1, 3])
+def test_rnn_with_relu_equals_torch(
+    isa: str, layers: int, bidirectional: bool, rng: np.random.Generator
+) -> None:
+    """Outputs of relu have no bound: the distance is relative to the largest."""
+    options = {"bidirectional": bidirectional, "nonlinearity": "relu"}
+    for H, N in ((1, 3), (7, 1), (16, 40), (33, 21)):
+        module = torch_module("RNN", 5, H, layers, **options)
+        ours = sc.RNN.from_torch(module)
+        assert ours.nonlinearity == "relu"
+        assert "nonlinearity='relu'" in repr(ours)
+        x = rng.random((N, 9, 5), dtype=np.float32)
+        state = states_for(ours, N, rng)
+        want = torch_forward(module, x, state)
+        largest = max(1.0, *(float(np.abs(a).max()) for a in (want[0], *want[1])))
+        assert worst(our_forward(ours, x, state), want) <= TOLERANCE * largest
+        cell = torch.nn.RNNCell(5, H, nonlinearity="relu")
+        with torch.inference_mode():
+            h = cell(torch.from_numpy(x[:, 0].copy())).numpy()
+        assert worst(sc.RNN.from_torch(cell).step(x[:, 0]), h) <= TOLERANCE
+    with pytest.raises(ValueError, match="nonlinearity: expected one of tanh, relu, got 'sigmoid'"):
+        sc.RNN(3, 4, nonlinearity="sigmoid")
 
 
 @pytest.mark.parametrize("bias", [True, False])
@@ -280,6 +311,8 @@ def test_recurrent_variants(
         ("GRU", {}),
         ("GRU", {"reset_after": False}),
         ("GRU", {"reset_after": False, "activation": "linear"}),
+        ("RNN", {}),
+        ("RNN", {"nonlinearity": "relu"}),
     ],
 )
 def test_recurrent_step_is_forward(

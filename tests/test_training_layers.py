@@ -1,4 +1,4 @@
-"""`training.LSTM` and `GRU`: torch's modules with other kernels, and nothing else changed."""
+"""`training.LSTM`, `GRU`, `RNN`: torch's modules with other kernels, nothing else changed."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from torch.nn.utils.rnn import pack_sequence  # noqa: E402
 from slidecell.training import (  # noqa: E402
     GRU,
     LSTM,
+    RNN,
     Autoencoder,
     Forecaster,
     kernels_of,
@@ -24,9 +25,9 @@ from slidecell.training import (  # noqa: E402
 )
 from slidecell.training.layers import Compiled  # noqa: E402
 
-KINDS = {"lstm": (LSTM, torch.nn.LSTM), "gru": (GRU, torch.nn.GRU)}
+KINDS = {"lstm": (LSTM, torch.nn.LSTM), "gru": (GRU, torch.nn.GRU), "rnn": (RNN, torch.nn.RNN)}
 ERRORS = (RuntimeError, ValueError, AttributeError, TypeError, IndexError)
-CELLS = pytest.mark.parametrize("cell", ["lstm", "gru"])
+CELLS = pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
 
 
 def pair(cell: str, *args: Any, **options: Any) -> tuple[Any, Any]:
@@ -268,8 +269,19 @@ def test_eval_frees_the_memory_of_kept_steps() -> None:
     del block
 
 
-@pytest.mark.parametrize("single_bias", [False, True])
-@CELLS
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_rnn_with_relu_equals_torch(bidirectional: bool) -> None:
+    options = {"nonlinearity": "relu", "batch_first": True, "bidirectional": bidirectional}
+    ours, theirs = pair("rnn", 3, 5, num_layers=2, **options)
+    for N in (1, 47, 60):
+        compare(ours, theirs, torch.rand(N, 7, 3))
+    assert ours.ran.startswith("compiled")
+
+
+@pytest.mark.parametrize(
+    ("cell", "single_bias"),
+    [("lstm", False), ("lstm", True), ("gru", False), ("gru", True), ("rnn", False)],
+)
 def test_networks_train_on_compiled_kernels(cell: str, single_bias: bool) -> None:
     """The same losses as on torch's kernels, step by step."""
     networks = [

@@ -150,7 +150,7 @@ def test_reset_parameters_draws_from_the_global_generator() -> None:
         ({"window": 0}, ValueError, "window: expected an integer >= 1, got 0"),
         ({"window": 2.5}, TypeError, "window: expected an integer, got 2.5"),
         ({"horizon": 0}, ValueError, "horizon: expected an integer >= 1, got 0"),
-        ({"cell": "rnn"}, ValueError, "cell: expected one of 'lstm', 'gru', got 'rnn'"),
+        ({"cell": "cnn"}, ValueError, "cell: expected one of 'lstm', 'gru', 'rnn', got 'cnn'"),
         ({"activation": "gelu"}, ValueError, "activation: expected one of 'tanh', 'relu'"),
         ({"recurrent_activation": "relu"}, ValueError, "recurrent_activation: expected one of"),
         ({"dropout": 1.0}, ValueError, "dropout: expected a number >= 0 and < 1, got 1.0"),

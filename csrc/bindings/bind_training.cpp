@@ -74,11 +74,14 @@ struct Layer {
   std::array<std::int64_t, 2> state{};
   std::array<std::int64_t, 3> output{};
 
-  Layer(const std::string& cell, const Floats& x, const Tensors& tensors) {
+  Layer(const std::string& cell, const std::string& activation, const Floats& x,
+        const Tensors& tensors) {
     const auto& [w_ih, w_hh, b_ih, b_hh, h0, c0] = tensors;
     if (x.ndim() != 3) throw unexpected("x", "[N, T, I]", x);
     if (!w_hh || w_hh->ndim() != 2) throw std::invalid_argument("weight_hh: expected [G*H, H]");
     spec.cell = choose<Cell>("cell", cell, cells_by_name());
+    spec.activation = choose<Activation>("activation", activation,
+                                         {{"tanh", Activation::tanh}, {"relu", Activation::relu}});
     spec.input_size = x.shape(2);
     spec.hidden_size = w_hh->shape(1);
     weights = {span(w_ih, "weight_ih"),
@@ -114,8 +117,9 @@ std::int64_t saved_size(const std::string& cell, std::int64_t N, std::int64_t T,
 // Writes saved, out, h_n and c_n, each of which may be None.
 void forward(const std::string& cell, const Floats& x, const Tensors& tensors,
              const MaybeFloats& saved, const MaybeFloats& out, const MaybeFloats& h_n,
-             const MaybeFloats& c_n, std::optional<int> num_threads) {
-  const Layer layer(cell, x, tensors);
+             const MaybeFloats& c_n, std::optional<int> num_threads,
+             const std::string& activation) {
+  const Layer layer(cell, activation, x, tensors);
   const int threads = thread_count(num_threads);
   const TrainingOutput output{sequence<float>(out, layer.output, "out"),
                               writeable(h_n, layer.state, "h_n"),
@@ -129,8 +133,9 @@ void forward(const std::string& cell, const Floats& x, const Tensors& tensors,
 // c0). Any of them may be None.
 void backward(const std::string& cell, const Floats& x, const Tensors& tensors,
               const MaybeFloats& saved, const std::array<MaybeFloats, 3>& given,
-              const std::array<MaybeFloats, 7>& wanted, std::optional<int> num_threads) {
-  const Layer layer(cell, x, tensors);
+              const std::array<MaybeFloats, 7>& wanted, std::optional<int> num_threads,
+              const std::string& activation) {
+  const Layer layer(cell, activation, x, tensors);
   const int threads = thread_count(num_threads);
   const std::int64_t I = layer.spec.input_size, H = layer.spec.hidden_size;
   const OutputGradients output{sequence<const float>(given[0], layer.output, "out"),
@@ -159,8 +164,9 @@ void bind_training(py::module_& m) {
   // Not converted: what a pass writes must be the caller's own memory.
   m.def("training_forward", &forward, py::arg("cell"), py::arg("x").noconvert(),
         py::arg("tensors").noconvert(), py::arg("saved").noconvert(), py::arg("out").noconvert(),
-        py::arg("h_n").noconvert(), py::arg("c_n").noconvert(), py::arg("num_threads"));
+        py::arg("h_n").noconvert(), py::arg("c_n").noconvert(), py::arg("num_threads"),
+        py::arg("activation") = "tanh");
   m.def("training_backward", &backward, py::arg("cell"), py::arg("x").noconvert(),
         py::arg("tensors").noconvert(), py::arg("saved").noconvert(), py::arg("given").noconvert(),
-        py::arg("wanted").noconvert(), py::arg("num_threads"));
+        py::arg("wanted").noconvert(), py::arg("num_threads"), py::arg("activation") = "tanh");
 }

@@ -14,12 +14,15 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   endforeach()
 endif()
 
+# The one list of instruction sets: what is built, and what tests/cpp checks, follows it.
 set(SLIDECELL_ISAS scalar)
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
   list(APPEND SLIDECELL_ISAS avx2 avx512 avx512_bf16 amx)
 elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64|ARM64)$")
   list(APPEND SLIDECELL_ISAS neon)
 endif()
+
+set_property(GLOBAL PROPERTY SLIDECELL_ISAS ${SLIDECELL_ISAS})
 
 # objects: set to what a library of them links.
 function(add_kernel_targets objects)

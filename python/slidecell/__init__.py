@@ -18,7 +18,7 @@ from slidecell._core import (
 )
 from slidecell.config import show_config
 from slidecell.model import SequenceModel
-from slidecell.recurrent import GRU, LSTM
+from slidecell.recurrent import GRU, LSTM, RNN
 from slidecell.windows import WindowPlan, entity_offsets, sliding_windows
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "GRU",
     "LSTM",
+    "RNN",
     "Event",
     "Monitor",
     "SequenceModel",

@@ -29,6 +29,7 @@ def training_forward(
     h_n: Any,
     c_n: Any,
     num_threads: int | None,
+    activation: str = "tanh",
 ) -> None: ...
 def training_backward(
     cell: str,
@@ -38,6 +39,7 @@ def training_backward(
     given: Any,
     wanted: Any,
     num_threads: int | None,
+    activation: str = "tanh",
 ) -> None: ...
 
 class TrainingMemory(metaclass=_Pybind11Type):

@@ -1,4 +1,4 @@
-"""What `LSTM` and `GRU` share: a checked architecture and its weights."""
+"""What `LSTM`, `GRU` and `RNN` share: a checked architecture and its weights."""
 
 from __future__ import annotations
 
@@ -45,7 +45,9 @@ class Recurrent:
 
     _cell: ClassVar[str]
     _gates: ClassVar[int]
+    _activations: ClassVar[tuple[str, ...]] = ACTIVATIONS
     _torch_names: ClassVar[tuple[str, str]]
+    _activation_name: ClassVar[str] = "activation"  # of the argument
 
     def __init__(
         self,
@@ -70,7 +72,7 @@ class Recurrent:
             raise ValueError(
                 f"proj_size: expected less than hidden_size={hidden_size}, got {proj_size}"
             )
-        self.activation = _choice("activation", activation, ACTIVATIONS)
+        self.activation = _choice(self._activation_name, activation, self._activations)
         self.recurrent_activation = _choice(
             "recurrent_activation", recurrent_activation, RECURRENT_ACTIVATIONS
         )
@@ -160,6 +162,8 @@ class Recurrent:
             options |= {"num_layers": sizes.num_layers, "bidirectional": sizes.bidirectional}
             if sizes.proj_size:
                 options["proj_size"] = sizes.proj_size
+        if hasattr(sizes, "nonlinearity"):  # of nn.RNN and nn.RNNCell
+            options["nonlinearity"] = sizes.nonlinearity
         ours = cls(sizes.input_size, sizes.hidden_size, **options)
         ours.load_state_dict(module.state_dict())
         return ours
@@ -191,5 +195,6 @@ class Recurrent:
         }
         for name, default in defaults.items():
             if getattr(self, name) != default:
-                text += f", {name}={getattr(self, name)!r}"
+                label = self._activation_name if name == "activation" else name
+                text += f", {label}={getattr(self, name)!r}"
         return f"{type(self).__name__}({text})"

@@ -1,4 +1,4 @@
-"""LSTM and GRU stacks on the compiled kernels: whole sequences (`forward`) or one `step`."""
+"""LSTM, GRU and RNN stacks on the compiled kernels: whole sequences (`forward`) or one `step`."""
 
 from __future__ import annotations
 
@@ -216,6 +216,106 @@ class GRU(Recurrent):
         >>> gru = sc.GRU(1, 2, bias=False)
         >>> gru.load_state_dict({"weight_ih": np.ones((6, 1)), "weight_hh": np.ones((6, 2))})
         >>> gru.step(np.ones((3, 1), np.float32)).shape
+        (3, 2)
+        """
+        result: Floats = (self._core or self._loaded()).step(x, state)
+        return result
+
+
+class RNN(Recurrent):
+    """A stack of Elman layers, h' = act(W_ih x + b_ih + W_hh h + b_hh), with torch's weights.
+
+    Parameters
+    ----------
+    input_size, hidden_size, num_layers
+        As in `torch.nn.RNN`; the API is batch-first.
+    nonlinearity
+        "tanh" or "relu".
+    bias
+        Whether the layers have `bias_ih` and `bias_hh`.
+    bidirectional
+        Run each layer in both directions and concatenate their outputs.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import slidecell as sc
+    >>> rnn = sc.RNN(input_size=3, hidden_size=4, nonlinearity="relu", bias=False)
+    >>> rnn.load_state_dict({"weight_ih_l0": np.ones((4, 3)), "weight_hh_l0": np.ones((4, 4))})
+    >>> out, h_n = rnn.forward(np.ones((2, 5, 3), np.float32))
+    >>> out[0, :, 0]
+    array([   3.,   15.,   63.,  255., 1023.], dtype=float32)
+    """
+
+    _cell = "rnn"
+    _gates = 1
+    _torch_names = ("RNN", "RNNCell")
+    _activations = ("tanh", "relu")
+    _activation_name = "nonlinearity"
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        *,
+        nonlinearity: str = "tanh",
+        bias: bool = True,
+        bidirectional: bool = False,
+    ) -> None:
+        super().__init__(
+            input_size,
+            hidden_size,
+            num_layers,
+            bias=bias,
+            bidirectional=bidirectional,
+            activation=nonlinearity,
+        )
+
+    @property
+    def nonlinearity(self) -> str:
+        """Return "tanh" or "relu"."""
+        return self.activation
+
+    def forward(
+        self,
+        x: npt.ArrayLike,
+        state: npt.ArrayLike | None = None,
+        *,
+        lengths: npt.ArrayLike | None = None,
+        num_threads: int | None = None,
+    ) -> tuple[Floats, Floats]:
+        """`x` [N,T,I], h0 [L*D,N,H] -> out [N,T,D*H], h_n [L*D,N,H].
+
+        The parameters are those of `LSTM.forward`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import slidecell as sc
+        >>> rnn = sc.RNN(1, 1, nonlinearity="relu", bias=False)
+        >>> rnn.load_state_dict({"weight_ih": np.ones((1, 1)), "weight_hh": np.ones((1, 1))})
+        >>> out, h_n = rnn.forward(np.ones((2, 3, 1)), lengths=[3, 1])
+        >>> out[:, :, 0]
+        array([[1., 2., 3.],
+               [1., 0., 0.]], dtype=float32)
+        """
+        result: tuple[Floats, Floats]
+        result = self._loaded().forward(x, state, lengths, num_threads)
+        return result
+
+    def step(self, x: npt.ArrayLike, state: npt.ArrayLike | None = None) -> Floats:
+        """`x` [N,I], h [N,H] -> h after one step; [L,N,H] for a stack.
+
+        Equal to `forward` bit for bit. None: zeros.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import slidecell as sc
+        >>> rnn = sc.RNN(1, 2, bias=False)
+        >>> rnn.load_state_dict({"weight_ih": np.ones((2, 1)), "weight_hh": np.ones((2, 2))})
+        >>> rnn.step(np.ones((3, 1), np.float32)).shape
         (3, 2)
         """
         result: Floats = (self._core or self._loaded()).step(x, state)

@@ -71,11 +71,15 @@ inline std::string layer_json(const LayerSpec& s) {
   static constexpr const char* kActivations[] = {"tanh", "relu", "sigmoid", "linear"};
   static constexpr const char* kGates[] = {"sigmoid", "hard_sigmoid"};
   const auto flag = [](bool b) { return std::string(b ? "true" : "false"); };
-  return std::string(R"({"cell":")") + (s.cell == Cell::lstm ? "lstm" : "gru") +
-         R"(","input_size":)" + std::to_string(s.input_size) + R"(,"hidden_size":)" +
-         std::to_string(s.hidden_size) + R"(,"proj_size":)" + std::to_string(s.proj_size) +
-         R"(,"bidirectional":)" + flag(s.bidirectional) + R"(,"activation":")" +
-         kActivations[static_cast<std::size_t>(s.activation)] + R"(","recurrent_activation":")" +
+  std::string cell;
+  for (const auto& [name, value] : cells_by_name()) {
+    if (value == s.cell) cell = name;
+  }
+  return std::string(R"({"cell":")") + cell + R"(","input_size":)" + std::to_string(s.input_size) +
+         R"(,"hidden_size":)" + std::to_string(s.hidden_size) + R"(,"proj_size":)" +
+         std::to_string(s.proj_size) + R"(,"bidirectional":)" + flag(s.bidirectional) +
+         R"(,"activation":")" + kActivations[static_cast<std::size_t>(s.activation)] +
+         R"(","recurrent_activation":")" +
          kGates[static_cast<std::size_t>(s.recurrent_activation)] + R"(","reset_after":)" +
          flag(s.reset_after) + "}";
 }
@@ -156,7 +160,7 @@ inline SequenceModel random_model(const ModelSpec& spec, std::mt19937& rng) {
 inline LayerSpec random_layer(std::int64_t input_size, std::mt19937& rng) {
   const std::vector<std::int64_t> sizes = {1, 2, 3, 5, 8, 9, 15, 16, 17, 33};
   LayerSpec s;
-  s.cell = rng() % 2 == 0 ? Cell::lstm : Cell::gru;
+  s.cell = cells_by_name()[rng() % 3].second;
   s.input_size = input_size;
   s.hidden_size = sizes[rng() % sizes.size()];
   s.proj_size = s.cell == Cell::lstm && rng() % 3 == 0 ? s.hidden_size / 2 : 0;

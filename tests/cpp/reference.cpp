@@ -93,6 +93,16 @@ void gru_step(const LayerSpec& spec, const DirectionWeights& w, const Doubles& x
   h = next;
 }
 
+// x [I], h [H] in place: one Elman step of one batch row.
+void rnn_step(const LayerSpec& spec, const DirectionWeights& w, const Doubles& x, Doubles& h) {
+  Doubles next(h.size());
+  for (std::int64_t j = 0; j < spec.hidden_size; ++j) {
+    const double sum = dot(w.w_ih, j, x) + bias(w.b_ih, j) + dot(w.w_hh, j, h) + bias(w.b_hh, j);
+    next[static_cast<std::size_t>(j)] = activate(spec.activation, sum);
+  }
+  h = next;
+}
+
 Doubles slice(const Doubles& v, std::int64_t first, std::int64_t size) {
   return Doubles(v.begin() + first, v.begin() + first + size);
 }
@@ -120,10 +130,16 @@ Forward forward(const std::vector<LayerSpec>& specs, const std::vector<LayerWeig
         for (std::int64_t k = 0; k < steps; ++k) {
           const std::int64_t t = d == 0 ? k : steps - 1 - k;
           const Doubles row = slice(input, (n * T + t) * I, I);
-          if (spec.cell == Cell::lstm) {
-            lstm_step(spec, w, row, h, c);
-          } else {
-            gru_step(spec, w, row, h);
+          switch (spec.cell) {
+            case Cell::lstm:
+              lstm_step(spec, w, row, h, c);
+              break;
+            case Cell::gru:
+              gru_step(spec, w, row, h);
+              break;
+            case Cell::rnn:
+              rnn_step(spec, w, row, h);
+              break;
           }
           std::copy(h.begin(), h.end(), output.begin() + (n * T + t) * width + d * P);
         }

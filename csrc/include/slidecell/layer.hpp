@@ -10,8 +10,8 @@
 
 namespace slidecell {
 
-enum class Cell : std::uint8_t { lstm, gru };
-// Their names in model files: "lstm", "gru".
+enum class Cell : std::uint8_t { lstm, gru, rnn };
+// Their names in model files: "lstm", "gru", "rnn".
 SLIDECELL_API std::vector<std::pair<const char*, Cell>> cells_by_name();
 
 enum class Activation : std::uint8_t { tanh, relu, sigmoid, linear };
@@ -35,7 +35,8 @@ struct SLIDECELL_API LayerSpec {
   std::int64_t output_size() const { return directions() * state_size(); }
 };
 
-// Weights of one direction. G = 4 gates in the order i f g o (LSTM) or 3 in the order r z n (GRU).
+// Weights of one direction. G = 4 gates in the order i f g o (LSTM), 3 in the order r z n (GRU), or
+// 1 (RNN: h' = activation(W_ih x + b_ih + W_hh h + b_hh)).
 struct DirectionWeights {
   Span<const float> w_ih;  // [G*H, I]
   Span<const float> w_hh;  // [G*H, P or H]

@@ -1,4 +1,4 @@
-// LSTM and GRU over whole sequences (forward) or one step at a time (step).
+// LSTM, GRU and RNN over whole sequences (forward) or one step at a time (step).
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// Gradients of one LSTM or GRU layer: a forward pass that keeps what the backward pass needs, and
-// that backward pass.
+// Gradients of one LSTM, GRU or RNN layer: a forward pass that keeps what the backward pass needs,
+// and that backward pass.
 #pragma once
 
 #include <cstddef>
@@ -54,8 +54,8 @@ struct InputGradients {
 };
 
 // Returns whether the functions below take a layer: an LSTM without projection, a GRU with the
-// reset gate after the product, with tanh and sigmoid. They run one direction and ignore
-// `bidirectional`.
+// reset gate after the product, with tanh and sigmoid; an RNN with tanh or relu. They run one
+// direction and ignore `bidirectional`.
 SLIDECELL_API bool is_trainable(const LayerSpec& spec);
 
 // Returns the number of floats that training_forward keeps.

@@ -1,6 +1,6 @@
 // What distinguishes one cell from another, as data: packing, layers, training and kernels read it.
-// Its formulas lie in lstm-inl.h and gru-inl.h. A new cell is a new case below, a file of formulas,
-// and a row in kernels-inl.h and matrix-inl.h.
+// Its formulas lie in lstm-inl.h, gru-inl.h and rnn-inl.h. A new cell is a new case below, a file
+// of formulas, and a row in kernels-inl.h and matrix-inl.h.
 #pragma once
 
 #include <cstddef>
@@ -9,8 +9,8 @@
 namespace slidecell {
 
 // A cell as the kernels know it: variants whose products differ are forms of their own.
-enum class CellForm : std::uint8_t { lstm, gru, gru_reset_before };
-constexpr std::size_t kCellForms = 3;
+enum class CellForm : std::uint8_t { lstm, gru, gru_reset_before, rnn };
+constexpr std::size_t kCellForms = 4;
 
 constexpr int kMaxGates = 4;
 
@@ -75,6 +75,14 @@ constexpr CellTraits traits_of(CellForm form) {
       t.candidate = 2;
       t.of_h = {0, 2};
       t.late = {2, 1};
+      break;
+    case CellForm::rnn:
+      t.gates = 1;
+      t.candidate = 0;
+      t.of_h = {0, 1};
+      t.tile_gates = 1;
+      t.input = {0, 1, 0};
+      t.recurrent = {0, 1, 0};
       break;
   }
   return t;

@@ -10,6 +10,7 @@
 #include "kernels/gru-inl.h"
 #include "kernels/lstm-inl.h"
 #include "kernels/project-inl.h"
+#include "kernels/rnn-inl.h"
 #include "kernels/row-inl.h"
 //
 #include "kernels/train-inl.h"
@@ -52,6 +53,7 @@ constexpr slidecell::KernelTable make_kernels(const char* isa) {
   add_cell<Registers, Lstm>(table);
   add_cell<Registers, Gru>(table);
   add_cell<Registers, GruResetBefore>(table);
+  add_cell<Registers, Rnn>(table);
   table.add_squared_error = &add_squared_error_columns;
   table.add_absolute_error = &add_absolute_error_columns;
   table.subtract = &subtract_columns;

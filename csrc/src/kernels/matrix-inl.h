@@ -5,6 +5,7 @@
 #include "kernels/gru-inl.h"
 #include "kernels/lstm-inl.h"
 #include "kernels/matrix_cells-inl.h"
+#include "kernels/rnn-inl.h"
 
 namespace {
 
@@ -49,6 +50,7 @@ constexpr void add_matrix_parts(slidecell::MatrixKernels& kernels) {
   step[Lstm::form] = &matrix_step<Blocks, Lstm, parts>;
   step[Gru::form] = &matrix_step<Blocks, Gru, parts>;
   step[GruResetBefore::form] = &matrix_step<Blocks, GruResetBefore, parts>;
+  step[Rnn::form] = &matrix_step<Blocks, Rnn, parts>;
 }
 
 template <class Blocks>

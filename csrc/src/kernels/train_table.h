@@ -14,25 +14,28 @@
 #include <cstdint>
 
 #include "kernels/cell_traits.h"
+#include "slidecell/layer.hpp"
 
 namespace slidecell {
 
 // Three groups of columns in 16 lanes, six in 8, twelve in 4: what the kernels hold in registers.
 constexpr std::int64_t kTrainTile = 48;
 
-// One step of a layer with tanh and sigmoid; a GRU's reset gate stands after the product.
+// One step of a layer with tanh and sigmoid, or of an RNN with tanh or relu; a GRU's reset gate
+// stands after the product.
 struct TrainStep {
   const float* w;  // [blocks] of units hidden units: biases [G][units], then W_ih [I][rows][units],
                    // then W_hh [H][rows][units], where rows are the gates that the product enters
-  std::int64_t hidden;   // H
-  std::int64_t input;    // I
-  std::int64_t vectors;  // groups of columns
-  const float* x;        // [I][kTrainTile]
-  const float* h;        // [H][kTrainTile]; null: zero
-  const float* c;        // with a state c: [H][kTrainTile]; null: zero
-  float* gates;          // [G*H][kTrainTile] after activation; null: not kept
-  float* c_out;          // with a state c: [H][kTrainTile], may be c
-  float* h_out;          // [H][kTrainTile], not h
+  std::int64_t hidden;    // H
+  std::int64_t input;     // I
+  std::int64_t vectors;   // groups of columns
+  const float* x;         // [I][kTrainTile]
+  const float* h;         // [H][kTrainTile]; null: zero
+  const float* c;         // with a state c: [H][kTrainTile]; null: zero
+  float* gates;           // [G*H][kTrainTile] after activation; null: not kept
+  float* c_out;           // with a state c: [H][kTrainTile], may be c
+  float* h_out;           // [H][kTrainTile], not h
+  Activation activation;  // RNN: tanh or relu
 };
 
 // One step back: from the gradient of h to those of the gates before activation.
@@ -49,6 +52,7 @@ struct BackwardStep {
   float* d_state;  // [H][kTrainTile] with a state c: the gradient of c after this step, replaced by
                    // that of c before it; with carries_h: likewise what reaches h past the gates
   float* d_gates;  // [G*H][kTrainTile], not d_next
+  Activation activation;  // as TrainStep's
 };
 
 // sums[r][q] += sum over n ascending of d[r][n] z[n][q] for q below `width`. Rows are taken

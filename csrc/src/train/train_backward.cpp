@@ -122,6 +122,7 @@ class BackwardTile {
     a.d_out = outside_gradient(tile, t);
     a.d_state = d_state_.data();
     a.d_gates = d_gates_.data();
+    a.activation = call_.spec.activation;
     kernels_.train.cells[form_of(call_.spec)].backward(a);
   }
 

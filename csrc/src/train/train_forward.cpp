@@ -47,6 +47,7 @@ class ForwardTile {
     step.hidden = H;
     step.input = spec_.input_size;
     step.vectors = tile.vectors;
+    step.activation = spec_.activation;
     step.x = x_.data();
     for (std::int64_t t = 0; t < input_.T; ++t) {
       const float* x = input_.x.data + tile.first * input_.x.row + t * input_.x.step;
@@ -96,7 +97,8 @@ class ForwardTile {
 
 bool is_trainable(const LayerSpec& spec) {
   return spec.proj_size == 0 && traits_of(spec).tile_gates > 0 &&
-         spec.activation == Activation::tanh &&
+         (spec.activation == Activation::tanh ||
+          (spec.cell == Cell::rnn && spec.activation == Activation::relu)) &&
          spec.recurrent_activation == RecurrentActivation::sigmoid;
 }
 
@@ -108,7 +110,8 @@ void check_training(const LayerSpec& spec, const DirectionWeights& weights,
                     const TrainingInput& input) {
   if (!is_trainable(spec)) {
     throw std::invalid_argument(
-        "layer: expected an LSTM without projection or a GRU with reset_after, tanh and sigmoid");
+        "layer: expected an LSTM without projection or a GRU with reset_after, tanh and sigmoid, "
+        "or an RNN with tanh or relu");
   }
   if (input.N < 0 || input.T < 1 || spec.input_size < 1 || spec.hidden_size < 1) {
     throw std::invalid_argument("x: expected [N, T, I] with T >= 1, I >= 1 and hidden_size >= 1");

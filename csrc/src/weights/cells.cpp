@@ -5,7 +5,7 @@
 namespace slidecell {
 namespace {
 
-constexpr Cell kCells[] = {Cell::lstm, Cell::gru};
+constexpr Cell kCells[] = {Cell::lstm, Cell::gru, Cell::rnn};
 
 const char* name_of(Cell cell) {
   switch (cell) {
@@ -13,6 +13,8 @@ const char* name_of(Cell cell) {
       return "lstm";
     case Cell::gru:
       return "gru";
+    case Cell::rnn:
+      return "rnn";
   }
   throw std::invalid_argument("cell: not one of the enumeration");
 }
@@ -33,6 +35,8 @@ const char* title_of(Cell cell) {
       return "an LSTM";
     case Cell::gru:
       return "a GRU";
+    case Cell::rnn:
+      return "an RNN";
   }
   throw std::invalid_argument("cell: not one of the enumeration");
 }
@@ -43,6 +47,8 @@ CellForm form_of(const LayerSpec& spec) {
       return CellForm::lstm;
     case Cell::gru:
       return spec.reset_after ? CellForm::gru : CellForm::gru_reset_before;
+    case Cell::rnn:
+      return CellForm::rnn;
   }
   throw std::invalid_argument("cell: not one of the enumeration");
 }

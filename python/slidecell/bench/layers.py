@@ -31,7 +31,7 @@ class Layer:
     The defaults are what the layers of every peer have.
     """
 
-    cell: str  # "lstm" or "gru"
+    cell: str  # "lstm", "gru" or "rnn"
     weight_ih: Array  # [gates*H, I]
     weight_hh: Array  # [gates*H, P or H]
     bias_ih: Array  # [gates*H]
@@ -49,7 +49,7 @@ class Layer:
     @property
     def hidden_size(self) -> int:
         """H."""
-        return len(self.weight_hh) // (4 if self.cell == "lstm" else 3)
+        return len(self.weight_hh) // {"lstm": 4, "gru": 3, "rnn": 1}[self.cell]
 
 
 def layers_of(model: SequenceModel, dtype: Any = np.float32) -> tuple[list[Layer], list[Layer]]:

@@ -1,4 +1,4 @@
-"""The gate equations of LSTM and GRU in plain NumPy, and a loop over the steps of windows.
+"""The gate equations of LSTM, GRU and RNN in plain NumPy, and a loop over the steps of windows.
 
 In float64 they are the truth of every benchmark and of the tests, in float32 a contestant. Nothing
 here is tuned or shares code with the kernels: what it says must be obvious. Gates are in torch's
@@ -46,7 +46,7 @@ def activate(name: str, x: Array) -> Array:
 
 
 def step(layer: Layer, x: Array, h: Array, c: Array) -> tuple[Array, Array]:
-    """One step of a layer: x [n, I], h [n, P or H], c [n, H] -> h, c; a GRU's c stays as it is.
+    """One step of a layer: x [n, I], h [n, P or H], c [n, H] -> h, c; only an LSTM's c changes.
 
     Examples
     --------
@@ -60,6 +60,9 @@ def step(layer: Layer, x: Array, h: Array, c: Array) -> tuple[Array, Array]:
     """
     if layer.cell == "lstm":
         return _lstm_step(layer, x, h, c)
+    if layer.cell == "rnn":
+        z = x @ layer.weight_ih.T + layer.bias_ih + h @ layer.weight_hh.T + layer.bias_hh
+        return activate(layer.activation, z), c
     return _gru_step(layer, x, h), c
 
 

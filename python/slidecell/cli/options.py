@@ -16,6 +16,7 @@ class Cell(str, Enum):
 
     lstm = "lstm"
     gru = "gru"
+    rnn = "rnn"
 
 
 class Scaler(str, Enum):

@@ -46,7 +46,7 @@ class RecurrentLayer(nn.Module):
     Attributes
     ----------
     cell : str
-        ``"lstm"`` or ``"gru"``.
+        ``"lstm"``, ``"gru"`` or ``"rnn"``.
     input_size, hidden_size, proj_size : int
     bidirectional : bool
     activation, recurrent_activation : str

@@ -20,7 +20,7 @@ __all__ = ["check_against", "to_metadata"]
 
 Tensors: TypeAlias = dict[str, npt.NDArray[np.float32]]
 
-_RECURRENT = (nn.LSTM, nn.GRU, RecurrentLayer)
+_RECURRENT = (nn.LSTM, nn.GRU, nn.RNN, RecurrentLayer)
 # Largest difference to the module, relative to its largest output where that is above 1.
 _TOLERANCE = 1e-4
 _CHECK_WINDOWS = 32
@@ -59,8 +59,8 @@ def to_metadata(
         return _from_network(module, window, horizon)
     if not isinstance(module, nn.Module):
         raise TypeError(f"module: expected a torch module, got {type(module).__name__}")
-    if isinstance(module, (*_RECURRENT, nn.LSTMCell, nn.GRUCell)):
-        name = "LSTM" if _is_lstm(module) else "GRU"
+    if isinstance(module, (*_RECURRENT, nn.LSTMCell, nn.GRUCell, nn.RNNCell)):
+        name = _cell_of(module).upper()
         raise TypeError(
             f"module: a {type(module).__name__} alone has no head to predict with; "
             f"use slidecell.{name}.from_torch for its hidden states"
@@ -104,9 +104,9 @@ def check_against(module: nn.Module, model: CompiledModel) -> None:
     bound = _TOLERANCE * max(1.0, float(np.abs(theirs).max()))
     if not difference <= bound:  # NaN is no match either
         raise ValueError(
-            f"module: its outputs differ from LSTM or GRU layers with a linear head on the last "
-            f"step by {difference:.3g} on random windows, more than {bound:.3g}. It must apply "
-            "the head to the last step alone (bidirectional: to both directions' final h, "
+            f"module: its outputs differ from LSTM, GRU or RNN layers with a linear head on the "
+            f"last step by {difference:.3g} on random windows, more than {bound:.3g}. It must "
+            "apply the head to the last step alone (bidirectional: to both directions' final h, "
             "h_n, not to out[:, -1]) and nothing else, batch first"
         )
 
@@ -192,7 +192,7 @@ def _from_parts(
     return metadata, _finite(tensors)
 
 
-def _find_parts(module: nn.Module) -> tuple[nn.LSTM | nn.GRU | RecurrentLayer, nn.Linear]:
+def _find_parts(module: nn.Module) -> tuple[nn.LSTM | nn.GRU | nn.RNN | RecurrentLayer, nn.Linear]:
     """Return the recurrent part and the linear one; TypeError if anything else has weights."""
     parts = {name: part for name, part in module.named_modules() if _has_tensors(part)}
     recurrent = [part for part in parts.values() if isinstance(part, _RECURRENT)]
@@ -202,8 +202,9 @@ def _find_parts(module: nn.Module) -> tuple[nn.LSTM | nn.GRU | RecurrentLayer, n
             f"{name or 'itself'}: {type(part).__name__}" for name, part in parts.items()
         )
         raise TypeError(
-            "module: expected a slidecell.training module, or one made of one nn.LSTM or nn.GRU "
-            f"and one nn.Linear, got {type(module).__name__} with weights in {listed or 'no part'}"
+            "module: expected a slidecell.training module, or one made of one nn.LSTM, nn.GRU or "
+            f"nn.RNN and one nn.Linear, got {type(module).__name__} with weights in "
+            f"{listed or 'no part'}"
         )
     return recurrent[0], linear[0]
 
@@ -237,23 +238,26 @@ def _metadata(
     }
 
 
-def _is_lstm(layer: nn.Module) -> bool:
+def _cell_of(layer: nn.Module) -> str:
+    """Return "lstm", "gru" or "rnn"."""
     if isinstance(layer, RecurrentLayer):
-        return layer.cell == "lstm"
-    return isinstance(layer, (nn.LSTM, nn.LSTMCell))
+        return layer.cell
+    if isinstance(layer, (nn.LSTM, nn.LSTMCell)):
+        return "lstm"
+    return "gru" if isinstance(layer, (nn.GRU, nn.GRUCell)) else "rnn"
 
 
 def _layer_specs(layer: Any) -> list[dict[str, Any]]:
-    """Return one entry per layer of an nn.LSTM, an nn.GRU or a `RecurrentLayer`."""
+    """Return one entry per layer of an nn.LSTM, nn.GRU, nn.RNN or a `RecurrentLayer`."""
     outputs = (layer.proj_size or layer.hidden_size) * (2 if layer.bidirectional else 1)
     return [
         {
-            "cell": "lstm" if _is_lstm(layer) else "gru",
+            "cell": _cell_of(layer),
             "input_size": outputs if index else layer.input_size,
             "hidden_size": layer.hidden_size,
             "proj_size": layer.proj_size,
             "bidirectional": bool(layer.bidirectional),
-            "activation": getattr(layer, "activation", "tanh"),
+            "activation": getattr(layer, "nonlinearity", getattr(layer, "activation", "tanh")),
             "recurrent_activation": getattr(layer, "recurrent_activation", "sigmoid"),
             "reset_after": getattr(layer, "reset_after", True),
         }

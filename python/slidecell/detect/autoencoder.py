@@ -32,7 +32,7 @@ class AutoencoderDetector(NetworkDetector):
     decoder_sizes : sequence of int, optional
         None: those of the encoder, mirrored.
     activation : {"tanh", "relu", "sigmoid", "linear"}
-    cell : {"lstm", "gru"}
+    cell : {"lstm", "gru", "rnn"}
     scaler : {"minmax", "standard", "robust"}, optional
     contamination : float
         Share of the training scores above the threshold.
@@ -78,7 +78,7 @@ class AutoencoderDetector(NetworkDetector):
     encoder_sizes: Sequence[int] = (16, 8)
     decoder_sizes: Sequence[int] | None = (8, 16)
     activation: Literal["tanh", "relu", "sigmoid", "linear"] = "tanh"
-    cell: Literal["lstm", "gru"] = "lstm"
+    cell: Literal["lstm", "gru", "rnn"] = "lstm"
     scaler: ScalerKind | None = "minmax"
     contamination: float = 0.05
     epochs: int = 50

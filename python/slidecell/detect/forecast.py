@@ -31,7 +31,7 @@ class ForecastDetector(NetworkDetector):
         One size for all layers, or one per layer: ``(64, 32)``.
     num_layers : int
         With an integer `hidden_size`.
-    cell : {"lstm", "gru"}
+    cell : {"lstm", "gru", "rnn"}
     horizon : int
         K rows ahead, at least 1.
     scaler : {"minmax", "standard", "robust"}, optional
@@ -72,7 +72,7 @@ class ForecastDetector(NetworkDetector):
     window: int = 32
     hidden_size: int | Sequence[int] = 64
     num_layers: int = 1
-    cell: Literal["lstm", "gru"] = "lstm"
+    cell: Literal["lstm", "gru", "rnn"] = "lstm"
     horizon: int = 1
     scaler: ScalerKind | None = "minmax"
     contamination: float = 0.05

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from slidecell.training.factory import recurrent_layer
     from slidecell.training.history import History, TrainingInterrupted
-    from slidecell.training.layers import GRU, LSTM, kernels_of
+    from slidecell.training.layers import GRU, LSTM, RNN, kernels_of
     from slidecell.training.loop import fit
     from slidecell.training.modules import Autoencoder, Forecaster
     from slidecell.training.rebuild import to_module
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "GRU": "layers",
     "LSTM": "layers",
+    "RNN": "layers",
     "Autoencoder": "modules",
     "DivergenceError": "trainer",
     "Forecaster": "modules",
@@ -39,6 +40,7 @@ _HOMES = {
 __all__ = [
     "GRU",
     "LSTM",
+    "RNN",
     "Autoencoder",
     "DivergenceError",
     "Forecaster",

@@ -8,11 +8,12 @@ from typing import TypeAlias
 import torch
 from torch import nn
 
+from slidecell._arguments import as_choice
 from slidecell.training.cells import Activation, GRULayer, LSTMLayer, RecurrentActivation
 from slidecell.training.fused import Cell
-from slidecell.training.layers import GRU, LSTM
+from slidecell.training.layers import GRU, LSTM, RNN
 
-RecurrentLayer: TypeAlias = "nn.LSTM | nn.GRU | LSTMLayer | GRULayer"
+RecurrentLayer: TypeAlias = "nn.LSTM | nn.GRU | nn.RNN | LSTMLayer | GRULayer"
 
 
 def recurrent_layer(
@@ -29,16 +30,16 @@ def recurrent_layer(
 ) -> RecurrentLayer:
     """Return a one-layer module, batch-first, with torch's tensor names and outputs.
 
-    That is our `LSTM` or `GRU`, which are torch's with compiled kernels, where torch can do it;
-    torch's own with a projection; `LSTMLayer` or `GRULayer` else.
+    That is our `LSTM`, `GRU` or `RNN`, which are torch's with compiled kernels, where torch can do
+    it; torch's own with a projection; `LSTMLayer` or `GRULayer` else.
 
     Parameters
     ----------
-    cell : {"lstm", "gru"}
+    cell : {"lstm", "gru", "rnn"}
     input_size, hidden_size : int
     bidirectional : bool
     activation : {"tanh", "relu", "sigmoid", "linear"}
-        Of the candidate and, in an LSTM, of the output.
+        Of the candidate and, in an LSTM, of the output. An RNN has "tanh" or "relu".
     recurrent_activation : {"sigmoid", "hard_sigmoid"}
         Of the gates; hard_sigmoid(x) = clip(x/6 + 1/2, 0, 1).
     reset_after : bool
@@ -56,6 +57,20 @@ def recurrent_layer(
     >>> type(recurrent_layer("gru", 3, 5, reset_after=False)).__name__
     'GRULayer'
     """
+    if cell == "rnn":
+        if recurrent_activation != "sigmoid" or single_bias or proj_size or not reset_after:
+            raise ValueError(
+                "cell: an RNN has no gates, no projection and two biases; recurrent_activation, "
+                "reset_after, proj_size and single_bias need another cell"
+            )
+        nonlinearity = as_choice("activation", activation, ("tanh", "relu"))
+        return RNN(
+            input_size,
+            hidden_size,
+            nonlinearity=nonlinearity,
+            batch_first=True,
+            bidirectional=bidirectional,
+        )
     plain = activation == "tanh" and recurrent_activation == "sigmoid" and not single_bias
     if cell == "lstm":
         if plain:

@@ -1,4 +1,4 @@
-"""One LSTM or GRU layer on the compiled training kernels, for autograd.
+"""One LSTM, GRU or RNN layer on the compiled training kernels, for autograd.
 
 The forward pass keeps the gates and states of every step; the backward pass is written by hand
 (backpropagation through time) and compiled, too. What the kernels do not take, `obstacle` names.
@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from slidecell import _core
 
-Cell: TypeAlias = Literal["lstm", "gru"]
+Cell: TypeAlias = Literal["lstm", "gru", "rnn"]
+Nonlinearity: TypeAlias = Literal["tanh", "relu"]
 Array: TypeAlias = "npt.NDArray[np.float32]"
 
 
@@ -113,12 +114,13 @@ def run(
     outputs: bool = True,
     reverse: bool = False,
     memory: Memory | None = None,
+    nonlinearity: Nonlinearity = "tanh",
 ) -> tuple[Tensor | None, Tensor, Tensor | None]:
     """Run a layer whose tensors have no `obstacle`.
 
     Parameters
     ----------
-    cell : {"lstm", "gru"}
+    cell : {"lstm", "gru", "rnn"}
     x : Tensor, [N, T, I]
     weights : Weights
     h0, c0 : Tensor, [N, H], optional
@@ -129,11 +131,13 @@ def run(
         From the last step to the first.
     memory : Memory, optional
         Where to keep the steps until the backward pass; new memory by default.
+    nonlinearity : {"tanh", "relu"}
+        Of an RNN; other cells have tanh.
 
     Returns
     -------
     tuple
-        out [N, T, H], h_n [N, H], c_n [N, H] (None for a GRU).
+        out [N, T, H], h_n [N, H], c_n [N, H] (None but for an LSTM).
 
     Examples
     --------
@@ -145,7 +149,7 @@ def run(
     >>> tuple(out.shape), tuple(h_n.shape), h_n.requires_grad
     ((2, 7, 5), (2, 5), True)
     """
-    call = _Call(cell, outputs, reverse, memory or Memory())
+    call = _Call(cell, outputs, reverse, memory or Memory(), nonlinearity)
     tensors = (_rows(x), *weights, h0, c0)
     wants_gradient = torch.is_grad_enabled() and any(
         tensor is not None and tensor.requires_grad for tensor in tensors
@@ -164,6 +168,7 @@ class _Call(NamedTuple):
     outputs: bool
     reverse: bool
     memory: Memory
+    nonlinearity: Nonlinearity
 
     def forward(
         self, saved: Tensor | None, x: Tensor, *tensors: Tensor | None
@@ -183,6 +188,7 @@ class _Call(NamedTuple):
             _array(h_n),
             _array(c_n),
             torch.get_num_threads(),
+            self.nonlinearity,
         )
         return out, h_n, c_n
 
@@ -244,6 +250,7 @@ def _backward(ctx: Any, *given: Tensor | None) -> tuple[Tensor | None, ...]:
             *(_array(tensor) for tensor in wanted),
         ),
         torch.get_num_threads(),
+        call.nonlinearity,
     )
     return d_x, *wanted
 

@@ -1,4 +1,4 @@
-"""LSTM and GRU modules that run on the compiled kernels, or on torch's where these cannot."""
+"""LSTM, GRU and RNN modules that run on the compiled kernels, or on torch's where these cannot."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from slidecell import _core
-from slidecell.training.fused import Cell, Memory, Weights, obstacle, run
+from slidecell.training.fused import Cell, Memory, Nonlinearity, Weights, obstacle, run
 
-__all__ = ["GRU", "LSTM", "Compiled", "kernels_of"]
+__all__ = ["GRU", "LSTM", "RNN", "Compiled", "kernels_of"]
 
 
 class Compiled(nn.Module, ABC):
@@ -61,6 +61,7 @@ class Compiled(nn.Module, ABC):
 
         Without `outputs`: None, (h_n [D, N, H] of the last layer,).
         """
+        nonlinearity: Nonlinearity = getattr(self, "nonlinearity", "tanh")  # of nn.RNN
         states: list[tuple[Tensor, Tensor | None]] = []
         for index, layer in enumerate(weights):
             last = index + 1 == len(weights)
@@ -75,6 +76,7 @@ class Compiled(nn.Module, ABC):
                     outputs=outputs or not last,
                     reverse=len(outs) == 1,
                     memory=self._memory,
+                    nonlinearity=nonlinearity,
                 )
                 outs.append(out)
                 states.append((h_n, c_n))
@@ -114,7 +116,7 @@ def _dropped(x: Tensor, dropout: float) -> Tensor:
 
 
 class _TorchLayers(Compiled, nn.RNNBase):
-    """The compiled passes that `LSTM` and `GRU` add to torch's modules."""
+    """The compiled passes that `LSTM`, `GRU` and `RNN` add to torch's modules."""
 
     cell: Cell
     batch_first: bool
@@ -222,6 +224,34 @@ class GRU(_TorchLayers, nn.GRU):
     """
 
     cell = "gru"
+
+    def forward(  # type: ignore[override]
+        self, input: Tensor, hx: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Run all layers; `input` [N, T, I] with ``batch_first=True``, as torch."""
+        state = None if hx is None else (hx,)
+        if not self._tell(self._reason(input, state)):
+            result: tuple[Tensor, Tensor] = super().forward(input, hx)
+            return result
+        out, (h_n,) = self._run(input, hx, state, True)
+        assert out is not None
+        return out, h_n
+
+
+class RNN(_TorchLayers, nn.RNN):
+    """``torch.nn.RNN`` with compiled kernels for both passes: see `LSTM`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from slidecell.training import RNN
+    >>> layer = RNN(7, 16, nonlinearity="relu", batch_first=True)
+    >>> out, h_n = layer(torch.rand(5, 9, 7))
+    >>> tuple(out.shape), tuple(h_n.shape), layer.ran.partition(":")[0]
+    ((5, 9, 16), (1, 5, 16), 'compiled')
+    """
+
+    cell = "rnn"
 
     def forward(  # type: ignore[override]
         self, input: Tensor, hx: Tensor | None = None

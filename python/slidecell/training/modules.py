@@ -44,7 +44,7 @@ class _RecurrentNetwork(SequenceNetwork):
     ) -> None:
         super().__init__()
         self.input_size = whole_number("input_size", input_size, least=1)
-        self.cell: Cell = as_choice("cell", cell, ("lstm", "gru"))
+        self.cell: Cell = as_choice("cell", cell, ("lstm", "gru", "rnn"))
         self.window = whole_number("window", window, least=1)
         self.horizon = horizon
         self.dropout = as_fraction("dropout", dropout)
@@ -56,10 +56,11 @@ class _RecurrentNetwork(SequenceNetwork):
         self.reset_after = bool(reset_after)
         self.proj_size = whole_number("proj_size", proj_size, least=0)
         self.single_bias = bool(single_bias)
-        if cell == "lstm" and not self.reset_after:
-            raise ValueError("reset_after: False needs cell='gru', got cell='lstm'")
-        if cell == "gru" and self.proj_size:
-            raise ValueError(f"proj_size: a GRU has no projection, got {proj_size}")
+        if cell != "gru" and not self.reset_after:
+            raise ValueError(f"reset_after: False needs cell='gru', got cell={cell!r}")
+        if cell != "lstm" and self.proj_size:
+            title = {"gru": "a GRU", "rnn": "an RNN"}[cell]
+            raise ValueError(f"proj_size: {title} has no projection, got {proj_size}")
 
     def _stack(self, input_size: int, sizes: Sequence[int]) -> nn.ModuleList:
         """Return one layer per size, each fed by the one before."""
@@ -133,7 +134,7 @@ class Forecaster(_RecurrentNetwork):
         One size for all layers, or one per layer: ``(64, 32)``.
     num_layers : int
         With an integer `hidden_size`.
-    cell : {"lstm", "gru"}
+    cell : {"lstm", "gru", "rnn"}
     window, horizon : int
         W rows seen, K rows predicted.
     dropout : float
@@ -234,7 +235,7 @@ class Autoencoder(_RecurrentNetwork):
         F, columns of the series.
     encoder_sizes, decoder_sizes : sequence of int
         Hidden size per layer; the encoder's last one is the bottleneck.
-    cell : {"lstm", "gru"}
+    cell : {"lstm", "gru", "rnn"}
     window : int
         W; 1 is allowed.
     dropout : float

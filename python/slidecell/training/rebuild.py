@@ -129,6 +129,6 @@ def _shared(metadata: dict[str, Any]) -> dict[str, Any]:
                 f"one for all layers), got {listed}"
             )
         result[name] = values[0]
-    if result["cell"] == "lstm":
-        result["reset_after"] = True  # says nothing of an LSTM
+    if result["cell"] != "gru":
+        result["reset_after"] = True  # says nothing of other cells
     return result
