@@ -129,7 +129,7 @@ def test_package_shared_library_exports_only_the_interface(prefixes: dict[str, P
         for path in (prefixes["shared"] / "include/slidecell").iterdir()
         if path.name != "export.h"
     )
-    classes = set(re.findall(r"class SLIDECELL_API (\w+)", headers))
+    classes = set(re.findall(r"(?:class|struct) SLIDECELL_API (\w+)", headers))
     functions = set(re.findall(r"SLIDECELL_API [^;()]*?(\w+)\(", headers))
     assert {"SequenceModel", "Stream"} <= classes
     assert {"active_isa", "slidecell_score"} <= functions

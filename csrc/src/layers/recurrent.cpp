@@ -44,7 +44,7 @@ void check_step(const LayerSpec& spec, const float* x, std::int64_t N, const flo
   require_pointer(x, N, "x");
   require_pointer(h, N, "h");
   require_pointer(h_out, N, "h_out");
-  if (spec.cell != Cell::lstm) return;
+  if (!spec.has_c()) return;
   require_pointer(c, N, "c");
   require_pointer(c_out, N, "c_out");
 }
