@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
@@ -16,6 +17,7 @@ for _module in ("typer", "torch", "pyarrow", "sklearn", "matplotlib", "jinja2"):
 
 from typer.testing import CliRunner  # noqa: E402
 
+import slidecell as sc  # noqa: E402
 from slidecell.cli.main import app  # noqa: E402
 from slidecell.detect.registry import (  # noqa: E402
     DETECTORS,
@@ -23,6 +25,7 @@ from slidecell.detect.registry import (  # noqa: E402
     detectors_with,
     find_detector,
 )
+from slidecell.live import LiveOptions, run_live  # noqa: E402
 
 KEYS = ["--time", "t", "--entity", "host", "--threads", "1"]
 NETWORKS = ["forecast", "autoencoder", "ensemble"]
@@ -216,3 +219,23 @@ def test_cli_completion_scripts(shell):
     )
     assert f"_SLIDECELL_COMPLETE=complete_{shell}" in done.stdout
     assert "--install-completion" in invoke("--help").stdout
+
+
+@pytest.mark.parametrize("name", ["forecast", "autoencoder"])
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+def test_cli_every_cell_detects_scores_streams_and_retrains(file, tmp_path, name, cell):
+    out = tmp_path / "out"
+    options = ["--detector", name, "--cell", cell, "--window", "4", "--epochs", "1"]
+    done = invoke("detect", file, *KEYS, "--exclude", "bad", *options, "--out", out)
+    assert done.exit_code == 0, done.stderr
+    plan = sc.SequenceModel.load(out / "model.safetensors")
+    assert {layer["cell"] for layer in plan.metadata["encoder"]} == {cell}
+    scores = pd.read_csv(out / "scores.csv", dtype={"score": np.float32})
+    with file.open("rb") as lines, (tmp_path / "live.csv").open("wb") as live:
+        run_live(LiveOptions(out), stdin=lines.fileno(), stdout=live, stderr=io.StringIO())
+    streamed = pd.read_csv(tmp_path / "live.csv", dtype={"score": np.float32})
+    assert streamed["score"].equals(scores["score"])
+    again = invoke("retrain", out, file, "--epochs", "1", "--out", tmp_path / "new")
+    assert again.exit_code == 0, again.stderr
+    kept = sc.SequenceModel.load(tmp_path / "new" / "model.safetensors")
+    assert {layer["cell"] for layer in kept.metadata["encoder"]} == {cell}
