@@ -8,6 +8,9 @@ set(SLIDECELL_FLAGS_avx512_bf16 ${SLIDECELL_FLAGS_avx512} -mavx512bf16)
 set(SLIDECELL_FLAGS_amx ${SLIDECELL_FLAGS_avx512_bf16})
 set(SLIDECELL_FLAGS_neon "")
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  # GCC 12 vectorises products of plain floats by loads of the row after the one that is needed:
+  # beyond the last row, which ends a process where a page of memory ends there.
+  list(APPEND SLIDECELL_FLAGS_scalar -fno-tree-loop-vectorize)
   # False positives of GCC 12 in its own avx512fintrin.h.
   foreach(isa avx512 avx512_bf16 amx)
     list(APPEND SLIDECELL_FLAGS_${isa} -Wno-uninitialized -Wno-maybe-uninitialized)
