@@ -22,6 +22,7 @@ from tests.reference import (
     gru_forward,
     lstm_forward,
     predict_reference,
+    rnn_forward,
     score_reference,
 )
 
@@ -37,6 +38,8 @@ MODELS: dict[str, dict[str, Any]] = {
         "encoder": [layer("lstm", 2, activation="relu", recurrent_activation="hard_sigmoid")],
         "decoder": [layer("lstm", 3)],
     },
+    "rnn": {"encoder": [layer("rnn", 3, activation="relu"), layer("rnn", 2)]},
+    "rnn_autoencoder": {"encoder": [layer("rnn", 2)], "decoder": [layer("rnn", 3)]},
 }
 
 
@@ -70,6 +73,8 @@ def check_cells() -> None:
         (sc.LSTM, lstm_forward, {}),
         (sc.GRU, gru_forward, {}),
         (sc.GRU, gru_forward, {"reset_after": False}),
+        (sc.RNN, rnn_forward, {}),
+        (sc.RNN, rnn_forward, {"nonlinearity": "relu"}),
     ):
         module: Any = kind(2, 3, 2, **options)
         module.load_state_dict(
@@ -78,7 +83,8 @@ def check_cells() -> None:
         h0, c0 = rng.random((2, 2, 2, 3), dtype=np.float32)
         state, starts = ((h0, c0), {"h0": h0, "c0": c0}) if kind is sc.LSTM else (h0, {"h0": h0})
         out, final = cuda.forward(module, x, state, backend="numba")
-        want, want_final = reference(x, module.state_dict(), **starts, **options)
+        known = {"activation" if k == "nonlinearity" else k: v for k, v in options.items()}
+        want, want_final = reference(x, module.state_dict(), **starts, **known)
         np.testing.assert_allclose(out, want, rtol=0, atol=ATOL)
         np.testing.assert_allclose(np.asarray(final), np.asarray(want_final), rtol=0, atol=ATOL)
         got = cuda.step(module, x[:, 0], state, backend="numba")
@@ -89,7 +95,7 @@ def check_cells() -> None:
 def check_saturated() -> None:
     """Sums far beyond any scale: gates saturate, as on the CPU, and nothing becomes NaN."""
     x = np.random.default_rng(3).standard_normal((2, 3, 2)).astype(np.float32)
-    for module in (sc.LSTM(2, 3), sc.GRU(2, 3), sc.GRU(2, 3, reset_after=False)):
+    for module in (sc.LSTM(2, 3), sc.GRU(2, 3), sc.GRU(2, 3, reset_after=False), sc.RNN(2, 3)):
         rng = np.random.default_rng(7)
         module.load_state_dict(
             {k: rng.uniform(-0.5, 0.5, shape) for k, shape in module._shapes().items()}

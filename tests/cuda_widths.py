@@ -33,6 +33,8 @@ CELLS = {
     "LSTM": layer("lstm", 0),
     "GRU": layer("gru", 0),
     "GRU, reset before": layer("gru", 0, reset_after=False),
+    "RNN": layer("rnn", 0),
+    "RNN, relu": layer("rnn", 0, activation="relu"),
 }
 WIDTHS = (16, 32, 64, 128)
 # Spilled bytes, in stores. Two blocks of the float32 kernel share a multiprocessor's registers; and

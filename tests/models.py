@@ -32,7 +32,7 @@ def layer_tensors(
 ) -> dict[str, np.ndarray]:
     """Weights as torch initialises them: uniform within 1 / sqrt(hidden_size)."""
     H, P = spec["hidden_size"], spec["proj_size"]
-    rows = (4 if spec["cell"] == "lstm" else 3) * H
+    rows = {"lstm": 4, "gru": 3, "rnn": 1}[spec["cell"]] * H
     shapes: dict[str, tuple[int, ...]] = {}
     for suffix in ("_l0", "_l0_reverse") if spec["bidirectional"] else ("_l0",):
         shapes[f"weight_ih{suffix}"] = (rows, spec["input_size"])
@@ -129,6 +129,12 @@ FORECASTERS: dict[str, dict[str, Any]] = {
         "encoder": [layer("lstm", 8), layer("gru", 5, recurrent_activation="hard_sigmoid")],
         "horizon": 2,
     },
+    "rnn": {"encoder": [layer("rnn", 5)]},
+    "rnn_relu_stack": {
+        "encoder": [layer("rnn", 17, activation="relu"), layer("rnn", 9, activation="relu")],
+        "features": 7,
+        "window": 6,
+    },
 }
 
 AUTOENCODERS: dict[str, dict[str, Any]] = {
@@ -151,6 +157,10 @@ AUTOENCODERS: dict[str, dict[str, Any]] = {
     "ae_mixed_bidirectional": {
         "encoder": [layer("lstm", 5, bidirectional=True), layer("gru", 4, bidirectional=True)],
         "decoder": [layer("gru", 6, bidirectional=True), layer("lstm", 7, proj_size=3)],
+    },
+    "rnn_autoencoder": {
+        "encoder": [layer("rnn", 9), layer("gru", 4)],
+        "decoder": [layer("rnn", 4, activation="relu"), layer("rnn", 8)],
     },
 }
 

@@ -81,7 +81,9 @@ def test_cuda_small_scores_predictions_and_codes(name: str) -> None:
 
 
 @pytest.mark.parametrize(("precision", "bound"), [("high", 1e-5), ("medium", 1e-2)])
-@pytest.mark.parametrize("name", ["lstm16", "gru", "gru_before", "lstm_64_32", "ae_relu_stack"])
+@pytest.mark.parametrize(
+    "name", ["lstm16", "gru", "gru_before", "lstm_64_32", "ae_relu_stack", "rnn", "rnn_relu_stack"]
+)
 def test_cuda_small_precisions(name: str, precision: str, bound: float) -> None:
     model, series, offsets = small(name)
     got = cuda.score(model, series, offsets, precision=precision)
@@ -103,7 +105,10 @@ def test_cuda_small_options(name: str) -> None:
 
 
 @pytest.mark.skipif((REASON or why_not("numba")) is not None, reason="Numba finds no GPU")
-@pytest.mark.parametrize("name", ["lstm16", "gru", "gru_before", "lstm_targets", "ae_relu_stack"])
+@pytest.mark.parametrize(
+    "name",
+    ["lstm16", "gru", "gru_before", "lstm_targets", "ae_relu_stack", "rnn", "rnn_relu_stack"],
+)
 def test_cuda_small_numba(name: str) -> None:
     import cupy
 
@@ -121,7 +126,7 @@ def test_cuda_small_numba(name: str) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 7, 17, 33, 64, 100, 200])
-@pytest.mark.parametrize("cell", ["lstm", "gru"])
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
 def test_cuda_awkward_sizes(cell: str, size: int) -> None:
     rng = np.random.default_rng(size)
     metadata, tensors = random_model(
@@ -171,7 +176,7 @@ def test_cuda_arrays_of_cupy_and_torch_in_their_streams() -> None:
         np.testing.assert_array_equal(scores.cpu().numpy(), want)
 
 
-@pytest.mark.parametrize("kind", [sc.LSTM, sc.GRU])
+@pytest.mark.parametrize("kind", [sc.LSTM, sc.GRU, sc.RNN])
 def test_cuda_forward_and_step(kind: Any) -> None:
     module, rng = kind(5, 24, 2), np.random.default_rng(0)
     module.load_state_dict({k: rng.uniform(-0.3, 0.3, s) for k, s in module._shapes().items()})

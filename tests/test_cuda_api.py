@@ -178,7 +178,9 @@ def test_cuda_arrays_host() -> None:
 
 
 @emulated
-@pytest.mark.parametrize("name", ["lstm_horizon3", "lstm_targets", "ae_relu_stack", "gru_before"])
+@pytest.mark.parametrize(
+    "name", ["lstm_horizon3", "lstm_targets", "ae_relu_stack", "gru_before", "rnn_relu_stack"]
+)
 def test_cuda_api_scores_predictions_and_codes(emulated_gpu: EmulatedRuntime, name: str) -> None:
     metadata, tensors, series, offsets = case(name)
     features = series.shape[1]
@@ -237,9 +239,13 @@ def test_cuda_api_strided_and_empty_series(emulated_gpu: EmulatedRuntime) -> Non
 
 @emulated
 def test_cuda_api_models_of_the_cpu_only(emulated_gpu: EmulatedRuntime) -> None:
-    for options in ({"bidirectional": True}, {"proj_size": 2}):
+    for cell, options in (
+        ("lstm", {"bidirectional": True}),
+        ("lstm", {"proj_size": 2}),
+        ("rnn", {"bidirectional": True}),
+    ):
         with pytest.raises(sc.UnsupportedError, match="CPU only"):
-            cuda.score(make([layer("lstm", 5, **options)]), SERIES)
+            cuda.score(make([layer(cell, 5, **options)]), SERIES)
 
 
 def stack(kind: type, layers: int, **options: Any) -> Any:
@@ -253,7 +259,14 @@ def stack(kind: type, layers: int, **options: Any) -> Any:
 @emulated
 @pytest.mark.parametrize("layers", [1, 2])
 @pytest.mark.parametrize(
-    ("kind", "options"), [(sc.LSTM, {}), (sc.GRU, {}), (sc.GRU, {"reset_after": False})]
+    ("kind", "options"),
+    [
+        (sc.LSTM, {}),
+        (sc.GRU, {}),
+        (sc.GRU, {"reset_after": False}),
+        (sc.RNN, {}),
+        (sc.RNN, {"nonlinearity": "relu"}),
+    ],
 )
 def test_cuda_api_forward_and_step(
     emulated_gpu: EmulatedRuntime, kind: type, options: Any, layers: int

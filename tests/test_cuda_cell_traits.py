@@ -1,4 +1,4 @@
-"""A cell of the CUDA kernels is one description: both languages agree, and a third cell runs."""
+"""A cell of the CUDA kernels is one description: both languages agree, and a further cell runs."""
 
 from __future__ import annotations
 
@@ -52,11 +52,11 @@ def test_cuda_cell_traits_are_those_of_cpp(tmp_path: Path) -> None:
 
 
 def test_cuda_cell_without_traits_is_refused() -> None:
-    with pytest.raises(sc.UnsupportedError, match=r"cell to be one of 'lstm', .* got 'rnn'"):
-        cell_name("rnn", reset_after=True)
+    with pytest.raises(sc.UnsupportedError, match=r"cell to be one of 'lstm', .* got 'cnn'"):
+        cell_name("cnn", reset_after=True)
     metadata, tensors = random_model(np.random.default_rng(0), [layer("gru", 3)])
-    metadata["encoder"][0]["cell"] = "rnn"
-    with pytest.raises(sc.UnsupportedError, match="got 'rnn'"):
+    metadata["encoder"][0]["cell"] = "cnn"
+    with pytest.raises(sc.UnsupportedError, match="got 'cnn'"):
         network_of_model(metadata, tensors)
 
 
@@ -64,7 +64,7 @@ def test_cuda_cell_without_traits_is_refused() -> None:
 @pytest.mark.parametrize(
     ("before", "after", "message"),
     [
-        ("kGruResetBefore, kCellCount", "kGruResetBefore, kRnn, kCellCount", "has no traits"),
+        ("kRnn, kCellCount", "kRnn, kElse, kCellCount", "has no traits"),
         ("kSigmoid, kLinear }", "kSigmoid, kLinear, kElu }", "kElu"),
         ("kGateHardSigmoid }", "kGateHardSigmoid, kGateElu }", "kGateElu"),
         ("kU64, kBool }", "kU64, kBool, kF8 }", "kF8"),
@@ -83,18 +83,25 @@ def test_cuda_cell_or_activation_without_formula_does_not_compile(
     assert message in done.stderr
 
 
-# --- a third cell ---------------------------------------------------------------------------------
+# --- a further cell -------------------------------------------------------------------------------
 
-ELMAN = """
-// One gate: h = act(W_ih x + b + W_hh h).
-struct ElmanTraits {
-  static constexpr Cell kCell = kElman;
-  static constexpr int kGates = 1, kWaiting = 0, kApart = 0;
-  static constexpr Carries kCarries = Carries::kNothing;
+MGU = """
+// A minimal gated unit, gates f n: n = act(W_in x + b + W_hn (f h)), h = (1-f) h + f n.
+struct MguTraits {
+  static constexpr Cell kCell = kMgu;
+  static constexpr int kGates = 2, kWaiting = 1, kApart = 0;
+  static constexpr Carries kCarries = Carries::kHidden;
 
+  static __device__ __forceinline__ float held(const float (&sums)[1]) { return sums[0]; }
   template <class Act>
-  static __device__ __forceinline__ float step(const Act& act, const float (&sums)[1], float&) {
-    return act.candidate(sums[0]);
+  static __device__ __forceinline__ float gated(const Act& act, const float (&sums)[1],
+                                                float state) {
+    return act.gate(sums[0]) * state;
+  }
+  template <class Act>
+  static __device__ __forceinline__ float step(const Act& act, const float (&sums)[1], float held,
+                                               float& state) {
+    return state = fma(act.gate(held), act.candidate(sums[0]) - state, state);
   }
 };
 
@@ -103,36 +110,44 @@ struct CellList {"""
 
 
 @pytest.fixture
-def third_cell(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Elman's cell: a struct, its places in the enumeration and the list, a row in Python."""
+def further_cell(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Add a struct, its places in the enumeration and the list, a row in Python."""
     text = kernel_source(PLATFORM)
     for before, after in (
-        ("kGruResetBefore, kCellCount", "kGruResetBefore, kElman, kCellCount"),
-        ("GruResetBeforeTraits>;", "GruResetBeforeTraits, ElmanTraits>;"),
-        ("\ntemplate <class... All>\nstruct CellList {", ELMAN),
+        ("kRnn, kCellCount", "kRnn, kMgu, kCellCount"),
+        ("RnnTraits>;", "RnnTraits, MguTraits>;"),
+        ("\ntemplate <class... All>\nstruct CellList {", MGU),
     ):
         assert text.count(before) == 1
         text = text.replace(before, after)
-    monkeypatch.setitem(cell_traits.CELLS, "elman", CellTraits(1, 0, 0, 0, ("h",), ""))
+    monkeypatch.setitem(cell_traits.CELLS, "mgu", CellTraits(2, 1, 0, 1, ("h",), "h"))
     monkeypatch.setattr(cuda_emulated, "kernel_source", lambda _platform: text)
     compiler = cuda_emulated.Compiler(tmp_path)
     monkeypatch.setattr(cuda_emulated, "TOGETHER", cuda_emulated.TOGETHER[:1])
     monkeypatch.setattr(cuda_emulated, "compiler", lambda: compiler)
 
 
-def elman(rng: np.random.Generator, inputs: int, size: int) -> Layer:
-    w_ih, w_hh = (rng.uniform(-0.4, 0.4, (size, n)).astype(np.float32) for n in (inputs, size))
-    bias = rng.uniform(-0.4, 0.4, size).astype(np.float32)
-    return Layer("elman", inputs, size, "tanh", "sigmoid", w_ih, w_hh, bias, None)
+def mgu(rng: np.random.Generator, inputs: int, size: int) -> Layer:
+    w_ih, w_hh = (rng.uniform(-0.4, 0.4, (2 * size, n)).astype(np.float32) for n in (inputs, size))
+    bias = rng.uniform(-0.4, 0.4, 2 * size).astype(np.float32)
+    return Layer("mgu", inputs, size, "tanh", "sigmoid", w_ih, w_hh, bias, None)
+
+
+def mgu_step(layer_: Layer, x: Any, h: Any) -> Any:
+    H = layer_.hidden_size
+    of_input = layer_.w_ih @ x + layer_.bias
+    f = 1 / (1 + np.exp(-(of_input[:H] + layer_.w_hh[:H] @ h)))
+    n = np.tanh(of_input[H:] + layer_.w_hh[H:] @ (f * h))
+    return (1 - f) * h + f * n
 
 
 @needs_compiler
-@pytest.mark.usefixtures("third_cell")
+@pytest.mark.usefixtures("further_cell")
 @pytest.mark.parametrize(("precision", "bound"), [("highest", 1e-6), ("medium", 2e-2)])
-def test_cuda_third_cell_runs_from_its_description(precision: str, bound: float) -> None:
+def test_cuda_further_cell_runs_from_its_description(precision: str, bound: float) -> None:
     rng = np.random.default_rng(0)
     metadata, tensors = random_model(rng, [layer("gru", 5)], window=4)  # for its head
-    layers = (elman(rng, 3, 9), elman(rng, 9, 5))
+    layers = (mgu(rng, 3, 9), mgu(rng, 9, 5))
     head_w, head_b = tensors["head.weight"], tensors["head.bias"]
     engine = Engine(EmulatedRuntime(), Network(layers, (), head_w, head_b), head_of(metadata))
     series = rng.random((30, 3), dtype=np.float32)
@@ -144,14 +159,13 @@ def test_cuda_third_cell_runs_from_its_description(precision: str, bound: float)
         for t in range(row - 4, row):
             below = series[t].astype(np.float64)
             for n, each in enumerate(layers):
-                below = np.tanh(each.w_ih @ below + each.bias + each.w_hh @ states[n])
-                states[n] = below
+                below = states[n] = mgu_step(each, below, states[n])
         want = np.square(head_w @ states[1] + head_b - series[row]).mean()
         np.testing.assert_allclose(got[row], want, rtol=0, atol=bound)
 
 
-@pytest.mark.usefixtures("third_cell")
-def test_cuda_third_cell_is_refused_where_it_has_no_plain_kernel() -> None:
+@pytest.mark.usefixtures("further_cell")
+def test_cuda_further_cell_is_refused_where_it_has_no_plain_kernel() -> None:
     numba_backend = pytest.importorskip("slidecell.cuda.numba_backend")
-    with pytest.raises(sc.UnsupportedError, match="'numba' has no kernel of cell 'elman'"):
-        numba_backend._sequence(elman(np.random.default_rng(0), 3, 4), None, 5, None)
+    with pytest.raises(sc.UnsupportedError, match="'numba' has no kernel of cell 'mgu'"):
+        numba_backend._sequence(mgu(np.random.default_rng(0), 3, 4), None, 5, None)

@@ -84,7 +84,7 @@ def test_cuda_kernels_float32_has_the_bits_of_avx2(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["lstm_horizon3", "lstm_targets", "ae_relu_stack", "ae_gru_before"]
+    "name", ["lstm_horizon3", "lstm_targets", "ae_relu_stack", "ae_gru_before", "rnn_autoencoder"]
 )
 def test_cuda_kernels_every_option_has_the_bits_of_avx2(name: str) -> None:
     aggregates = ("window",) if case(name)[0]["horizon"] else ("window", "last", "mean")
@@ -107,7 +107,9 @@ TINY = Device("tiny", 75, 2, 6 * 1024, 12 * 1024)
 SMALL = Device("small", 80, 3, 26 * 1024, 54 * 1024)
 
 
-@pytest.mark.parametrize("name", ["lstm16", "gru_before", "gru_stack3", "mixed", "ae_lstm"])
+@pytest.mark.parametrize(
+    "name", ["lstm16", "gru_before", "gru_stack3", "mixed", "ae_lstm", "rnn", "rnn_relu_stack"]
+)
 def test_cuda_kernels_every_path_gives_the_same_bits(name: str) -> None:
     for device in (TINY, SMALL, DEVICES["sm_90"]):
         for seed, most_blocks in ((0, 1), (11, 2**31)):
@@ -133,7 +135,7 @@ def test_cuda_kernels_stride(stride: int) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 3, 8, 17, 33, 40])
-@pytest.mark.parametrize("cell", ["lstm", "gru"])
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
 def test_cuda_kernels_awkward_sizes(cell: str, size: int) -> None:
     """Hidden sizes, features and windows around four, eight and sixteen; missing rows."""
     rng = np.random.default_rng(size)
@@ -161,7 +163,19 @@ HIGH_BOUND, MEDIUM_BOUND = 4e-6, 3e-3
 
 @pytest.mark.parametrize("precision", ["high", "medium"])
 @pytest.mark.parametrize(
-    "name", ["lstm16", "gru", "gru_before", "lstm_targets", "mixed", "ae_gru_before", "ae_lstm"]
+    "name",
+    [
+        "lstm16",
+        "gru",
+        "gru_before",
+        "lstm_targets",
+        "mixed",
+        "ae_gru_before",
+        "ae_lstm",
+        "rnn",
+        "rnn_relu_stack",
+        "rnn_autoencoder",
+    ],
 )
 def test_cuda_kernels_matrix_units_within_bound(name: str, precision: str) -> None:
     want = on_cpu(name)
@@ -172,7 +186,7 @@ def test_cuda_kernels_matrix_units_within_bound(name: str, precision: str) -> No
     assert (got != want).any() or precision == "highest"
 
 
-@pytest.mark.parametrize("name", ["lstm16", "ae_gru_before"])
+@pytest.mark.parametrize("name", ["lstm16", "ae_gru_before", "rnn"])
 def test_cuda_kernels_matrix_units_do_not_depend_on_the_launch(name: str) -> None:
     first = emulate(case(name), precision="medium")
     for seed, most_blocks, chunk_bytes in ((5, 1, CHUNK_BYTES), (6, 3, 4000)):

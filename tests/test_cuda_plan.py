@@ -41,7 +41,7 @@ def plan(device: str, *sizes: int, precision: str = "highest", **options: Any) -
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("sizes", [(1,), (16,), (64,), (128,), (64, 32), (200, 200, 7)])
-@pytest.mark.parametrize("cell", ["lstm", "gru"])
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
 def test_cuda_plan_fits_the_device(
     device: str, precision: str, sizes: tuple[int, ...], cell: str
 ) -> None:
@@ -193,6 +193,16 @@ def test_cuda_packing_for_the_matrix_unit(parts: int) -> None:
         assert abs(total - want) <= abs(want) * 2.0 ** (-8 * parts - (parts - 1))
 
 
+@pytest.mark.parametrize("parts", [1, 2])
+@pytest.mark.parametrize("size", [1, 5, 8, 9])
+def test_cuda_packing_of_one_gate_has_all_units_that_the_matrix_kernel_computes(
+    size: int, parts: int
+) -> None:
+    packed = pack_mma(network(size, cell="rnn", features=3), parts)
+    entry, words = packed.layers[0], 16 // 8 * 64 * parts  # two blocks, one tile
+    assert entry["w_hh"] - entry["w_ih"] == entry["bias"] - entry["w_hh"] == words
+
+
 def test_cuda_packing_halves_sums_of_sigmoid_gates_alone() -> None:
     """Biases [G (+ that of W_hn h), 16] at `medium`; any other activation gets whole sums."""
     for options, factors in (
@@ -324,6 +334,8 @@ COMPILED: dict[str, tuple[str, tuple[int, ...], dict[str, Any]]] = {
     "lstm128_medium": ("medium", (128,), {}),
     "gru64_medium": ("medium", (64,), {"cell": "gru"}),
     "gru_before64_medium": ("medium", (64,), {"cell": "gru", "reset_after": False}),
+    "rnn64_medium": ("medium", (64,), {"cell": "rnn"}),
+    "rnn64_high": ("high", (64,), {"cell": "rnn"}),
     "lstm64_32_medium": ("medium", (64, 32), {}),
 }
 
@@ -332,7 +344,7 @@ def test_cuda_compiled_entry_points_are_those_of_plans() -> None:
     """The launch bounds that the compiler's reports are for are those of the plans on an H200."""
     text = (CUDA / "instances_mma.cu").read_text()
     found = dict(re.findall(r"^SLIDECELL_MMA\((\w+), (.*)\)$", text, re.MULTILINE))
-    cells = {"1": "kLstmOnly", "2": "kGruOnly", "4": "kResetBeforeOnly"}
+    cells = {"1": "kLstmOnly", "2": "kGruOnly", "4": "kResetBeforeOnly", "8": "kRnnOnly"}
     want = {}
     for name, (precision, sizes, options) in COMPILED.items():
         made = plan("sm_90", *sizes, precision=precision, **options)

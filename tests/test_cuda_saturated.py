@@ -32,6 +32,7 @@ CELLS: dict[str, Any] = {
     "lstm": layer("lstm", 9),
     "gru": layer("gru", 9),
     "gru_before": layer("gru", 9, reset_after=False),
+    "rnn": layer("rnn", 9),
 }
 
 
@@ -58,7 +59,8 @@ def test_cuda_saturated_scores(cell: str, exponent: int, precision: str, bound: 
 @pytest.mark.usefixtures("avx2")
 @pytest.mark.parametrize("size", [1e10, 1e16, 1e36])
 @pytest.mark.parametrize(
-    ("kind", "options"), [(sc.LSTM, {}), (sc.GRU, {}), (sc.GRU, {"reset_after": False})]
+    ("kind", "options"),
+    [(sc.LSTM, {}), (sc.GRU, {}), (sc.GRU, {"reset_after": False}), (sc.RNN, {})],
 )
 def test_cuda_saturated_forward(
     kind: Any, options: Any, size: float, rng: np.random.Generator

@@ -72,7 +72,9 @@ def torch_layers(
     """Run the layers of `encoder` or `decoder`, and give out [N,W,..] and the last h [N,..]."""
     h_n = x
     for n, spec in enumerate(metadata[part]):
-        module: Any = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU}[spec["cell"]](
+        module: Any = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU, "rnn": torch.nn.RNN}[
+            spec["cell"]
+        ](
             spec["input_size"],
             spec["hidden_size"],
             batch_first=True,

@@ -11,7 +11,7 @@ namespace slidecell {
 constexpr int kVector = 8;
 constexpr int kMaxLayers = 16;  // encoder and decoder together
 
-enum Cell { kLstm, kGruResetAfter, kGruResetBefore, kCellCount };
+enum Cell { kLstm, kGruResetAfter, kGruResetBefore, kRnn, kCellCount };
 enum Activation { kTanh, kRelu, kSigmoid, kLinear };
 enum RecurrentActivation { kGateSigmoid, kGateHardSigmoid };
 

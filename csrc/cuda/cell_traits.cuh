@@ -67,6 +67,19 @@ struct GruResetBeforeTraits {
   }
 };
 
+// One gate: h = act(W_ih x + b + W_hh h).
+struct RnnTraits {
+  static constexpr Cell kCell = kRnn;
+  static constexpr int kGates = 1, kWaiting = 0, kApart = 0;
+  static constexpr Carries kCarries = Carries::kNothing;
+
+  template <class Act>
+  static __device__ __forceinline__ float step(const Act& act, const float (&sums)[1],
+                                               float& /*state*/) {
+    return act.candidate(sums[0]);
+  }
+};
+
 template <class... All>
 struct CellList {
   // Traits in the order of `enum Cell`, one for each.
@@ -75,7 +88,7 @@ struct CellList {
     return ((static_cast<int>(All::kCell) == next++) && ...) && next == kCellCount;
   }
 };
-using Cells = CellList<LstmTraits, GruResetAfterTraits, GruResetBeforeTraits>;
+using Cells = CellList<LstmTraits, GruResetAfterTraits, GruResetBeforeTraits, RnnTraits>;
 static_assert(Cells::complete(), "a cell has no traits, or not where enum Cell has it");
 
 template <int kCompiled, class Traits, class Run>

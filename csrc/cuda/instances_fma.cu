@@ -10,6 +10,7 @@ using slidecell::FmaArgs;
 constexpr int kLstmOnly = 1 << slidecell::kLstm;
 constexpr int kGruOnly = 1 << slidecell::kGruResetAfter;
 constexpr int kResetBeforeOnly = 1 << slidecell::kGruResetBefore;
+constexpr int kRnnOnly = 1 << slidecell::kRnn;
 
 template <int cells, bool on_chip, bool project_on_chip, bool stacked, bool usual>
 struct Fma {
@@ -35,6 +36,8 @@ SLIDECELL_FMA(lstm_stacked, 1, kLstmOnly, false, false, true, true)
 SLIDECELL_FMA(lstm_any, 1, kLstmOnly, true, true, false, false)
 SLIDECELL_FMA(gru, 1, kGruOnly, true, true, false, true)
 SLIDECELL_FMA(gru_before, 1, kResetBeforeOnly, true, true, false, true)
+SLIDECELL_FMA(rnn, 1, kRnnOnly, true, true, false, true)
+SLIDECELL_FMA(rnn_any, 1, kRnnOnly, true, true, false, false)
 
 extern "C" __global__ void copy_rows(const __grid_constant__ slidecell::RowsArgs args) {
   slidecell::copy_rows(args);

@@ -8,6 +8,7 @@ using slidecell::MmaArgs;
 constexpr int kLstmOnly = 1 << slidecell::kLstm;
 constexpr int kGruOnly = 1 << slidecell::kGruResetAfter;
 constexpr int kResetBeforeOnly = 1 << slidecell::kGruResetBefore;
+constexpr int kRnnOnly = 1 << slidecell::kRnn;
 
 template <int cells, int parts, int rows, int hidden_tiles, class MathOf, bool exact = true>
 struct Mma {
@@ -32,4 +33,6 @@ SLIDECELL_MMA(lstm64_high, 256, kLstmOnly, 2, 2, 4, slidecell::FastMath)
 SLIDECELL_MMA(lstm128_medium, 192, kLstmOnly, 1, 1, 8, slidecell::HardwareMath)
 SLIDECELL_MMA(gru64_medium, 384, kGruOnly, 1, 2, 4, slidecell::HardwareMath)
 SLIDECELL_MMA(gru_before64_medium, 224, kResetBeforeOnly, 1, 2, 4, slidecell::HardwareMath)
+SLIDECELL_MMA(rnn64_medium, 384, kRnnOnly, 1, 2, 4, slidecell::HardwareMath)
+SLIDECELL_MMA(rnn64_high, 256, kRnnOnly, 2, 2, 4, slidecell::FastMath)
 SLIDECELL_MMA(lstm64_32_medium, 256, kLstmOnly, 1, 2, 4, slidecell::HardwareMath, false)

@@ -14,7 +14,7 @@ from slidecell.cuda.engine import Engine
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-# Engines by model (or by an LSTM's or GRU's compiled weights, which change when others are
+# Engines by model (or by an LSTM's, GRU's or RNN's weights, which change when others are
 # loaded) and device. A model that is no longer used takes its weights off the device.
 _ENGINES: weakref.WeakKeyDictionary[Any, dict[int, Engine]] = weakref.WeakKeyDictionary()
 _LOCK = threading.Lock()

@@ -33,6 +33,7 @@ CELLS = {
     "gru_reset_before": CellTraits(
         gates=3, waiting=1, apart=0, candidate=2, states=("h",), carries="h"
     ),
+    "rnn": CellTraits(gates=1, waiting=0, apart=0, candidate=0, states=("h",), carries=""),
 }
 
 

@@ -1,4 +1,4 @@
-"""The public functions on an `LSTM` or a `GRU`: whole sequences, or one step."""
+"""The public functions on an `LSTM`, a `GRU` or an `RNN`: whole sequences, or one step."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from slidecell.cuda.engine import Engine
 from slidecell.cuda.network_weights import Network, network_of_layers
 
 if TYPE_CHECKING:
-    from slidecell.recurrent import GRU, LSTM
+    from slidecell.recurrent import GRU, LSTM, RNN
 
 
-def _layers(module: LSTM | GRU) -> Network:
+def _layers(module: LSTM | GRU | RNN) -> Network:
     if not module.state_dict():
         raise ValueError(f"{type(module).__name__}: no weights yet; call load_state_dict")
     return network_of_layers(module._specs(), module.state_dict())
@@ -30,24 +30,24 @@ def _shaped(value: Any) -> Any:
 
 
 def forward(
-    module: LSTM | GRU,
+    module: LSTM | GRU | RNN,
     x: Any,
     state: Any = None,
     *,
     lengths: npt.ArrayLike | None = None,
     backend: str = "cupy",
 ) -> Any:
-    """Run an `LSTM` or a `GRU` over sequences, as their ``forward`` does, in float32.
+    """Run an `LSTM`, a `GRU` or an `RNN` over sequences, as their ``forward`` does, in float32.
 
     Parameters
     ----------
-    module : LSTM or GRU
+    module : LSTM, GRU or RNN
         One direction, no projection; others raise UnsupportedError.
     x : array_like or device array, [N, T, I]
         As `score`'s series.
     state : optional
-        (h0 [L, N, H], c0 [L, N, H]), for a GRU h0: arrays of the kind that ``x`` is, float32 on
-        the device. Zeros if None.
+        (h0 [L, N, H], c0 [L, N, H]), for a GRU or an RNN h0: arrays of the kind that ``x`` is,
+        float32 on the device. Zeros if None.
     lengths : array_like of int, [N], optional
         On the host: valid steps, 0 to T.
     backend : {"cupy", "numba", "cpu"}
@@ -89,8 +89,8 @@ def forward(
     return out, (finals[0] if len(finals) == 1 else finals)
 
 
-def step(module: LSTM | GRU, x: Any, state: Any = None, *, backend: str = "cupy") -> Any:
-    """One step of an `LSTM` or a `GRU`: x [N, I], state -> state, as their ``step`` does.
+def step(module: LSTM | GRU | RNN, x: Any, state: Any = None, *, backend: str = "cupy") -> Any:
+    """One step of an `LSTM`, a `GRU` or an `RNN`: x [N, I], state -> state, as their ``step`` does.
 
     States are [N, H] for one layer and [L, N, H] for a stack.
 

@@ -141,7 +141,7 @@ def network_of_model(metadata: Mapping[str, Any], tensors: Mapping[str, Floats])
 
 
 def network_of_layers(specs: Sequence[Mapping[str, Any]], tensors: Mapping[str, Floats]) -> Network:
-    """Take the network of an `LSTM` or a `GRU`: a stack without a head."""
+    """Take the network of an `LSTM`, a `GRU` or an `RNN`: a stack without a head."""
     layers = tuple(_layer(spec, tensors, "", f"_l{n}") for n, spec in enumerate(specs))
     none = np.zeros((0, layers[-1].hidden_size), np.float32)
     return _checked(Network(layers, (), none, none[:, 0]))

@@ -59,7 +59,23 @@ def _gru_sequence(
     return out, h[steps % 2]
 
 
-_SEQUENCES = {"lstm": _lstm_sequence, "gru": _gru_sequence, "gru_reset_before": _gru_sequence}
+def _rnn_sequence(
+    layer: Layer, x: Any, steps: int, h: Any, _state: Sequence[Any] | None
+) -> tuple[Any, ...]:
+    N, H = x.shape[0], layer.hidden_size
+    _, act, _ = layer.codes
+    w_ih, w_hh, bias = upload(layer.w_ih), upload(layer.w_hh), upload(layer.bias)
+    out = empty(N, steps, H)
+    kernels.rnn_sequence[N, min(256, H)](x, w_ih, w_hh, bias, act, h, out)
+    return out, h[steps % 2]
+
+
+_SEQUENCES = {
+    "lstm": _lstm_sequence,
+    "gru": _gru_sequence,
+    "gru_reset_before": _gru_sequence,
+    "rnn": _rnn_sequence,
+}
 
 
 def _sequence(layer: Layer, x: Any, steps: int, state: Sequence[Any] | None) -> tuple[Any, ...]:

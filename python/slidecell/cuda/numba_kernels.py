@@ -1,4 +1,4 @@
-"""Windows, LSTM, GRU, head and scores as plain Numba CUDA kernels: to be read, and as a fallback.
+"""Windows, cells, head and scores as plain Numba CUDA kernels: to be read, and as a fallback.
 
 A block computes one sequence, a thread some of its hidden units; states lie in device memory.
 What the CUDA C++ kernels do beyond this is make it fast. Run with ``NUMBA_ENABLE_CUDASIM=1`` these
@@ -185,6 +185,20 @@ def gru_sequence(
                 of_h = product(w_hh, 2 * H + j, before) + b_hn[j]
                 candidate_h = candidate(act, of_input + r * of_h)
             after[j] = candidate_h + z * (before[j] - candidate_h)
+            out[n, t, j] = after[j]
+        cuda.syncthreads()
+
+
+@_kernel
+def rnn_sequence(x: Any, w_ih: Any, w_hh: Any, bias: Any, act: Any, h: Any, out: Any) -> None:
+    """Run x [N,T or 1,I], h [2,N,H] -> out [N,T,H]."""
+    n, T, H = cuda.blockIdx.x, out.shape[1], out.shape[2]
+    for t in range(T):
+        row = x[n, min(t, x.shape[1] - 1)]
+        before, after = h[t % 2, n], h[(t + 1) % 2, n]
+        for j in range(cuda.threadIdx.x, H, cuda.blockDim.x):
+            of_input = bias[j] + product(w_ih, j, row)
+            after[j] = candidate(act, product(w_hh, j, before) + of_input)
             out[n, t, j] = after[j]
         cuda.syncthreads()
 

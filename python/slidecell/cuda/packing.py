@@ -115,14 +115,15 @@ def _split(values: Floats, parts: int) -> list[npt.NDArray[np.uint16]]:
     return [first, bf16(values - kept)]
 
 
-def _fragments(w: Floats, gates: int, parts: int) -> Words:
+def _fragments(w: Floats, gates: int, parts: int, padded: int) -> Words:
     """[G*H, depth] -> [blocks of 8 units][tiles of 16][gate][part][lane][2] pairs of bf16.
 
-    Lane 4g+t of a block holds, of unit g, the inputs 2t, 2t+1 and 2t+8, 2t+9 of each tile.
+    Lane 4g+t of a block holds, of unit g, the inputs 2t, 2t+1 and 2t+8, 2t+9 of each tile. There
+    are blocks for ``padded`` units.
     """
     H, depth = w.shape[0] // gates, w.shape[1]
     tiles = tiles_of(depth)
-    blocks = tiles_of(H) * 2 if gates > 1 else -(-H // _BLOCK)
+    blocks = padded // _BLOCK
     full = np.zeros((gates, blocks * _BLOCK, tiles * _MATRIX), np.float32)
     full[:, :H, :depth] = w.reshape(gates, H, depth)
     out = np.empty((blocks, tiles, gates, parts, 8, 4, 2, 2), np.uint16)
@@ -164,13 +165,14 @@ def pack_mma(network: Network, parts: int) -> Packed:
                 "padded": padded,
                 "input_tiles": tiles_of(layer.input_size),
                 "hidden_tiles": tiles,
-                "w_ih": packed.add(_fragments(layer.w_ih * of_row, layer.gates, parts)),
-                "w_hh": packed.add(_fragments(layer.w_hh * of_row, layer.gates, parts)),
+                "w_ih": packed.add(_fragments(layer.w_ih * of_row, layer.gates, parts, padded)),
+                "w_hh": packed.add(_fragments(layer.w_hh * of_row, layer.gates, parts, padded)),
                 "bias": packed.add(_matrix_bias(layer, padded, factors)),
             }
         )
     D = len(network.head_w)
-    packed.net = {"head_rows": D, "head_padded": round_up(D, _BLOCK)}
-    packed.net["head_w"] = packed.add(_fragments(network.head_w, 1, parts))
-    packed.net["head_b"] = packed.add(_padded_rows(network.head_b, 1, round_up(D, _BLOCK)))
+    head_padded = round_up(D, _BLOCK)
+    packed.net = {"head_rows": D, "head_padded": head_padded}
+    packed.net["head_w"] = packed.add(_fragments(network.head_w, 1, parts, head_padded))
+    packed.net["head_b"] = packed.add(_padded_rows(network.head_b, 1, head_padded))
     return packed

@@ -147,7 +147,8 @@ def _fma_plan(
         "scratch_words": 0 if project_on_chip else round_up(p_words, 32),
     }
     shared = memory.words * 4
-    if shared > device.shared_per_block:
+    most = min(device.shared_per_block, device.shared_per_multiprocessor - RESERVED_BYTES)
+    if shared > most:
         return None
     widest = max(round_up(layer.hidden_size, 4) for layer in network.layers)
     threads = max(columns, min(_THREADS, columns // 4 * (widest // 4)), 32)

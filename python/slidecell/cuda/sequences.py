@@ -1,4 +1,4 @@
-"""`forward` and `step` of an `LSTM` or a `GRU`: batch rows are windows that share no rows."""
+"""`forward` and `step` of an `LSTM`, `GRU` or `RNN`: batch rows are windows that share no rows."""
 
 from __future__ import annotations
 
