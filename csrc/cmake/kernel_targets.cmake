@@ -1,31 +1,63 @@
-# One object library per instruction set, with that set's flags, which live here and nowhere else.
-# Those of amx and avx512_bf16 hold their products alone.
-set(SLIDECELL_FLAGS_scalar "")
-set(SLIDECELL_FLAGS_avx2 -mavx2 -mfma)
-set(SLIDECELL_FLAGS_avx512 -mavx2 -mfma -mavx512f -mavx512bw -mavx512dq -mavx512vl)
-set(SLIDECELL_FLAGS_avx512_bf16 ${SLIDECELL_FLAGS_avx512} -mavx512bf16)
-# Tile instructions are written as assembly, so no flag of theirs is needed.
-set(SLIDECELL_FLAGS_amx ${SLIDECELL_FLAGS_avx512_bf16})
-set(SLIDECELL_FLAGS_neon "")
+# The one list of instruction sets, slowest first: what is built, what isas.cpp offers and what
+# tests/cpp checks follows it. Each has an object library with its own flags, which live here and
+# nowhere else.
+#
+# isa(<name> [PROCESSOR <regex>] [CPU <feature>...] [FLAGS <flag>...] [PRODUCTS_ONLY])
+#   PROCESSOR      where it is built; everywhere if not given
+#   CPU            what __builtin_cpu_supports is asked for before it is offered
+#   PRODUCTS_ONLY  it holds a matrix unit's products, no kernel table: isas.cpp adds it to a table
+set(SLIDECELL_ISAS "")
+set(SLIDECELL_KNOWN_ISAS "")
+macro(isa name)
+  cmake_parse_arguments(isa "PRODUCTS_ONLY" "PROCESSOR" "CPU;FLAGS" ${ARGN})
+  list(APPEND SLIDECELL_KNOWN_ISAS ${name})
+  set(SLIDECELL_FLAGS_${name} ${isa_FLAGS})
+  set(SLIDECELL_CPU_${name} ${isa_CPU})
+  set(SLIDECELL_PRODUCTS_ONLY_${name} ${isa_PRODUCTS_ONLY})
+  if(NOT isa_PROCESSOR OR CMAKE_SYSTEM_PROCESSOR MATCHES "^(${isa_PROCESSOR})$")
+    list(APPEND SLIDECELL_ISAS ${name})
+  endif()
+endmacro()
+
+set(x86 "x86_64|AMD64|amd64")
+set(arm "aarch64|arm64|ARM64")
+set(avx512 -mavx2 -mfma -mavx512f -mavx512bw -mavx512dq -mavx512vl)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # GCC 12 vectorises products of plain floats by loads of the row after the one that is needed:
   # beyond the last row, which ends a process where a page of memory ends there.
   list(APPEND SLIDECELL_FLAGS_scalar -fno-tree-loop-vectorize)
   # False positives of GCC 12 in its own avx512fintrin.h.
-  foreach(isa avx512 avx512_bf16 amx)
-    list(APPEND SLIDECELL_FLAGS_${isa} -Wno-uninitialized -Wno-maybe-uninitialized)
-  endforeach()
+  list(APPEND avx512 -Wno-uninitialized -Wno-maybe-uninitialized)
 endif()
-
-# The one list of instruction sets: what is built, and what tests/cpp checks, follows it.
-set(SLIDECELL_ISAS scalar)
-if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
-  list(APPEND SLIDECELL_ISAS avx2 avx512 avx512_bf16 amx)
-elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64|ARM64)$")
-  list(APPEND SLIDECELL_ISAS neon)
-endif()
+isa(scalar)
+isa(avx2 PROCESSOR "${x86}" CPU avx2 fma FLAGS -mavx2 -mfma)
+isa(avx512 PROCESSOR "${x86}" CPU avx512f avx512bw avx512dq avx512vl FLAGS ${avx512})
+isa(avx512_bf16 PROCESSOR "${x86}" FLAGS ${avx512} -mavx512bf16 PRODUCTS_ONLY)
+# Tile instructions are written as assembly, so no flag of theirs is needed.
+isa(amx PROCESSOR "${x86}" FLAGS ${avx512} -mavx512bf16 PRODUCTS_ONLY)
+isa(neon PROCESSOR "${arm}")
 
 set_property(GLOBAL PROPERTY SLIDECELL_ISAS ${SLIDECELL_ISAS})
+set_property(GLOBAL PROPERTY SLIDECELL_KNOWN_ISAS ${SLIDECELL_KNOWN_ISAS})
+
+# Writes the list as C++ into `header`.
+function(write_isa_list header)
+  set(declarations "")
+  set(rows "")
+  set(count 0)
+  foreach(isa IN LISTS SLIDECELL_ISAS)
+    if(NOT SLIDECELL_PRODUCTS_ONLY_${isa})
+      set(has_it true)
+      foreach(feature IN LISTS SLIDECELL_CPU_${isa})
+        string(APPEND has_it " && __builtin_cpu_supports(\"${feature}\")")
+      endforeach()
+      string(APPEND declarations "const KernelTable& kernels_${isa}();\n")
+      string(APPEND rows "      {kernels_${isa}, ${has_it}},\n")
+      math(EXPR count "${count} + 1")
+    endif()
+  endforeach()
+  configure_file(${CMAKE_CURRENT_SOURCE_DIR}/src/cpu/isa_list.h.in ${header} @ONLY)
+endfunction()
 
 # objects: set to what a library of them links.
 function(add_kernel_targets objects)

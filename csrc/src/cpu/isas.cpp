@@ -1,19 +1,16 @@
 #include "cpu/isas.h"
 
+#include "cpu/active_kernels.h"
 #include "cpu/amx_permission.h"
+#include "cpu/isa_list.h"
 
 namespace slidecell {
-#if defined(__x86_64__)
 namespace {
 
 // Why a CPU without the features cannot run an ISA; empty where it has them.
 std::string lacks(bool has_features) { return has_features ? "" : "this CPU does not have it"; }
 
-bool has_avx512() {
-  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-}
-
+#if defined(__x86_64__)
 // AVX-512 with bf16 dot products where the CPU has them.
 const KernelTable& avx512_here() {
   static const KernelTable table = [] {
@@ -35,20 +32,36 @@ const KernelTable& amx_here() {
   return table;
 }
 
-}  // namespace
+// The units that hold products alone: each completes the table of AVX-512.
+void add_products(std::vector<Isa>& list) {
+  std::string refusal;
+  for (Isa& isa : list) {
+    if (isa.kernels != &kernels_avx512()) continue;
+    isa.kernels = &avx512_here();
+    refusal = isa.refusal;
+  }
+  list.push_back({&amx_here(), refusal.empty() ? amx_refusal() : refusal});
+}
+constexpr std::size_t kAddedIsas = 1;
+#else
+void add_products(std::vector<Isa>&) {}
+constexpr std::size_t kAddedIsas = 0;
 #endif
 
+// One more for the tests.
+static_assert(kListedIsas + kAddedIsas + 1 <= kMaxIsas, "kMaxIsas is too small");
+
+}  // namespace
+
 const std::vector<Isa>& isas() {
-  static const std::vector<Isa> list = {
-      {&kernels_scalar(), ""},
-#if defined(__x86_64__)
-      {&kernels_avx2(), lacks(__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))},
-      {&avx512_here(), lacks(has_avx512())},
-      {&amx_here(), has_avx512() ? amx_refusal() : lacks(false)},
-#elif defined(__aarch64__)
-      {&kernels_neon(), ""},
-#endif
-  };
+  static const std::vector<Isa> list = [] {
+    std::vector<Isa> all;
+    for (const ListedIsa& isa : listed_isas()) {
+      all.push_back({&isa.kernels(), lacks(isa.cpu_has_it)});
+    }
+    add_products(all);
+    return all;
+  }();
   return list;
 }
 

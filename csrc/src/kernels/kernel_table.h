@@ -133,9 +133,4 @@ struct KernelTable {
   const MatrixKernels* matrix;
 };
 
-const KernelTable& kernels_scalar();
-const KernelTable& kernels_avx2();
-const KernelTable& kernels_avx512();
-const KernelTable& kernels_neon();
-
 }  // namespace slidecell
