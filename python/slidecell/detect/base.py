@@ -139,7 +139,7 @@ class Detector(SavedDetector):
             If the detector has no score per feature.
         """
         rows = self._known_rows(X, offsets)
-        return self._restored(rows, self._score_features(rows.filled() if self._fills() else rows))
+        return self._restored(rows, self._score_features(self._filled(rows)))
 
     def feature_parts(
         self, X: Any, rows: npt.ArrayLike | None = None, *, offsets: npt.ArrayLike | None = None
@@ -181,7 +181,9 @@ class Detector(SavedDetector):
         ``fill`` says whether missing values are filled from the past. Default: as `missing` was at
         `fit`.
         """
-        return self._score(rows.filled() if (self._fills() if fill is None else fill) else rows)
+        if fill is None:
+            return self._score(self._filled(rows))
+        return self._score(rows.filled() if fill else rows)
 
     def flag_rows(self, rows: Rows, scores: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
         """Return which rows of a table are flagged by their scores, bool [S]; NaN never is."""
@@ -319,8 +321,7 @@ class Detector(SavedDetector):
             self._check_parameters()
             self._remember_parameters()
             self._table = {} if rows.options is None else rows.options.to_dict()
-            if self._fills():
-                rows = rows.filled()
+            rows = self._filled(rows)
             self._set_features(rows)
             self._fit(rows)
             self._set_threshold(rows)
@@ -344,9 +345,7 @@ class Detector(SavedDetector):
         self, rows: Rows, chosen: Ints, score: Callable[[Rows], npt.NDArray[Any]] | None = None
     ) -> Floats:
         """Scores [n], or what ``score`` returns of them, of the chosen rows."""
-        if self._fills():
-            rows = rows.filled()
-        return scores_at(rows, chosen, self._score_length(), score or self._score)
+        return scores_at(self._filled(rows), chosen, self._score_length(), score or self._score)
 
     def _score_length(self) -> int | None:
         """Return `_window_rows`, unless a class that derives from its own scores in another way."""
@@ -392,6 +391,10 @@ class Detector(SavedDetector):
                 f"{type(self).__name__} is expecting {self.n_features_in_} features as input"
             )
         return rows
+
+    def _filled(self, rows: Rows) -> Rows:
+        """Return the rows with missing values filled from the past, if `missing` asks for it."""
+        return rows.filled() if self._fills() else rows
 
     def _fills(self) -> bool:
         return bool(self._at_fit("missing") == "ffill")

@@ -161,8 +161,7 @@ class NetworkDetector(_Network):
         with self._unchanged_on_error():
             self._check_parameters()
             self._remember_parameters()
-            if self._fills():
-                rows = rows.filled()
+            rows = self._filled(rows)
             if rows.options is not None:
                 self._table = rows.options.to_dict()
             self._train(rows, start=self.model_)
@@ -176,7 +175,7 @@ class NetworkDetector(_Network):
         with a missing value has NaN.
         """
         rows = self._known_rows(X, offsets)
-        rows = rows.filled() if self._fills() else rows
+        rows = self._filled(rows)
         refuse_no_window(rows, window=self.model_.window, horizon=self.model_.horizon)
         return self.model_.encode(rows.features, rows.offsets, num_threads=self.num_threads)
 
@@ -265,7 +264,7 @@ class NetworkDetector(_Network):
     def held_out(self, rows: Rows) -> npt.NDArray[np.bool_]:
         """Return which of the rows that `fit` is given would train nothing, bool [S]."""
         require("torch", extra="train")  # before a job says that training begins
-        return self._held_out(rows.filled() if self._fills() else rows, seed_of(self.random_state))
+        return self._held_out(self._filled(rows), seed_of(self.random_state))
 
     def _held_out(self, rows: Rows, seed: int) -> npt.NDArray[np.bool_]:
         return held_out_rows(

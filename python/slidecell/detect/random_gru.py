@@ -116,7 +116,7 @@ class RandomGRUDetector(Detector):
         with a missing value has NaN.
         """
         rows = self._known_rows(X, offsets)
-        return self._encode(rows.filled() if self._fills() else rows)
+        return self._encode(self._filled(rows))
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
