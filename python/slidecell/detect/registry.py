@@ -38,6 +38,11 @@ class Entry:
     module: str
     about: str
 
+    def load(self) -> type[Any]:
+        """Return the class; its module is imported only now."""
+        found: Any = getattr(importlib.import_module(self.module), self.kind)
+        return found  # type: ignore[no-any-return]
+
 
 DETECTORS = (
     Entry(
@@ -94,7 +99,7 @@ def find_detector(name: str) -> type[Any]:
     """
     for entry in DETECTORS:
         if name in {entry.name, entry.kind}:
-            return detector_class(entry.kind)
+            return entry.load()
     raise ValueError(f"--detector: expected one of {', '.join(detector_names())}, got {name!r}")
 
 
@@ -105,9 +110,7 @@ def detector_names() -> list[str]:
 
 def detector_class(kind: str) -> type[Any]:
     """Return a class by its name; only classes of the registry are ever imported."""
-    modules = {entry.kind: entry.module for entry in DETECTORS}
-    found: Any = getattr(importlib.import_module(modules[kind]), kind)
-    return found  # type: ignore[no-any-return]
+    return next(entry for entry in DETECTORS if entry.kind == kind).load()
 
 
 def detectors_with(setting: str) -> list[str]:
@@ -119,7 +122,7 @@ def detectors_with(setting: str) -> list[str]:
     >>> detectors_with("window")
     ['forecast', 'autoencoder', 'ensemble', 'random-gru', 'variance']
     """
-    return [e.name for e in DETECTORS if detector_class(e.kind).takes_setting(setting)]
+    return [entry.name for entry in DETECTORS if entry.load().takes_setting(setting)]
 
 
 def no_such_setting(kind: str, setting: str, value: object) -> ValueError:
