@@ -7,13 +7,12 @@ from dataclasses import fields
 from typing import Any
 
 from slidecell.tables.options import TableOptions
-from slidecell.training.settings import TrainingSettings
+from slidecell.training.settings import WITHOUT_FLAG, TrainingSettings
 
 __all__ = ["command_line"]
 
 _POSITIONAL = ("model", "file")
 _FLAGS = {"num_threads": "threads"}
-_NO_FLAGS = {"optimizer", "loss", "clip_grad_norm", "device"}  # of Python alone
 
 
 def command_line(command: str, options: Any) -> str:
@@ -46,7 +45,7 @@ def _flags(options: Any) -> list[str]:
         flag = f"--{_FLAGS.get(field.name, field.name).replace('_', '-')}"
         if isinstance(value, TableOptions):
             found += _flags(value)
-        elif field.name in {*_POSITIONAL, *_NO_FLAGS} or value == field.default:
+        elif field.name in {*_POSITIONAL, *WITHOUT_FLAG} or value == field.default:
             continue
         elif isinstance(value, tuple) and all(isinstance(item, str) for item in value):
             found += [word for item in value for word in (flag, item)]

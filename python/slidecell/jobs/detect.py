@@ -29,7 +29,7 @@ from slidecell.tables.rows import Rows
 from slidecell.tables.source import is_standard, source_name
 from slidecell.tables.split import fitted_rows, name_parts, past_rows
 from slidecell.tables.table import join_tables, read_table
-from slidecell.training.settings import TrainingSettings, refuse_below
+from slidecell.training.settings import WITHOUT_FLAG, TrainingSettings, refuse_below
 
 if TYPE_CHECKING:
     from slidecell.detect.base import Detector
@@ -152,7 +152,7 @@ class DetectOptions(TrainingSettings):
         options |= options.pop("table")
         for name in ("file", "out", "test"):
             options[name] = None if options[name] is None else str(options[name])
-        for name in ("optimizer", "loss", "clip_grad_norm", "device"):  # no flags
+        for name in WITHOUT_FLAG:
             del options[name]
         return options | {"hidden_size": list(self.hidden_size)}
 

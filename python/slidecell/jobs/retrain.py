@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -24,7 +24,7 @@ from slidecell.jobs.results import (
     score_table,
     summarise_data,
 )
-from slidecell.jobs.score import read_for, refuse_swapped
+from slidecell.jobs.score import SavedOptions, read_for, refuse_swapped
 from slidecell.jobs.write_result import owns_saved_file, save_new
 from slidecell.tables.rows import Rows
 from slidecell.tables.split import fitted_rows, name_parts, past_rows
@@ -38,16 +38,13 @@ __all__ = ["RetrainOptions", "Retrained", "run_retrain"]
 
 
 @dataclass(frozen=True)
-class RetrainOptions(TrainingSettings):
+class RetrainOptions(TrainingSettings, SavedOptions):
     """What `run_retrain` does; what is None is taken from the saved detector.
 
     Parameters
     ----------
-    model, file, out : Path
-        What was saved (see `slidecell.detect.loading.find_saved`), the new rows, the folder of the
-        results.
-    time, entity, label, max_gap, missing, duplicates : str, optional
-        As in `slidecell.jobs.score.ScoreOptions`.
+    model, file, out, time, entity, label, max_gap, missing, duplicates
+        See `slidecell.jobs.score.SavedOptions`; the file has the new rows.
     train_until : str, optional
         A fraction of each entity's rows, or a time: rows before it train, those after it are the
         held-out part that old and new are compared on.
@@ -56,15 +53,6 @@ class RetrainOptions(TrainingSettings):
         See `slidecell.training.settings.TrainingSettings`.
     """
 
-    model: Path
-    file: Path
-    out: Path
-    time: str | None = None
-    entity: str | None = None
-    label: str | None = None
-    max_gap: str | None = None
-    missing: str | None = None
-    duplicates: str | None = None
     train_until: str | None = None
     train_on: Literal["all", "normal"] = "all"
     epochs: int = field(default=20, kw_only=True)
@@ -77,12 +65,6 @@ class RetrainOptions(TrainingSettings):
             raise ValueError(f"--train-on: expected all, normal, got {self.train_on!r}")
         if self.train_on == "normal" and self.label is None:
             raise ValueError("--train-on normal: needs --label, the column that tells normal rows")
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return all options, ready for JSON."""
-        hidden = {"optimizer", "loss", "clip_grad_norm", "device"}  # no flags
-        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in hidden}
-        return {k: str(v) if isinstance(v, Path) else v for k, v in values.items()}
 
 
 @dataclass(frozen=True)

@@ -27,18 +27,26 @@ from slidecell.tables.options import TableOptions
 from slidecell.tables.rows import Rows
 from slidecell.tables.source import is_standard, source_name
 from slidecell.tables.table import read_table
+from slidecell.training.settings import WITHOUT_FLAG
 
 if TYPE_CHECKING:
     from slidecell.detect.base import Detector
 
-__all__ = ["ScoreOptions", "read_for", "refuse_swapped", "refuse_table", "run_score"]
+__all__ = [
+    "SavedOptions",
+    "ScoreOptions",
+    "read_for",
+    "refuse_swapped",
+    "refuse_table",
+    "run_score",
+]
 
 _TABLES = {".csv", ".tsv", ".txt", ".parquet", ".pq"}
 
 
 @dataclass(frozen=True)
-class ScoreOptions:
-    """What `run_score` does; what is None is taken from the detector.
+class SavedOptions:
+    """What jobs on a saved detector share; what is None is taken from the detector.
 
     Parameters
     ----------
@@ -51,9 +59,6 @@ class ScoreOptions:
         this file has no such column.
     label : str, optional
         Column to measure the flags against; never taken from the detector.
-    num_threads : int, optional
-    html : bool
-        Write ``report.html`` too.
     """
 
     model: Path
@@ -65,13 +70,28 @@ class ScoreOptions:
     max_gap: str | None = None
     missing: str | None = None
     duplicates: str | None = None
-    num_threads: int | None = None
-    html: bool = False
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all options, ready for JSON."""
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        """Return all options that the command line has, ready for JSON."""
+        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in WITHOUT_FLAG}
         return {k: str(v) if isinstance(v, Path) else v for k, v in values.items()}
+
+
+@dataclass(frozen=True)
+class ScoreOptions(SavedOptions):
+    """What `run_score` does.
+
+    Parameters
+    ----------
+    model, file, out, time, entity, label, max_gap, missing, duplicates
+        See `SavedOptions`.
+    num_threads : int, optional
+    html : bool
+        Write ``report.html`` too.
+    """
+
+    num_threads: int | None = None
+    html: bool = False
 
 
 def run_score(
@@ -144,14 +164,14 @@ def run_score(
         )
 
 
-def read_for(detector: Detector, options: Any) -> Rows:
+def read_for(detector: Detector, options: SavedOptions) -> Rows:
     """Read the file that ``options`` name as the detector's own was read, but as asked for now.
 
     Parameters
     ----------
     detector : Detector
         Fitted.
-    options : ScoreOptions or RetrainOptions
+    options : SavedOptions
     """
     known = detector.table_options()
     names = {f.name for f in fields(TableOptions)} - {"label", "features", "exclude"}

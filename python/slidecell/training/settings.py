@@ -5,7 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any
 
-__all__ = ["TrainingSettings"]
+__all__ = ["WITHOUT_FLAG", "TrainingSettings"]
+
+
+# Settings that only Python has: the command line has no flag for them.
+WITHOUT_FLAG = frozenset({"optimizer", "loss", "clip_grad_norm", "device"})
 
 
 @dataclass(frozen=True, kw_only=True)
