@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "bindings.h"
+#include "checked.h"
 #include "choices.h"
 #include "slidecell/model.hpp"
 
@@ -100,8 +101,8 @@ py::dict plan(const SequenceModel& model, const std::string& precision, const st
 }  // namespace
 
 void bind_model(py::module_& m) {
-  py::class_<SequenceModel>(m, "SequenceModel")
-      .def(py::init(&make_model), py::arg("metadata"), py::arg("tensors"))
+  checked::Class<SequenceModel>(m, "SequenceModel")
+      .make(&make_model, py::arg("metadata"), py::arg("tensors"))
       .def_property_readonly("input_size", &SequenceModel::input_size)
       .def_property_readonly("window", &SequenceModel::window)
       .def_property_readonly("horizon", &SequenceModel::horizon)

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "bindings.h"
+#include "checked.h"
 #include "slidecell/model.hpp"
 
 namespace {
@@ -86,7 +87,7 @@ py::bytes model_file_bytes(const std::string& metadata, const py::dict& tensors)
 }  // namespace
 
 void bind_model_file(py::module_& m) {
-  m.def("read_model_file", &read_model_file, py::arg("path"));
-  m.def("load_model", &load_model, py::arg("path"));
-  m.def("model_file_bytes", &model_file_bytes, py::arg("metadata"), py::arg("tensors"));
+  checked::def(m, "read_model_file", &read_model_file, py::arg("path"));
+  checked::def(m, "load_model", &load_model, py::arg("path"));
+  checked::def(m, "model_file_bytes", &model_file_bytes, py::arg("metadata"), py::arg("tensors"));
 }

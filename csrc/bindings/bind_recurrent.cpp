@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "bindings.h"
+#include "checked.h"
 #include "slidecell/recurrent.hpp"
 
 namespace {
@@ -23,11 +24,19 @@ bool is_aligned(const py::array& a) {
 
 // `value` itself if it is a contiguous float32 array, which `step` counts on; else a cast copy.
 FloatArray float_array(py::handle value, const char* name) {
-  if (FloatArray::check_(value)) {
+  if (is_plain_array(value) && FloatArray::check_(value)) {
     auto same = py::reinterpret_borrow<FloatArray>(value);
     return is_aligned(same) ? same : FloatArray(same.attr("copy")());
   }
   return real_array(value, name).attr("astype")("float32", py::arg("order") = "C");
+}
+
+// h or c, of which no number may be missing.
+FloatArray state_array(py::handle value, const char* name) {
+  if (is_plain_array(value)) return float_array(value, name);
+  return float_array(
+      py::module_::import("slidecell._arrays").attr("whole_array")(value, py::arg("name") = name),
+      name);
 }
 
 template <std::size_t R>
@@ -102,10 +111,10 @@ class Binding {
     std::optional<FloatArray> h0, c0;
     if (!state.is_none()) {
       const auto [h, c] = parts_of(state);
-      h0 = float_array(h, "h0");
+      h0 = state_array(h, "h0");
       check_shape<3>(*h0, {states_, N, P_}, "h0", "layers * directions, N, hidden or proj size");
       if (has_c_) {
-        c0 = float_array(c, "c0");
+        c0 = state_array(c, "c0");
         check_shape<3>(*c0, {states_, N, H_}, "c0", "layers * directions, N, hidden_size");
       }
     }
@@ -231,7 +240,7 @@ class Binding {
       std::fill_n(zeros.mutable_data(), zeros.size(), 0.0F);
       return zeros;
     }
-    FloatArray state = float_array(value, name);
+    FloatArray state = state_array(value, name);
     if (states_ == 1) {
       check_shape<2>(state, {N, size}, name, "N, hidden or proj size");
     } else {
@@ -249,9 +258,10 @@ class Binding {
 }  // namespace
 
 void bind_recurrent(py::module_& m) {
-  py::class_<Binding>(m, "Recurrent")
-      .def(py::init<const std::vector<py::dict>&, const py::dict&>(), py::arg("specs"),
-           py::arg("tensors"))
+  checked::Class<Binding>(m, "Recurrent")
+      .make([](const std::vector<py::dict>& specs,
+               const py::dict& tensors) { return std::make_unique<Binding>(specs, tensors); },
+            py::arg("specs"), py::arg("tensors"))
       .def("forward", &Binding::forward, py::arg("x"), py::arg("state"), py::arg("lengths"),
            py::arg("num_threads"))
       .def("step", &Binding::step, py::arg("x"), py::arg("state"));

@@ -1,5 +1,6 @@
 // _core.Stream: rows of numpy arrays, one at a time or many.
 #include "bindings.h"
+#include "checked.h"
 #include "choices.h"
 #include "slidecell/stream.hpp"
 
@@ -24,10 +25,19 @@ void check(Status status, std::int64_t entity, const Stream& stream) {
                         "] (model input_size), got " + shape_text(shape_of(row)));
 }
 
+// A row whose elements have names (of pandas) in the order of the model's features; any other as it
+// is.
+py::object named_row(const Stream& stream, py::handle row) {
+  if (is_plain_array(row) || stream.features().empty()) {
+    return py::reinterpret_borrow<py::object>(row);
+  }
+  return py::module_::import("slidecell.frames").attr("match_row")(row, stream.features());
+}
+
 float push(Stream& stream, py::handle row, std::int64_t entity) {
   float score = 0;
   // The usual rows go straight through: this call is about a microsecond long.
-  if (py::isinstance<py::array>(row)) {
+  if (is_plain_array(row)) {
     const auto array = py::reinterpret_borrow<py::array>(row);
     if (array.ndim() == 1 && array.shape(0) == stream.input_size()) {
       if (py::isinstance<py::array_t<float, py::array::c_style>>(array)) {
@@ -40,7 +50,7 @@ float push(Stream& stream, py::handle row, std::int64_t entity) {
       }
     }
   }
-  const py::array real = real_array(row, "row");
+  const py::array real = real_array(named_row(stream, row), "row");
   if (real.ndim() != 1 || real.shape(0) != stream.input_size()) refuse_row(stream, real);
   const auto values = py::array_t<double, py::array::c_style | py::array::forcecast>(real);
   check(stream.push(entity, values.data(), score), entity, stream);
@@ -71,19 +81,23 @@ py::array_t<float> predict_next(const Stream& stream, const SequenceModel& model
   return out;
 }
 
+Stream from_saved_bytes(const SequenceModel& model, const py::bytes& saved) {
+  return Stream::from_saved_bytes(model, std::string(saved));
+}
+
 }  // namespace
 
 void bind_stream(py::module_& m) {
-  py::class_<Stream>(m, "Stream")
-      .def(py::init([](const SequenceModel& model, std::int64_t num_entities,
-                       const std::string& precision, const std::string& reduction,
-                       const std::string& aggregate) {
-             return Stream(
-                 model, num_entities,
-                 {precision_of(precision), reduction_of(reduction), aggregate_of(aggregate)});
-           }),
-           py::arg("model"), py::arg("num_entities"), py::kw_only(), py::arg("precision"),
-           py::arg("reduction"), py::arg("aggregate"))
+  checked::Class<Stream>(m, "Stream")
+      .make(
+          [](const SequenceModel& model, std::int64_t num_entities, const std::string& precision,
+             const std::string& reduction, const std::string& aggregate) {
+            return Stream(
+                model, num_entities,
+                {precision_of(precision), reduction_of(reduction), aggregate_of(aggregate)});
+          },
+          py::arg("model"), py::arg("num_entities"), py::kw_only(), py::arg("precision"),
+          py::arg("reduction"), py::arg("aggregate"))
       .def_static("load", &Stream::load, py::arg("model"), py::arg("path"))
       .def_property_readonly("num_entities", &Stream::num_entities)
       .def_property_readonly("bytes_per_entity", &Stream::bytes_per_entity)
@@ -94,7 +108,11 @@ void bind_stream(py::module_& m) {
       .def("advance", &Stream::advance)
       .def("set_background", &Stream::set_background, py::arg("on"))
       .def("predict_next", &predict_next, py::arg("model"), py::arg("entity"))
-      .def("reset",
-           [](Stream& stream, std::int64_t entity) { check(stream.reset(entity), entity, stream); })
-      .def("save", &Stream::save, py::arg("path"));
+      .def(
+          "reset",
+          [](Stream& stream, std::int64_t entity) { check(stream.reset(entity), entity, stream); },
+          py::arg("entity"))
+      .def("save", &Stream::save, py::arg("path"))
+      .def("saved_bytes", [](Stream& stream) { return py::bytes(stream.saved_bytes()); })
+      .def_static("from_saved_bytes", &from_saved_bytes, py::arg("model"), py::arg("saved"));
 }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "bindings.h"
+#include "checked.h"
 #include "choices.h"
 #include "slidecell/training.hpp"
 #include "training_memory.h"
@@ -156,17 +157,19 @@ void backward(const std::string& cell, const Floats& x, const Tensors& tensors,
 }  // namespace
 
 void bind_training(py::module_& m) {
-  py::class_<TrainingMemory>(m, "TrainingMemory")
-      .def(py::init())
+  checked::Class<TrainingMemory>(m, "TrainingMemory")
+      .make([] { return std::make_unique<TrainingMemory>(); })
       .def("take", &TrainingMemory::take, py::arg("size"))
       .def("clear", &TrainingMemory::clear);
-  m.def("training_saved_size", &saved_size);
+  checked::def(m, "training_saved_size", &saved_size, py::arg("cell"), py::arg("N"), py::arg("T"),
+               py::arg("H"));
   // Not converted: what a pass writes must be the caller's own memory.
-  m.def("training_forward", &forward, py::arg("cell"), py::arg("x").noconvert(),
-        py::arg("tensors").noconvert(), py::arg("saved").noconvert(), py::arg("out").noconvert(),
-        py::arg("h_n").noconvert(), py::arg("c_n").noconvert(), py::arg("num_threads"),
-        py::arg("activation") = "tanh");
-  m.def("training_backward", &backward, py::arg("cell"), py::arg("x").noconvert(),
-        py::arg("tensors").noconvert(), py::arg("saved").noconvert(), py::arg("given").noconvert(),
-        py::arg("wanted").noconvert(), py::arg("num_threads"), py::arg("activation") = "tanh");
+  checked::def(m, "training_forward", &forward, py::arg("cell"), py::arg("x").noconvert(),
+               py::arg("tensors").noconvert(), py::arg("saved").noconvert(),
+               py::arg("out").noconvert(), py::arg("h_n").noconvert(), py::arg("c_n").noconvert(),
+               py::arg("num_threads"), py::arg("activation") = "tanh");
+  checked::def(m, "training_backward", &backward, py::arg("cell"), py::arg("x").noconvert(),
+               py::arg("tensors").noconvert(), py::arg("saved").noconvert(),
+               py::arg("given").noconvert(), py::arg("wanted").noconvert(), py::arg("num_threads"),
+               py::arg("activation") = "tanh");
 }

@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "bindings.h"
+#include "checked.h"
 #include "slidecell/windows.hpp"
 
 namespace {
@@ -109,9 +110,9 @@ py::object gather_rows(py::handle series, py::handle starts, std::int64_t window
 }  // namespace
 
 void bind_windows(py::module_& m) {
-  py::class_<WindowPlan>(m, "WindowPlan")
-      .def(py::init(&make_plan), py::arg("offsets"), py::arg("window"), py::arg("horizon"),
-           py::arg("stride"))
+  checked::Class<WindowPlan>(m, "WindowPlan")
+      .make(&make_plan, py::arg("offsets"), py::arg("window"), py::arg("horizon"),
+            py::arg("stride"))
       .def("__len__", &WindowPlan::size)
       .def_property_readonly("window", &WindowPlan::window)
       .def_property_readonly("horizon", &WindowPlan::horizon)
@@ -122,6 +123,6 @@ void bind_windows(py::module_& m) {
       .def("starts", &starts, py::arg("shift"))
       .def("gather", &gather, py::arg("series"), py::arg("indices"), py::arg("out"),
            py::arg("num_threads"));
-  m.def("gather_rows", &gather_rows, py::arg("series"), py::arg("starts"), py::arg("window"),
-        py::arg("horizon"), py::arg("out"), py::arg("num_threads"));
+  checked::def(m, "gather_rows", &gather_rows, py::arg("series"), py::arg("starts"),
+               py::arg("window"), py::arg("horizon"), py::arg("out"), py::arg("num_threads"));
 }

@@ -26,9 +26,12 @@ std::vector<std::int64_t> shape_of(const py::array& array);
 // "[3, 4]", for error texts.
 std::string shape_text(const std::vector<std::int64_t>& shape);
 
+// Whether it is numpy's own array: a class that derives from it may hide elements by a mask.
+bool is_plain_array(py::handle value);
+
 // Whatever numpy makes an array of (a list, a DataFrame, an array of any layout), as an array of
-// real numbers in native byte order; a copy only where the dtype needs one. TypeError if the
-// numbers are complex, objects, text or times.
+// real numbers in native byte order, NaN where a mask or a null is; a copy only where the dtype
+// needs one. TypeError if the numbers are complex, objects, text or times.
 py::array real_array(py::handle value, const char* name);
 
 // series [S, F] without a copy; `series` must outlive the view. Takes what real_array gives.
@@ -36,7 +39,8 @@ py::array real_array(py::handle value, const char* name);
 slidecell::SeriesView series_view(const py::array& series, const char* name,
                                   const std::string& shape = "[S, F]");
 
-// `value` [n] as int64 in one piece; `meaning` is its shape in error texts: "[G+1]".
+// `value` [n] as int64 in one piece, of which none is missing; `meaning` is its shape in error
+// texts: "[G+1]".
 py::array_t<std::int64_t> integer_array(py::handle value, const char* name, const char* meaning);
 
 // offsets [G+1], or one entity of all rows for None. ValueError unless they end at `rows`.

@@ -10,13 +10,11 @@ using slidecell::DType;
 
 std::string text_of(const py::object& value) { return py::str(value).cast<std::string>(); }
 
-py::array as_array(py::handle value) {
-  // What asarray would give back, at a tenth of the time. Not for subclasses: it makes arrays of
-  // them.
-  if (Py_TYPE(value.ptr()) == py::detail::npy_api::get().PyArray_Type_) {
-    return py::reinterpret_borrow<py::array>(value);
-  }
-  return py::module_::import("numpy").attr("asarray")(value);
+// `function` of slidecell._arrays makes an array of all but numpy's own ones: it knows masks, nulls
+// and DataFrames.
+py::array as_array(py::handle value, const char* name, const char* function) {
+  if (is_plain_array(value)) return py::reinterpret_borrow<py::array>(value);
+  return py::module_::import("slidecell._arrays").attr(function)(value, py::arg("name") = name);
 }
 
 bool is_native(const py::dtype& dtype) {
@@ -70,6 +68,10 @@ std::optional<DType> dtype_of(const py::dtype& dtype) {
 
 }  // namespace
 
+bool is_plain_array(py::handle value) {
+  return Py_TYPE(value.ptr()) == py::detail::npy_api::get().PyArray_Type_;
+}
+
 std::vector<std::int64_t> shape_of(const py::array& array) {
   return {array.shape(), array.shape() + array.ndim()};
 }
@@ -83,7 +85,7 @@ std::string shape_text(const std::vector<std::int64_t>& shape) {
 }
 
 py::array real_array(py::handle value, const char* name) {
-  const py::array array = as_array(value);
+  const py::array array = as_array(value, name, "real_array");
   const py::dtype dtype = array.dtype();
   if (std::string("biuf").find(dtype.kind()) == std::string::npos) {
     throw py::type_error(std::string(name) + ": expected real numbers, got dtype " +
@@ -121,7 +123,7 @@ slidecell::SeriesView series_view(const py::array& series, const char* name,
 }
 
 py::array_t<std::int64_t> integer_array(py::handle value, const char* name, const char* meaning) {
-  const py::array array = as_array(value);
+  const py::array array = as_array(value, name, "integer_array");
   const auto expected = [&] {
     return std::string(name) + ": expected " + meaning + " integers, got ";
   };

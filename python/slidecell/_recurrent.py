@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from slidecell import _core
 from slidecell._arguments import whole_number
+from slidecell._arrays import real_array
 
 if TYPE_CHECKING:
     from torch import nn
@@ -33,9 +34,7 @@ def _float_array(name: str, value: Any) -> Floats:
     if hasattr(value, "detach"):
         value = value.detach().cpu()
         value = (value.float() if value.is_floating_point() else value).numpy()
-    array = np.asarray(value)
-    if array.dtype.kind not in "biuf":
-        raise TypeError(f"state_dict: {name}: expected real numbers, got dtype {array.dtype}")
+    array = real_array(value, name=f"state_dict: {name}")
     with np.errstate(over="ignore"):  # a weight beyond float32's range is found as not finite
         return np.array(array, np.float32, order="C")
 

@@ -9,6 +9,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from slidecell._arrays import unmasked
+
 Ints: TypeAlias = npt.NDArray[np.int64]
 Gap: TypeAlias = float | datetime.timedelta | np.timedelta64
 
@@ -65,6 +67,8 @@ def _run_starts(same: npt.NDArray[np.bool_], S: int) -> Ints:
 
 def _is_missing(key: object) -> bool:
     """Return whether a key is None, NaN or NaT (which differ from themselves), or pandas' NA."""
+    if key is np.ma.masked:
+        return True
     try:
         return key is None or bool(key != key)  # noqa: PLR0124
     except TypeError:  # NA has no truth value
@@ -74,7 +78,7 @@ def _is_missing(key: object) -> bool:
 def _checked_keys(keys: npt.ArrayLike) -> npt.NDArray[Any]:
     """Take keys as an array [S] in which no key is missing."""
     # A list of text and NaN would become text, "nan", and 1 and "1" the same key: hence objects.
-    rows = np.asarray(keys) if hasattr(keys, "__array__") else np.asarray(keys, dtype=object)
+    rows = unmasked(keys) if hasattr(keys, "__array__") else np.asarray(keys, dtype=object)
     if rows.ndim != 1:
         raise ValueError(f"keys: expected [S], got {list(rows.shape)}")
     if rows.dtype == object:
@@ -103,7 +107,7 @@ def _refuse_returning(keys: npt.NDArray[Any], starts: Ints) -> None:
 
 def _checked_times(time: npt.ArrayLike, S: int) -> npt.NDArray[Any]:
     """Take times [S], all finite, in a type wide enough for their differences."""
-    times = np.asarray(time)
+    times = unmasked(time)
     if times.shape != (S,):
         raise ValueError(f"time: expected [{S}] (rows of keys), got {list(times.shape)}")
     kind = times.dtype.kind

@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from slidecell.scaling import unmasked
+from slidecell._arrays import column_numbers, is_column, is_frame, plain_array
 
-__all__ = ["feature_columns", "is_frame", "match_features"]
-
-
-def is_frame(series: object) -> bool:
-    """Return whether a value is a DataFrame (pandas, polars).
-
-    Examples
-    --------
-    >>> from slidecell.frames import is_frame
-    >>> is_frame([[1.0, 2.0]])
-    False
-    """
-    return hasattr(series, "to_numpy") and hasattr(series, "columns")
+__all__ = ["feature_columns", "is_frame", "match_features", "match_row"]
 
 
 def feature_columns(frame: Any, names: Sequence[Hashable], *, name: str = "series") -> Any:
@@ -55,24 +44,17 @@ def feature_columns(frame: Any, names: Sequence[Hashable], *, name: str = "serie
     array([[0.5, 1. ],
            [nan, 2. ]])
     """
-    columns = list(frame.columns)
-    missing = [column for column in names if column not in columns]
-    if missing:
-        raise ValueError(
-            f"{name}: expected the columns {', '.join(map(repr, names))}, "
-            f"but {', '.join(map(repr, missing))} is missing"
-        )
-    twice = [column for column in names if columns.count(column) > 1]
-    if twice:
-        raise ValueError(f"{name}: column {twice[0]!r} occurs {columns.count(twice[0])} times")
-    parts = [_numbers(frame[column], column, name) for column in names]
+    _need_each_once(list(frame.columns), names, name)
+    parts = [column_numbers(frame[column], name=name, label=column) for column in names]
     return np.stack(parts, axis=1) if parts else np.empty((len(frame), 0))
 
 
-def match_features(series: Any, features: list[str] | None) -> npt.ArrayLike:
+def match_features(
+    series: Any, features: Sequence[str] | None, *, name: str = "series"
+) -> npt.ArrayLike:
     """Return the rows of a DataFrame in the model's column order, and anything else as it is.
 
-    What a masked array masks becomes NaN.
+    What is masked or null becomes NaN. Rows in a list may have names of their own: see `match_row`.
 
     Parameters
     ----------
@@ -80,6 +62,8 @@ def match_features(series: Any, features: list[str] | None) -> npt.ArrayLike:
         A DataFrame may hold further columns.
     features : list of str or None
         The model's feature names; None: columns are taken in their order.
+    name : str
+        What an error calls the rows.
 
     Returns
     -------
@@ -98,28 +82,71 @@ def match_features(series: Any, features: list[str] | None) -> npt.ArrayLike:
     >>> match_features([[1.0, 2.0]], ["a", "b"])
     [[1.0, 2.0]]
     """
+    if is_frame(series):
+        if features is not None:
+            return feature_columns(series, features, name=name)  # type: ignore[no-any-return]
+        return plain_array(series, name=name)
     if isinstance(series, np.ma.MaskedArray):
-        return unmasked(series)
-    if not is_frame(series):
-        return series  # type: ignore[no-any-return]
-    names = list(series.columns) if features is None else features
-    return feature_columns(series, names)  # type: ignore[no-any-return]
+        return plain_array(series, name=name)
+    if isinstance(series, (list, tuple)) and features is not None and any(map(_is_named, series)):
+        return [match_row(row, features, name=name) for row in series]  # type: ignore[return-value]
+    return series  # type: ignore[no-any-return]
 
 
-def _numbers(column: Any, label: Hashable, name: str) -> npt.NDArray[Any]:
-    """Return a column as numbers [S]."""
-    dtype = column.dtype
-    if hasattr(dtype, "is_numeric"):  # polars
-        if dtype.is_numeric() or str(dtype) == "Boolean":
-            array: npt.NDArray[Any] = column.to_numpy()
-            if array.dtype.kind not in "biuf":  # decimals, truth values with missing cells
-                array = np.array([np.nan if v is None else float(v) for v in column], np.float64)
-            return array
-    elif isinstance(dtype, np.dtype):
-        if dtype.kind in "biuf":
-            array = column.to_numpy()
-            return array
-    elif getattr(dtype, "kind", "O") in tuple("biuf"):  # pandas' types with missing cells
-        array = column.to_numpy(dtype=np.float64, na_value=np.nan)
-        return array
-    raise TypeError(f"{name}: column {label!r}: expected real numbers, got dtype {dtype}")
+def match_row(row: Any, features: Sequence[str] | None, *, name: str = "row") -> Any:
+    """Return a row of pandas, whose index has the columns' names, in the model's column order.
+
+    Parameters
+    ----------
+    row : array_like, [F], or Series (pandas)
+        A Series may hold further elements. Anything else is returned as it is.
+    features : list of str or None
+        The model's feature names; None: elements are taken in their order.
+    name : str
+        What an error calls the row.
+
+    Returns
+    -------
+    array_like, [F]
+
+    Raises
+    ------
+    ValueError
+        If the Series lacks a feature.
+    TypeError
+        If it holds no numbers.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from slidecell.frames import match_row
+    >>> match_row(pd.Series({"b": 2.0, "a": 1.0}), ["a", "b"])
+    array([1., 2.])
+    """
+    if features is None or not _is_named(row):
+        return row
+    labels = list(row.index)
+    _need_each_once(labels, features, name)
+    chosen = row.iloc[[labels.index(feature) for feature in features]]
+    if chosen.dtype == object:  # of a frame with columns of several types
+        chosen = chosen.infer_objects()
+    return column_numbers(chosen, name=name)
+
+
+def _is_named(row: Any) -> bool:
+    return is_column(row) and hasattr(row, "index") and hasattr(row, "iloc")
+
+
+def _need_each_once(columns: Sequence[Hashable], names: Sequence[Hashable], name: str) -> None:
+    known = set(columns)
+    missing = [column for column in names if column not in known]
+    if missing:
+        raise ValueError(
+            f"{name}: expected the columns {', '.join(map(repr, names))}, "
+            f"but {', '.join(map(repr, missing))} is missing"
+        )
+    if len(known) < len(columns):
+        counts = Counter(columns)
+        twice = [column for column in names if counts[column] > 1]
+        if twice:
+            raise ValueError(f"{name}: column {twice[0]!r} occurs {counts[twice[0]]} times")

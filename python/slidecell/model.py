@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slidecell import _core
+from slidecell._arrays import integer_array, real_array, unmasked
 from slidecell._whole_files import replacing
 from slidecell.error_statistics import fit_error_statistics, prediction_errors
 from slidecell.frames import match_features
@@ -80,7 +81,8 @@ class SequenceModel:
     def __init__(self, metadata: Mapping[str, Any], tensors: Mapping[str, npt.ArrayLike]) -> None:
         whole = _with_defaults(copy.deepcopy({**metadata}))
         copies = {
-            name: np.array(value, dtype=np.float32, order="C") for name, value in tensors.items()
+            name: np.array(unmasked(value), dtype=np.float32, order="C")
+            for name, value in tensors.items()
         }
         core = _core.SequenceModel(json.dumps(whole, allow_nan=False), copies)
         self._take(core, whole, copies)
@@ -251,8 +253,10 @@ class SequenceModel:
         ValueError
             If the rows hold fewer than two complete windows.
         """
-        rows = np.asarray(match_features(series, self._metadata["features"]))
-        bounds = np.array([0, len(rows)]) if offsets is None else np.asarray(offsets)
+        rows = real_array(match_features(series, self._metadata["features"]), name="series")
+        bounds = (
+            np.array([0, len(rows)]) if offsets is None else integer_array(offsets, name="offsets")
+        )
         errors = prediction_errors(self.predict(rows, bounds), rows, bounds, self._metadata)
         return self.with_metadata(error=fit_error_statistics(errors))
 

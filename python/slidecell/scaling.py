@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from slidecell._arrays import real_array
+
 # Rows scaled at a time: bounds the float64 copy to a few MB at a hundred columns.
 _CHUNK = 8192
 
@@ -15,33 +17,13 @@ _CHUNK = 8192
 def as_series(series: npt.ArrayLike, *, name: str = "series") -> npt.NDArray[Any]:
     """Return `series` as an array [S, F] of real numbers, without a copy where it is one.
 
-    Masked cells are missing: NaN. TypeError on complex, text, dates and objects; ValueError unless
+    Masked and null cells are missing: NaN. TypeError on complex, text, dates and objects; ValueError unless
     it has two dimensions and at least one column.
     """
-    array = unmasked(series)
-    if array.dtype.kind not in "biuf":
-        raise TypeError(f"{name}: expected real numbers, got dtype {array.dtype}")
+    array = real_array(series, name=name)
     if array.ndim != 2 or array.shape[1] == 0:
         raise ValueError(f"{name}: expected [S, F] with F >= 1, got {list(array.shape)}")
     return array
-
-
-def unmasked(values: Any) -> npt.NDArray[Any]:
-    """Return `values` as an array, with NaN where a masked array has its mask.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from slidecell.scaling import unmasked
-    >>> unmasked(np.ma.masked_array([1, 2], mask=[False, True]))
-    array([ 1., nan])
-    """
-    if isinstance(values, np.ma.MaskedArray) and values.mask.any():
-        whole = values.dtype.kind in "biu"
-        filled = values.data.astype(np.float64 if whole else values.dtype)  # a copy
-        filled[values.mask] = np.nan
-        return filled
-    return np.asarray(values)
 
 
 def finite_rows(series: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slidecell import _core
+from slidecell.frames import match_features
 
 Floats = npt.NDArray[np.float32]
 
@@ -17,6 +18,8 @@ __all__ = ["Stream", "StreamModel"]
 
 class StreamModel(Protocol):
     """What a stream, and what is built on it, ask of the `SequenceModel` that made it."""
+
+    _core: _core.SequenceModel
 
     @property
     def input_size(self) -> int:
@@ -29,6 +32,10 @@ class StreamModel(Protocol):
     @property
     def num_targets(self) -> int:
         """Features that are predicted per row."""
+
+    @property
+    def features(self) -> list[str] | None:
+        """Feature names in column order, if known."""
 
     @property
     def scaler(self) -> dict[str, Any] | None:
@@ -77,8 +84,9 @@ class Stream:
             Parameters
             ----------
             row : array_like, [F]
-                Raw where the model has a scaler. float32 and float64 arrays are read in place. NaN
-                or infinity makes the row a missing one.
+                Raw where the model has a scaler. float32 and float64 arrays are read in place. NaN,
+                infinity or a masked element makes the row a missing one. A Series (pandas) is
+                matched by the names in its index where the model knows its features.
             entity : int
                 0 .. num_entities-1.
 
@@ -87,6 +95,10 @@ class Stream:
             float
                 What `SequenceModel.score` places at this row; NaN where that is NaN.
             """
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle and copy as the model and the bytes of the state: the copy goes on bit for bit."""
+        return _from_saved_bytes, (type(self), self._model, self._core.saved_bytes())
 
     @property
     def num_entities(self) -> int:
@@ -128,8 +140,9 @@ class Stream:
         ----------
         entity_ids : array_like of int, [n]
             Any entities in any order.
-        rows : array_like, [n, F]
-            One row each.
+        rows : array_like, [n, F], or DataFrame
+            One row each. A DataFrame's columns are matched by name where the model knows its
+            features.
         num_threads : int, optional
             Default: all that OpenMP offers.
 
@@ -142,7 +155,9 @@ class Stream:
         ValueError, TypeError
             Before any row is taken.
         """
-        return self._core.push_many(entity_ids, rows, num_threads)
+        return self._core.push_many(
+            entity_ids, match_features(rows, self._model.features, name="rows"), num_threads
+        )
 
     def advance(self) -> None:
         """Advance the windows that the last pushes left behind: work done before the next row."""
@@ -180,3 +195,8 @@ class Stream:
             If the file cannot be written.
         """
         self._core.save(os.fspath(path))
+
+
+def _from_saved_bytes(kind: type[Stream], model: StreamModel, saved: bytes) -> Stream:
+    """Return the stream that goes on from its saved bytes."""
+    return kind(model, model._core, _core.Stream.from_saved_bytes(model._core, saved))

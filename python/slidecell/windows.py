@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from slidecell import _core
 from slidecell._arguments import whole_number
+from slidecell._arrays import integer_array, real_array
 from slidecell.entities import entity_offsets
 
 __all__ = ["WindowPlan", "entity_offsets", "sliding_windows"]
@@ -93,7 +94,7 @@ class WindowPlan:
         >>> sc.WindowPlan.from_lengths([6, 2, 3], window=2).offsets
         array([ 0,  6,  8, 11])
         """
-        rows = np.asarray(lengths)
+        rows = integer_array(lengths, name="lengths")
         if rows.ndim != 1 or (rows.size and rows.dtype.kind not in "iu"):
             raise ValueError(
                 f"lengths: expected [G] integers, got {list(rows.shape)} of dtype {rows.dtype}"
@@ -242,7 +243,7 @@ def sliding_windows(
     >>> X.shape, y.shape, y[-1]
     ((4, 3, 2), (4, 1, 2), array([[18., 19.]], dtype=float32))
     """
-    rows = np.asarray(series)
+    rows = real_array(series, name="series")
     S = len(rows) if rows.ndim else 0
     plan = WindowPlan(
         [0, S] if offsets is None else offsets, window=window, horizon=horizon, stride=stride

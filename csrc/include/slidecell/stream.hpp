@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "slidecell/export.h"
 #include "slidecell/model.hpp"
@@ -45,6 +46,7 @@ class SLIDECELL_API Stream {
 
   std::int64_t num_entities() const noexcept;
   std::int64_t input_size() const noexcept;
+  const std::vector<std::string>& features() const noexcept;  // [F] names, or empty: not known
   std::int64_t rows_seen(
       std::int64_t entity) const noexcept;         // since the start or reset; -1: unknown
   std::int64_t bytes_per_entity() const noexcept;  // of state, rounded up
@@ -83,6 +85,10 @@ class SLIDECELL_API Stream {
   // Throws IoError, std::invalid_argument (damaged, or of another model) or UnsupportedError (made
   // with an ISA that this CPU does not have). The stream goes on bit for bit.
   static Stream load(const SequenceModel& model, const std::string& path);
+
+  // What save() writes to a file and load() reads from it, in memory.
+  std::string saved_bytes();
+  static Stream from_saved_bytes(const SequenceModel& model, const std::string& saved);
 
  private:
   struct Impl;

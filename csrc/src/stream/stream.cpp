@@ -42,6 +42,8 @@ Stream& Stream::operator=(Stream&&) noexcept = default;
 std::int64_t Stream::num_entities() const noexcept { return impl_->num_entities; }
 std::int64_t Stream::input_size() const noexcept { return impl_->model.input_size(); }
 
+const std::vector<std::string>& Stream::features() const noexcept { return impl_->model.features; }
+
 std::int64_t Stream::rows_seen(std::int64_t entity) const noexcept {
   return impl_->knows(entity) ? impl_->rows_seen[static_cast<std::size_t>(entity)] : -1;
 }

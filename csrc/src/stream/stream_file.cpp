@@ -1,10 +1,12 @@
-// A stream's state as a file: header, entities, checksum. Native byte order: it goes on where it
-// stopped, on the same kind of machine.
+// A stream's state as a file or in memory: header, entities, checksum. Native byte order: it goes
+// on where it stopped, on the same kind of machine.
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <memory>
+#include <sstream>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -36,47 +38,56 @@ struct Header {
   throw std::invalid_argument(path + ": " + text);
 }
 
-// Adds up what it writes.
+// A WholeFile's double in memory.
+struct Memory {
+  std::string bytes;
+  void add(const void* data, std::size_t size) {
+    if (size > 0) bytes.append(static_cast<const char*>(data), size);
+  }
+};
+
+// Adds up what it writes to a WholeFile or to Memory.
+template <class Target>
 class Writer {
  public:
-  explicit Writer(const std::string& path) : file_(path) {}
+  explicit Writer(Target& target) : target_(target) {}
   void add(const void* data, std::size_t bytes) {
     hash_.add(data, bytes);
-    file_.add(data, bytes);
+    target_.add(data, bytes);
   }
   void finish() {
     const std::uint64_t sum = hash_.value();
-    file_.add(&sum, sizeof sum);
-    file_.commit();
+    target_.add(&sum, sizeof sum);
   }
 
  private:
-  WholeFile file_;
+  Target& target_;
   Fnv hash_;
 };
 
+// `name` is what errors call the source, `size` its bytes.
 class Reader {
  public:
-  explicit Reader(const std::string& path) : path_(path), file_(path, std::ios::binary) {
-    if (!file_ || !std::filesystem::is_regular_file(path)) {
-      throw IoError(path + ": cannot be read: " + std::strerror(file_ ? EINVAL : errno));
-    }
-  }
+  Reader(std::istream& source, std::string name, std::int64_t size)
+      : source_(source), name_(std::move(name)), size_(size) {}
+  const std::string& name() const { return name_; }
+  std::int64_t size() const { return size_; }
   void read(void* data, std::size_t bytes) {
-    file_.read(static_cast<char*>(data), static_cast<std::streamsize>(bytes));
-    if (file_.gcount() != static_cast<std::streamsize>(bytes)) refuse(path_, "truncated");
+    source_.read(static_cast<char*>(data), static_cast<std::streamsize>(bytes));
+    if (source_.gcount() != static_cast<std::streamsize>(bytes)) refuse(name_, "truncated");
     hash_.add(data, bytes);
   }
   void check_end() {
     const std::uint64_t expected = hash_.value();
     std::uint64_t sum = 0;
     read(&sum, sizeof sum);
-    if (sum != expected) refuse(path_, "checksum: the file was altered");
+    if (sum != expected) refuse(name_, "checksum: the file was altered");
   }
 
  private:
-  std::string path_;
-  std::ifstream file_;
+  std::istream& source_;
+  std::string name_;
+  std::int64_t size_;
   Fnv hash_;
 };
 
@@ -85,11 +96,8 @@ std::size_t bytes_of(const std::vector<T>& values) {
   return values.size() * sizeof(T);
 }
 
-}  // namespace
-
-void Stream::save(const std::string& path) {
-  advance();
-  Impl& s = *impl_;
+template <class Impl, class Target>
+void write_state(Impl& s, Target& target) {
   Header header{};
   std::memcpy(header.magic, kMagic, sizeof kMagic);
   header.version = 1;
@@ -101,7 +109,7 @@ void Stream::save(const std::string& path) {
   header.reduction = static_cast<std::uint8_t>(s.options.reduction);
   header.aggregate = static_cast<std::uint8_t>(s.options.aggregate);
 
-  Writer file(path);
+  Writer file(target);
   file.add(&header, sizeof header);
   file.add(s.rows_seen.data(), bytes_of(s.rows_seen));
   file.add(s.last_missing.data(), bytes_of(s.last_missing));
@@ -115,8 +123,10 @@ void Stream::save(const std::string& path) {
   file.finish();
 }
 
-Stream Stream::load(const SequenceModel& model, const std::string& path) {
-  Reader file(path);
+// `Impl` is Stream's, `Model` what it keeps of a SequenceModel.
+template <class Impl, class Model>
+std::unique_ptr<Impl> read_state(const Model& model, Reader& file) {
+  const std::string& path = file.name();
   Header header{};
   file.read(&header, sizeof header);
   if (std::memcmp(header.magic, kMagic, sizeof kMagic) != 0 || header.byte_order != 1) {
@@ -125,7 +135,7 @@ Stream Stream::load(const SequenceModel& model, const std::string& path) {
   if (header.version != 1) {
     refuse(path, "version: expected 1, got " + std::to_string(header.version));
   }
-  if (header.fingerprint != model.impl_->parts.fingerprint) {
+  if (header.fingerprint != model->parts.fingerprint) {
     refuse(path, "the state of another model");
   }
   header.isa[sizeof header.isa - 1] = '\0';
@@ -136,15 +146,14 @@ Stream Stream::load(const SequenceModel& model, const std::string& path) {
   }
   // Before anything is allocated by the number of entities.
   const std::int64_t entities_size =
-      static_cast<std::int64_t>(std::filesystem::file_size(path)) -
-      static_cast<std::int64_t>(sizeof header + sizeof(std::uint64_t));
-  const std::int64_t per_entity = Impl::saved_bytes(model.impl_->parts);
+      file.size() - static_cast<std::int64_t>(sizeof header + sizeof(std::uint64_t));
+  const std::int64_t per_entity = Impl::saved_bytes(model->parts);
   if (header.num_entities > entities_size / per_entity) refuse(path, "truncated");
   if (header.num_entities * per_entity < entities_size) refuse(path, "more data than expected");
   const StreamOptions options{static_cast<Precision>(header.precision),
                               static_cast<Reduction>(header.reduction),
                               static_cast<Aggregate>(header.aggregate)};
-  auto impl = std::make_unique<Impl>(model.impl_, kernels, header.num_entities, options);
+  auto impl = std::make_unique<Impl>(model, kernels, header.num_entities, options);
   Impl& s = *impl;
   file.read(s.rows_seen.data(), bytes_of(s.rows_seen));
   file.read(s.last_missing.data(), bytes_of(s.last_missing));
@@ -162,7 +171,38 @@ Stream Stream::load(const SequenceModel& model, const std::string& path) {
     s.restore_state(e, state.data());
   }
   file.check_end();
-  return Stream(std::move(impl));
+  return impl;
+}
+
+}  // namespace
+
+void Stream::save(const std::string& path) {
+  advance();
+  WholeFile file(path);
+  write_state(*impl_, file);
+  file.commit();
+}
+
+std::string Stream::saved_bytes() {
+  advance();
+  Memory memory;
+  write_state(*impl_, memory);
+  return std::move(memory.bytes);
+}
+
+Stream Stream::load(const SequenceModel& model, const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file || !std::filesystem::is_regular_file(path)) {
+    throw IoError(path + ": cannot be read: " + std::strerror(file ? EINVAL : errno));
+  }
+  Reader from(file, path, static_cast<std::int64_t>(std::filesystem::file_size(path)));
+  return Stream(read_state<Impl>(model.impl_, from));
+}
+
+Stream Stream::from_saved_bytes(const SequenceModel& model, const std::string& saved) {
+  std::istringstream memory(saved);
+  Reader from(memory, "saved", static_cast<std::int64_t>(saved.size()));
+  return Stream(read_state<Impl>(model.impl_, from));
 }
 
 }  // namespace slidecell

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from slidecell._arrays import real_array
 from slidecell.cuda.structs import DTYPES
 
 Floats = npt.NDArray[np.float32]
@@ -180,9 +181,7 @@ def host_array(value: Any, name: str, shape: Sequence[int | str]) -> npt.NDArray
     """Check a host array as `device_array` does; any layout, a copy only where numpy needs one."""
     if _interface(value, name) is not None:
         raise TypeError(f"{name}: expected a host array like the others, got a device array")
-    array: npt.NDArray[Any] = np.asarray(value)
-    if array.dtype.kind not in "biuf":
-        raise TypeError(f"{name}: expected real numbers, got dtype {array.dtype}")
+    array = real_array(value, name=name)
     if array.dtype.kind + str(array.dtype.itemsize) not in DTYPES:
         array = array.astype(np.float64)  # long doubles lose nothing that float32 would keep
     array = array.astype(array.dtype.newbyteorder("="), copy=False)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from slidecell._arrays import real_array
 from slidecell.model import SequenceModel
 from slidecell.thresholds.scores import Floats
 
@@ -128,7 +129,7 @@ def feature_attribution(
     parts = _as_detector(detector).feature_parts(X, rows, offsets=offsets)
     if baseline is None:
         return parts
-    usual = np.asarray(baseline, np.float64)
+    usual = real_array(baseline, name="baseline").astype(np.float64)
     if usual.shape != parts.shape[1:]:
         raise ValueError(f"baseline: expected [{parts.shape[1]}], got {list(usual.shape)}")
     return np.asarray(parts - usual)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from slidecell._arrays import integer_array
 from slidecell.tables.rows import Floats, Ints, Rows
 
 __all__ = ["chosen_places", "scores_at", "share_out", "shares_of_maximum", "shares_of_sum"]
@@ -21,7 +22,7 @@ def chosen_places(rows: npt.ArrayLike | None, known: Rows) -> Ints:
         places[known.order] = np.arange(S)
     if rows is None:
         return places
-    chosen = np.asarray(rows)
+    chosen = integer_array(rows, name="rows")
     if chosen.ndim != 1 or (chosen.size and chosen.dtype.kind not in "iu"):
         raise ValueError(
             f"rows: expected [n] integers, got {list(chosen.shape)} of dtype {chosen.dtype}"

@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from slidecell._arrays import plain_array
 from slidecell.evaluate.inputs import (
     Bools,
     Floats,
@@ -56,7 +57,7 @@ def rank_entities(
         raise ValueError(f"how: expected 'max' or 'mean_top', got {how!r}")
     if isinstance(top, bool) or not isinstance(top, (int, np.integer)) or top < 1:
         raise ValueError(f"top: expected a whole number >= 1, got {top!r}")
-    values = np.asarray(scores)
+    values = plain_array(scores, name="scores")
     values = as_scores(values, len(values) if values.ndim else 0)
     bounds = as_offsets(offsets, len(values))
     entity = np.repeat(np.arange(len(bounds) - 1), np.diff(bounds))
@@ -121,7 +122,7 @@ def alarms_per(
     """
     if isinstance(rows, bool) or not isinstance(rows, (int, np.integer)) or rows < 1:
         raise ValueError(f"rows: expected a whole number >= 1, got {rows!r}")
-    array = np.asarray(flags)
+    array = plain_array(flags, name="flags")
     flagged = as_flags(array, len(array) if array.ndim else 0)
     first, _ = runs_of(flagged, as_offsets(offsets, len(flagged)))
     alarms = len(first) if merge else int(np.count_nonzero(flagged))

@@ -8,6 +8,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from slidecell._arrays import integer_array, plain_array
+
 Bools: TypeAlias = npt.NDArray[np.bool_]
 Floats: TypeAlias = npt.NDArray[np.float64]
 Ints: TypeAlias = npt.NDArray[np.int64]
@@ -76,7 +78,7 @@ def as_offsets(offsets: npt.ArrayLike | None, S: int) -> Ints:
     """Check offsets that rise from 0 to S, or make those of one entity: int64 [G+1]."""
     if offsets is None:
         return np.array([0, S], np.int64)
-    array = np.asarray(offsets)
+    array = integer_array(offsets, name="offsets")
     if array.dtype.kind not in "iu":
         raise TypeError(f"offsets: expected integers, got dtype {array.dtype}")
     if array.ndim != 1 or len(array) == 0:
@@ -178,7 +180,7 @@ def one_dimensional(values: npt.ArrayLike, name: str) -> npt.NDArray[Any]:
     >>> one_dimensional([1, 2], "scores").tolist()
     [1, 2]
     """
-    array = np.asarray(values)
+    array = plain_array(values, name=name)
     if array.dtype.kind not in "biuf":
         if array.size == 0 and array.dtype.kind == "O":
             return np.zeros(0)

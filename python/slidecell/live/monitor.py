@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import os
 from collections.abc import Mapping
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from slidecell._arrays import integer_array, plain_array
+from slidecell.frames import match_features, match_row
 from slidecell.live.evidence import Evidence, ForecastHistory, Shares
 from slidecell.live.monitor_file import read_monitor_file, write_monitor_file
 from slidecell.stream import Stream
@@ -172,13 +175,15 @@ class Monitor:
         )
 
     def push(self, row: npt.ArrayLike, entity: int = 0) -> Event:
-        """Take an entity's next row [F].
+        """Take an entity's next row [F], a Series by the names in its index as `Stream.push`.
 
         Raises
         ------
         ValueError, TypeError
             As `Stream.push`; nothing is changed then.
         """
+        if type(row) is not np.ndarray:
+            row = plain_array(match_row(row, self._model.features), name="row")
         if self._shares is None:
             return self._event(self.stream.push(row, entity), entity, None)
         forecast = self.stream.predict_next(entity)
@@ -195,15 +200,16 @@ class Monitor:
     ) -> list[Event]:
         """Take one row for each of n entities: [n], [n, F] -> n events.
 
-        The same as pushing one by one in this order, on several threads.
+        A DataFrame's columns are matched by name as `Stream.push_many` does. The same as pushing one by one in this order, on several threads.
         """
+        ids = integer_array(entity_ids, name="entity_ids")
+        named = match_features(rows, self._model.features, name="rows")
+        table = plain_array(named, name="rows")
         if self._shares is None:
-            scores = self.stream.push_many(entity_ids, rows, num_threads=num_threads)
-            ids = np.asarray(entity_ids).tolist()
-            return [self._event(s, e, None) for s, e in zip(scores.tolist(), ids, strict=True)]
-        ids, table = np.asarray(entity_ids), np.asarray(rows)
+            scores = self.stream.push_many(ids, table, num_threads=num_threads).tolist()
+            return [self._event(s, e, None) for s, e in zip(scores, ids.tolist(), strict=True)]
         if not self._are_rows(ids, table):
-            self.stream.push_many(entity_ids, rows)  # it says what is wrong
+            self.stream.push_many(ids, table)  # it says what is wrong
         events: list[Event] = []
         for part in _without_repeats(ids.tolist()):
             forecasts = [self.stream.predict_next(e) for e in ids[part].tolist()]
@@ -215,6 +221,10 @@ class Monitor:
                 evidence = None if kept is None else kept.add(forecast, row)
                 events.append(self._event(score, e, evidence))
         return events
+
+    def __copy__(self) -> Monitor:
+        """Return a monitor of the same model that goes on by itself, with a stream of its own."""
+        return copy.deepcopy(self, {id(self._model): self._model})
 
     def reset(self, entity: int | None = None) -> None:
         """Forget an entity, or all of them: the next row is the first."""

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy.typing as npt
 
+from slidecell._arrays import plain_array
 from slidecell.frames import feature_columns, is_frame
-from slidecell.scaling import unmasked
 from slidecell.tables.columns import find_column
 from slidecell.tables.options import TableOptions
 from slidecell.tables.rows import Ints, Rows
@@ -103,7 +103,7 @@ def _refuse_unread_frame(X: Any) -> None:
 def _array(X: Any) -> npt.NDArray[Any]:
     if hasattr(X, "toarray"):
         raise TypeError("X: expected a dense array [S, F], got a sparse one: X.toarray() makes one")
-    array = unmasked(X)
+    array = plain_array(X, name="X")
     if array.dtype.kind not in "biuf":
         raise TypeError(f"X: expected real numbers, got dtype {array.dtype}")
     if array.ndim == 1:

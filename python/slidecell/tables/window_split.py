@@ -11,6 +11,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from slidecell._arrays import integer_array, unmasked
 from slidecell.windows import WindowPlan
 
 IntArray: TypeAlias = npt.NDArray[np.int64]
@@ -107,7 +108,7 @@ def split_windows(
     seed : int
         Draws the keys to hold out.
     """
-    bounds = np.asarray([0, rows] if offsets is None else offsets)
+    bounds = integer_array([0, rows] if offsets is None else offsets, name="offsets")
     segment_keys = _segment_keys(keys, len(bounds) - 1)
     if len(windows.starts) == 0:
         raise ValueError(
@@ -144,7 +145,9 @@ def _segment_keys(keys: npt.ArrayLike | None, segments: int) -> IntArray:
     """Keys [G] -> 0, 1, ... per segment [G]."""
     if keys is None:
         return np.arange(segments, dtype=np.int64)
-    array = np.asarray(keys)
+    array = unmasked(keys)
+    if np.ma.is_masked(keys):
+        raise ValueError("keys: expected a key for each entity, got a masked one")
     if array.shape != (segments,):
         raise ValueError(
             f"keys: expected [{segments}], one per entity of offsets, got {list(array.shape)}"

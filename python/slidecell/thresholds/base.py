@@ -10,6 +10,7 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from slidecell._arrays import one_number
 from slidecell.thresholds.scores import Floats, as_scores, entity_slices
 
 Bools = npt.NDArray[np.bool_]
@@ -50,7 +51,7 @@ class Threshold(ABC):
             Before `fit`, where the rule needs a reference.
         """
         self._need_reference()
-        value = float(score)
+        value = one_number(score, name="score")
         return value == value and self._judge(value)  # noqa: PLR0124  # NaN differs from itself
 
     def apply(self, scores: npt.ArrayLike, offsets: npt.ArrayLike | None = None) -> Bools:

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slidecell._arguments import as_number
+from slidecell._arrays import one_number
 from slidecell.thresholds.scores import Floats, as_scores, entity_slices
 from slidecell.thresholds.state_values import mapping, number, numbers, whole
 
@@ -28,7 +29,7 @@ class Smoothing(ABC):
 
     def update(self, score: float) -> float:
         """Take the next score and return the smoothed one."""
-        value = float(score)
+        value = one_number(score, name="score")
         if not -np.inf < value < np.inf:
             return value
         return self._next(value)

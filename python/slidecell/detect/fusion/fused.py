@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
+from slidecell._arrays import real_array, whole_array
 from slidecell.thresholds.scores import Floats
 
 __all__ = ["as_weights", "fuse"]
@@ -39,7 +40,7 @@ def fuse(
     >>> fuse([[1.0, 3.0], [nan, 3.0], [1.0, nan]], [0.0, 2.0]).tolist()
     [6.0, 6.0, nan]
     """
-    columns = np.asarray(scores, np.float64)
+    columns = real_array(scores, name="scores").astype(np.float64)
     fused = np.zeros(len(columns))
     # A matrix product would sum in an order that the BLAS and the number of rows decide.
     with np.errstate(invalid="ignore"):  # infinity less infinity: NaN, no score
@@ -81,7 +82,7 @@ def as_weights(weights: object, names: list[str]) -> Floats:
                 + ", ".join(map(repr, unknown))
             )
         weights = [weights.get(name, 0.0) for name in names]
-    array = np.asarray(weights)
+    array = whole_array(weights, name="weights")
     if array.dtype.kind not in "iuf":
         raise TypeError(f"weights: expected real numbers, got dtype {array.dtype}")
     if array.shape != (M,):

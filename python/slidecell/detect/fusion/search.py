@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from slidecell._arrays import real_array
 from slidecell.detect.fusion.fused import fuse
 from slidecell.evaluate.curves import Cut, Ranking
 from slidecell.evaluate.inputs import as_labels as check_labels
@@ -279,7 +280,7 @@ def _labelled(
     scores: npt.ArrayLike, labels: npt.ArrayLike
 ) -> tuple[Floats, npt.NDArray[np.int64], int]:
     """Scores [n,M] and labels [n] of the rows that every member scored, and how many it did not."""
-    columns = np.asarray(scores, np.float64)
+    columns = real_array(scores, name="scores").astype(np.float64)
     if columns.ndim != 2 or columns.shape[1] == 0:
         raise ValueError(f"scores: expected [S, M] with M >= 1, got {list(columns.shape)}")
     complete = np.isfinite(columns).all(axis=1)
