@@ -77,7 +77,7 @@ def unnamed() -> pd.DataFrame:
 
 def test_entity_and_time_may_be_numbers_of_columns() -> None:
     rows = take_rows(unnamed(), None, TableOptions(entity=7))
-    assert rows.names is None
+    assert rows.names == (0, 1, 2)
     assert rows.order is not None
     assert rows.order.tolist() == [3, 4, 5, 0, 1, 2]
     assert rows.offsets.tolist() == [0, 3, 6]

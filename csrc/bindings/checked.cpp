@@ -30,7 +30,10 @@ void refuse_size(const Name& name, std::size_t bits, py::handle given) {
 }
 
 bool is_whole(py::handle given) {
-  return !PyBool_Check(given.ptr()) && PyIndex_Check(given.ptr()) != 0;
+  if (PyBool_Check(given.ptr())) return false;
+  const auto index = py::reinterpret_steal<py::object>(PyNumber_Index(given.ptr()));
+  if (!index) PyErr_Clear();
+  return static_cast<bool>(index);
 }
 
 void refuse_call(const char* function, const std::vector<Name>& names, const py::args& by_position,

@@ -92,16 +92,12 @@ bool is_whole(py::handle given);
 template <class T>
 void load_integer(Caster<T>& caster, py::handle given, const Name& name) {
   // Without conversion: it would cut float32(1.7) to 1.
-  if (is_whole(given)) {
-    if (caster.load(given, false)) return;
-    if constexpr (IsOptional<T>::value) {
-      refuse_size(name, 8 * sizeof(typename IsOptional<T>::Value), given);
-    } else {
-      refuse_size(name, 8 * sizeof(T), given);
-    }
-  }
-  if (!(IsOptional<T>::value && given.is_none() && caster.load(given, false))) {
-    refuse(name, expected<T>(), given);
+  if (!PyBool_Check(given.ptr()) && caster.load(given, false)) return;
+  if (!is_whole(given)) refuse(name, expected<T>(), given);
+  if constexpr (IsOptional<T>::value) {
+    refuse_size(name, 8 * sizeof(typename IsOptional<T>::Value), given);
+  } else {
+    refuse_size(name, 8 * sizeof(T), given);
   }
 }
 

@@ -63,8 +63,9 @@ def unmasked(values: Any) -> npt.NDArray[Any]:
     mask = np.ma.getmaskarray(values)
     if values.dtype.names is not None or not mask.any():
         return np.asarray(values)
-    kind, missing = values.dtype.kind, np.nan
+    kind = values.dtype.kind
     dtype: Any = values.dtype
+    missing: Any = np.nan
     if kind in "biu":
         dtype = np.float64
     elif kind in "mM":

@@ -84,12 +84,13 @@ def match_features(
     """
     if is_frame(series):
         if features is not None:
-            return feature_columns(series, features, name=name)  # type: ignore[no-any-return]
+            names = _labels_of(list(series.columns), features)
+            return feature_columns(series, names, name=name)  # type: ignore[no-any-return]
         return plain_array(series, name=name)
     if isinstance(series, np.ma.MaskedArray):
         return plain_array(series, name=name)
     if isinstance(series, (list, tuple)) and features is not None and any(map(_is_named, series)):
-        return [match_row(row, features, name=name) for row in series]  # type: ignore[return-value]
+        return [match_row(row, features, name=name) for row in series]
     return series  # type: ignore[no-any-return]
 
 
@@ -126,11 +127,19 @@ def match_row(row: Any, features: Sequence[str] | None, *, name: str = "row") ->
     if features is None or not _is_named(row):
         return row
     labels = list(row.index)
-    _need_each_once(labels, features, name)
-    chosen = row.iloc[[labels.index(feature) for feature in features]]
+    names = _labels_of(labels, features)
+    _need_each_once(labels, names, name)
+    chosen = row.iloc[[labels.index(feature) for feature in names]]
     if chosen.dtype == object:  # of a frame with columns of several types
         chosen = chosen.infer_objects()
     return column_numbers(chosen, name=name)
+
+
+def _labels_of(columns: Sequence[Hashable], features: Sequence[str]) -> list[Hashable]:
+    """Return the columns that a model's features name: a model keeps numbers and tuples as text."""
+    known = set(columns)
+    texts = {str(column): column for column in columns if not isinstance(column, str)}
+    return [name if name in known else texts.get(name, name) for name in features]
 
 
 def _is_named(row: Any) -> bool:

@@ -17,8 +17,8 @@ _CHUNK = 8192
 def as_series(series: npt.ArrayLike, *, name: str = "series") -> npt.NDArray[Any]:
     """Return `series` as an array [S, F] of real numbers, without a copy where it is one.
 
-    Masked and null cells are missing: NaN. TypeError on complex, text, dates and objects; ValueError unless
-    it has two dimensions and at least one column.
+    Masked and null cells are missing: NaN. TypeError on complex, text, dates and objects;
+    ValueError unless it has two dimensions and at least one column.
     """
     array = real_array(series, name=name)
     if array.ndim != 2 or array.shape[1] == 0:

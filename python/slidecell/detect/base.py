@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.utils.validation import check_is_fitted
 
+from slidecell.detect.fitted_values import names_array
 from slidecell.detect.registry import no_such_setting
 from slidecell.detect.saved_detector import SavedDetector
 from slidecell.detect.shares import (
@@ -84,8 +85,8 @@ class Detector(SavedDetector):
         Features that do not vary in the rows that train: their names, or their numbers. They are
         kept, and centred where features are scaled.
     n_features_in_ : int
-    feature_names_in_ : ndarray of str, [F]
-        Of a DataFrame.
+    feature_names_in_ : ndarray of object, [F]
+        Of a DataFrame: text, or what else names its columns.
     """
 
     contamination: float
@@ -425,7 +426,7 @@ class Detector(SavedDetector):
         self._set_constant(rows, constant_columns(values))
         self.n_features_in_ = rows.num_features
         if rows.names is not None:
-            self.feature_names_in_ = np.array(rows.names, dtype=object)
+            self.feature_names_in_ = names_array(rows.names)
         elif hasattr(self, "feature_names_in_"):
             del self.feature_names_in_
 

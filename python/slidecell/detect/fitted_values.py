@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from types import NoneType
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from slidecell.thresholds.state_values import flag, mapping, number, numbers, whole
 
 __all__ = [
+    "names_array",
+    "plain_names",
     "read_constants",
     "read_history",
     "read_names",
@@ -29,28 +32,88 @@ _HISTORY_COUNTS = (
 )
 
 
-def read_names(values: Mapping[str, Any], features: int) -> list[str] | None:
+def names_array(names: Sequence[Hashable]) -> npt.NDArray[np.object_]:
+    """Return names [F] as an array of objects, tuples as they are.
+
+    Examples
+    --------
+    >>> from slidecell.detect.fitted_values import names_array
+    >>> names_array([("cpu", 1), ("cpu", 2)]).tolist()
+    [('cpu', 1), ('cpu', 2)]
+    """
+    array = np.empty(len(names), object)
+    for place, name in enumerate(names):
+        array[place] = name
+    return array
+
+
+def plain_names(names: Sequence[Hashable]) -> list[Any]:
+    """Return names as JSON has them: text, numbers, None, and lists for tuples.
+
+    Raises
+    ------
+    ValueError
+        If a name is something else, such as a date.
+
+    Examples
+    --------
+    >>> from slidecell.detect.fitted_values import plain_names
+    >>> plain_names(["a", 7, ("cpu", "max")])
+    ['a', 7, ['cpu', 'max']]
+    """
+    return [_plain_name(name) for name in names]
+
+
+def _plain_name(name: Hashable) -> Any:
+    if isinstance(name, tuple):
+        return [_plain_part(part) for part in name]
+    return _plain_part(name)
+
+
+def _plain_part(name: Hashable) -> Any:
+    if isinstance(name, np.generic):
+        name = name.item()
+    if name is None or isinstance(name, (str, int)):
+        return name
+    if isinstance(name, float) and np.isfinite(name):
+        return name
+    raise ValueError(
+        f"column {name!r}: a name of type {type(name).__name__} cannot be saved: fit on a "
+        "DataFrame whose columns are named by text or numbers"
+    )
+
+
+def _read_name(name: Any) -> Hashable:
+    return tuple(map(_read_part, name)) if isinstance(name, list) else _read_part(name)
+
+
+def _read_part(name: Any) -> Hashable:
+    if name is None or isinstance(name, (str, int, float)):
+        return name
+    raise ValueError(f"expected a column's name, got {name!r}")
+
+
+def read_names(values: Mapping[str, Any], features: int) -> list[Hashable] | None:
     """Return the features' names, if they have any.
 
     Examples
     --------
     >>> from slidecell.detect.fitted_values import read_names
-    >>> read_names({"feature_names_in": ["a", "b"]}, 2)
-    ['a', 'b']
+    >>> read_names({"feature_names_in": ["a", ["cpu", 1]]}, 2)
+    ['a', ('cpu', 1)]
     """
     names = values.get("feature_names_in")
     if names is None:
         return None
-    if (
-        not isinstance(names, list)
-        or len(names) != features
-        or not all(isinstance(name, str) for name in names)
-    ):
-        raise ValueError(f"'feature_names_in': expected {features} texts, got {names!r}")
-    return names
+    if not isinstance(names, list) or len(names) != features:
+        raise ValueError(
+            f"'feature_names_in': expected {features} texts, numbers or lists of them, "
+            f"got {names!r}"
+        )
+    return list(map(_read_name, names))
 
 
-def read_constants(values: Mapping[str, Any], known: Sequence[str] | range) -> list[Any]:
+def read_constants(values: Mapping[str, Any], known: Sequence[Hashable]) -> list[Any]:
     """Return which of the features do not vary.
 
     Examples
@@ -60,9 +123,12 @@ def read_constants(values: Mapping[str, Any], known: Sequence[str] | range) -> l
     [1]
     """
     constant = values.get("constant_features")
-    if not isinstance(constant, list) or not all(name in known for name in constant):
+    if not isinstance(constant, list):
         raise ValueError(f"'constant_features': expected a list of features, got {constant!r}")
-    return constant
+    names = list(map(_read_name, constant))
+    if not all(name in known for name in names):
+        raise ValueError(f"'constant_features': expected a list of features, got {constant!r}")
+    return names
 
 
 def read_scaler(values: Mapping[str, Any], features: int) -> dict[str, Any] | None:

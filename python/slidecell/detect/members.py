@@ -97,7 +97,9 @@ def fit_member(member: Detector, rows: Rows, *, prefit: bool) -> tuple[Detector,
     check_is_fitted(member, "threshold_")
     known = getattr(member, "feature_names_in_", None)
     names = rows.names if known is None else tuple(known.tolist())
-    if member.n_features_in_ != rows.num_features or (rows.names and names != rows.names):
+    # As text, which is what a file has of them.
+    differ = rows.names is not None and [*map(str, names or ())] != [*map(str, rows.names)]
+    if member.n_features_in_ != rows.num_features or differ:
         theirs = member.n_features_in_ if known is None else ", ".join(map(repr, names or ()))
         ours = rows.num_features if rows.names is None else ", ".join(map(repr, rows.names))
         raise ValueError(f"it was fitted with the features {theirs}, but X has {ours}")

@@ -250,7 +250,7 @@ class NetworkDetector(_Network):
             (held_out.features, held_out.offsets),
             scaler=self.scaler if start is None else start.scaler,
             settings=TrainingSettings.of(self, seed=seed),
-            features=rows.names if start is None else start.features,
+            features=rows.text_names() if start is None else start.features,
             warm_start=start is not None,
             progress=self.progress,
         )

@@ -11,7 +11,13 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator
 
-from slidecell.detect.fitted_values import read_constants, read_names, read_table_options
+from slidecell.detect.fitted_values import (
+    names_array,
+    plain_names,
+    read_constants,
+    read_names,
+    read_table_options,
+)
 from slidecell.detect.storage import (
     Parts,
     check_params,
@@ -41,7 +47,7 @@ class SavedDetector(BaseEstimator, ABC):  # type: ignore[misc]
     labels_: Ints
     threshold_: np.float64
     scored_share_: float
-    constant_features_: list[str] | list[int]
+    constant_features_: list[Any]
     n_features_in_: int
     feature_names_in_: npt.NDArray[np.object_]
 
@@ -123,8 +129,8 @@ class SavedDetector(BaseEstimator, ABC):  # type: ignore[misc]
         params = {name: getattr(self, name) for name in sorted(self._saved_names())}
         values = {
             "n_features_in": self.n_features_in_,
-            "feature_names_in": None if names is None else names.tolist(),
-            "constant_features": self.constant_features_,
+            "feature_names_in": None if names is None else plain_names(names.tolist()),
+            "constant_features": plain_names(self.constant_features_),
             "table": self._table,
         }
         arrays = {
@@ -140,7 +146,7 @@ class SavedDetector(BaseEstimator, ABC):  # type: ignore[misc]
         names = read_names(values, features)
         self.n_features_in_ = features
         if names is not None:
-            self.feature_names_in_ = np.array(names, dtype=object)
+            self.feature_names_in_ = names_array(names)
         self.constant_features_ = read_constants(values, names or range(features))
         self._table = read_table_options(values)
         self.threshold_ = parts.array("threshold", 1)[0]

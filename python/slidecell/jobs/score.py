@@ -191,7 +191,7 @@ def read_for(detector: Detector, options: SavedOptions) -> Rows:
     asked = TableOptions(
         **merged,
         label=options.label,
-        features=() if features is None else tuple(features.tolist()),
+        features=() if features is None else tuple(map(str, features.tolist())),
     )
     check_key_names(asked)
     try:

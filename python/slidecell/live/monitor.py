@@ -200,7 +200,8 @@ class Monitor:
     ) -> list[Event]:
         """Take one row for each of n entities: [n], [n, F] -> n events.
 
-        A DataFrame's columns are matched by name as `Stream.push_many` does. The same as pushing one by one in this order, on several threads.
+        The same as pushing one by one in this order, on several threads. A DataFrame's columns are
+        matched by name, as `Stream.push_many` does.
         """
         ids = integer_array(entity_ids, name="entity_ids")
         named = match_features(rows, self._model.features, name="rows")

@@ -65,7 +65,7 @@ def take_rows(X: Any, offsets: npt.ArrayLike | None, options: TableOptions) -> R
     _refuse_no_feature(values)
     if options.entity is not None and offsets is not None:
         raise ValueError(f"offsets: expected none beside the entity column {options.entity!r}")
-    names = _names(columns)
+    names = columns
     if not roles:
         return Rows(values, _bounds(offsets, len(values)), names=names)
     bounds = None if offsets is None else _bounds(offsets, len(values))
@@ -84,7 +84,9 @@ def take_rows(X: Any, offsets: npt.ArrayLike | None, options: TableOptions) -> R
 
 def _in_asked_order(rows: Rows, options: TableOptions) -> Rows:
     """Refuse rows of a table with other features than those asked for."""
-    if options.features and rows.names is not None and rows.names != options.features:
+    # A file's names are text, whatever those of the frame were that asks for them.
+    asked = tuple(map(str, options.features))
+    if asked and rows.names is not None and tuple(map(str, rows.names)) != asked:
         raise ValueError(
             f"{rows.source}: expected the columns {', '.join(map(repr, options.features))} in this "
             f"order, got {', '.join(map(repr, rows.names))}"
@@ -130,8 +132,3 @@ def _bounds(offsets: npt.ArrayLike | None, S: int) -> Ints:
     if bounds[-1] != S:
         raise ValueError(f"offsets: expected to end at {S} (rows of X), got {bounds[-1]}")
     return bounds
-
-
-def _names(columns: tuple[Any, ...]) -> tuple[str, ...] | None:
-    """Return the columns if they have names; numbers are none: pandas gives them by itself."""
-    return columns if all(isinstance(column, str) for column in columns) else None

@@ -36,8 +36,8 @@ class Rows:
         Windows never cross.
     order : ndarray of int64, [S], or None
         The input row of each row; None: they are in input order, and all are there.
-    names : tuple of str, or None
-        Of the features, where they have some.
+    names : tuple, or None
+        Of the features, where they have some: text, or what else names columns of a DataFrame.
     entities : ndarray of int64, [S], or None
         Index of each row's entity in `entity_names`; None: each segment is an entity.
     entity_names : tuple of str
@@ -64,7 +64,7 @@ class Rows:
     features: npt.NDArray[Any]
     offsets: Ints
     order: Ints | None = None
-    names: tuple[str, ...] | None = None
+    names: tuple[Any, ...] | None = None
     entities: Ints | None = None
     entity_names: tuple[str, ...] = ("",)
     times: Times | None = None
@@ -159,6 +159,19 @@ class Rows:
         """Return how an error names a column."""
         return repr(self.names[column]) if self.names is not None else str(column)
 
+    def text_names(self) -> list[str] | None:
+        """Return the features' names as a model file keeps them; None where they tell none apart.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from slidecell.tables.rows import Rows
+        >>> Rows(np.ones((1, 2)), np.array([0, 1]), names=("a", ("cpu", 1))).text_names()
+        ['a', "('cpu', 1)"]
+        """
+        texts = list(map(str, self.names or ()))
+        return texts if texts and len(set(texts)) == len(texts) else None
+
     def entity_name(self, row: int) -> str:
         """Return the name of a row's entity."""
         return "" if self.entities is None else self.entity_names[self.entities[row]]
@@ -175,7 +188,7 @@ class Rows:
             "rows_used": len(self),
             "entities": len(set(self.entity_names)),
             "gaps": self.gaps,
-            "features": list(self.names or map(str, range(self.num_features))),
+            "features": list(map(str, self.names or range(self.num_features))),
             "missing_cells": self.missing_cells,
             "notes": list(self.notes),
         }

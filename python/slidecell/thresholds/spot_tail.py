@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -50,6 +50,10 @@ class Tail:
         self._spot: libspot.Spot | None = None
         for excess in history:
             self.remember(excess)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle and copy as the excesses: libspot's object can be neither."""
+        return Tail, (self.max_excess, list(self.history))
 
     def remember(self, excess: float) -> None:
         """Take an excess without a fit; the first of all is above 0."""
