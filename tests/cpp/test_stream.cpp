@@ -353,6 +353,8 @@ void test_damaged_state(std::mt19937& rng) {
   stream.save(file.path());
   const std::string good = read_all(file.path());
   CHECK(Stream::load(model, file.path()).rows_seen(0) == 4);
+  CHECK(stream.saved_bytes() == good);
+  CHECK(Stream::from_saved_bytes(model, good).saved_bytes() == good);
   CHECK_THROWS(Stream::load(other, file.path()), std::invalid_argument, "another model");
   CHECK_THROWS(Stream::load(model, file.path() + ".none"), IoError, "cannot be read");
   CHECK_THROWS(Stream::load(model, "/"), IoError, "cannot be read");
@@ -360,6 +362,8 @@ void test_damaged_state(std::mt19937& rng) {
   for (std::size_t n = 0; n < good.size(); n += 1 + n / 8) {
     write_all(file.path(), good.substr(0, n));
     CHECK_THROWS(Stream::load(model, file.path()), std::invalid_argument, file.path());
+    CHECK_THROWS(Stream::from_saved_bytes(model, good.substr(0, n)), std::invalid_argument,
+                 "saved: ");
   }
   // With a checksum that fits: a count of rows that the next push would overflow.
   std::string bad = good.substr(0, good.size() - sizeof(std::uint64_t));
