@@ -21,6 +21,7 @@ __all__ = [
     "Instants",
     "TimeKind",
     "TimeReader",
+    "brief",
     "is_missing",
     "read_times",
     "shown",
@@ -65,10 +66,18 @@ class BadTimeError(ValueError):
         self.value, self.row, self.is_empty = value, row, is_empty
 
 
+def brief(value: object) -> str:
+    """Return a value as text that is not without end."""
+    try:
+        text = str(value)
+    except ValueError:  # Python does not write a number of thousands of digits
+        text = "a number of thousands of digits"
+    return text if len(text) <= 60 else f"{text[:60]}..."
+
+
 def shown(value: object) -> str:
-    """Return a value as an error shows it, as text in quotes and not without end."""
-    text = str(value)
-    return repr(text if len(text) <= 60 else f"{text[:60]}...")
+    """Return a value as an error shows it: brief, in quotes."""
+    return repr(brief(value))
 
 
 @dataclass(frozen=True)
@@ -222,12 +231,11 @@ def _as_nanoseconds(values: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
     if missing.any():
         raise BadTimeError(EXPECTED, "NaT", row=int(missing.argmax()), is_empty=True)
     kind, unit = values.dtype.kind, np.datetime_data(values.dtype)[0]
-    try:
-        # Rounded down to a coarser unit: its first instant is still below the lowest nanosecond.
-        ends = np.array([_LEAST // 1000, _MOST // 1000]).view(f"{kind}8[us]")
-        low, high = ends.astype(values.dtype)
-    except TypeError:  # months as durations have no length
-        raise BadTimeError(EXPECTED, values.flat[0] if values.size else values.dtype) from None
+    if unit == "generic" or (kind == "m" and unit in {"Y", "M"}):  # of no certain length
+        raise BadTimeError(EXPECTED, values.flat[0] if values.size else values.dtype)
+    # Rounded down to a coarser unit: its first instant is still below the lowest nanosecond.
+    ends = np.array([_LEAST // 1000, _MOST // 1000]).view(f"{kind}8[us]")
+    low, high = ends.astype(values.dtype)
     far = (values > high) | (values <= low)
     if unit not in {"ns", "ps", "fs", "as"} and far.any():
         row = int(far.argmax())

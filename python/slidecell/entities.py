@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from slidecell._instants import BadTimeError, is_missing, read_times
+from slidecell._instants import BadTimeError, brief, is_missing, read_times
 
 Ints: TypeAlias = npt.NDArray[np.int64]
 Gap: TypeAlias = float | datetime.timedelta | np.timedelta64
@@ -127,7 +127,7 @@ def _time_array(time: npt.ArrayLike) -> npt.NDArray[Any]:
         found = read_times(values, first_row=0)
     except BadTimeError as error:
         expected = "expected a time in every row" if error.is_empty else str(error)
-        raise ValueError(f"time: {expected}, got {error.value!s} in row {error.row}") from None
+        raise ValueError(f"time: {expected}, got {brief(error.value)} in row {error.row}") from None
     return found.values.view("M8[ns]") if found.kind == "date" else found.values
 
 
