@@ -17,7 +17,9 @@ pd = pytest.importorskip("pandas")
 
 import slidecell as sc  # noqa: E402
 from slidecell._date_text import DateFormat, read_date  # noqa: E402
-from slidecell._instants import BadTimeError, TimeReader, read_times  # noqa: E402
+from slidecell._instants import TimeReader, read_times  # noqa: E402
+from slidecell._plain_times import read_plain_dates  # noqa: E402
+from slidecell._time_values import BadTimeError  # noqa: E402
 from slidecell.live.monitor import Monitor  # noqa: E402
 from slidecell.live.times import Clock  # noqa: E402
 from slidecell.tables.options import TableOptions  # noqa: E402
@@ -315,6 +317,33 @@ def test_plain_dates_are_read_as_one_by_one(
     assert read_times(texts).values.tolist() == long
     assert long[: len(stamps)] == [int(stamp.astype(np.int64)) for stamp in stamps]
     assert read_times([*texts[:1], texts[0][:10] + " 00:00"]).kind == "date"
+
+
+@given(
+    st.lists(st.integers(-9 * 10**9, 9 * 10**9), min_size=1, max_size=6),
+    st.sampled_from(
+        [
+            *("%Y-%m-%d %H:%M:%S", "%d.%m.%Y %H:%M", "%m/%d/%Y", "%d-%m-%YT%H:%M:%S.%f"),
+            *("%m/%d/%Y %I:%M:%S %p", "%Y-%m-%d %I:%M AM", "%d/%m/%Y %H:%M %p"),
+            *("%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%d %H:%M UTC", "%d.%m.%Y %H:%M:%S+05:30"),
+            *("%Y-%m-%d %H:%M-25:00", "%Y-%d-%m"),
+        ]
+    ),
+)
+@settings(max_examples=150, deadline=None)
+def test_plain_shapes_are_read_as_one_by_one(seconds: list[int], form: str) -> None:
+    start = datetime.datetime(1970, 1, 1)
+    dates = [start + datetime.timedelta(seconds=second) for second in seconds]
+    texts = [date.strftime(form) for date in dates]
+    long = [{r.format: r.instant for r in read_date(text)} for text in texts]
+    shared = set.intersection(*(set(readings) for readings in long))
+    quick = read_plain_dates(texts)
+    if quick is not None:
+        instants, found = quick
+        assert shared == {found}
+        assert instants.tolist() == [readings[found] for readings in long]
+    elif form in {"%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"}:
+        assert min(dates).year < 1700 or max(dates).year > 2255
 
 
 @given(_DATES, st.sampled_from(["%d.%m.%Y %H:%M:%S", "%m/%d/%Y %I:%M:%S %p", "%d %B %Y %H:%M:%S"]))

@@ -26,22 +26,26 @@ _CLOCK = r"\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?(?:\ *[ap]m)?"
 _ZONE = r"z|utc|gmt|[+-]\d{2}(?::?\d{2})?"
 _FLAGS = re.ASCII | re.IGNORECASE | re.VERBOSE
 
-_DATE = rf"""
-    (?P<Y1>\d{{4}})(?P<s1>[-/.])(?P<m1>\d{{1,2}})(?P=s1)(?P<d1>\d{{1,2}})
-    | (?P<Y2>\d{{4}})(?P<m2>\d{{2}})(?P<d2>\d{{2}})
-    | (?P<n1>\d{{1,2}})(?P<s3>[-/.])(?P<n2>\d{{1,2}})(?P=s3)(?P<Y3>\d{{4}})
-    | (?P<d4>\d{{1,2}})(?P<s4>[-/.\ ])(?P<b4>{_MONTH})(?P=s4)(?P<Y4>\d{{4}})
-    | (?P<b5>{_MONTH})\ +(?P<d5>\d{{1,2}}),?\ +(?P<Y5>\d{{4}})
-    | (?P<Y6>\d{{4}})(?P<s6>[-/.\ ])(?P<b6>{_MONTH})(?P=s6)(?P<d6>\d{{1,2}})
-"""
-_TEXT = re.compile(
-    rf"""(?:{_DAY_NAME},?\ +)? (?:{_DATE})
-    (?: (?: (?:t|,?\ +|[-:_])
-            (?P<H>\d{{1,2}}):(?P<M>\d{{2}})(?::(?P<S>\d{{2}})(?:[.,](?P<f>\d+))?)?
-            (?:\ *(?P<p>[ap])m)?
-          | ,?\ +(?P<Hp>\d{{1,2}})\ *(?P<pp>[ap])m
-          | [t\ ](?P<Hc>\d{{2}})(?:(?P<Mc>\d{{2}})(?:(?P<Sc>\d{{2}})(?:[.,](?P<fc>\d+))?)?)? )
-        \ *(?P<zone>{_ZONE})? )?""",
+# One pattern for each order of year, month (by number or name) and day at the beginning of a text.
+_DATES = [
+    re.compile(rf"(?:{_DAY_NAME},?\ +)?{pattern}", _FLAGS)
+    for pattern in (
+        r"(?P<Y>\d{4})(?P<s>[-/.])(?P<m>\d{1,2})(?P=s)(?P<d>\d{1,2})",
+        r"(?P<first>\d{1,2})(?P<s>[-/.])(?P<second>\d{1,2})(?P=s)(?P<Y>\d{4})",
+        r"(?P<Y>\d{4})(?P<m>\d{2})(?P<d>\d{2})",
+        rf"(?P<d>\d{{1,2}})(?P<s>[-/.\ ])(?P<b>{_MONTH})(?P=s)(?P<Y>\d{{4}})",
+        rf"(?P<b>{_MONTH})\ +(?P<d>\d{{1,2}}),?\ +(?P<Y>\d{{4}})",
+        rf"(?P<Y>\d{{4}})(?P<s>[-/.\ ])(?P<b>{_MONTH})(?P=s)(?P<d>\d{{1,2}})",
+    )
+]
+# What may follow: hour, minute, second, fraction, half of the day; hour, half; hour, minute, second
+# and fraction without signs between them; at last the zone.
+_TIME = re.compile(
+    rf"""(?: (?:t|,?\ +|[-:_])
+             (\d{{1,2}}):(\d{{2}})(?::(\d{{2}})(?:[.,](\d+))?)?(?:\ *([ap])m)?
+           | ,?\ +(\d{{1,2}})\ *([ap])m
+           | [t\ ](\d{{2}})(?:(\d{{2}})(?:(\d{{2}})(?:[.,](\d+))?)?)? )
+         \ *({_ZONE})?""",
     _FLAGS,
 )
 _MONTH_ALONE = re.compile(r"(\d{4})[-/](\d{1,2})", re.ASCII)
@@ -116,23 +120,40 @@ def read_date(text: str) -> list[DateReading]:
     """
     if len(text) > _LONGEST:
         return []
-    found = _TEXT.fullmatch(text)
-    if found is None:
+    for pattern in _DATES:
+        found = pattern.match(text)
+        if found is not None:
+            break
+    else:
         return _in_another_order(text)
-    part = found.groupdict()
-    clock = _clock(part)
+    clock: _Clock | None = _NO_CLOCK
+    if found.end() < len(text):
+        clock = _read_clock(text, found.end())
     if clock is None:
-        return []
-    zoned = part["zone"] is not None
-    twelve = None if not _first(part, "H", "Hp", "Hc") else bool(_first(part, "p", "pp"))
+        return _in_another_order(text)
     readings = []
-    for layout, year, month, day in _dates(part):
+    for layout, year, month, day in _dates(found.groupdict()):
         try:
             days = datetime.date(year, month, day).toordinal() - _EPOCH_DAY
         except ValueError:
             continue
-        readings.append(DateReading(DateFormat(layout, zoned, twelve), days * _DAY + clock))
+        readings.append(
+            DateReading(
+                DateFormat(layout, clock.zoned, clock.twelve), days * _DAY + clock.nanoseconds
+            )
+        )
     return readings
+
+
+class _Clock(NamedTuple):
+    """A time of day."""
+
+    nanoseconds: int  # since midnight, in UTC where no zone is named
+    zoned: bool
+    twelve: bool | None
+
+
+_NO_CLOCK = _Clock(0, False, None)
 
 
 def _in_another_order(text: str) -> list[DateReading]:
@@ -148,43 +169,42 @@ def _in_another_order(text: str) -> list[DateReading]:
     return []
 
 
-def _first(part: dict[str, str | None], *names: str) -> str:
-    return next((found for name in names if (found := part[name])), "")
-
-
-def _dates(part: dict[str, str | None]) -> list[tuple[str, int, int, int]]:
+def _dates(part: dict[str, str]) -> list[tuple[str, int, int, int]]:
     """Return layout, year, month and day in all ways that digits may be meant."""
-    if part["n1"] is not None:
-        first, second, sign = int(_first(part, "n1")), int(_first(part, "n2")), part["s3"]
-        year = int(_first(part, "Y3"))
+    year = int(part["Y"])
+    if "first" in part:
+        first, second, sign = int(part["first"]), int(part["second"]), part["s"]
         return [
             (f"d{sign}m{sign}Y", year, second, first),
             (f"m{sign}d{sign}Y", year, first, second),
         ]
-    name = _first(part, "b4", "b5", "b6")
-    month = _MONTHS[name.lower()] if name else int(_first(part, "m1", "m2"))
-    year = int(_first(part, "Y1", "Y2", "Y4", "Y5", "Y6"))
-    return [("Y-m-d", year, month, int(_first(part, "d1", "d2", "d4", "d5", "d6")))]
+    month = _MONTHS[part["b"].lower()] if "b" in part else int(part["m"])
+    return [("Y-m-d", year, month, int(part["d"]))]
 
 
-def _clock(part: dict[str, str | None]) -> int | None:
-    """Return nanoseconds since midnight in UTC; None if there is no such time of day."""
-    hour, minute = int(_first(part, "H", "Hp", "Hc") or 0), int(_first(part, "M", "Mc") or 0)
-    second = int(_first(part, "S", "Sc") or 0)
-    half = _first(part, "p", "pp").lower()
+def _read_clock(text: str, start: int) -> _Clock | None:
+    """Read a time of day from ``start`` on; None if there is no such time."""
+    found = _TIME.fullmatch(text, start)
+    if found is None:
+        return None
+    h1, m1, s1, f1, p1, h2, p2, h3, m3, s3, f3, zone = found.groups()
+    hour, minute, second = int(h1 or h2 or h3), int(m1 or m3 or 0), int(s1 or s3 or 0)
+    half = (p1 or p2 or "").lower()
     if half:
         if not 1 <= hour <= 12:
             return None
         hour = hour % 12 + (12 if half == "p" else 0)
     if hour > 23 or minute > 59 or second > 59:
         return None
-    fraction = int((_first(part, "f", "fc") or "0")[:9].ljust(9, "0"))
     offset = 0
-    zone = part["zone"] or "z"
-    if zone[0] in "+-":
+    if zone is not None and zone[0] in "+-":
         digits = zone[1:].replace(":", "").ljust(4, "0")
         hours, minutes = int(digits[:2]), int(digits[2:])
         if hours > 23 or minutes > 59:
             return None
         offset = (hours * 60 + minutes) * (-60 if zone[0] == "-" else 60)
-    return ((hour * 60 + minute) * 60 + second - offset) * _SECOND + fraction
+    fraction = f1 or f3
+    nanoseconds = ((hour * 60 + minute) * 60 + second - offset) * _SECOND
+    if fraction is not None:
+        nanoseconds += int(fraction[:9].ljust(9, "0"))
+    return _Clock(nanoseconds, zone is not None, bool(half))

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
-import decimal
 import functools
-import numbers
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -14,70 +10,25 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from slidecell._date_text import DateFormat, DateReading, read_date
+from slidecell._date_text import DateFormat, DateReading
+from slidecell._plain_times import read_plain_dates, read_plain_numbers
+from slidecell._time_values import (
+    EXPECTED,
+    MOST,
+    BadTimeError,
+    as_nanoseconds,
+    read_text,
+    read_value,
+    shown,
+)
 
-__all__ = [
-    "BadTimeError",
-    "Instants",
-    "TimeKind",
-    "TimeReader",
-    "brief",
-    "is_missing",
-    "read_times",
-    "shown",
-]
+__all__ = ["Instants", "TimeKind", "TimeReader", "read_times"]
 
 TimeKind = Literal["date", "number"]
 
-EXPECTED = "expected a number or a date such as 2024-01-31 12:00:00"
-_FAR = "expected a date of the years 1678 to 2261"
-_LARGE = "expected a number of at most 64 bits"
 _ONE_WAY = "expected a first date that can be read in one way such as 2024-01-31"
 _DATES = "expected dates that can be read in one way such as 2024-01-31"
 _SWAP = "day and month could be swapped"
-
-# Cells that hold no time, in lower case.
-_EMPTY = {"", "na", "n/a", "nan", "-nan", "nat", "null", "none", "<na>", "#n/a"}
-_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
-_WHOLE = re.compile(r"[+-]?[0-9]+")
-_SHORT_WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
-_LEAST, _MOST, _MOST_UNSIGNED = -(2**63), 2**63 - 1, 2**64 - 1
-
-
-class BadTimeError(ValueError):
-    """A value that is no time, or none of the scale of the others.
-
-    The text of the error says what was expected.
-
-    Attributes
-    ----------
-    value : object
-        What came.
-    row : int
-        Its place among the values, from 0.
-    is_empty : bool
-        Whether nothing came.
-    """
-
-    def __init__(
-        self, expected: str, value: object, *, row: int = 0, is_empty: bool = False
-    ) -> None:
-        super().__init__(expected)
-        self.value, self.row, self.is_empty = value, row, is_empty
-
-
-def brief(value: object) -> str:
-    """Return a value as text that is not without end."""
-    try:
-        text = str(value)
-    except ValueError:  # Python does not write a number of thousands of digits
-        text = "a number of thousands of digits"
-    return text if len(text) <= 60 else f"{text[:60]}..."
-
-
-def shown(value: object) -> str:
-    """Return a value as an error shows it: brief, in quotes."""
-    return repr(brief(value))
 
 
 @dataclass(frozen=True)
@@ -124,7 +75,7 @@ class TimeReader:
 
     def read(self, value: object) -> float | int:
         """Return a time as a number; a BadTimeError, with nothing changed, if it does not fit."""
-        found = _read_value(value)
+        found = read_value(value)
         kind: TimeKind = "date" if isinstance(found, list) else "number"
         if self.kind is not None and kind != self.kind:
             raise BadTimeError(f"expected a {self.kind} as before", value)
@@ -197,9 +148,12 @@ def read_times(values: Any, *, hint: DateFormat | None = None, first_row: int = 
         return _read_array(values)
     values = list(values)
     if values and all(type(value) is str for value in values):
-        quick = _read_plain_texts(values)
-        if quick is not None:
-            return quick
+        whole = read_plain_numbers(values)
+        if whole is not None:
+            return Instants(whole, "number")
+        dates = read_plain_dates(values)
+        if dates is not None:
+            return Instants(dates[0], "date", dates[1])
     return _read_column(values, hint, first_row)
 
 
@@ -207,7 +161,7 @@ def _read_array(values: npt.NDArray[Any]) -> Instants:
     """Read numbers, datetime64 and timedelta64."""
     kind = values.dtype.kind
     if kind in "mM":
-        nanoseconds = _as_nanoseconds(values)
+        nanoseconds = as_nanoseconds(values)
         if kind == "m":
             return Instants(nanoseconds, "number")
         return Instants(nanoseconds, "date", DateFormat("Y-m-d", zoned=False))
@@ -220,36 +174,18 @@ def _read_array(values: npt.NDArray[Any]) -> Instants:
             row = int(bad.argmax())
             raise BadTimeError(EXPECTED, values[row], row=row, is_empty=bool(np.isnan(values[row])))
         return Instants(values, "number")
-    if kind == "u" and values.size and int(values.max()) > _MOST:
+    if kind == "u" and values.size and int(values.max()) > MOST:
         return Instants(values.astype(np.uint64), "number")
     return Instants(values.astype(np.int64), "number")
 
 
-def _as_nanoseconds(values: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-    """Return datetime64 or timedelta64 of any unit as nanoseconds."""
-    missing = np.isnat(values)
-    if missing.any():
-        raise BadTimeError(EXPECTED, "NaT", row=int(missing.argmax()), is_empty=True)
-    kind, unit = values.dtype.kind, np.datetime_data(values.dtype)[0]
-    if unit == "generic" or (kind == "m" and unit in {"Y", "M"}):  # of no certain length
-        raise BadTimeError(EXPECTED, values.flat[0] if values.size else values.dtype)
-    # Rounded down to a coarser unit: its first instant is still below the lowest nanosecond.
-    ends = np.array([_LEAST // 1000, _MOST // 1000]).view(f"{kind}8[us]")
-    low, high = ends.astype(values.dtype)
-    far = (values > high) | (values <= low)
-    if unit not in {"ns", "ps", "fs", "as"} and far.any():
-        row = int(far.argmax())
-        raise BadTimeError(_FAR, str(values[row]), row=row)
-    return values.astype(f"{kind}8[ns]").view(np.int64)
-
-
 def _read_column(values: Sequence[object], hint: DateFormat | None, first_row: int) -> Instants:
     """Read values of any type, each by itself, and then find what all of them fit."""
-    read_text = functools.lru_cache(maxsize=1 << 16)(_read_text)  # many rows share a time
+    read_once = functools.lru_cache(maxsize=1 << 16)(read_text)  # many rows share a time
     found: list[float | int | list[DateReading]] = []
     for row, value in enumerate(values):
         try:
-            found.append(read_text(value) if type(value) is str else _read_value(value))
+            found.append(read_once(value) if type(value) is str else read_value(value))
         except BadTimeError as error:
             error.row = row
             raise
@@ -282,13 +218,13 @@ def _one_type(found: Sequence[float | int]) -> npt.NDArray[Any]:
                 )
         return np.array(found, np.float64)
     least, most = min(found, default=0), max(found, default=0)
-    if most > _MOST and least < 0:
+    if most > MOST and least < 0:
         raise BadTimeError(
             f"expected numbers of one type of 64 bits, none below 0 beside {most}",
             least,
             row=found.index(least),
         )
-    return np.array(found, np.uint64 if most > _MOST else np.int64)
+    return np.array(found, np.uint64 if most > MOST else np.int64)
 
 
 def _one_format(
@@ -355,113 +291,3 @@ def _refuse_row(
         values[row],
         row=row,
     )
-
-
-def _read_value(value: object) -> float | int | list[DateReading]:  # noqa: PLR0911
-    """Return one value as a number or as all ways to read it as a date."""
-    if isinstance(value, str):
-        return _read_text(value)
-    if is_missing(value):
-        raise BadTimeError(EXPECTED, value, is_empty=True)
-    if isinstance(value, (bool, np.bool_)):
-        raise BadTimeError(EXPECTED, value)
-    if isinstance(value, numbers.Integral):
-        return _whole(int(value), value)
-    if isinstance(value, (float, np.floating)):
-        return _fraction(float(value), value)
-    if isinstance(value, decimal.Decimal):
-        whole = value.is_finite() and abs(value) < 2**65 and value == value.to_integral_value()
-        return _whole(int(value), value) if whole else _fraction(float(value), value)
-    if isinstance(value, datetime.datetime):
-        return _of_datetime(value)
-    if isinstance(value, datetime.date):
-        return _date(read_date(value.isoformat()), value)
-    if isinstance(value, datetime.timedelta):
-        microseconds = value // datetime.timedelta(microseconds=1)
-        return _whole(microseconds * 1000 + getattr(value, "nanoseconds", 0), value)
-    if isinstance(value, (np.datetime64, np.timedelta64)):
-        number = int(_as_nanoseconds(np.asarray([value]))[0])
-        if isinstance(value, np.timedelta64):
-            return number
-        return [DateReading(DateFormat("Y-m-d", zoned=False), number)]
-    start = getattr(value, "start_time", None)  # of pandas' periods
-    if isinstance(start, datetime.datetime):
-        return _of_datetime(start)
-    raise BadTimeError(EXPECTED, value)
-
-
-def is_missing(value: object) -> bool:
-    """Return whether a value is None, NaN or NaT (which differ from themselves), or pandas' NA."""
-    try:
-        return value is None or bool(value != value)  # noqa: PLR0124
-    except TypeError:  # pandas' NA has no truth value
-        return True
-    except ValueError:  # an array has many
-        return False
-
-
-def _read_text(value: str) -> float | int | list[DateReading]:
-    text = value.strip()
-    if text.lower() in _EMPTY:
-        raise BadTimeError(EXPECTED, value, is_empty=True)
-    if _WHOLE.fullmatch(text):
-        # Python refuses to read thousands of digits.
-        number = int(text) if len(text.lstrip("+-0")) <= 20 else _MOST_UNSIGNED + 1
-        return _whole(number, value)
-    if _NUMBER.fullmatch(text):
-        return _fraction(float(text), value)
-    return _date(read_date(text), value)
-
-
-def _whole(number: int, value: object) -> int:
-    if _LEAST <= number <= _MOST_UNSIGNED:
-        return number
-    raise BadTimeError(_LARGE, value)
-
-
-def _fraction(number: float, value: object) -> float:
-    if np.isfinite(number):
-        return number
-    raise BadTimeError(_LARGE if isinstance(value, str) else EXPECTED, value)
-
-
-def _of_datetime(value: datetime.datetime) -> list[DateReading]:
-    convert = getattr(value, "to_pydatetime", None)  # of pandas, with nanoseconds
-    plain: datetime.datetime = value if convert is None else convert(warn=False)
-    offset = plain.utcoffset()
-    since = plain.replace(tzinfo=None) - datetime.datetime(1970, 1, 1)
-    if offset is not None:
-        since -= offset
-    microseconds = since // datetime.timedelta(microseconds=1)
-    instant = microseconds * 1000 + int(getattr(value, "nanosecond", 0))
-    return _date([DateReading(DateFormat("Y-m-d", offset is not None), instant)], value)
-
-
-def _date(readings: list[DateReading], value: object) -> list[DateReading]:
-    near = [reading for reading in readings if _LEAST < reading.instant <= _MOST]
-    if near:
-        return near
-    raise BadTimeError(_FAR if readings else EXPECTED, value)
-
-
-# Texts that numpy reads alike, a hundred times as fast; anything else goes the long way.
-_ISO = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[ T][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,9})?)?)?"
-)
-
-
-def _read_plain_texts(texts: list[str]) -> Instants | None:
-    """Return whole numbers and dates of ISO 8601 without a zone; None if one text is neither."""
-    if all(map(_SHORT_WHOLE.fullmatch, texts)):
-        return Instants(np.fromiter(map(int, texts), np.int64, len(texts)), "number")
-    if not all(map(_ISO.fullmatch, texts)):
-        return None
-    try:
-        dates = np.array(texts, "M8[us]")
-        if (np.abs(dates.view(np.int64)) >= _MOST // 1000).any():
-            return None
-        instants = np.array(texts, "M8[ns]").view(np.int64)
-    except ValueError:  # no such day
-        return None
-    has_clock = any(len(text) > 10 for text in texts)
-    return Instants(instants, "date", DateFormat("Y-m-d", False, False if has_clock else None))

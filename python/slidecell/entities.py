@@ -9,7 +9,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from slidecell._instants import BadTimeError, brief, is_missing, read_times
+from slidecell._instants import read_times
+from slidecell._time_values import BadTimeError, brief, is_missing
 
 Ints: TypeAlias = npt.NDArray[np.int64]
 Gap: TypeAlias = float | datetime.timedelta | np.timedelta64

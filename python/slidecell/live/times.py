@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from slidecell._date_text import DateFormat
-from slidecell._instants import BadTimeError, TimeReader, shown
+from slidecell._instants import TimeReader
+from slidecell._time_values import BadTimeError, shown
 from slidecell.tables.times import Times, parse_gap
 
 __all__ = ["Clock"]

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from slidecell._date_text import DateFormat, read_date
-from slidecell._instants import BadTimeError, Instants, TimeKind, TimeReader, read_times, shown
+from slidecell._instants import Instants, TimeKind, TimeReader, read_times
+from slidecell._time_values import BadTimeError, shown
 
 if TYPE_CHECKING:
     import pandas as pd
