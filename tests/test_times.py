@@ -411,6 +411,33 @@ def test_a_stream_reads_in_the_order_that_its_model_was_fitted_on(tmp_path: Path
     assert kept["time_format"] == "d.m.Y"
 
 
+@pytest.mark.parametrize("form", ["%d.%m.%Y", "%Y/%m/%d", "%Y-%m-%d %H:%M UTC", "%m/%d/%Y %I %p"])
+def test_a_stream_reads_what_detect_and_score_read(form: str, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    from slidecell.jobs.score import ScoreOptions, run_score
+    from tests import detect_cases
+
+    frame = detect_cases.panel(users=2, days=30).drop(columns="label")
+    frame["day"] = frame["day"].dt.strftime(form)
+    table = TableOptions(time="day", entity="user")
+    result = detect_cases.run(tmp_path, frame, table=table)
+    assert result.table.times.text(0) == "2024-01-01"
+    # The first days alone do not tell day from month.
+    rows = frame.groupby("user").head(12)
+    assert len(rows) == 24
+    rows.to_csv(tmp_path / "rows.csv", index=False)
+    scored = run_score(ScoreOptions(tmp_path / "out", tmp_path / "rows.csv", tmp_path / "again"))
+    assert scored.table.times.text(11) == "2024-01-12"
+    options = {"model": tmp_path / "out" / "model.safetensors", "time": None, "entity": None}
+    out, err = live(tmp_path, rows.to_csv(index=False), **options)
+    assert "24 rows" in err
+    assert "0 malformed, 0 out of order" in err
+    written = pd.read_csv(tmp_path / "again" / "scores.csv")["score"].to_numpy(np.float32)
+    streamed = [line.split(",")[2] or "nan" for line in out.splitlines()[1:]]
+    assert np.array_equal(np.array(streamed, np.float32), written, equal_nan=True)
+    assert np.isfinite(written).any()
+
+
 def test_streams_keep_nanoseconds(tmp_path: Path) -> None:
     save_model(tmp_path / "model.safetensors")
     lines = "".join(
