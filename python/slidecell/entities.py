@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from slidecell._arrays import unmasked
+from slidecell._instants import read_times
+from slidecell._time_values import BadTimeError, brief, is_missing
 
 Ints: TypeAlias = npt.NDArray[np.int64]
 Gap: TypeAlias = float | datetime.timedelta | np.timedelta64
@@ -27,8 +29,9 @@ def entity_offsets(
     keys : array_like, [S]
         The entity of each row: text, numbers or any objects that can be hashed. Equal keys must be
         contiguous, in any order; none may be missing.
-    time : array_like of numbers or datetime64, [S], optional
-        Must not decrease within an entity.
+    time : array_like of numbers, datetime64 or datetimes, [S], optional
+        Must not decrease within an entity. Dates with time zones are compared as instants; text is
+        no time here.
     max_gap : number or timedelta, optional
         Two rows of an entity that lie further apart in time than this begin a new segment.
 
@@ -65,16 +68,6 @@ def _run_starts(same: npt.NDArray[np.bool_], S: int) -> Ints:
     return np.concatenate((np.arange(min(S, 1)), np.flatnonzero(~same) + 1))
 
 
-def _is_missing(key: object) -> bool:
-    """Return whether a key is None, NaN or NaT (which differ from themselves), or pandas' NA."""
-    if key is np.ma.masked:
-        return True
-    try:
-        return key is None or bool(key != key)  # noqa: PLR0124
-    except TypeError:  # NA has no truth value
-        return True
-
-
 def _checked_keys(keys: npt.ArrayLike) -> npt.NDArray[Any]:
     """Take keys as an array [S] in which no key is missing."""
     # A list of text and NaN would become text, "nan", and 1 and "1" the same key: hence objects.
@@ -82,7 +75,7 @@ def _checked_keys(keys: npt.ArrayLike) -> npt.NDArray[Any]:
     if rows.ndim != 1:
         raise ValueError(f"keys: expected [S], got {list(rows.shape)}")
     if rows.dtype == object:
-        missing = np.fromiter(map(_is_missing, rows), bool, len(rows))
+        missing = np.fromiter(map(is_missing, rows), bool, len(rows))
     else:
         missing = np.asarray(rows != rows, dtype=bool)  # noqa: PLR0124
     if missing.any():
@@ -107,7 +100,7 @@ def _refuse_returning(keys: npt.NDArray[Any], starts: Ints) -> None:
 
 def _checked_times(time: npt.ArrayLike, S: int) -> npt.NDArray[Any]:
     """Take times [S], all finite, in a type wide enough for their differences."""
-    times = unmasked(time)
+    times = _time_array(time)
     if times.shape != (S,):
         raise ValueError(f"time: expected [{S}] (rows of keys), got {list(times.shape)}")
     kind = times.dtype.kind
@@ -118,6 +111,30 @@ def _checked_times(time: npt.ArrayLike, S: int) -> npt.NDArray[Any]:
         row = missing.argmax()
         raise ValueError(f"time: expected a time in every row, got {times[row]!s} in row {row}")
     return times.astype({"i": np.int64, "u": np.uint64, "f": np.float64}.get(kind, times.dtype))
+
+
+def _time_array(time: npt.ArrayLike) -> npt.NDArray[Any]:
+    """Take times as an array; datetimes, and numbers that numpy would round, are read one by one.
+
+    Text stays what it is, for it is refused.
+    """
+    times = unmasked(time)
+    rounded = times.dtype.kind == "f" and not hasattr(time, "__array__") and _has_large_int(time)
+    if times.ndim != 1 or not (times.dtype == object or rounded):
+        return times
+    values = list(time)  # type: ignore[arg-type]
+    if any(isinstance(value, str) for value in values) or all(map(is_missing, values)):
+        return times
+    try:
+        found = read_times(values, first_row=0)
+    except BadTimeError as error:
+        expected = "expected a time in every row" if error.is_empty else str(error)
+        raise ValueError(f"time: {expected}, got {brief(error.value)} in row {error.row}") from None
+    return found.values.view("M8[ns]") if found.kind == "date" else found.values
+
+
+def _has_large_int(time: Any) -> bool:
+    return any(isinstance(value, int) and abs(value) > 2**53 for value in time)
 
 
 def _gaps(
@@ -142,6 +159,8 @@ def _gaps(
     # Between int64's ends a difference needs all 64 bits; it is not negative.
     if times.dtype.kind == "i":
         step = step.view(np.uint64)
+    elif times.dtype.kind in "mM":
+        return np.asarray((step > limit) | ~(step >= np.timedelta64(0)), dtype=bool)
     return np.asarray(step > limit, dtype=bool)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from pathlib import Path
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,9 @@ import numpy.typing as npt
 from slidecell._extras import require
 from slidecell.datasets.folders import existing_folder, load_named
 from slidecell.datasets.labelled import LabelledSeries
+
+if TYPE_CHECKING:
+    from slidecell.tables.times import Times
 
 __all__ = ["load_nab"]
 
@@ -128,28 +131,35 @@ def _load(
 
 def _read_values(path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64]]:
     """Read times [S] and values [S, 1]."""
-    import pandas as pd
-
     from slidecell.tables.files import read_frame
+    from slidecell.tables.times import parse_times
 
-    table = read_frame(path)
+    table = read_frame(path, keys=("timestamp",))
     try:
-        time = pd.to_datetime(table["timestamp"]).to_numpy(dtype="datetime64[ns]")
-        values = table[["value"]].to_numpy(np.float64)
+        time, values = table["timestamp"], table[["value"]].to_numpy(np.float64)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: expected timestamp,value lines, got {error}") from error
-    if np.isnat(time).any():
-        raise ValueError(f"{path}: expected a time in every row, got an empty one")
-    return time, values
+    return _as_dates(parse_times(time, source=str(path)), str(path)), values
 
 
 def _as_times(path: Path, span: Any) -> tuple[np.datetime64, np.datetime64]:
     """Return the two ends of a labelled window."""
+    import pandas as pd
+
+    from slidecell.tables.times import parse_times
+
+    where = "labels/combined_windows.json"
     try:
-        first, last = (np.datetime64(str(end).replace(" ", "T"), "ns") for end in span)
+        first, last = _as_dates(parse_times(pd.Series(list(span)), source=where), where)
     except (TypeError, ValueError) as error:
         raise ValueError(
-            f"labels/combined_windows.json: expected [first, last] times for {path.name}, "
-            f"got {span!r}"
+            f"{where}: expected [first, last] times for {path.name}, got {span!r}"
         ) from error
     return first, last
+
+
+def _as_dates(times: Times, source: str) -> npt.NDArray[Any]:
+    """Return dates as datetime64, [S]."""
+    if times.kind != "date":
+        raise ValueError(f"{source}: expected dates, got numbers such as {times.text(0)}")
+    return times.values.view("datetime64[ns]")

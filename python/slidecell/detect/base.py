@@ -363,7 +363,11 @@ class Detector(SavedDetector):
         return rows.restore(scores.astype(np.float64, copy=False), np.nan)
 
     def _columns(
-        self, features: tuple[Any, ...] = (), *, max_gap: str | None = None
+        self,
+        features: tuple[Any, ...] = (),
+        *,
+        max_gap: str | None = None,
+        time_format: str | None = None,
     ) -> TableOptions:
         """Return how a DataFrame is read."""
         return TableOptions(
@@ -372,6 +376,7 @@ class Detector(SavedDetector):
             features=features,
             max_gap=None if self.time is None else max_gap,
             duplicates="keep",
+            time_format=time_format,
         )
 
     def _known_rows(self, X: Any, offsets: npt.ArrayLike | None) -> Rows:
@@ -380,7 +385,9 @@ class Detector(SavedDetector):
         known = getattr(self, "feature_names_in_", None)
         # Rows of a file that was cut at gaps are cut alike here: windows score what they scored.
         columns = self._columns(
-            () if known is None else tuple(known.tolist()), max_gap=self._table.get("max_gap")
+            () if known is None else tuple(known.tolist()),
+            max_gap=self._table.get("max_gap"),
+            time_format=self._table.get("time_format"),
         )
         rows = take_rows(X, offsets, columns)
         if len(rows) == 0:

@@ -183,7 +183,7 @@ def read_table_options(values: Mapping[str, Any]) -> dict[str, Any]:
     {'time': 't', 'entity': None}
     """
     found = dict(mapping(values.get("table", {}), "'table'"))
-    for name in ("time", "entity", "label", "max_gap", "missing", "duplicates"):
+    for name in ("time", "entity", "label", "max_gap", "missing", "duplicates", "time_format"):
         if not isinstance(found.get(name), (str, NoneType)):
             raise ValueError(f"'table': {name!r}: expected a text, got {found[name]!r}")
     return found

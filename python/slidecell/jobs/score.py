@@ -178,7 +178,8 @@ def read_for(detector: Detector, options: SavedOptions) -> Rows:
     merged: dict[str, Any] = {
         name: known[name] for name in names if isinstance(known.get(name), str)
     }
-    merged |= {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+    asked_for = {name: getattr(options, name, None) for name in names}
+    merged |= {name: value for name, value in asked_for.items() if value is not None}
     for name in ("time", "entity"):
         if merged.get(name) == "":
             del merged[name]

@@ -47,7 +47,7 @@ class Entities:
 
     def __init__(self, model: SequenceModel, options: LiveOptions) -> None:
         self._options = options
-        self._clock = Clock(options.max_gap)
+        self._clock = Clock(options.max_gap, hint=options.time_format)
         self._known: dict[str, _Last] = {}
         path = options.state
         if path is None or not path.exists():
@@ -114,6 +114,7 @@ class Entities:
             return
         self._monitor.extra = {
             "time": self._clock.kind,
+            "time_format": self._clock.format,
             "columns": [self._options.time, self._options.entity],
             "entities": [
                 {"id": name, "time": last.time, "values": last.values}
@@ -129,7 +130,12 @@ class Entities:
                 f"the state of a run whose columns of time and entity are {extra.get('columns')}, "
                 f"expected {columns}"
             )
-        self._clock = Clock(self._options.max_gap, extra.get("time"))
+        self._clock = Clock(
+            self._options.max_gap,
+            extra.get("time"),
+            format=extra.get("time_format"),
+            hint=self._options.time_format,
+        )
         entities = extra.get("entities")
         if not isinstance(entities, list) or len(entities) > self._monitor.stream.num_entities:
             raise ValueError("entities: expected a list, at most as long as the stream has room")

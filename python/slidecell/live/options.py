@@ -38,6 +38,8 @@ class LiveOptions:
         column).
     equal_times : bool
         Whether rows of one entity may share a time; the model's, as it was trained.
+    time_format : str, optional
+        As in `slidecell.tables.options.TableOptions`; the model's, as it was trained.
     """
 
     model: Path
@@ -51,6 +53,7 @@ class LiveOptions:
     on_error: str = "skip"
     max_entities: int | None = None
     equal_times: bool = False
+    time_format: str | None = None
 
     def __post_init__(self) -> None:
         for name, value, allowed in (
@@ -81,4 +84,10 @@ class LiveOptions:
             found["max_gap"] = None
         if found["time"] is not None and found["time"] == found["entity"]:
             raise ValueError(f"--time and --entity both name column {found['time']!r}")
-        return replace(self, **found, equal_times=known.get("duplicates") == "keep")
+        form = known.get("time_format")
+        return replace(
+            self,
+            **found,
+            equal_times=known.get("duplicates") == "keep",
+            time_format=form if isinstance(form, str) else None,
+        )

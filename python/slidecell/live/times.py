@@ -1,23 +1,26 @@
-"""Times of live rows, one at a time: numbers, or dates in ISO 8601."""
+"""Times of live rows, one at a time, as tables are read."""
 
 from __future__ import annotations
 
-import datetime
 import math
 from typing import Any
 
 import numpy as np
 
+from slidecell._date_text import DateFormat
+from slidecell._instants import TimeReader
+from slidecell._time_values import BadTimeError, shown
 from slidecell.tables.times import Times, parse_gap
 
 __all__ = ["Clock"]
 
-_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
-_MICROSECOND = datetime.timedelta(microseconds=1)
-
 
 class Clock:
-    """Reads times on one scale: that of the first one, numbers or nanoseconds since 1970.
+    """Reads times on one scale: numbers, or nanoseconds since 1970.
+
+    A table is read as all its rows allow. Of a stream the first time that is read decides: numbers
+    or dates, their order of day and month, whether they name a zone, whether clocks have AM and PM.
+    A first date that could be read in two orders is read in that of ``hint``, or refused.
 
     Parameters
     ----------
@@ -25,22 +28,58 @@ class Clock:
         A longer step begins a series anew: ``2h``, ``1d``, or a number where times are numbers.
     kind : {"date", "number"}, optional
         The scale, where it is known from an earlier run.
+    format : str, optional
+        What dates look like, where it is known from an earlier run.
+    hint : str, optional
+        What the dates looked like that the model was fitted on.
+
+    Examples
+    --------
+    >>> from slidecell.live.times import Clock
+    >>> clock = Clock(None, hint="d.m.Y 24h")
+    >>> clock.text(clock.read("01.02.2024 00:00:00.0000001"))
+    '2024-02-01 00:00:00.000000100'
     """
 
-    def __init__(self, max_gap: str | None, kind: Any = None) -> None:
+    def __init__(
+        self,
+        max_gap: str | None,
+        kind: Any = None,
+        *,
+        format: Any = None,
+        hint: str | None = None,
+    ) -> None:
         self._max_gap = max_gap
-        self.kind: Any = None
         self.gap: float = math.inf
+        try:
+            known = None if format is None else DateFormat.from_text(format)
+            hinted = None if hint is None else DateFormat.from_text(hint)
+        except ValueError as error:
+            raise ValueError(f"time_format: {error}") from None
+        self._reader = TimeReader(None, known, hinted)
         if kind is not None:
             self._settle(kind)
+            self._reader.kind = kind
+
+    @property
+    def kind(self) -> Any:
+        """The scale; None before a time was read."""
+        return self._reader.kind
+
+    @property
+    def format(self) -> str | None:
+        """What dates look like; None for numbers and before a date was read."""
+        return None if self._reader.format is None else str(self._reader.format)
 
     def read(self, value: object) -> float | int:
-        """Return a time as a number; ValueError if it is none, or of the other kind."""
-        found, kind = _instant(value)
-        if self.kind is None:
-            self._settle(kind)
-        elif kind != self.kind:
-            raise ValueError(f"expected a {self.kind} as before, got {value!r}")
+        """Return a time as a number; ValueError if it is none, or does not fit those before."""
+        is_first = self.kind is None
+        try:
+            found = self._reader.read(value)
+        except BadTimeError as error:
+            raise ValueError(f"{error}, got {shown(value)}") from None
+        if is_first:
+            self._settle(self.kind)
         return found
 
     def text(self, value: float | int) -> str:
@@ -52,30 +91,3 @@ class Clock:
             raise ValueError(f"state: time: expected 'date' or 'number', got {kind!r}")
         if self._max_gap is not None:
             self.gap = parse_gap(self._max_gap, Times(np.empty(0), kind))
-        self.kind = kind
-
-
-def _instant(value: object) -> tuple[float | int, str]:
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        if math.isfinite(value):
-            return value, "number"
-    elif isinstance(value, str):
-        text = value.strip()
-        try:
-            return int(text), "number"
-        except ValueError:
-            pass
-        try:
-            found = float(text)
-            if math.isfinite(found):
-                return found, "number"
-        except ValueError:
-            pass
-        try:
-            date = datetime.datetime.fromisoformat(text.removesuffix("Z"))
-        except ValueError:
-            pass
-        else:
-            aware = date if date.tzinfo else date.replace(tzinfo=datetime.timezone.utc)
-            return (aware - _EPOCH) // _MICROSECOND * 1000, "date"
-    raise ValueError(f"expected a number or a date such as 2024-01-31 12:00:00, got {value!r}")

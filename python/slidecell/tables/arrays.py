@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from slidecell._arrays import plain_array
 from slidecell.frames import feature_columns, is_frame
-from slidecell.tables.columns import find_column
+from slidecell.tables.keys import find_key, has_index_of_times
 from slidecell.tables.options import TableOptions
 from slidecell.tables.rows import Ints, Rows
 from slidecell.tables.sorting import sort_rows
@@ -21,7 +21,8 @@ def take_rows(X: Any, offsets: npt.ArrayLike | None, options: TableOptions) -> R
     """Return arrays [S, F] and DataFrames, with `offsets` [G+1] or an entity column, as `Rows`.
 
     Rows of a DataFrame with an entity or a time column may come in any order: they are sorted
-    stably by entity and time. Rows of an entity without a time column are in the order of time.
+    stably by entity and time; so are those with pandas' index of dates. Other rows of an entity
+    are in the order of time.
     What `read_table` returned is taken as it is.
 
     Raises
@@ -59,14 +60,14 @@ def take_rows(X: Any, offsets: npt.ArrayLike | None, options: TableOptions) -> R
     roles = {options.entity, options.time} - {None}
     for role in ("entity", "time"):
         if (name := getattr(options, role)) is not None:
-            find_column(X, name, flag=role, source="X")
+            find_key(X, name, flag=role, source="X")
     columns = options.features or tuple(c for c in X.columns if c not in roles)
     values = feature_columns(X, columns, name="X")
     _refuse_no_feature(values)
     if options.entity is not None and offsets is not None:
         raise ValueError(f"offsets: expected none beside the entity column {options.entity!r}")
     names = columns
-    if not roles:
+    if not roles and not has_index_of_times(X):
         return Rows(values, _bounds(offsets, len(values)), names=names)
     bounds = None if offsets is None else _bounds(offsets, len(values))
     order = sort_rows(X, options, source="X", bounds=bounds)
@@ -78,7 +79,7 @@ def take_rows(X: Any, offsets: npt.ArrayLike | None, options: TableOptions) -> R
         order.entities,
         order.entity_names,
         order.times,
-        options=options,
+        options=options.read_from(order.times),
     )
 
 

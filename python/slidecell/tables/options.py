@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from slidecell.tables.times import Times
 
 __all__ = ["TableOptions"]
 
@@ -29,6 +32,9 @@ class TableOptions:
         cell takes the last value before it in its segment.
     duplicates : {"error", "keep", "last"}
         Rows of one entity with the same time: refused, all kept, or all but the last left out.
+    time_format : str, optional
+        What the dates of a fitted table look like, such as ``d.m.Y``: its order of day and month is
+        taken where all dates of a table could be read in two. A detector remembers it.
     """
 
     time: Hashable | None = None
@@ -39,6 +45,7 @@ class TableOptions:
     max_gap: str | None = None
     missing: Literal["skip", "ffill"] = "skip"
     duplicates: Literal["error", "keep", "last"] = "error"
+    time_format: str | None = None
 
     def __post_init__(self) -> None:
         if self.missing not in {"skip", "ffill"}:
@@ -58,6 +65,11 @@ class TableOptions:
     def with_features(self, names: tuple[str, ...]) -> TableOptions:
         """Return options that ask for exactly these features, as a saved detector needs them."""
         return replace(self, features=names, exclude=())
+
+    def read_from(self, times: Times | None) -> TableOptions:
+        """Return options that remember how dates were read."""
+        known = None if times is None or times.format is None else str(times.format)
+        return self if known is None else replace(self, time_format=known)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the options as JSON has them; a column whose name is no text is left out."""

@@ -4,21 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from slidecell._extras import require
 from slidecell.frames import is_frame
-from slidecell.tables.columns import find_column
+from slidecell.tables.keys import find_key, key_column, time_column
 from slidecell.tables.options import TableOptions
 from slidecell.tables.rows import Ints
+from slidecell.tables.times import Times, parse_gap, parse_times
 from slidecell.windows import entity_offsets
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from slidecell.tables.times import Times
 
 __all__ = ["Order", "sort_rows", "time_order"]
 
@@ -60,8 +55,9 @@ def sort_rows(
 ) -> Order:
     """Sort the rows of a DataFrame [R] by entity and time, as ``options`` say.
 
-    Entities are in the order of their keys, so that shuffled rows give the same. Rows with equal
-    times, and all rows of an entity without a time column, keep their order.
+    Entities are in the order of their keys, so that shuffled rows give the same. Without a time
+    column an index of dates says the order. Rows with equal times, and all rows of an entity
+    without times, keep their order.
 
     Parameters
     ----------
@@ -78,21 +74,26 @@ def sort_rows(
     """
     for role in ("time", "entity"):
         if (name := getattr(options, role)) is not None:
-            find_column(frame, name, flag=f"{prefix}{role}", source=source)
+            find_key(frame, name, flag=f"{prefix}{role}", source=source)
     if bounds is None:
         codes, names = _entity_codes(frame, options.entity, source)
     else:
         codes = np.repeat(np.arange(len(bounds) - 1), np.diff(bounds))
         names = tuple(map(str, range(len(bounds) - 1)))
-    if options.time is None:
+    column = time_column(frame, options.time)
+    if column is None:
         rows = np.argsort(codes, kind="stable").astype(np.int64)
         return Order(rows, _offsets(codes[rows], None, options), codes[rows], names, None, ())
-    times = _times(frame, options.time, source)
+    times = parse_times(column, source=source, hint=options.time_format)
     rows = np.lexsort((times.values, codes)).astype(np.int64)
     notes = []
+    if options.time is None:
+        notes.append(f"times are those of the table's index, {column.name!r}")
     if (np.diff(rows)[np.diff(codes[rows]) == 0] < 0).any():
         notes.append("rows were not in order of time; they were sorted for scoring")
-    rows = _settle_duplicates(rows, codes, times, options, notes, source=source)
+    rows = _settle_duplicates(
+        rows, codes, times, options, notes, where=f"{source}: time column {column.name!r}"
+    )
     offsets = _offsets(codes[rows], times.take(rows), options)
     return Order(rows, offsets, codes[rows], names, times.take(rows), tuple(notes))
 
@@ -111,10 +112,10 @@ def time_order(
     frame : DataFrame
         Of pandas or polars.
     entity : hashable, optional
-        Column of keys. Default: one entity.
+        Column of keys, or level of pandas' index. Default: one entity.
     time : hashable, optional
-        Column of numbers, dates or text that is one. Default: rows of an entity stay in their
-        order. So do equal times.
+        Column, or level of pandas' index, of numbers, dates or text that is one. Default: the
+        index, if it holds dates; else rows of an entity stay in their order. So do equal times.
 
     Returns
     -------
@@ -144,21 +145,11 @@ def time_order(
     return order.rows, order.offsets
 
 
-def _series(frame: Any, column: Hashable) -> pd.Series[Any]:
-    """Return a column of a DataFrame as pandas has it."""
-    require("pandas", extra="detect")
-    import pandas as pd
-
-    values = frame[column]
-    series: pd.Series[Any] = values if isinstance(values, pd.Series) else values.to_pandas()
-    return series.reset_index(drop=True)
-
-
 def _entity_codes(frame: Any, entity: Hashable | None, source: str) -> tuple[Ints, tuple[str, ...]]:
     """Return an integer per row [R] and the entities' names, in the order of the keys."""
     if entity is None:
         return np.zeros(len(frame), np.int64), ("",)
-    column = _series(frame, entity)
+    column = key_column(frame, entity)
     empty = np.flatnonzero(column.isna().to_numpy())
     if len(empty):
         raise ValueError(
@@ -193,15 +184,6 @@ def _by_number(keys: Any) -> Ints | None:
     return np.asarray(np.argsort(numbers.to_numpy(), kind="stable"), np.int64)
 
 
-def _times(frame: Any, time: Hashable, source: str) -> Times:
-    from slidecell.tables.times import parse_times
-
-    column = _series(frame, time)
-    if column.dtype.kind == "m" and not column.isna().any():
-        column = column.astype(np.int64)  # durations sort as the numbers that they are
-    return parse_times(column, source=source)
-
-
 def _settle_duplicates(
     rows: Ints,
     codes: Ints,
@@ -209,7 +191,7 @@ def _settle_duplicates(
     options: TableOptions,
     notes: list[str],
     *,
-    source: str,
+    where: str,
 ) -> Ints:
     """Apply ``options.duplicates`` to sorted rows: the input rows to use, [S]."""
     sorted_times, sorted_codes = times.values[rows], codes[rows]
@@ -224,7 +206,7 @@ def _settle_duplicates(
     first, second = rows[int(np.flatnonzero(repeated)[0]) :][:2].tolist()
     one_series = "" if options.entity else "; several series in one file need --entity COLUMN"
     raise ValueError(
-        f"{source}: time column {options.time!r}: {count} duplicate time(s), data rows "
+        f"{where}: {count} duplicate time(s), data rows "
         f"{first + 1} and {second + 1} share {times.text(first)}: choose --duplicates keep "
         f"or --duplicates last{one_series}"
     )
@@ -234,7 +216,5 @@ def _offsets(codes: Ints, times: Times | None, options: TableOptions) -> Ints:
     """Offsets [G+1] of sorted rows: cut where the entity changes or a gap is too long."""
     if times is None or options.max_gap is None:
         return np.asarray(entity_offsets(codes), np.int64)
-    from slidecell.tables.times import parse_gap
-
     gap = parse_gap(options.max_gap, times)
     return np.asarray(entity_offsets(codes, time=times.values, max_gap=gap), np.int64)

@@ -20,7 +20,7 @@ from slidecell.tables.options import TableOptions
 from slidecell.tables.rows import Ints, Rows
 from slidecell.tables.sorting import sort_rows
 from slidecell.tables.source import Source
-from slidecell.tables.times import Times
+from slidecell.tables.times import join_times
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,8 +66,9 @@ def make_table(
 ) -> Rows:
     """Turn a DataFrame of R rows into a `Rows`.
 
-    They are sorted stably by entity (in the order of the keys) and time; without a time column the
-    order of the file is the order in time. ``order`` leads back.
+    They are sorted stably by entity (in the order of the keys) and time; without a time column an
+    index of dates says the order, or else the order of the file is the order in time. ``order``
+    leads back.
 
     Examples
     --------
@@ -107,7 +108,7 @@ def make_table(
         notes=(*notes, *order.notes),
         source=source,
         kind=kind,
-        options=options,
+        options=options.read_from(order.times),
     )
     return rows.filled() if options.missing == "ffill" else rows
 
@@ -124,15 +125,11 @@ def join_tables(first: Rows, second: Rows) -> Rows:
             f"{second.source}: expected a {first.kind} file, as {first.source} is one, "
             f"got {second.kind}"
         )
-    times = first.times
+    times = None
     if first.times is not None and second.times is not None:
-        if first.times.kind != second.times.kind:
-            raise ValueError(
-                f"{second.source}: its time column holds {second.times.kind}s, "
-                f"that of {first.source} {first.times.kind}s"
-            )
-        values = np.concatenate([first.times.values, second.times.values])
-        times = Times(values, first.times.kind)
+        times = join_times(
+            first.times, second.times, source=second.source, first_source=first.source
+        )
     labels = None
     if first.labels is not None or second.labels is not None:
         unknown = [np.full(len(table), -1, np.int8) for table in (first, second)]

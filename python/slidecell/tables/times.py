@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
-import warnings
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from slidecell._date_text import DateFormat, read_date
+from slidecell._instants import Instants, TimeKind, TimeReader, read_times
+from slidecell._time_values import BadTimeError, shown
+
 if TYPE_CHECKING:
     import pandas as pd
 
-TimeKind = Literal["date", "number"]
+__all__ = ["Times", "join_times", "looks_like_dates", "parse_gap", "parse_time", "parse_times"]
 
 # Nanoseconds per unit, named in the singular.
 _SECOND = 10**9
@@ -31,12 +34,13 @@ _UNITS = {
 class Times:
     """Times of rows as numbers: nanoseconds since 1970 (UTC) for dates, else as they stand."""
 
-    values: npt.NDArray[Any]  # [S], int64 or float64
+    values: npt.NDArray[Any]  # [S], int64, uint64 or float64
     kind: TimeKind
+    format: DateFormat | None = None  # of dates, unless day and month are equal in all
 
     def take(self, rows: npt.NDArray[np.int64]) -> Times:
         """Return the times of some rows, in their order."""
-        return Times(self.values[rows], self.kind)
+        return replace(self, values=self.values[rows])
 
     def text(self, row: int) -> str:
         """Return one time as a reader would write it."""
@@ -46,85 +50,94 @@ class Times:
         return str(instant).replace("T", " ")
 
 
-def parse_times(column: pd.Series[Any], *, source: str) -> Times:
-    """Return a time column as numbers; dates as nanoseconds since 1970, UTC where none is named."""
-    import pandas as pd
+def parse_times(column: pd.Series[Any], *, source: str, hint: str | None = None) -> Times:
+    """Return a time column as numbers; dates as nanoseconds since 1970, UTC where none is named.
 
-    name = str(column.name)
-    where = f"{source}: time column {name!r}"
+    Parameters
+    ----------
+    column : Series, [S]
+    source : str
+        What an error calls the table.
+    hint : str, optional
+        The format of the dates that a detector was fitted on (`Times.format`, as text): its order
+        of day and month is taken where all rows could be read in two.
+    """
+    try:
+        known = None if hint is None else DateFormat.from_text(hint)
+    except ValueError as error:
+        raise ValueError(f"time_format: {error}") from None
+    where = f"{source}: time column {str(column.name)!r}"
     missing = np.flatnonzero(column.isna().to_numpy())
     if len(missing):
         raise ValueError(f"{where}: {len(missing)} empty, the first in data row {missing[0] + 1}")
-    if pd.api.types.is_bool_dtype(column.dtype):
-        raise ValueError(f"{where}: expected numbers or dates, got true and false")
-    numbers = column
-    if not pd.api.types.is_numeric_dtype(column.dtype):
-        if not pd.api.types.is_datetime64_any_dtype(column.dtype):
-            numbers = pd.to_numeric(column.astype(str), errors="coerce")
-        if pd.api.types.is_datetime64_any_dtype(column.dtype) or numbers.isna().any():
-            return Times(_nanoseconds(column, where), "date")
-    values = numbers.to_numpy()
-    bad = np.flatnonzero(~np.isfinite(values.astype(np.float64)))
-    if len(bad):
-        raise ValueError(f"{where}: {values[bad[0]]} in data row {bad[0] + 1} is no time")
-    whole = np.issubdtype(values.dtype, np.integer)
-    return Times(values.astype(np.int64 if whole else np.float64), "number")
-
-
-def _nanoseconds(column: pd.Series[Any], where: str) -> npt.NDArray[np.int64]:
-    import pandas as pd
-
-    dates = column
-    if not pd.api.types.is_datetime64_any_dtype(column.dtype):
-        try:
-            dates = _dates(column.astype(str))
-        except (ValueError, TypeError, OverflowError) as error:
-            row, text = _first_bad_time(column.astype(str))
+    try:
+        found = _read_series(column, known)
+    except BadTimeError as error:
+        if error.is_empty:
             raise ValueError(
-                f"{where}: {text!r} in data row {row}: expected numbers, or dates that can be "
-                f"read in one way such as 2024-01-31 12:00:00 ({error})"
-            ) from error
-    if dates.dt.tz is not None:
-        dates = dates.dt.tz_convert("UTC").dt.tz_localize(None)
-    far = np.flatnonzero(((dates < pd.Timestamp.min) | (dates > pd.Timestamp.max)).to_numpy())
-    if len(far):
+                f"{where}: {shown(error.value)} in data row {error.row + 1} is an empty time"
+            ) from None
         raise ValueError(
-            f"{where}: {str(column.iloc[far[0]])!r} in data row {far[0] + 1}: expected a date "
-            "of the years 1678 to 2261"
+            f"{where}: {shown(error.value)} in data row {error.row + 1}: {error}"
+        ) from None
+    return Times(found.values, found.kind, found.format)
+
+
+def _read_series(column: pd.Series[Any], hint: DateFormat | None) -> Instants:
+    """Read a column of pandas that lacks no value."""
+    zone = getattr(column.dtype, "tz", None)
+    if zone is not None:
+        naive = column.dt.tz_convert("UTC").dt.tz_localize(None)
+        found = read_times(naive.to_numpy())
+        return replace(found, format=DateFormat("Y-m-d", zoned=True))
+    if isinstance(column.dtype, np.dtype) and column.dtype.kind != "O":
+        return read_times(column.to_numpy())
+    return read_times(column.astype(object).tolist(), hint=hint)
+
+
+def join_times(first: Times, second: Times, *, source: str, first_source: str) -> Times:
+    """Append the times of one table to another's, on one scale."""
+    if first.kind != second.kind:
+        raise ValueError(
+            f"{source}: its time column holds {second.kind}s, that of {first_source} {first.kind}s"
         )
-    return dates.to_numpy().astype("datetime64[ns]").view(np.int64)
-
-
-def _first_bad_time(text: pd.Series[Any]) -> tuple[int, str]:
-    """Row number from 1 and text of the first cell unlike most: a number, or a date."""
-    import pandas as pd
-
-    readings = [
-        pd.to_numeric(text, errors="coerce"),
-        pd.to_datetime(text, errors="coerce", utc=True, format="ISO8601"),
-    ]
-    best = max(readings, key=lambda parsed: int(parsed.notna().sum()))
-    row = int(best.isna().to_numpy().argmax())
-    return row + 1, str(text.iloc[row])
+    if first.format is not None and second.format is not None:
+        zones = [
+            "name their zone" if found.format.zoned else "name no zone"
+            for found in (first, second)
+            if found.format is not None
+        ]
+        if zones[0] != zones[1]:
+            raise ValueError(f"{source}: its times {zones[1]}, those of {first_source} {zones[0]}")
+        return replace(first, values=np.concatenate([first.values, second.values]))
+    try:
+        found = read_times([*first.values.tolist(), *second.values.tolist()])
+    except BadTimeError as error:
+        raise ValueError(
+            f"{source}: time {shown(error.value)} beside {first_source}: {error}"
+        ) from None
+    return Times(found.values, first.kind)
 
 
 def parse_time(text: str, times: Times, *, flag: str) -> float | int:
-    """Read a time that a user typed, on the scale of ``times``."""
-    import pandas as pd
+    """Read a time that a user typed, on the scale of ``times`` and in their order of day and month.
 
-    if times.kind == "number":
-        try:
-            return float(text)
-        except ValueError as error:
-            raise ValueError(
-                f"{flag}: expected a number like the time column's, got {text!r}"
-            ) from error
+    ``2024-01-31`` can be typed for dates of every format.
+    """
+    layouts = {reading.format.layout for reading in read_date(text.strip())}
+    if times.kind == "date" and times.format is not None and len(layouts) > 1:
+        layouts &= {times.format.layout}
     try:
-        stamp = pd.Timestamp(text)
-        stamp = stamp.tz_convert("UTC").tz_localize(None) if stamp.tzinfo else stamp
-        return int(stamp.as_unit("ns").value)
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{flag}: expected a date like 2024-01-31, got {text!r}") from error
+        if times.kind == "date" and len(layouts) != 1:
+            raise BadTimeError("expected a date", text)
+        return TimeReader(times.kind, hint=times.format).read(text)
+    except BadTimeError as error:
+        expected = (
+            "expected a number like the time column's"
+            if times.kind == "number"
+            else "expected a date like 2024-01-31"
+        )
+        raise ValueError(f"{flag}: {expected}, got {text!r}") from error
 
 
 def parse_gap(text: str, times: Times) -> float | int:
@@ -152,38 +165,6 @@ def parse_gap(text: str, times: Times) -> float | int:
 
 def looks_like_dates(filled: pd.Series[Any]) -> bool:
     """Tell whether the first twenty cells of a text column are dates."""
-    try:
-        return bool(len(_dates(filled.iloc[:20].astype(str))))
-    except (ValueError, TypeError):
-        return False
-
-
-def _dates(text: pd.Series[Any]) -> pd.Series[Any]:
-    """Parse text as dates in UTC: ISO 8601, or the one format that fits every row.
-
-    ValueError if none fits, or if day and month could be swapped in all rows: a guess per cell
-    would read 01/02 and 13/02 of one file in two ways.
-    """
-    import pandas as pd
-    from pandas.tseries.api import guess_datetime_format
-
-    try:
-        return pd.to_datetime(text, format="ISO8601", utc=True)
-    except ValueError:
-        readings: list[pd.Series[Any]] = []
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # of the day that came first
-            formats = {
-                guess_datetime_format(t, dayfirst=d) for t in text[:1] for d in (False, True)
-            }
-            # The first row may be one of the days up to 12 that fit both orders.
-            swap = str.maketrans({"d": "m", "m": "d"})
-            formats |= {f.translate(swap) for f in formats if f and "%m" in f}
-        for date_format in sorted(f for f in formats if f):
-            parsed = pd.to_datetime(text, format=date_format, errors="coerce", utc=True)
-            if parsed.notna().all() and not any(parsed.equals(r) for r in readings):
-                readings.append(parsed)
-        if len(readings) == 1:
-            return readings[0]
-        reason = "day and month could be swapped" if readings else "no date format fits"
-        raise ValueError(reason) from None
+    return bool(len(filled)) and all(
+        read_date(str(cell).strip()) for cell in filled.iloc[:20].tolist()
+    )

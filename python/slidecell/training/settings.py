@@ -8,8 +8,8 @@ from typing import Any
 __all__ = ["WITHOUT_FLAG", "TrainingSettings"]
 
 
-# Settings that only Python has: the command line has no flag for them.
-WITHOUT_FLAG = frozenset({"optimizer", "loss", "clip_grad_norm", "device"})
+# Settings, and an option of tables, that only Python has: the command line has no flag for them.
+WITHOUT_FLAG = frozenset({"optimizer", "loss", "clip_grad_norm", "device", "time_format"})
 
 
 @dataclass(frozen=True, kw_only=True)
