@@ -117,8 +117,8 @@ def _text_complaint(column: pd.Series[Any], name: str, exclude: str) -> str:
         )
     if pd.api.types.is_datetime64_any_dtype(column.dtype) or looks_like_dates(filled):
         time = f"name it as the time with {flag('time', name)}"
-        advice = f"{time}{or_exclude}" if exclude else "expected numbers"
-        return f"column {name!r} holds dates ({example!r}) and is no feature: {advice}"
+        mend = f"{time}{or_exclude}" if exclude else "expected numbers"
+        return f"column {name!r} holds dates ({example!r}) and is no feature: {mend}"
     texts = filled.map(str)
     bad = pd.to_numeric(texts, errors="coerce").isna().to_numpy()
     if not bad.any():
@@ -161,7 +161,9 @@ def _cell_advice(text: str) -> str | None:
     if number is not None and "," in bare:
         return f"write it with a point for the decimal comma, and no other comma, as {number}"
     if re.fullmatch(_DIGITS, bare):
-        return f"write it without spaces (it has one between its digits or a no-break one), as {bare}"
+        return (
+            f"write it without spaces (it has one between its digits or a no-break one), as {bare}"
+        )
     found = re.fullmatch(rf"([-+0-9.,eE{_SPACES}]*[0-9])[{_SPACES}]*([^0-9,.\s]{{1,12}})", cell)
     if found is None:
         return None

@@ -37,6 +37,7 @@ class Header:
     names: list[str]
     delimiter: str
     records: int
+    returns: bool = False
 
 
 def has_blank_lines(path: Source) -> bool:
@@ -92,7 +93,7 @@ def read_header(path: Source) -> Header:
     names = [name.strip() or f"Unnamed: {index}" for index, name in enumerate(cells)]
     if (name := repeated_name(names)) is not None:
         raise ValueError(f"{path}: line {records + 1}: two columns are called {name!r}")
-    return Header(names, delimiter, records + 1)
+    return Header(names, delimiter, records + 1, line.endswith("\r"))
 
 
 def find_blank_rows(path: Source, header: Header) -> npt.NDArray[np.bool_]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import gzip
+import io
 import math
 import re
 import warnings
 import zlib
 from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 import numpy as np
 import numpy.typing as npt
@@ -103,6 +104,8 @@ def read_frame(path: Path | Source, *, keys: Collection[str] = ()) -> pd.DataFra
 def _read_csv(path: Source, keys: Collection[str]) -> pd.DataFrame:
     import pandas as pd
 
+    frame: pd.DataFrame
+
     blank_lines = has_blank_lines(path)
     header = read_header(path)
     names = header.names
@@ -112,7 +115,7 @@ def _read_csv(path: Source, keys: Collection[str]) -> pd.DataFrame:
             # It warns where rows are all longer than the header.
             warnings.simplefilter("error", pd.errors.ParserWarning)
             frame = pd.read_csv(
-                path.for_parser(),
+                _with_newlines(path) if header.returns else path.for_parser(),
                 sep=header.delimiter,
                 names=names,
                 header=None,
@@ -142,8 +145,12 @@ def _read_csv(path: Source, keys: Collection[str]) -> pd.DataFrame:
             frame[name] = numbers
     # The parser fills a short row with missing cells; only then is the last column missing.
     if len(frame) and (blank_lines or len(names) == 1 or frame[names[-1]].isna().any()):
-        return _with_blank_rows(frame, find_blank_rows(path, header), path, keys)
+        frame = _with_blank_rows(frame, find_blank_rows(path, header), path, keys)
     return frame
+
+
+def _with_newlines(path: Source) -> TextIO:
+    return io.TextIOWrapper(path.open(), encoding="utf-8-sig", newline=None)
 
 
 def _exact_floats() -> dict[str, Any]:
@@ -240,10 +247,16 @@ def _to_pandas(table: Any) -> pd.DataFrame:
     """Return a table of pyarrow; where what pandas noted in it makes no sense, without that."""
     import pyarrow as pa
 
+    frame: pd.DataFrame
     try:
-        frame: pd.DataFrame = table.to_pandas()
+        frame = table.to_pandas()
     except (pa.ArrowException, MemoryError):
         raise
-    except Exception:  # noqa: BLE001  (whatever the metadata leads to)
-        frame = table.to_pandas(ignore_metadata=True)
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError):
+        return _without_metadata(table)
+    return frame
+
+
+def _without_metadata(table: Any) -> pd.DataFrame:
+    frame: pd.DataFrame = table.replace_schema_metadata(None).to_pandas()
     return frame

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 
 from slidecell.tables.times import looks_like_dates
 
@@ -17,7 +18,7 @@ _STATED = re.compile(r'"?sep=([^"\r\n])"?\s*', re.IGNORECASE)
 
 
 def find_delimiter(line: str) -> str:
-    r"""Return what separates the cells of a header: the most frequent of comma, semicolon, tab, bar.
+    r"""Return what separates the cells of a header: the one that is there most often.
 
     Those within quotes do not count; it is a comma where none occurs.
 
@@ -109,7 +110,7 @@ def counted_names(cells: Sequence[str]) -> bool:
     if len(cells) == 0 or any(not re.fullmatch(r"0|[1-9][0-9]{0,8}", text) for text in texts):
         return False
     numbers = [int(text) for text in texts]
-    if not numbers or any(b - a != 1 for a, b in zip(numbers, numbers[1:], strict=False)):
+    if not numbers or any(b - a != 1 for a, b in pairwise(numbers)):
         return False
     # Where an index was saved, the first cell has no text.
     indexed = len(texts) == len(cells) - 1 and not cells[0].strip()

@@ -110,9 +110,9 @@ def make_table(
     features[missing] = np.nan  # infinity is a missing value too
     labels = None
     if options.label is not None:
-        labels = frame[options.label]
-        blank = frame.isna().all(axis=1).to_numpy() if labels.isna().any() else None
-        labels = parse_labels(labels, source=source, blank=blank)[order.rows]
+        given = frame[options.label]
+        blank = frame.isna().all(axis=1).to_numpy() if given.isna().any() else None
+        labels = parse_labels(given, source=source, blank=blank)[order.rows]
     keys = [name for name in map(str, frame.columns) if name in {options.time, options.entity}]
     rows = Rows(
         features,
@@ -212,8 +212,8 @@ def _feature_names(
         left_out = set(exclude)
         names = [name for name in asked if name not in left_out]
     else:
-        left_out = {*roles, *exclude}
-        names = [name for name in columns if name not in left_out]
+        left_out = set(exclude)
+        names = [name for name in columns if name not in roles and name not in left_out]
         unnamed = [name for name in names if is_unnamed(name)]
         if unnamed:
             notes.append(
