@@ -104,7 +104,7 @@ def flag(name: str, value: str) -> str:
 
 
 def _text_complaint(column: pd.Series[Any], name: str, exclude: str) -> str:
-    """Return what is wrong with a column that holds no numbers; ``exclude``: how to leave it out."""
+    """Return what is wrong with a column; ``exclude`` says how to leave it out."""
     import pandas as pd
 
     or_exclude = f", or {exclude}" if exclude else ""

@@ -150,7 +150,10 @@ def _read_csv(path: Source, keys: Collection[str]) -> pd.DataFrame:
 
 
 def _with_newlines(path: Source) -> TextIO:
-    return io.TextIOWrapper(path.open(), encoding="utf-8-sig", newline=None)
+    """Return the text of a file, each line ended by a line feed."""
+    with path.open() as stream:
+        text = stream.read().decode("utf-8-sig")
+    return io.StringIO(text.replace("\r", "\n"))
 
 
 def _exact_floats() -> dict[str, Any]:
