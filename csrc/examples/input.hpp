@@ -37,6 +37,13 @@ inline std::string_view unquoted(std::string_view text) {
   return quoted ? text.substr(1, text.size() - 2) : text;
 }
 
+// The line without the mark of UTF-8 that some programs write before the first one.
+inline std::string_view without_mark(std::string_view line) {
+  constexpr std::string_view mark = "\xEF\xBB\xBF";
+  if (line.substr(0, mark.size()) == mark) line.remove_prefix(mark.size());
+  return line;
+}
+
 // Fields between commas; a comma within quotes is not provided for.
 inline std::vector<std::string_view> fields(std::string_view line) {
   std::vector<std::string_view> out;

@@ -2,10 +2,11 @@
  *   slidecell_score_c MODEL [--live | --alarms] < rows.csv
  *
  * A line is a row: numbers with commas between them, an empty field or "nan" for a missing value. A
- * first line without any number is the names of the columns: where the model knows its features'
- * names, the others (times, entities, labels) are skipped. Prints a score per row, "nan" where it
- * has none: after the last row, or with --live after each row. --alarms: after each row the score,
- * the smoothed score and 1 for an alarm or 0, as the model file's smoothing and threshold say. */
+ * blank line between rows is a row without a value. A first line without any number is the names of
+ * the columns: where the model knows its features' names, the others (times, entities, labels) are
+ * skipped. Prints a score per row, "nan" where it has none: after the last row, or with --live
+ * after each row. --alarms: after each row the score, the smoothed score and 1 for an alarm or 0,
+ * as the model file's smoothing and threshold say. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,6 +33,7 @@ struct live {
 };
 
 static const char* const kSpace = " \t\r\n";
+static const char* const kMark = "\xEF\xBB\xBF"; /* of UTF-8: some programs write it first */
 
 /* Cuts a line at its commas; returns the number of fields, without spaces and quotes around. */
 static int64_t split(char* line, char** fields) {
@@ -146,6 +148,18 @@ static int answer(const struct live* live, const double* row, int64_t line) {
   return written > 0 && fflush(stdout) == 0;
 }
 
+/* A row [F] without a value. */
+static void set_missing(double* row, int64_t F) {
+  int64_t f;
+  for (f = 0; f < F; ++f) row[f] = strtod("nan", NULL);
+}
+
+static int append_missing(struct series* series, double* row, int64_t F, int64_t count) {
+  set_missing(row, F);
+  while (count > 0 && append(series, row, F)) --count;
+  return count == 0;
+}
+
 /* Answers each line, or keeps it in the series where nothing is live. */
 static int read_rows(const slidecell_model* model, struct columns* columns, const struct live* live,
                      struct series* series) {
@@ -153,7 +167,7 @@ static int read_rows(const slidecell_model* model, struct columns* columns, cons
   static char* fields[MAX_FIELDS];
   double* row = malloc((size_t)columns->F * sizeof *row);
   int ok = row != NULL;
-  int64_t number = 0;
+  int64_t number = 0, rows = 0, blank = 0; /* blank: lines since the last row */
   while (ok && fgets(line, sizeof line, stdin)) {
     int64_t n;
     ++number;
@@ -162,12 +176,27 @@ static int read_rows(const slidecell_model* model, struct columns* columns, cons
       ok = 0;
       break;
     }
-    if (line[strspn(line, kSpace)] == '\0') continue;
+    if (number == 1 && strncmp(line, kMark, strlen(kMark)) == 0) {
+      memmove(line, line + strlen(kMark), strlen(line + strlen(kMark)) + 1);
+    }
+    if (line[strspn(line, kSpace)] == '\0') {
+      if (rows == 0) continue;
+      if (live) {
+        set_missing(row, columns->F);
+        ok = answer(live, row, number);
+      } else {
+        ++blank;
+      }
+      continue;
+    }
     n = split(line, fields);
     if (number == 1 && is_header(fields, n)) {
       ok = match_names(model, fields, n, columns);
     } else {
-      ok = read_row(columns, fields, n, number, row) &&
+      ok = live || append_missing(series, row, columns->F, blank);
+      blank = 0;
+      ++rows;
+      ok = ok && read_row(columns, fields, n, number, row) &&
            (live ? answer(live, row, number) : append(series, row, columns->F));
     }
   }

@@ -5,12 +5,15 @@
 // names, it finds them there and skips the others (times, labels): the file that `slidecell detect`
 // was trained on can be read as it is. Else the columns are the features in the model's order.
 // --entity: the column of that name, or the first one, says whose row it is; an entity's rows stand
-// together and in the order of time. An empty field is a missing value.
+// together and in the order of time. An empty field is a missing value. So is each value of a blank
+// line between rows, so that no window reaches across it; with entities nobody knows whose row it
+// would be: it is reported and left out.
 // Prints a line per row of data: its line number in the file, and its score (empty: no score).
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
 #include <fstream>
+#include <limits>
 #include <string>
 #include <string_view>
 #include <unordered_set>
@@ -35,6 +38,21 @@ struct Entity {
   std::string column;
 };
 
+// Blank lines between rows as rows without a value; of an unknown entity they are reported.
+void add_blank(std::vector<std::int64_t>& blank, const std::string& path, bool with_entity,
+               std::size_t features, Table& table) {
+  for (const std::int64_t number : blank) {
+    if (with_entity) {
+      std::fprintf(stderr, "%s:%lld: blank, left out\n", path.c_str(),
+                   static_cast<long long>(number));
+      continue;
+    }
+    table.rows.resize(table.rows.size() + features, std::numeric_limits<double>::quiet_NaN());
+    table.lines.push_back(number);
+  }
+  blank.clear();
+}
+
 Table read_csv(const std::string& path, const slidecell::SequenceModel& model,
                const Entity& entity_option) {
   std::ifstream file(path);
@@ -46,9 +64,14 @@ Table read_csv(const std::string& path, const slidecell::SequenceModel& model,
   const auto features = static_cast<std::size_t>(model.input_size());
   auto columns = example::columns_in_order(with_entity ? 1 : 0, features);
   std::size_t entity_at = 0;
+  std::vector<std::int64_t> blank;  // lines since the last row
   for (std::int64_t number = 1; std::getline(file, line); ++number) {
-    const auto texts = example::fields(line);
-    if (example::trimmed(line).empty()) continue;
+    const std::string_view text = number == 1 ? example::without_mark(line) : line;
+    if (example::trimmed(text).empty()) {
+      if (!table.lines.empty()) blank.push_back(number);
+      continue;
+    }
+    const auto texts = example::fields(text);
     try {
       if (number == 1 && example::is_header(texts)) {
         if (!model.features().empty()) columns = example::columns_by_name(texts, model.features());
@@ -60,6 +83,7 @@ Table read_csv(const std::string& path, const slidecell::SequenceModel& model,
       if (number == 1 && !entity_option.column.empty()) {
         throw InputError("--entity: expected the names of the columns in the first line");
       }
+      add_blank(blank, path, with_entity, features, table);
       table.rows.resize(table.rows.size() + features);
       example::parse_row(texts, columns, &*table.rows.end() - features);
       if (table.lines.empty() || (with_entity && texts[entity_at] != entity)) {

@@ -5,14 +5,20 @@
 // line without any number is the names of the columns: where the model knows its features' names,
 // it finds them there and skips the others (times, labels). The answer
 // is a line of stdout, written at once: the row's score, empty where it has none.
+// A blank line is a row without a value, answered by an empty line; with entities nobody knows
+// whose: it is reported and left out.
 // A bad line ends the program with its number; --skip-bad reports it and goes on without an answer.
+// The entity whose row it was, where that is known, then has a row without a value in its place: no
+// window reaches across it.
 // --state FILE: goes on from the file where there is one, and writes it at the end.
+#include <algorithm>
 #include <cmath>
 #include <csignal>
 #include <cstdint>
 #include <cstdio>
 #include <filesystem>
 #include <iostream>
+#include <limits>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -78,6 +84,16 @@ float push_line(slidecell::Stream& stream, const std::vector<std::string_view>& 
   return score;
 }
 
+// A row without a value of the entity whose line could not be read; none where it is not known.
+void push_missing(slidecell::Stream& stream, const std::vector<std::string_view>& texts,
+                  std::vector<double>& row) {
+  std::int64_t entity = 0;
+  if (stream.num_entities() > 1 && !example::parse_number(texts[0], entity)) return;
+  std::fill(row.begin(), row.end(), std::numeric_limits<double>::quiet_NaN());
+  float score = 0.0f;
+  if (stream.push(entity, row.data(), score) == slidecell::Status::ok) stream.advance();
+}
+
 bool answer(float score) {
   const int written =
       std::isnan(score) ? std::printf("\n") : std::printf("%.9g\n", static_cast<double>(score));
@@ -95,8 +111,13 @@ void run(const Options& options) {
   bool open = true;
   std::string line;
   for (std::int64_t number = 1; open && std::getline(std::cin, line); ++number) {
-    if (example::trimmed(line).empty()) continue;
-    const auto texts = example::fields(line);
+    const std::string_view text = number == 1 ? example::without_mark(line) : line;
+    const bool blank = example::trimmed(text).empty();
+    if (blank && options.entities > 1) {
+      std::fprintf(stderr, "line %lld: blank, left out\n", static_cast<long long>(number));
+    }
+    if (blank && (options.entities > 1 || rows + bad == 0)) continue;
+    const auto texts = blank ? std::vector<std::string_view>(columns.count) : example::fields(text);
     try {
       if (number == 1 && example::is_header(texts)) {
         if (!model.features().empty()) columns = example::columns_by_name(texts, model.features());
@@ -106,12 +127,13 @@ void run(const Options& options) {
       ++rows;
       stream.advance();  // while the next line is still on its way
     } catch (const InputError& e) {
-      const std::string text = "line " + std::to_string(number) + ": " + e.what();
+      const std::string message = "line " + std::to_string(number) + ": " + e.what();
       if (!options.skip_bad) {
         if (!options.state.empty()) stream.save(options.state);
-        throw InputError(text);
+        throw InputError(message);
       }
-      std::fprintf(stderr, "%s: skipped\n", text.c_str());
+      std::fprintf(stderr, "%s: skipped\n", message.c_str());
+      push_missing(stream, texts, row);
       ++bad;
     }
   }

@@ -126,7 +126,7 @@ def _highest_section(result: Result) -> Section:
     names = table.names or ()
     parts = _feature_parts(result, rows)
     columns = {
-        "entity": [table.entity_name(row) for row in rows],
+        "entity": [_short_name(table.entity_name(row)) for row in rows],
         "time": [] if table.times is None else [table.times.text(row) for row in rows],
         "flagged": [f"{length:,}" for length in lengths] if lengths.any() else [],
         "labelled": [] if table.labels is None else label_texts(table.labels[rows]),
@@ -190,6 +190,11 @@ def _highest(result: Result) -> tuple[Ints, Ints]:
     return rows, np.zeros(len(rows), np.int64)
 
 
+def _short_name(name: str, most: int = 80) -> str:
+    """Return the name of an entity as a cell of a table has room for it."""
+    return name if len(name) <= most else f"{name[: most - 3]}..."
+
+
 def _plot(name: str, *arguments: Any, **options: Any) -> Callable[[], matplotlib_figure.Figure]:
     """Return what draws a figure of `slidecell.plots`, which is imported only then."""
 
@@ -209,7 +214,8 @@ def _draw_scores(result: Result, title: str, first: int) -> matplotlib_figure.Fi
     times = None if table.times is None else table.times.values[first:]
     if table.times is not None and table.times.kind == "date" and times is not None:
         times = times.astype("datetime64[ns]")
-    names = np.array(table.entity_names)
+    # Text of a fixed width would take the longest name for every row.
+    names = np.array(table.entity_names, dtype=object)
     return plot_scores(
         table.features[first:],
         result.scores[first:],

@@ -41,7 +41,7 @@ __all__ = [
     "run_score",
 ]
 
-_TABLES = {".csv", ".tsv", ".txt", ".parquet", ".pq"}
+_TABLES = {".csv", ".gz", ".tsv", ".txt", ".out", ".parquet", ".pq"}
 
 
 @dataclass(frozen=True)

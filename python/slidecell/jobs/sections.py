@@ -87,7 +87,7 @@ def data_section(data: Mapping[str, Any], *, terminal: bool = True) -> Section:
     rows = {
         f"features ({len(names)})": ", ".join(names[:_NAMES]) + more,
         "rows": f"{data['rows']:,}{used}",
-        "missing cells": f"{data['missing_cells']:,}",
+        "missing cells": f"{data['missing_cells']:,}" + _missing_rows(data),
         "entities": f"{data['entities']:,}",
         "gaps": f"{data['gaps']:,} longer than {data['max_gap']}" if looked_for else "",
         "times": f"{data['first_time']} to {data['last_time']}" if "first_time" in data else "",
@@ -97,6 +97,11 @@ def data_section(data: Mapping[str, Any], *, terminal: bool = True) -> Section:
         ),
     }
     return Section("Data", tables=[pairs(rows)], notes=list(data["notes"]), terminal=terminal)
+
+
+def _missing_rows(data: Mapping[str, Any]) -> str:
+    rows = data.get("missing_rows", 0)
+    return f", {rows:,} rows without a value" if rows and len(data["features"]) > 1 else ""
 
 
 def training_section(

@@ -21,6 +21,7 @@ __all__ = ["plot_scores"]
 
 # With at least so many rows that are not flagged, these rows define the usual values.
 _USUAL = 10
+_LONGEST_NAME = 80  # of an entity, in the title
 
 Bools = npt.NDArray[np.bool_]
 Array = npt.NDArray[Any]
@@ -130,7 +131,13 @@ def _pick(
     table = np.asarray(series)
     if table.ndim != 2 or len(table) == 0 or table.shape[1] == 0:
         raise ValueError(f"series: expected [S, F] with S, F >= 1, got {list(table.shape)}")
-    given = {name: np.asarray(value) for name, value in columns.items() if value is not None}
+    # Names stay objects: as text of a fixed width each would take as much as the longest.
+    kinds = {"entities": object}
+    given = {
+        name: np.asarray(value, dtype=None if hasattr(value, "__array__") else kinds.get(name))
+        for name, value in columns.items()
+        if value is not None
+    }
     for name, column in given.items():
         if column.shape != (len(table),):
             raise ValueError(f"{name}: expected [{len(table)}], got {list(column.shape)}")
@@ -159,6 +166,8 @@ def _pick_entity(
     best = int(np.lexsort((np.bincount(codes), flags, labels))[-1])
     why = "labelled " if labels[best] else "flagged " if flags[best] else ""
     who = str(unique[best])
+    if len(who) > _LONGEST_NAME:
+        who = f"{who[: _LONGEST_NAME - 3]}..."
     if len(unique) > 1:
         who += f" (most {why}rows of {len(unique)} entities)"
     return np.flatnonzero(codes == best), who

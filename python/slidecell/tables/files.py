@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-import csv
+import gzip
+import io
+import math
 import re
-import sys
 import warnings
+import zlib
 from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, TextIO
 
+import numpy as np
+import numpy.typing as npt
+
+from slidecell.tables.csv_lines import (
+    encoding_place,
+    find_blank_rows,
+    has_blank_lines,
+    read_header,
+)
+from slidecell.tables.header import repeated_name
 from slidecell.tables.source import Source
 
 if TYPE_CHECKING:
@@ -24,7 +36,22 @@ MISSING = (
 )  # fmt: skip
 
 _PARQUET_MAGIC = b"PAR1"
-_DELIMITERS = ",;\t|"
+
+# What other files begin with; gzip is read.
+_OTHERS = {
+    b"PK\x03\x04": "a ZIP archive (a workbook is one too): unpack it, or save the sheet as CSV",
+    b"BZh": "text compressed by bzip2: unpack it; gzip is read as it is",
+    b"\xfd7zXZ\x00": "text compressed by xz: unpack it; gzip is read as it is",
+    b"\x28\xb5\x2f\xfd": "text compressed by zstd: unpack it; gzip is read as it is",
+    b"\x04\x22\x4d\x18": "text compressed by lz4: unpack it; gzip is read as it is",
+    b"\xff\xfe": "text in UTF-16: save it as UTF-8",
+    b"\xfe\xff": "text in UTF-16: save it as UTF-8",
+    b"\xd0\xcf\x11\xe0": "an old workbook: save the sheet as CSV",
+    b"\x89HDF": "an HDF5 file",
+    b"\x93NUMPY": "an array of numpy",
+    b"ARROW1": "a Feather file",
+    b"{": "JSON: slidecell stream reads lines of it",
+}
 
 
 def file_kind(path: Path | Source) -> FileKind:
@@ -37,12 +64,18 @@ def file_kind(path: Path | Source) -> FileKind:
             head = stream.read(4096)
     except OSError as error:
         raise OSError(f"{path}: {error.strerror or error}") from error
+    except (EOFError, zlib.error) as error:
+        raise ValueError(f"{path}: damaged gzip file: {error}") from error
     if not head:
         raise ValueError(f"{path}: the file is empty")
     if head.startswith(_PARQUET_MAGIC):
         return "parquet"
     if path.suffix in {".parquet", ".pq"}:
         raise ValueError(f"{path}: not a Parquet file: expected PAR1 at byte 0, got {head[:4]!r}")
+    start = head.removeprefix(b"\xef\xbb\xbf").lstrip(b" \t\r\n")
+    for magic, what in _OTHERS.items():
+        if start.startswith(magic):
+            raise ValueError(f"{path}: expected CSV text in UTF-8 or Parquet, got {what}")
     return "csv"
 
 
@@ -59,7 +92,10 @@ def read_frame(path: Path | Source, *, keys: Collection[str] = ()) -> pd.DataFra
         The file cannot be opened.
     """
     path = Source.of(path)
-    frame = _read_csv(path, keys) if file_kind(path) == "csv" else _read_parquet(path)
+    try:
+        frame = _read_csv(path, keys) if file_kind(path) == "csv" else _read_parquet(path)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise ValueError(f"{path}: damaged gzip file: {error}") from error
     if len(frame.columns) == 0 or len(frame) == 0:
         raise ValueError(f"{path}: no rows below the header")
     return frame
@@ -68,77 +104,111 @@ def read_frame(path: Path | Source, *, keys: Collection[str] = ()) -> pd.DataFra
 def _read_csv(path: Source, keys: Collection[str]) -> pd.DataFrame:
     import pandas as pd
 
-    _check_no_zero_byte(path)
-    header, delimiter = _read_header(path)
-    missing = {name: [""] if name in keys else list(MISSING) for name in header}
+    frame: pd.DataFrame
+
+    blank_lines = has_blank_lines(path)
+    header = read_header(path)
+    names = header.names
+    missing = {name: [""] if name in keys else list(MISSING) for name in names}
     try:
         with warnings.catch_warnings():
             # It warns where rows are all longer than the header.
             warnings.simplefilter("error", pd.errors.ParserWarning)
             frame = pd.read_csv(
-                path.for_parser(),
-                sep=delimiter,
-                names=header,
-                header=0,
+                _with_newlines(path) if header.returns else path.for_parser(),
+                sep=header.delimiter,
+                names=names,
+                header=None,
+                skiprows=header.records,
                 index_col=False,  # or the first cells of longer rows would become an index
-                dtype={name: str for name in keys if name in header},
+                dtype={name: str for name in keys if name in names},
                 keep_default_na=False,
                 na_values=missing,
                 low_memory=False,  # one dtype per column, not one per chunk
                 encoding="utf-8-sig",
+                compression=None,
                 on_bad_lines="error",
+                **_exact_floats(),
             )
     except pd.errors.ParserWarning as warning:
-        _check_cells_per_line(path, delimiter, len(header))
+        find_blank_rows(path, header)
         raise ValueError(f"{path}: not readable as CSV: {warning}") from warning
     except pd.errors.EmptyDataError as error:
         raise ValueError(f"{path}: no rows below the header") from error
     except pd.errors.ParserError as error:
+        find_blank_rows(path, header)
         raise ValueError(f"{path}: {_parser_place(error)}") from error
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: {_encoding_place(path, error)}") from error
+        raise ValueError(f"{path}: {encoding_place(path, error)}") from error
+    for name in set(names) - set(keys):
+        if (numbers := _wide_numbers(frame[name])) is not None:
+            frame[name] = numbers
     # The parser fills a short row with missing cells; only then is the last column missing.
-    if len(frame) > 0 and (len(header) == 1 or frame[header[-1]].isna().any()):
-        _check_cells_per_line(path, delimiter, len(header))
+    if len(frame) and (blank_lines or len(names) == 1 or frame[names[-1]].isna().any()):
+        frame = _with_blank_rows(frame, find_blank_rows(path, header), path, keys)
     return frame
 
 
-def _check_no_zero_byte(path: Source) -> None:
-    # Parsers drop zero bytes or end a cell at them; a file that a crash filled with zeros, or one
-    # in UTF-16, would be read as other numbers.
-    line, place = 1, 0
+def _with_newlines(path: Source) -> TextIO:
+    """Return the text of a file, each line ended by a line feed."""
     with path.open() as stream:
-        while chunk := stream.read(1 << 20):
-            zero = chunk.find(b"\0")
-            if zero >= 0:
-                line += chunk.count(b"\n", 0, zero)
-                raise ValueError(
-                    f"{path}: line {line}: expected CSV text in UTF-8, got a zero byte "
-                    f"(byte {place + zero} of the file)"
-                )
-            line += chunk.count(b"\n")
-            place += len(chunk)
+        text = stream.read().decode("utf-8-sig")
+    return io.StringIO(text.replace("\r", "\n"))
 
 
-def _read_header(path: Source) -> tuple[list[str], str]:
-    """Column names and delimiter of a CSV file, from its first line that is not blank."""
+def _exact_floats() -> dict[str, Any]:
+    """Return what makes the parser read a number as the nearest float: newer pandas does so."""
+    import pandas as pd
+
+    major, minor = map(int, pd.__version__.split(".")[:2])
+    return {"float_precision": "round_trip"} if (major, minor) < (3, 1) else {}
+
+
+def _wide_numbers(column: pd.Series[Any]) -> list[float] | None:
+    """Return a text column as numbers if all its cells are, such as integers beyond 64 bits."""
+    if not _is_text(column):
+        return None
+    cells = column.tolist()
     try:
-        with path.open_text(encoding="utf-8-sig") as stream:
-            line = next((line for line in stream if line.strip()), "")
-            if not line:
-                raise ValueError(f"{path}: the file is empty")
-            delimiter = max(_DELIMITERS, key=line.count)  # a comma where none occurs
-            stream.seek(0)
-            header = next(row for row in csv.reader(stream, delimiter=delimiter) if row)
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: {_encoding_place(path, error)}") from error
-    except csv.Error as error:
-        raise ValueError(f"{path}: line 1: {error}") from error
-    names = [name.strip() or f"Unnamed: {index}" for index, name in enumerate(header)]
-    for index, name in enumerate(names):
-        if name in names[:index]:
-            raise ValueError(f"{path}: line 1: two columns are called {name!r}")
-    return names, delimiter
+        return [math.nan if cell is None or cell != cell else _number(cell) for cell in cells]  # noqa: PLR0124
+    except (TypeError, ValueError):
+        return None
+
+
+def _is_text(column: pd.Series[Any]) -> bool:
+    import pandas as pd
+
+    return column.dtype == object or isinstance(column.dtype, pd.StringDtype)
+
+
+def _number(cell: Any) -> float:
+    if isinstance(cell, bool) or (isinstance(cell, str) and "_" in cell):
+        raise ValueError(cell)
+    try:
+        return float(cell)
+    except OverflowError:  # an integer beyond all floats
+        return math.inf
+
+
+def _with_blank_rows(
+    frame: pd.DataFrame, blank: npt.NDArray[np.bool_], path: Source, keys: Collection[str]
+) -> pd.DataFrame:
+    """Return a frame in which blank lines are rows without a value, so that none bridges them.
+
+    In a file with a time or an entity nobody knows whose row a blank line would be: its frame has
+    no such row, and tells how many there were as its attribute ``blank_lines``.
+    """
+    count = int(blank.sum())
+    if count == 0:
+        return frame
+    if len(blank) - count != len(frame):
+        raise ValueError(f"{path}: not readable as CSV: its blank lines have no certain place")
+    if any(name in keys for name in frame.columns):
+        frame.attrs["blank_lines"] = count
+        return frame
+    place = np.full(len(blank), -1, np.int64)
+    place[~blank] = np.arange(len(frame))
+    return frame.reindex(place).reset_index(drop=True)
 
 
 def _parser_place(error: Exception) -> str:
@@ -152,29 +222,6 @@ def _parser_place(error: Exception) -> str:
     return f"not readable as CSV: {text}"
 
 
-def _encoding_place(path: Source, error: UnicodeDecodeError) -> str:
-    # The decoder counts within its chunk; the place in the file is found by decoding it by line.
-    with path.open() as stream:
-        for number, line in enumerate(stream, start=1):
-            try:
-                line.decode("utf-8-sig" if number == 1 else "utf-8")
-            except UnicodeDecodeError as bad:
-                return f"line {number}: byte {line[bad.start]:#04x} is not UTF-8 text"
-    return f"not UTF-8 text: {error.reason}"
-
-
-def _check_cells_per_line(path: Source, delimiter: str, expected: int) -> None:
-    csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
-    with path.open_text(encoding="utf-8-sig") as stream:
-        reader = csv.reader(stream, delimiter=delimiter)
-        for row in reader:
-            blank = not row or (expected > 1 and len(row) == 1 and not row[0].strip())
-            if not blank and len(row) != expected:
-                raise ValueError(
-                    f"{path}: line {reader.line_num}: expected {expected} cells, got {len(row)}"
-                )
-
-
 def _read_parquet(path: Source) -> pd.DataFrame:
     from slidecell._extras import require
 
@@ -185,10 +232,9 @@ def _read_parquet(path: Source) -> pd.DataFrame:
     try:
         table = pq.ParquetFile(path.for_parser()).read()
         names = [str(name) for name in table.column_names]
-        for index, name in enumerate(names):
-            if name in names[:index]:
-                raise ValueError(f"{path}: two columns are called {name!r}")
-        frame: pd.DataFrame = table.to_pandas()
+        if (name := repeated_name(names)) is not None:
+            raise ValueError(f"{path}: two columns are called {name!r}")
+        frame = _to_pandas(table)
     except (pa.ArrowException, OSError, MemoryError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ValueError(f"{path}: damaged Parquet file: {reason}") from error
@@ -197,4 +243,23 @@ def _read_parquet(path: Source) -> pd.DataFrame:
     if named:
         frame = frame.reset_index()
     frame.columns = [str(name) for name in frame.columns]
+    return frame
+
+
+def _to_pandas(table: Any) -> pd.DataFrame:
+    """Return a table of pyarrow; where what pandas noted in it makes no sense, without that."""
+    import pyarrow as pa
+
+    frame: pd.DataFrame
+    try:
+        frame = table.to_pandas()
+    except (pa.ArrowException, MemoryError):
+        raise
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError):
+        return _without_metadata(table)
+    return frame
+
+
+def _without_metadata(table: Any) -> pd.DataFrame:
+    frame: pd.DataFrame = table.replace_schema_metadata(None).to_pandas()
     return frame

@@ -51,6 +51,8 @@ class Rows:
         R.
     missing_cells : int
         Missing or infinite cells of the features, before any were filled.
+    missing_rows : int
+        Rows of which every feature is missing, such as blank lines of a file.
     notes : tuple of str
         What was done to the data that a reader should know.
     source : str
@@ -72,6 +74,7 @@ class Rows:
     keys: pd.DataFrame | None = None
     input_rows: int = -1  # R; by default S
     missing_cells: int = 0
+    missing_rows: int = 0
     notes: tuple[str, ...] = ()
     source: str = "X"
     kind: FileKind = "csv"
@@ -190,6 +193,7 @@ class Rows:
             "gaps": self.gaps,
             "features": list(map(str, self.names or range(self.num_features))),
             "missing_cells": self.missing_cells,
+            "missing_rows": self.missing_rows,
             "notes": list(self.notes),
         }
         if self.times is not None and len(self):

@@ -1,16 +1,19 @@
-"""Where a table comes from: a file, or the bytes of standard input, which are read once."""
+"""Where a table comes from: a file, or the bytes of a pipe, which are read once."""
 
 from __future__ import annotations
 
+import gzip
 import io
+import stat
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, TextIO
+from typing import BinaryIO, TextIO, cast
 
 __all__ = ["Source", "is_standard", "source_name"]
 
 _NAME = "standard input"
+_GZIP = b"\x1f\x8b"
 
 
 def is_standard(path: str | Path | None) -> bool:
@@ -45,7 +48,7 @@ class Source:
     ----------
     path : Path
     content : bytes, optional
-        Of standard input. A file's content stays in the file.
+        Of standard input or a named pipe. A file's content stays in the file.
     """
 
     path: Path
@@ -65,7 +68,7 @@ class Source:
         if isinstance(given, Source):
             return given
         if not is_standard(given):
-            return cls(Path(given))
+            return cls(Path(given), _piped(Path(given)))
         if sys.stdin is None:
             raise OSError(f"{_NAME}: it is closed")
         content = sys.stdin.buffer.read()
@@ -75,7 +78,7 @@ class Source:
 
     def __str__(self) -> str:
         """Return how errors name it."""
-        return str(self.path) if self.content is None else _NAME
+        return _NAME if is_standard(self.path) else str(self.path)
 
     @property
     def suffix(self) -> str:
@@ -88,8 +91,16 @@ class Source:
         return self.content is None and self.path.is_dir()
 
     def open(self) -> BinaryIO:
-        """Open it for bytes."""
-        return self.path.open("rb") if self.content is None else io.BytesIO(self.content)
+        """Open it for bytes; what gzip has compressed is unpacked."""
+        stream = self.path.open("rb") if self.content is None else io.BytesIO(self.content)
+        packed = stream.read(len(_GZIP)) == _GZIP
+        stream.seek(0)
+        if not packed:
+            return stream
+        if self.content is not None:
+            return cast("BinaryIO", gzip.open(stream))
+        stream.close()
+        return cast("BinaryIO", gzip.open(self.path))
 
     def open_text(self, *, encoding: str) -> TextIO:
         """Open it for text; the ends of its lines are kept."""
@@ -97,4 +108,21 @@ class Source:
 
     def for_parser(self) -> Path | BinaryIO:
         """Return what a library reads it from: the path of a file, or the bytes as a stream."""
-        return self.path if self.content is None else io.BytesIO(self.content)
+        stream = self.open()
+        if self.content is None and not isinstance(stream, gzip.GzipFile):
+            stream.close()
+            return self.path
+        return stream
+
+
+def _piped(path: Path) -> bytes | None:
+    """Return what a named pipe holds, which is read once; None for other files."""
+    try:
+        mode = path.stat().st_mode
+        if stat.S_ISFIFO(mode):
+            return path.read_bytes()
+    except OSError:
+        return None  # who opens it says so
+    if stat.S_ISCHR(mode) or stat.S_ISBLK(mode) or stat.S_ISSOCK(mode):
+        raise OSError(f"{path}: expected a CSV or Parquet file, got a device")
+    return None

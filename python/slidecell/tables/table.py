@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from slidecell.tables.columns import (
     split_names,
 )
 from slidecell.tables.files import FileKind, file_kind, read_frame
+from slidecell.tables.header import counted_names
 from slidecell.tables.options import TableOptions
 from slidecell.tables.rows import Ints, Rows
 from slidecell.tables.sorting import sort_rows
@@ -53,7 +55,24 @@ def read_table(
     frame = read_frame(file, keys=keys)
     if label_optional and options.label not in [str(name) for name in frame.columns]:
         options = replace(options, label=None)
-    return make_table(frame, options, source=str(file), kind=kind, features_of=features_of)
+    rows = make_table(frame, options, source=str(file), kind=kind, features_of=features_of)
+    return replace(rows, notes=(*rows.notes, *_notes_of_reading(frame, kind)))
+
+
+def _notes_of_reading(frame: pd.DataFrame, kind: FileKind) -> list[str]:
+    """Return what a reader should know of how a file was read."""
+    notes = []
+    names = [str(name) for name in frame.columns]
+    cells = ["" if is_unnamed(name) else name for name in names]
+    if kind == "csv" and counted_names(cells):
+        shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+        notes.append(f"the first line was read as the names of the columns: {shown}")
+    if blank := frame.attrs.get("blank_lines", 0):
+        notes.append(
+            f"{blank} blank line(s) were left out: nobody knows whose row or which time they are, "
+            "and windows reach across them"
+        )
+    return notes
 
 
 def make_table(
@@ -85,13 +104,16 @@ def make_table(
     order = sort_rows(frame, options, source=source, prefix="--")
     notes: list[str] = []
     names = _feature_names(frame, options, source, notes, features_of)
-    columns = [feature_numbers(frame[name], source=source) for name in names]
+    may_exclude = features_of == "--features"
+    columns = [feature_numbers(frame[n], source=source, may_exclude=may_exclude) for n in names]
     features = np.stack(columns, axis=1)[order.rows]
     missing = ~np.isfinite(features)
     features[missing] = np.nan  # infinity is a missing value too
     labels = None
     if options.label is not None:
-        labels = parse_labels(frame[options.label], source=source)[order.rows]
+        given = frame[options.label]
+        blank = frame.isna().all(axis=1).to_numpy() if given.isna().any() else None
+        labels = parse_labels(given, source=source, blank=blank)[order.rows]
     keys = [name for name in map(str, frame.columns) if name in {options.time, options.entity}]
     rows = Rows(
         features,
@@ -105,6 +127,7 @@ def make_table(
         keys=frame[keys],
         input_rows=len(frame),
         missing_cells=int(missing.sum()),
+        missing_rows=int(missing.all(axis=1).sum()),
         notes=(*notes, *order.notes),
         source=source,
         kind=kind,
@@ -150,6 +173,7 @@ def join_tables(first: Rows, second: Rows) -> Rows:
         notes=first.notes + tuple(f"{second.source}: {note}" for note in second.notes),
         input_rows=first.input_rows + second.input_rows,
         missing_cells=first.missing_cells + second.missing_cells,
+        missing_rows=first.missing_rows + second.missing_rows,
     )
 
 
@@ -167,28 +191,33 @@ def _feature_names(
 ) -> tuple[str, ...]:
     columns = [str(column) for column in frame.columns]
     exclude = split_names(options.exclude, columns)
+    known = Counter(columns)
     for name in exclude:
-        find_column(frame, name, flag="--exclude", source=source)
+        if known[name] != 1:
+            find_column(frame, name, flag="--exclude", source=source)
     roles = {options.time: "--time", options.entity: "--entity", options.label: "--label"}
     if options.features:
         asked = split_names(options.features, columns)
         for name in asked:
-            find_column(frame, name, flag=features_of, source=source)
+            if known[name] != 1:
+                find_column(frame, name, flag=features_of, source=source)
             if name in roles:
                 raise ValueError(
                     f"{features_of}: column {name!r} is given as {roles[name]} and can be no "
                     "feature"
                 )
-        names = [name for name in asked if name not in exclude]
+        left_out = set(exclude)
+        names = [name for name in asked if name not in left_out]
     else:
-        names = [name for name in columns if name not in roles and name not in exclude]
+        left_out = set(exclude)
+        names = [name for name in columns if name not in roles and name not in left_out]
         unnamed = [name for name in names if is_unnamed(name)]
         if unnamed:
             notes.append(
                 f"{len(unnamed)} column(s) without a name (a saved row index?) left out; "
                 f"--features {unnamed[0]!r} would use it"
             )
-        names = [name for name in names if name not in unnamed]
+        names = [name for name in names if not is_unnamed(name)]
     if not names:
         raise ValueError(f"{source}: no feature column left; it has: {', '.join(columns)}")
     return tuple(names)

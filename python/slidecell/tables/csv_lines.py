@@ -1,0 +1,163 @@
+"""The lines of a CSV file: whole ones, blank ones, and where one is damaged."""
+
+from __future__ import annotations
+
+import csv
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TextIO
+
+import numpy as np
+import numpy.typing as npt
+
+from slidecell.tables.header import find_delimiter, no_header, repeated_name, stated_delimiter
+from slidecell.tables.source import Source
+
+__all__ = ["Header", "encoding_place", "find_blank_rows", "has_blank_lines", "read_header"]
+
+_BLANK = re.compile(rb"\n[ \t\r]*\n|\r[ \t]*\r")
+_BOM = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True)
+class Header:
+    """What stands before the rows of a CSV file.
+
+    Attributes
+    ----------
+    names : list of str
+        Of the columns; one without a name is ``Unnamed: 0``, by its place.
+    delimiter : str
+    records : int
+        Lines up to the names and with them; one with line breaks in quotes counts once.
+    """
+
+    names: list[str]
+    delimiter: str
+    records: int
+    returns: bool = False
+
+
+def has_blank_lines(path: Source) -> bool:
+    """Tell whether blank lines stand between others, and refuse zero bytes with their place.
+
+    Parsers drop zero bytes or end a cell at them; a file that a crash filled with zeros would be
+    read as other numbers.
+    """
+    line, place, tail, blank = 1, 0, b"\n", False
+    with path.open() as stream:
+        while chunk := stream.read(1 << 20):
+            zero = chunk.find(b"\0")
+            if zero >= 0:
+                line += chunk.count(b"\n", 0, zero)
+                text = "; text in UTF-16 has them: save it as UTF-8" if place + zero < 4 else ""
+                raise ValueError(
+                    f"{path}: line {line}: expected CSV text in UTF-8, got a zero byte "
+                    f"(byte {place + zero} of the file){text}"
+                )
+            blank = blank or _BLANK.search(tail + chunk.removeprefix(_BOM)) is not None
+            tail = chunk[-256:]
+            line += chunk.count(b"\n")
+            place += len(chunk)
+    return blank
+
+
+def read_header(path: Source) -> Header:
+    """Return the names of the columns, from the first line that is not blank."""
+    delimiter: str | None = None
+    stated: str | None = None
+    records, line = 0, ""
+    try:
+        with path.open_text(encoding="utf-8-sig") as stream:
+            for line in stream:
+                stated = stated_delimiter(line) if delimiter is None else None
+                if stated is None and line.strip():
+                    break
+                delimiter = delimiter or stated
+                records += 1
+            if not line.strip() or stated is not None:
+                raise ValueError(f"{path}: the file is empty")
+            delimiter = delimiter or find_delimiter(line)
+            stream.seek(0)
+            for _ in range(records):
+                stream.readline()
+            cells = next(csv.reader(stream, delimiter=delimiter))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: {encoding_place(path, error)}") from error
+    except csv.Error as error:
+        raise ValueError(f"{path}: line {records + 1}: {error}") from error
+    if (text := no_header(cells)) is not None:
+        raise ValueError(f"{path}: line {records + 1}: {text}")
+    names = [name.strip() or f"Unnamed: {index}" for index, name in enumerate(cells)]
+    if (name := repeated_name(names)) is not None:
+        raise ValueError(f"{path}: line {records + 1}: two columns are called {name!r}")
+    return Header(names, delimiter, records + 1, line.endswith("\r"))
+
+
+def find_blank_rows(path: Source, header: Header) -> npt.NDArray[np.bool_]:
+    """Tell for each line below the header whether it is blank; those at the end are not counted.
+
+    Raises
+    ------
+    ValueError
+        If a line has more or fewer cells than the header; the text names it.
+    """
+    csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
+    expected = len(header.names)
+    found = bytearray()
+    with path.open_text(encoding="utf-8-sig") as stream:
+        lines = _Lines(stream)
+        reader = csv.reader(lines, delimiter=header.delimiter)
+        for number, row in enumerate(reader):
+            if number < header.records:
+                continue
+            blank = len(row) <= 1 and not lines.last.strip(" \t\r\n")
+            if not blank and len(row) != expected:
+                raise ValueError(
+                    f"{path}: line {reader.line_num}: expected {expected} cells, got {len(row)}"
+                    + _decimal_commas(row, expected, header.delimiter)
+                )
+            found.append(blank)
+    marks = np.frombuffer(bytes(found), np.bool_)
+    filled = np.flatnonzero(~marks)
+    return marks[: filled[-1] + 1 if len(filled) else 0]
+
+
+def encoding_place(path: Source, error: UnicodeDecodeError) -> str:
+    """Return what to say of bytes that are no UTF-8: the line and the byte."""
+    # The decoder counts within its chunk; the place in the file is found by decoding it by line.
+    with path.open() as stream:
+        for number, line in enumerate(stream, start=1):
+            try:
+                line.decode("utf-8-sig" if number == 1 else "utf-8")
+            except UnicodeDecodeError as bad:
+                return f"line {number}: byte {line[bad.start]:#04x} is not UTF-8 text"
+    return f"not UTF-8 text: {error.reason}"
+
+
+class _Lines:
+    """Lines of a stream; the last that was read is known."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self.last = ""
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        self.last = next(self._stream)
+        return self.last
+
+
+def _decimal_commas(row: list[str], expected: int, delimiter: str) -> str:
+    if delimiter != "," or len(row) != 2 * expected:
+        return ""
+    if not all(re.fullmatch(r"\s*[-+]?[0-9]+\s*", cell) for cell in row):
+        return ""
+    return (
+        "; if these are numbers with a decimal comma, write them with a point, or separate the "
+        "cells by semicolons"
+    )
