@@ -13,7 +13,7 @@ import pytest
 
 import slidecell as sc
 from slidecell.live.latency import Latencies
-from slidecell.live.run import _LONGEST_LINE
+from slidecell.live.lines import LONGEST_LINE as _LONGEST_LINE
 from tests.live_lines import KEYS, as_csv, as_lines, live, save_model, table
 from tests.models import layer, random_model
 
