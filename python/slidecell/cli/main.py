@@ -15,7 +15,7 @@ from slidecell.cli import options as o
 from slidecell.cli import reproduce
 from slidecell.cli.bench import SETTINGS, bench
 from slidecell.cli.guard import guarded
-from slidecell.cli.output import print_scores, report_console
+from slidecell.cli.output import print_scores, report_console, require_standard_output
 from slidecell.cli.retrain import retrain
 from slidecell.tables.source import is_standard
 
@@ -280,6 +280,7 @@ def info() -> None:
     """Show versions, the processor, its instruction sets and the one in use."""
     from slidecell.jobs.environment import environment
 
+    require_standard_output()
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim")
     grid.add_column()

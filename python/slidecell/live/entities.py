@@ -110,7 +110,8 @@ class Entities:
         except ValueError:
             return False
         time = None
-        if self._options.time is not None:
+        # A bad line does not decide what all times look like.
+        if self._options.time is not None and self._clock.kind is not None:
             with contextlib.suppress(ValueError):  # unknown: the row is the next one
                 time = self._clock.read(row.time)
         try:

@@ -167,22 +167,23 @@ class _Run:
         left = self._answers.close(_LAST_WORDS)
         if left and not isinstance(self._answers.error, BrokenPipeError):
             self.say(f"{left} bytes of scores were not taken by their reader")
-        self.report()
+        self.report(at_the_end=True)
         self._reports.close(_LAST_WORDS)
 
-    def report(self) -> None:
+    def report(self, *, at_the_end: bool = False) -> None:
         """Print the counters and the percentiles of a push."""
         p50, p99 = (self._latencies.percentile(p) / 1000 for p in (50, 99))
         self.say(
             f"{self._rows} rows, {self._scores} scores, {self._alarms} alarms, "
             f"{len(self._entities)} entities; unused lines: {self._malformed} malformed, "
             f"{self._out_of_order} out of order; push p50 {p50:.1f} us, p99 {p99:.1f} us, "
-            f"max {self._latencies.max / 1000:.1f} us"
+            f"max {self._latencies.max / 1000:.1f} us",
+            always=at_the_end,
         )
 
-    def say(self, text: str) -> None:
+    def say(self, text: str, *, always: bool = False) -> None:
         """Print a line on standard error, unless its reader has left 64 KiB of them unread."""
-        if self._reports.full:
+        if self._reports.full and not always:
             self._dropped += 1
             return
         if self._dropped:
