@@ -24,7 +24,7 @@ def command(model_file: Path) -> list[object]:
     return [model_file, "--time", "t", "--entity", "host", "--max-entities", "4"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_stream_answers_at_once_and_ends_at_a_signal(
     command: list[object], tmp_path: Path, number: int
 ) -> None:

@@ -91,10 +91,12 @@ class Entities:
         anew = self._begins_anew(last, time, row.time)
         filled = self._filled(row.values, [] if anew else last.values) if self._fills else None
         values = np.array(row.values if filled is None else filled, np.float64)
-        self._enter(row.entity, last, time, anew)
+        self._enter(row.entity, last, anew)
+        event = self._monitor.push(values, last.place)
+        last.time = time
         if filled is not None:
             last.values = [None if value != value else value for value in filled]  # noqa: PLR0124
-        return self._monitor.push(values, last.place)
+        return event
 
     def push_missing(self, row: Row) -> bool:
         """Take a row that could not be read: all missing, never filled.
@@ -118,8 +120,9 @@ class Entities:
             anew = self._begins_anew(last, time, row.time)
         except OutOfOrderError:
             return False
-        self._enter(row.entity, last, last.time if time is None else time, anew)
+        self._enter(row.entity, last, anew)
         self._monitor.push(self._missing, last.place)
+        last.time = last.time if time is None else time
         return True
 
     def doubt(self, names: Iterable[str]) -> None:
@@ -162,13 +165,12 @@ class Entities:
             )
         return step > self._clock.gap
 
-    def _enter(self, name: str, last: _Last, time: float | int | None, anew: bool) -> None:
+    def _enter(self, name: str, last: _Last, anew: bool) -> None:
         """Make the entity ready for its row."""
         room = self._monitor.stream.num_entities
         if last.place >= room:
             self._monitor.resize(min(2 * room, self._most))
         self._known[name] = last
-        last.time = time
         if anew:
             self._monitor.reset(last.place)
             last.values = []
