@@ -148,8 +148,7 @@ Status Stream::reset(std::int64_t entity) noexcept {
 void Stream::resize(std::int64_t num_entities) {
   if (num_entities == impl_->num_entities) return;
   advance();
-  auto resized =
-      std::make_unique<Impl>(impl_->owner, impl_->kernels, num_entities, impl_->options);
+  auto resized = std::make_unique<Impl>(impl_->owner, impl_->kernels, num_entities, impl_->options);
   resized->take(*impl_);
   const bool background = impl_->background != nullptr;
   impl_ = std::move(resized);
