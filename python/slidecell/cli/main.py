@@ -211,10 +211,12 @@ def stream(
     """Score raw rows as they come: a line on stdin, its score and alarm on stdout.
 
     The scores are those of the command score, bit for bit. Columns or keys are matched by name;
-    time and entity column, --max-gap and --missing are those that the model was trained with,
-    unless given here ('' for no such column). Rows of an entity must come in the order of time.
-    SIGUSR1 prints counters and latencies to stderr; SIGINT and SIGTERM end cleanly, as the end of
-    the input does: --state is saved.
+    time and entity column, --max-gap, --missing and --duplicates are those that the model was
+    trained with, unless given here ('' for no such column). Rows of an entity must come in the
+    order of time. A line that cannot be read is a missing row of its entity; where that is unknown
+    too, of all entities whose last row came from the same source. SIGUSR1 prints counters and
+    latencies to stderr; SIGINT, SIGTERM and SIGHUP end cleanly, as the end of the input does:
+    --state is saved, within two seconds though nobody reads the scores.
     """
     from slidecell.jobs.score import refuse_table
     from slidecell.live import LiveOptions, run_live

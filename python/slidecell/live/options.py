@@ -32,7 +32,8 @@ class LiveOptions:
     listen : int, optional
         Port on loopback to read from, 0 for a free one. Default: standard input.
     on_error : {"skip", "fail"}
-        What a line that cannot be used does; either way it is reported with its number.
+        What a line that cannot be used does; either way it is reported with its number. What is
+        skipped is a missing row, as `run_live` says.
     max_entities : int, optional
         Entities that there is room for at most; memory is taken as they come. Default: the
         state's, or 1,024 (1 without an entity column).
