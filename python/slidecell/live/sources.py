@@ -20,6 +20,7 @@ except ImportError:  # Windows
 __all__ = ["Chunk", "Sources"]
 
 _READ = 1 << 13  # bytes of one source before the next one's turn
+_ACCEPTED = 16  # connections before the next source's turn
 _MOST_CONNECTIONS = 1000
 _SPARE_FILES = 32  # for the state, and for what is imported on the way
 _IDLE = 60.0  # seconds without a byte, after which a connection may have to make room
@@ -69,7 +70,7 @@ class Sources:
             return
         self._most = _room_for_connections()
         try:
-            self._server = socket.create_server(("127.0.0.1", port))
+            self._server = socket.create_server(("127.0.0.1", port), backlog=_MOST_CONNECTIONS)
         except OSError as error:
             raise OSError(f"--listen {port}: {error.strerror or error}") from None
         # A client that has gone again must not let accept wait for the next one.
@@ -109,7 +110,8 @@ class Sources:
                     signals.clear()
                     yield None
                 elif key.fileobj is self._server:
-                    yield from self._accept(say)
+                    for _ in range(_ACCEPTED):
+                        yield from self._accept(say)
                 elif self._server is None:
                     data = self._read_stdin()
                     yield Chunk(0, data)
@@ -129,7 +131,10 @@ class Sources:
             raise OSError(f"standard input: cannot be read: {error.strerror or error}") from None
 
     def _accept(self, say: Callable[[str], None]) -> Iterator[Chunk]:
+        """Take a connection that waits, if one does."""
         assert self._server is not None
+        if self._resume_at is not None:
+            return
         try:
             new, _ = self._server.accept()
         except (BlockingIOError, ConnectionAbortedError):
