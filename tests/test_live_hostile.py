@@ -165,11 +165,11 @@ def next_chunk(chunks: Any) -> Chunk:
 
 
 def test_live_accept_without_a_descriptor_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    accept, calls, said = socket.socket.accept, [0], []
+    accept, said = socket.socket.accept, []
+    until = time.monotonic() + 0.12
 
     def scarce(server: socket.socket) -> Any:
-        calls[0] += 1
-        if calls[0] <= 2:
+        if time.monotonic() < until:
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
         return accept(server)
 
@@ -180,8 +180,8 @@ def test_live_accept_without_a_descriptor_is_tried_again(monkeypatch: pytest.Mon
         with connect(found.port) as client:
             client.sendall(b"x\n")
             assert next_chunk(found.chunks(signals, said.append)).data == b"x\n"
-    assert calls[0] == 3  # not all the time
-    assert said == ["a connection cannot be taken yet: Too many open files"] * 2
+    assert set(said) == {"a connection cannot be taken yet: Too many open files"}
+    assert len(said) <= 3  # not all the time
 
 
 def test_live_silent_connection_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
