@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -65,3 +67,32 @@ def live(tmp_path: Path, text: str | bytes, **options: Any) -> tuple[str, str]:
             error.args = (*error.args, out.getvalue().decode())
             raise
     return out.getvalue().decode(), err.getvalue()
+
+
+class Command:
+    """``slidecell stream`` as a process, with pipes."""
+
+    def __init__(self, *arguments: object, **settings: Any) -> None:
+        command = [sys.executable, "-m", "slidecell", "stream", *map(str, arguments)]
+        pipe = subprocess.PIPE
+        pipes = {"stdin": pipe, "stdout": pipe, "stderr": pipe, **settings}
+        self.process = subprocess.Popen(command, **pipes)
+
+    def send(self, text: str) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(text.encode())
+        self.process.stdin.flush()
+
+    def line(self) -> str:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().decode()
+
+    def report(self) -> str:
+        assert self.process.stderr is not None
+        return self.process.stderr.readline().decode()
+
+    def end(self, number: int | None = None) -> tuple[str, str]:
+        if number is not None:
+            self.process.send_signal(number)
+        out, err = self.process.communicate(timeout=60)
+        return (out or b"").decode(), (err or b"").decode()

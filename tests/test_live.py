@@ -13,7 +13,7 @@ import pytest
 
 import slidecell as sc
 from slidecell.live.latency import Latencies
-from slidecell.live.run import _LONGEST_LINE
+from slidecell.live.lines import LONGEST_LINE
 from tests.live_lines import KEYS, as_csv, as_lines, live, save_model, table
 from tests.models import layer, random_model
 
@@ -118,45 +118,66 @@ def test_live_resumed_run_equals_an_uninterrupted_one(
 
 
 @pytest.mark.parametrize(
-    ("line", "text"),
+    ("line", "text", "missing"),
     [
-        ("1,2,3", "expected 4 cells, got 3"),
-        ("1,2,a,5,6", "expected 4 cells, got 5"),
-        ('"1,2,a,5', "not readable as CSV"),
-        ("x,2,a,5", "column 'load': expected a number, got 'x'"),
-        ("1_0,2,a,5", "column 'load': expected a number, got '1_0'"),
-        ("1,2,,5", "column 'host': expected the row's entity, got nothing"),
-        ("1,2,a,noon", "expected a number or a date such as 2024-01-31 12:00:00, got 'noon'"),
-        ("1,2,a,", "expected a number or a date such as"),
-        ("1,2,a,nan", "expected a number or a date such as"),
-        ("1,2,a,2024-01-31", "expected a number as before, got '2024-01-31'"),
-        ("1,2,a,3", "expected a time after 3, got '3'"),
-        ("1,2,a,2.5", "expected a time after 3, got '2.5'"),
-        ("1,2,c,4", r"entity 'c': there is room for 2 \(--max-entities\) and all are taken"),
-        (b"1,2,\xff,4", "byte 0xff is not UTF-8 text"),
-        (b"1,2,a," + b"4" * _LONGEST_LINE, "longer than 1048576 bytes"),
+        ("1,2,3", "expected 4 cells, got 3", "ab"),
+        ("1,2,a,5,6", "expected 4 cells, got 5", "ab"),
+        ('"1,2,a,5', "not readable as CSV", "ab"),
+        ("x,2,a,3.5", "column 'load': expected a number, got 'x'", "a"),
+        ("1_0,2,a,3.5", "column 'load': expected a number, got '1_0'", "a"),
+        ("1,2,,5", "column 'host': expected the row's entity, got nothing", "ab"),
+        ("1,2,a,noon", "expected a number or a date such as 2024-01-31 12:00:00, got 'noon'", "a"),
+        ("1,2,a,", "expected a number or a date such as", "a"),
+        ("1,2,a,nan", "expected a number or a date such as", "a"),
+        ("1,2,a,2024-01-31", "expected a number as before, got '2024-01-31'", "a"),
+        ("1,2,a,3", "expected a time after 3, got '3'", ""),
+        ("1,2,a,2.5", "expected a time after 3, got '2.5'", ""),
+        ("x,2,a,2.5", "column 'load': expected a number, got 'x'", ""),
+        ("1,2,c,4", r"entity 'c': there is room for 2 \(--max-entities\) and all are taken", ""),
+        (b"1,2,\xff,4", "byte 0xff is not UTF-8 text", "ab"),
+        (b"1,2,a," + b"4" * LONGEST_LINE, "longer than 1048576 bytes", "ab"),
     ],
 )
-def test_live_bad_lines(model_file: Path, tmp_path: Path, line: str | bytes, text: str) -> None:
+def test_live_bad_lines(
+    model_file: Path, tmp_path: Path, line: str | bytes, text: str, missing: str
+) -> None:
+    """A bad line is a missing row of its entity, or of all where it could be any of theirs."""
     bad = line.encode() if isinstance(line, str) else line
     before = b"load,heat,host,t\n" + b"".join(
         b"%d,1,a,%d\n1,2,b,%d\n" % (t, t, t) for t in range(4)
     )
-    after = b"".join(b"1,%d,a,%d\n" % (t, t) for t in range(4, 9))
-    want, _ = live(tmp_path, before + after, max_entities=2)
+    after = b"".join(b"1,%d,a,%d\n2,1,b,%d\n" % (t, t, t) for t in range(4, 9))
+    holes = "".join(f",,{host},3.5\n" for host in missing).encode()
+    answers, _ = live(tmp_path, before + holes + after, max_entities=2)
+    want = "".join(line for line in answers.splitlines(True) if not line.startswith("3.5,"))
+    assert all(f"8,{host},," not in want for host in "ab")  # the last windows hold no hole
+    assert want.count(",,") == 6 + 3 * len(missing)
     out, err = live(tmp_path, before + bad + b"\n" + after, max_entities=2)
     assert out == want
-    kind = "0 malformed, 1 out of order" if "time after" in text else "1 malformed, 0 out of order"
+    late = "time after" in text
+    kind = "0 malformed, 1 out of order" if late else "1 malformed, 0 out of order"
     assert f"unused lines: {kind}" in err
     reports = [line for line in err.splitlines() if "skipped" in line]
     assert len(reports) == 1
     assert reports[0].startswith("slidecell stream: line 10: ")
-    # Fatal, the rows before it are in the state.
+    said = {
+        "": "skipped",
+        "a": "skipped: a missing row",
+        "ab": "skipped: its entity is unknown, a missing row for each of 2 from this source",
+    }
+    assert reports[0].endswith(said[missing])
+    # In between, a state remembers it.
     state = tmp_path / "state"
+    first, _ = live(tmp_path, before + bad, max_entities=2, state=state)
+    more, _ = live(tmp_path, b"load,heat,host,t\n" + after, state=state)
+    assert first + more.partition("\n")[2] == want
+    # Fatal, the rows before it are in the state, and the line is there to be mended.
+    state.unlink()
     with pytest.raises(ValueError, match=f"line 10: {text}") as caught:
         live(tmp_path, before + bad, max_entities=2, state=state, on_error="fail")
     more, _ = live(tmp_path, b"load,heat,host,t\n" + after, state=state)
-    assert caught.value.args[1] + more.partition("\n")[2] == want
+    whole, _ = live(tmp_path, before + after, max_entities=2)
+    assert caught.value.args[1] + more.partition("\n")[2] == whole
 
 
 @pytest.mark.parametrize(

@@ -4,47 +4,17 @@ from __future__ import annotations
 
 import signal
 import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.live_lines import as_csv, live, save_model, table
+from tests.live_lines import Command, as_csv, live, save_model, table
 
 
 @pytest.fixture
 def model_file(tmp_path: Path) -> Path:
     save_model(tmp_path / "model.safetensors")
     return tmp_path / "model.safetensors"
-
-
-class Command:
-    """``slidecell stream`` as a process, with pipes."""
-
-    def __init__(self, *arguments: object) -> None:
-        command = [sys.executable, "-m", "slidecell", "stream", *map(str, arguments)]
-        pipe = subprocess.PIPE
-        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe)
-
-    def send(self, text: str) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.write(text.encode())
-        self.process.stdin.flush()
-
-    def line(self) -> str:
-        assert self.process.stdout is not None
-        return self.process.stdout.readline().decode()
-
-    def report(self) -> str:
-        assert self.process.stderr is not None
-        return self.process.stderr.readline().decode()
-
-    def end(self, number: int | None = None) -> tuple[str, str]:
-        if number is not None:
-            self.process.send_signal(number)
-        out, err = self.process.communicate(timeout=60)
-        return out.decode(), err.decode()
 
 
 @pytest.fixture
@@ -54,7 +24,7 @@ def command(model_file: Path) -> list[object]:
     return [model_file, "--time", "t", "--entity", "host", "--max-entities", "4"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_stream_answers_at_once_and_ends_at_a_signal(
     command: list[object], tmp_path: Path, number: int
 ) -> None:

@@ -167,6 +167,32 @@ def test_stream_save_and_go_on(isa: str, name: str, num_entities: int, tmp_path:
     assert [p.name for p in tmp_path.iterdir()] == ["state"]
 
 
+@pytest.mark.parametrize(
+    "name", ["lstm_horizon3", "gru_before", "ae_relu_stack", "lstm_bidirectional"]
+)
+def test_stream_resize_keeps_the_bits(isa: str, name: str) -> None:
+    model = make(name)
+    series = rows_for(model, 40)
+    want = model.score(series, kernel="fma")
+    stream = model.stream(1)
+    stream.set_background(True)
+    rooms = {1: 2, 6: 40, 13: 3, 20: 500, 21: 4}
+    scores, others = [], []
+    for n, row in enumerate(series):
+        if n in rooms:
+            stream.resize(rooms[n])
+            assert stream.num_entities == rooms[n]
+            assert stream.plan() == model.stream(rooms[n]).plan()
+        scores.append(stream.push(row))
+        if n >= 6:
+            others.append(stream.push(series[n - 6], 2))
+    same(scores, want)
+    same(others, want[:34])
+    with pytest.raises(ValueError, match="num_entities: expected at least 1, got 0"):
+        stream.resize(0)
+    assert stream.rows_seen() == 40
+
+
 def test_stream_state_is_checked(tmp_path: Path) -> None:
     model = make("lstm")
     stream = model.stream(5, reduction="mae")

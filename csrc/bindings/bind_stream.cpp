@@ -112,6 +112,7 @@ void bind_stream(py::module_& m) {
           "reset",
           [](Stream& stream, std::int64_t entity) { check(stream.reset(entity), entity, stream); },
           py::arg("entity"))
+      .def("resize", &Stream::resize, py::arg("num_entities"))
       .def("save", &Stream::save, py::arg("path"))
       .def("saved_bytes", [](Stream& stream) { return py::bytes(stream.saved_bytes()); })
       .def_static("from_saved_bytes", &from_saved_bytes, py::arg("model"), py::arg("saved"));

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 
 _OPTIONAL = {"typer", "rich", "pandas"}
@@ -10,6 +11,7 @@ _OPTIONAL = {"typer", "rich", "pandas"}
 
 def main() -> int:
     """Run the command line; say what to install where it cannot run."""
+    _fill_standard_descriptors()
     for stream in (sys.stdout, sys.stderr):
         # A terminal that cannot show a column's name shows a question mark and the job goes on.
         if isinstance(stream, io.TextIOWrapper):
@@ -18,6 +20,18 @@ def main() -> int:
         return _run()
     except KeyboardInterrupt:  # before a command has begun
         return 130
+
+
+def _fill_standard_descriptors() -> None:
+    """Open what the caller has closed of 0, 1 and 2: else the next file would get that number.
+
+    What a library prints would go into that file. `sys.stdin` and the like stay None.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # which takes the lowest number that is free
 
 
 def _run() -> int:

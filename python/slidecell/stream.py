@@ -183,6 +183,29 @@ class Stream:
         for e in range(self.num_entities) if entity is None else (entity,):
             self._core.reset(e)
 
+    def resize(self, num_entities: int) -> None:
+        """Make room for another number of entities.
+
+        Those that stay go on bit for bit at the highest precision; those beyond the new number are
+        forgotten. Afterwards a push costs what it costs in a stream made for that many.
+
+        Parameters
+        ----------
+        num_entities : int
+
+        Examples
+        --------
+        >>> import slidecell as sc
+        >>> from slidecell.training import Forecaster
+        >>> model = sc.SequenceModel.from_torch(Forecaster(2, 8, window=3))
+        >>> stream = model.stream()
+        >>> _ = stream.push([0.5, 0.5])
+        >>> stream.resize(20)
+        >>> stream.rows_seen(0), stream.rows_seen(19)
+        (1, 0)
+        """
+        self._core.resize(num_entities)
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write all state to a file, whole or not at all; `SequenceModel.stream` goes on from it.
 

@@ -130,6 +130,27 @@ Stream saved_and_loaded(const SequenceModel& model, Stream& stream) {
   return loaded;
 }
 
+void test_resize(std::mt19937& rng) {
+  ModelSpec spec;
+  spec.window = 2;
+  spec.horizon = 1;
+  spec.encoder = {test::random_layer(3, rng)};
+  const SequenceModel model = test::random_model(spec, rng);
+  Stream stream(model, 3);
+  const Floats row(static_cast<std::size_t>(model.input_size()), 0.5f);
+  float score = 0.0f;
+  for (const std::int64_t e : {0, 1, 1, 2}) CHECK(stream.push(e, row.data(), score) == Status::ok);
+  CHECK_THROWS(stream.resize(0), std::invalid_argument, "num_entities: expected at least 1");
+  CHECK_THROWS(stream.resize(std::numeric_limits<std::int64_t>::max()), std::invalid_argument,
+               "num_entities: expected at most");
+  CHECK(stream.num_entities() == 3 && stream.rows_seen(2) == 1);
+  stream.resize(2);
+  CHECK(stream.rows_seen(1) == 2 && stream.rows_seen(2) == -1);
+  CHECK(stream.push(2, row.data(), score) == Status::unknown_entity);
+  stream.resize(20);
+  CHECK(stream.rows_seen(1) == 2 && stream.rows_seen(2) == 0 && stream.rows_seen(19) == 0);
+}
+
 void check_ahead(const Stream& stream, const Truth& t, std::int64_t e, std::int64_t r) {
   const Floats& expected = t.ahead[static_cast<std::size_t>(r)];
   if (expected.empty()) return;
@@ -169,6 +190,8 @@ void test_push(const SequenceModel& model, const StreamOptions& options, const T
     if (rng() % 3 == 0) stream.advance();
     if (rng() % 2 == 0) check_ahead(stream, t, e, r);
     if (done == saved) stream = saved_and_loaded(model, stream);
+    // With few entities and many, the windows are laid out differently.
+    if (rng() % 16 == 0) stream.resize(t.entities + below(40, rng));
   }
 }
 
@@ -209,6 +232,7 @@ void test_push_many(const SequenceModel& model, const StreamOptions& options, co
       }
     }
     done += entities.size();
+    if (rng() % 4 == 0) stream.resize(t.entities + below(40, rng));
     if (!saved && 2 * done > t.scores.size()) {
       stream = saved_and_loaded(model, stream);
       saved = true;
@@ -406,5 +430,6 @@ int main() {
   }
   std::mt19937 rng(6);
   test_damaged_state(rng);
+  test_resize(rng);
   return slidecell::test::result();
 }

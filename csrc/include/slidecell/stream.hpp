@@ -79,6 +79,11 @@ class SLIDECELL_API Stream {
   // The entity's next row is its first.
   Status reset(std::int64_t entity) noexcept;
 
+  // Makes room for another number of entities. Those that stay go on bit for bit at the highest
+  // precision; those beyond the new number are forgotten. The windows are laid out as in a stream
+  // made for that many. Allocates. Throws std::invalid_argument, with nothing changed.
+  void resize(std::int64_t num_entities);
+
   // Writes all state to a file: whole, or not at all. A symbolic link there is replaced by the
   // file. Several may save to one path: the last one stays. Throws IoError.
   void save(const std::string& path);

@@ -145,4 +145,14 @@ Status Stream::reset(std::int64_t entity) noexcept {
   return Status::ok;
 }
 
+void Stream::resize(std::int64_t num_entities) {
+  if (num_entities == impl_->num_entities) return;
+  advance();
+  auto resized = std::make_unique<Impl>(impl_->owner, impl_->kernels, num_entities, impl_->options);
+  resized->take(*impl_);
+  const bool background = impl_->background != nullptr;
+  impl_ = std::move(resized);
+  set_background(background);
+}
+
 }  // namespace slidecell

@@ -9,6 +9,7 @@
 #include <sstream>
 #include <stdexcept>
 #include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -191,10 +192,14 @@ std::string Stream::saved_bytes() {
 }
 
 Stream Stream::load(const SequenceModel& model, const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file || !std::filesystem::is_regular_file(path)) {
-    throw IoError(path + ": cannot be read: " + std::strerror(file ? EINVAL : errno));
+  // Asked first: opening a named pipe waits for who writes to it.
+  std::error_code error;
+  const std::filesystem::file_status status = std::filesystem::status(path, error);
+  if (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status)) {
+    throw IoError(path + ": cannot be read: not a regular file");
   }
+  std::ifstream file(path, std::ios::binary);
+  if (!file) throw IoError(path + ": cannot be read: " + std::strerror(errno));
   Reader from(file, path, static_cast<std::int64_t>(std::filesystem::file_size(path)));
   return Stream(read_state<Impl>(model.impl_, from));
 }

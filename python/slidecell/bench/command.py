@@ -129,7 +129,8 @@ def main(arguments: Sequence[str]) -> int:
     out += ["slidecell is so many times as fast as the best peer of each case:", ""]
     out += [report.means_table(means), "", report.summary(results)]
     out += [f'Scores at "{name}" are right within {bound}.' for name, bound in BOUNDS.items()]
-    sys.stdout.write("\n".join(out) + "\n")
+    if sys.stdout is not None:  # closed by the caller, for --json alone
+        sys.stdout.write("\n".join(out) + "\n")
     if options.json:
         report.write_json(options.json, report.as_json(about, results, means))
     return 0 if all(result.acceptable for result in results) else 1

@@ -26,7 +26,8 @@ def guarded(command: Command) -> Command:
     def run(*args: Any, **kwargs: Any) -> None:
         try:
             command(*args, **kwargs)
-            sys.stdout.flush()
+            if sys.stdout is not None:  # closed by the caller
+                sys.stdout.flush()
         except BrokenPipeError:
             raise  # the reader of the output has gone, as head does: typer ends without a word
         except KeyboardInterrupt:

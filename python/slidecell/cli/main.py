@@ -15,7 +15,7 @@ from slidecell.cli import options as o
 from slidecell.cli import reproduce
 from slidecell.cli.bench import SETTINGS, bench
 from slidecell.cli.guard import guarded
-from slidecell.cli.output import print_scores, report_console
+from slidecell.cli.output import print_scores, report_console, require_standard_output
 from slidecell.cli.retrain import retrain
 from slidecell.tables.source import is_standard
 
@@ -202,6 +202,7 @@ def stream(
     entity: o.EntityOption = None,
     max_gap: o.MaxGapOption = None,
     missing: o.MissingAgainOption = None,
+    duplicates: o.DuplicatesAgainOption = None,
     state: o.StateOption = None,
     listen: o.ListenOption = None,
     on_error: o.OnErrorOption = o.OnError.skip,
@@ -210,10 +211,12 @@ def stream(
     """Score raw rows as they come: a line on stdin, its score and alarm on stdout.
 
     The scores are those of the command score, bit for bit. Columns or keys are matched by name;
-    time and entity column, --max-gap and --missing are those that the model was trained with,
-    unless given here ('' for no such column). Rows of an entity must come in the order of time.
-    SIGUSR1 prints counters and latencies to stderr; SIGINT and SIGTERM end cleanly, as the end of
-    the input does: --state is saved.
+    time and entity column, --max-gap, --missing and --duplicates are those that the model was
+    trained with, unless given here ('' for no such column). Rows of an entity must come in the
+    order of time. A line that cannot be read is a missing row of its entity; where that is unknown
+    too, of all entities whose last row came from the same source. SIGUSR1 prints counters and
+    latencies to stderr; SIGINT, SIGTERM and SIGHUP end cleanly, as the end of the input does:
+    --state is saved, within two seconds though nobody reads the scores.
     """
     from slidecell.jobs.score import refuse_table
     from slidecell.live import LiveOptions, run_live
@@ -226,6 +229,7 @@ def stream(
         entity=entity,
         max_gap=max_gap,
         missing=None if missing is None else missing.value,
+        duplicates=None if duplicates is None else duplicates.value,
         state=state,
         listen=listen,
         on_error=on_error.value,
@@ -278,6 +282,7 @@ def info() -> None:
     """Show versions, the processor, its instruction sets and the one in use."""
     from slidecell.jobs.environment import environment
 
+    require_standard_output()
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim")
     grid.add_column()

@@ -231,5 +231,5 @@ OnErrorOption = Annotated[
     OnError, _live("What follows a line that cannot be used, once it is reported: skip it, or end.")
 ]
 MaxEntitiesOption = Annotated[
-    int | None, _live("Entities that there is room for (default: the state's, or 1024)")
+    int | None, _live("Entities that there is room for at most (default: the state's, or 1024)")
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,11 +14,19 @@ from slidecell.tables.source import is_standard
 if TYPE_CHECKING:
     from slidecell.jobs.results import Result
 
-__all__ = ["print_scores", "report_console"]
+__all__ = ["print_scores", "report_console", "require_standard_output"]
+
+
+def require_standard_output() -> None:
+    """Raise OSError where a command's result would go to a standard output that is closed."""
+    if sys.stdout is None:
+        raise OSError("standard output: it is closed")
 
 
 def report_console(out: Path) -> Console:
     """Return the console of tables and notes: stderr where the scores go to stdout."""
+    if is_standard(out):
+        require_standard_output()
     return Console(highlight=False, stderr=is_standard(out))
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from slidecell._regular_files import open_regular
 from slidecell.datasets.labelled import LabelledSeries
 
 Array = npt.NDArray[Any]
@@ -95,7 +96,7 @@ def read_npz(path: Path) -> dict[str, Array]:
     """
     try:
         # Opened here: numpy leaves the file open where it turns out not to be an archive.
-        with path.open("rb") as stream:
+        with open_regular(path) as stream:
             arrays = np.load(stream, allow_pickle=False)
             if isinstance(arrays, np.ndarray):
                 raise ValueError("one array without a name")
@@ -108,7 +109,7 @@ def read_npz(path: Path) -> dict[str, Array]:
 def read_npy(path: Path) -> Array:
     """Read the one array of a ``.npy`` file without pickles; errors as `read_npz`."""
     try:
-        with path.open("rb") as stream:
+        with open_regular(path) as stream:
             array = np.load(stream, allow_pickle=False)
         if not isinstance(array, np.ndarray):
             raise ValueError("several arrays")
@@ -122,7 +123,8 @@ def read_text(path: Path) -> Array:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", UserWarning)  # it warns where there are no lines
-            return np.loadtxt(path, delimiter=",", ndmin=2)
+            with open_regular(path) as stream:
+                return np.loadtxt(stream, delimiter=",", ndmin=2)
     except (ValueError, UserWarning) as error:
         raise ValueError(f"{path}: expected comma-separated numbers: {error}") from error
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from slidecell._extras import require
+from slidecell._regular_files import read_regular
 
 __all__ = ["read_estimator", "write_estimator"]
 
@@ -56,7 +57,7 @@ def read_estimator(file: Path) -> Any:
     require("skops", extra="detect")
     import skops.io
 
-    data = file.read_bytes()
+    data = read_regular(file)
     try:
         _refuse_compressed(data, file)
         everything = [name for names in _TRUSTED.values() for name in names]

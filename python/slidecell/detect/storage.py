@@ -16,6 +16,7 @@ import numpy.typing as npt
 from sklearn.utils.validation import check_is_fitted
 
 from slidecell._extras import require
+from slidecell._regular_files import read_regular
 from slidecell._whole_folders import is_hidden, read_whole, replacing_folder, whole_set
 from slidecell.detect.estimators import read_estimator, write_estimator
 from slidecell.detect.registry import DETECTORS, detector_class
@@ -258,7 +259,7 @@ def read_parts(folder: Path) -> Parts:
 def _read_text(folder: Path) -> dict[str, Any]:
     file = folder / _TEXT
     try:
-        text = json.loads(file.read_bytes())
+        text = json.loads(read_regular(file))
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{file}: not JSON, or damaged: {error}") from None
     if not isinstance(text, dict) or text.get("format") != FORMAT:
@@ -279,7 +280,7 @@ def _read_arrays(file: Path) -> dict[str, npt.NDArray[Any]]:
     from safetensors.numpy import load
 
     try:
-        return dict(load(file.read_bytes()))
+        return dict(load(read_regular(file)))
     except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{file}: damaged: {error}") from None
 

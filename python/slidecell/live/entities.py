@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +24,10 @@ if TYPE_CHECKING:
 __all__ = ["Entities", "OutOfOrderError"]
 
 
+_FIRST_ROOM = 4  # entities
+_LONGEST_NAME = 1024  # characters: names are kept, and saved, as long as the run
+
+
 class OutOfOrderError(ValueError):
     """A row that is not later than the one before it."""
 
@@ -33,10 +39,14 @@ class _Last:
     place: int
     time: float | int | None = None
     values: list[float | None] = field(default_factory=list)  # [F]: None before a value was seen
+    missed: bool = False  # a row may have been lost since
 
 
 class Entities:
     """A monitor whose entities have names and times; saved and gone on from with them.
+
+    Memory is taken for few entities at first, and for twice as many whenever it is full: a push is
+    dearer where there is room for many.
 
     Parameters
     ----------
@@ -49,109 +59,215 @@ class Entities:
         self._options = options
         self._clock = Clock(options.max_gap, hint=options.time_format)
         self._known: dict[str, _Last] = {}
+        self._missing = np.full(model.input_size, math.nan)
         path = options.state
         if path is None or not path.exists():
             default = 1 if options.entity is None else DEFAULT_ENTITIES
-            self._monitor = Monitor.from_model(model, options.max_entities or default)
+            self._most = options.max_entities or default
+            self._monitor = Monitor.from_model(model, min(_FIRST_ROOM, self._most))
             return
         self._monitor = Monitor.load(model, path)
-        room = self._monitor.stream.num_entities
-        if options.max_entities not in {None, room}:
-            raise ValueError(
-                f"--max-entities: expected {room}, as in the state {path}, or none, got "
-                f"{options.max_entities}"
-            )
         try:
-            self._load(self._monitor.extra, model.input_size)
+            self._load(self._monitor.extra)
         except (ValueError, TypeError) as error:
             raise ValueError(f"{os.fspath(path)}: {error}") from None
+        if options.max_entities not in {None, self._most}:
+            raise ValueError(
+                f"--max-entities: expected {self._most}, as in the state {path}, or none, got "
+                f"{options.max_entities}"
+            )
+        room = _FIRST_ROOM
+        while room < len(self._known):
+            room *= 2
+        self._monitor.resize(min(room, self._most))
 
     def __len__(self) -> int:
         return len(self._known)
 
     def push(self, row: Row) -> Event:
         """Take a row; ValueError, with nothing changed, if it cannot be used."""
-        last = self._known.get(row.entity)
-        if last is None:
-            place, room = len(self._known), self._monitor.stream.num_entities
-            if place == room:
-                raise ValueError(
-                    f"entity {row.entity!r}: there is room for {room} (--max-entities) and all "
-                    "are taken"
-                )
-            last = _Last(place)
+        last = self._last_of(row.entity)
         time = None if self._options.time is None else self._clock.read(row.time)
-        if time is not None and last.time is not None:
-            step = time - last.time
-            if step < 0 or (step == 0 and not self._options.equal_times):
-                raise OutOfOrderError(
-                    f"expected a time after {self._clock.text(last.time)}, got {row.time!r}"
-                )
-            if step > self._clock.gap:
-                self._monitor.reset(last.place)
-                last.values = []
+        anew = self._begins_anew(last, time, row.time)
+        filled = self._filled(row.values, [] if anew else last.values) if self._fills else None
+        values = np.array(row.values if filled is None else filled, np.float64)
+        self._enter(row.entity, last, anew)
+        event = self._monitor.push(values, last.place)
         last.time = time
-        self._known[row.entity] = last
-        values = self._filled(row.values, last) if self._fills else row.values
-        return self._monitor.push(np.array(values, np.float64), last.place)
+        if filled is not None:
+            last.values = [None if value != value else value for value in filled]  # noqa: PLR0124
+        return event
+
+    def push_missing(self, row: Row) -> bool:
+        """Take a row that could not be read: all missing, never filled.
+
+        Returns
+        -------
+        bool
+            Whether it was taken. Not where there is no room for its entity, nor where its time says
+            that its place is among rows that have been scored.
+        """
+        try:
+            last = self._last_of(row.entity)
+        except ValueError:
+            return False
+        time = None
+        # A bad line does not decide what all times look like.
+        if self._options.time is not None and self._clock.kind is not None:
+            with contextlib.suppress(ValueError):  # unknown: the row is the next one
+                time = self._clock.read(row.time)
+        try:
+            anew = self._begins_anew(last, time, row.time)
+        except OutOfOrderError:
+            return False
+        self._enter(row.entity, last, anew)
+        self._monitor.push(self._missing, last.place)
+        last.time = last.time if time is None else time
+        return True
+
+    def doubt(self, names: Iterable[str]) -> None:
+        """Let a missing row precede the next row of each of these entities.
+
+        One of them has lost a row, and nobody knows which. One missing row is enough for any number
+        of lost ones: no window bridges it.
+        """
+        for name in names:
+            last = self._known.get(name)
+            if last is not None:
+                last.missed = True
+
+    def _last_of(self, name: str) -> _Last:
+        """Return what is known of an entity; of a new one, without entering it, nothing."""
+        last = self._known.get(name)
+        if last is not None:
+            return last
+        if len(name) > _LONGEST_NAME:
+            raise ValueError(
+                f"entity {name[:20]!r}...: expected a name of at most {_LONGEST_NAME} characters, "
+                f"got {len(name)}"
+            )
+        place = len(self._known)
+        if place == self._most:
+            raise ValueError(
+                f"entity {name!r}: there is room for {self._most} (--max-entities) and all are "
+                "taken"
+            )
+        return _Last(place)
+
+    def _begins_anew(self, last: _Last, time: float | int | None, given: object) -> bool:
+        """Return whether the step to a time is a gap; OutOfOrderError if it is none forward."""
+        if time is None or last.time is None:
+            return False
+        step = time - last.time
+        if step < 0 or (step == 0 and not self._options.equal_times):
+            raise OutOfOrderError(
+                f"expected a time after {self._clock.text(last.time)}, got {given!r}"
+            )
+        return step > self._clock.gap
+
+    def _enter(self, name: str, last: _Last, anew: bool) -> None:
+        """Make the entity ready for its row."""
+        room = self._monitor.stream.num_entities
+        if last.place >= room:
+            self._monitor.resize(min(2 * room, self._most))
+        self._known[name] = last
+        if anew:
+            self._monitor.reset(last.place)
+            last.values = []
+        elif last.missed:
+            self._monitor.push(self._missing, last.place)
+        last.missed = False
 
     @property
     def _fills(self) -> bool:
         return self._options.missing == "ffill"
 
     @staticmethod
-    def _filled(values: list[float], last: _Last) -> list[float]:
+    def _filled(values: list[float], before: list[float | None]) -> list[float]:
         """Return the values with the entity's last ones where they are missing."""
-        before = last.values or [None] * len(values)
-        last.values = [
-            new if math.isfinite(new) else old for new, old in zip(values, before, strict=True)
-        ]
-        return [math.nan if value is None else value for value in last.values]
+        filled = []
+        for new, old in zip(values, before or [None] * len(values), strict=True):
+            kept = math.nan if old is None else old
+            filled.append(new if math.isfinite(new) else kept)
+        return filled
 
     def save(self) -> None:
-        """Write the state file, whole or not at all, if there is to be one."""
+        """Write the state file, whole or not at all, if there is to be one.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written.
+        ValueError
+            If it could not be read again; an old one stays.
+        """
         if self._options.state is None:
             return
-        self._monitor.extra = {
+        extra = {
             "time": self._clock.kind,
             "time_format": self._clock.format,
             "columns": [self._options.time, self._options.entity],
+            "max_entities": self._most,
             "entities": [
-                {"id": name, "time": last.time, "values": last.values}
+                {
+                    "id": name,
+                    "time": last.time,
+                    "values": last.values,
+                    **({"missed": True} if last.missed else {}),
+                }
                 for name, last in self._known.items()
             ],
         }
-        self._monitor.save(self._options.state)
+        self._monitor.extra = extra
+        self._monitor.save(self._options.state, check=self._read)
 
-    def _load(self, extra: dict[str, Any], input_size: int) -> None:
+    def _load(self, extra: dict[str, Any]) -> None:
+        self._clock, self._most, self._known = self._read(extra)
+
+    def _read(self, extra: Mapping[str, Any]) -> tuple[Clock, int, dict[str, _Last]]:
+        """Return what `save` wrote: the clock, the most entities, the entities."""
         columns = [self._options.time, self._options.entity]
         if extra.get("columns") != columns:
             raise ValueError(
                 f"the state of a run whose columns of time and entity are {extra.get('columns')}, "
                 f"expected {columns}"
             )
-        self._clock = Clock(
+        clock = Clock(
             self._options.max_gap,
             extra.get("time"),
             format=extra.get("time_format"),
             hint=self._options.time_format,
         )
+        # 0.1 made room for all at once.
+        most = extra.get("max_entities", self._monitor.stream.num_entities)
+        if not isinstance(most, int) or isinstance(most, bool) or most < 1:
+            raise ValueError(f"max_entities: expected a whole number >= 1, got {most!r}")
         entities = extra.get("entities")
-        if not isinstance(entities, list) or len(entities) > self._monitor.stream.num_entities:
+        if not isinstance(entities, list) or len(entities) > most:
             raise ValueError("entities: expected a list, at most as long as the stream has room")
+        known: dict[str, _Last] = {}
         for place, item in enumerate(entities):
             found = mapping(item, "entities")
             name, time, values = found.get("id"), found.get("time"), found.get("values")
-            if not isinstance(name, str) or name in self._known:
+            missed = found.get("missed", False)
+            if not isinstance(name, str) or name in known:
                 raise ValueError(f"entities: expected different names, got {name!r}")
-            if not _is_number(time):
-                raise ValueError(f"entity {name!r}: expected a number as time, got {time!r}")
-            if not isinstance(values, list) or len(values) not in {0, input_size}:
-                raise ValueError(f"entity {name!r}: expected {input_size} values, got {values!r}")
+            if not _is_number(time) or (isinstance(time, int) and abs(time) >= 1 << 63):
+                raise ValueError(f"entity {name!r}: expected a number as time, got {time!r:.60}")
+            if not isinstance(values, list) or len(values) not in {0, len(self._missing)}:
+                raise ValueError(
+                    f"entity {name!r}: expected {len(self._missing)} values, got {values!r:.60}"
+                )
             if not all(map(_is_number, values)):
-                raise ValueError(f"entity {name!r}: expected numbers or null, got {values!r}")
-            self._known[name] = _Last(place, time, values)
+                raise ValueError(f"entity {name!r}: expected numbers or null, got {values!r:.60}")
+            if not isinstance(missed, bool):
+                raise ValueError(f"entity {name!r}: missed: expected true or false")
+            known[name] = _Last(place, time, values, missed)
+        return clock, most, known
 
 
 def _is_number(value: object) -> bool:
-    return value is None or (isinstance(value, (int, float)) and not isinstance(value, bool))
+    """Tell whether it is a finite number, or null."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return value is None or (isinstance(value, int) and not isinstance(value, bool))

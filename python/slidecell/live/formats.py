@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import json
 import math
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -18,9 +20,19 @@ if TYPE_CHECKING:
     from slidecell.live.options import LiveOptions
     from slidecell.model import SequenceModel
 
-__all__ = ["CsvFormat", "Format", "HeaderError", "JsonFormat", "Row", "make_format"]
+__all__ = [
+    "CsvFormat",
+    "Format",
+    "HeaderError",
+    "JsonFormat",
+    "Row",
+    "UnreadableRowError",
+    "make_format",
+]
 
 _DELIMITERS = ",;\t|"
+_QUOTED = re.compile(r'"[^"]*"')
+_NAMES_SHOWN = 20
 _WORDS = {**dict.fromkeys(MISSING, math.nan), "true": 1.0, "false": 0.0}
 
 
@@ -37,6 +49,20 @@ class Row(NamedTuple):
     keys: list[Any]  # time and entity as they came, to be written beside the score
 
 
+class UnreadableRowError(ValueError):
+    """A line whose entity is known, and whose values are not.
+
+    Attributes
+    ----------
+    row : Row
+        With NaN for all values.
+    """
+
+    def __init__(self, text: str, row: Row) -> None:
+        super().__init__(text)
+        self.row = row
+
+
 class Format(ABC):
     """Reads the lines of one source; the first may be a header. ValueError for a bad line."""
 
@@ -48,35 +74,62 @@ class Format(ABC):
 
     @abstractmethod
     def read(self, line: str) -> Row | None:
-        """Return the row of a line that is not blank; None if it is the header."""
+        """Return the row of a line; None if it is the header, or no row.
+
+        Raises
+        ------
+        HeaderError
+            If it is a header that no line below it can be read with.
+        UnreadableRowError
+            If only the row's values, or its time, cannot be read.
+        ValueError
+            If the line cannot be read.
+        """
 
     @abstractmethod
     def write(self, row: Row, event: Event) -> str:
         """Return the line of a row's score."""
 
     @property
+    def has_begun(self) -> bool:
+        """Whether what comes before the rows has been read."""
+        return True
+
+    @property
     def header(self) -> str:
         """What comes before all lines of scores."""
         return ""
 
-    def _settle_features(self, names: Sequence[str], what: str) -> None:
-        """Match the names of the first line with those of the model."""
+    def _find_features(self, names: Collection[str], what: str) -> list[str]:
+        """Return the names of the features, in the model's order, after matching all names."""
         for flag, name in (("--time", self._time), ("--entity", self._entity)):
             if name is not None and name not in names:
-                raise ValueError(f"{flag}: no {what} {name!r} (there are: {', '.join(names)})")
-        found = [name for name in names if name not in self._keys]
-        if self._features is None:
-            if len(found) != self._input_size:
+                raise ValueError(f"{flag}: no {what} {name!r} (there are: {_listed(names)})")
+        features = self._features
+        if features is None:
+            features = [name for name in names if name not in self._keys]
+            if len(features) != self._input_size:
                 raise ValueError(
                     f"expected {self._input_size} feature {what}s (the model names none), got "
-                    f"{len(found)}: {', '.join(found)}"
+                    f"{len(features)}: {_listed(features)}"
                 )
-            self._features = found
-        absent = [name for name in self._features if name not in found]
-        if absent:
-            raise ValueError(
-                f"no {what} {absent[0]!r}, a feature of the model (there are: {', '.join(names)})"
-            )
+        for name in features:
+            if name not in names or name in self._keys:
+                raise ValueError(
+                    f"no {what} {name!r}, a feature of the model (there are: {_listed(names)})"
+                )
+        return features
+
+    def _unreadable(self, error: ValueError, entity: str, time: Any) -> UnreadableRowError:
+        missing = [math.nan] * self._input_size
+        return UnreadableRowError(str(error), Row(entity, time, missing, []))
+
+
+def _listed(names: Collection[str]) -> str:
+    """Return the first names as text: a header may have 100,000."""
+    shown = ", ".join(islice(names, _NAMES_SHOWN))
+    more = len(names) - _NAMES_SHOWN
+    return f"{shown} and {more} more" if more > 0 else shown
 
 
 class _Echo:
@@ -91,7 +144,8 @@ class CsvFormat(Format):
 
     def __init__(self, options: LiveOptions, model: SequenceModel) -> None:
         super().__init__(options, model)
-        self._names: list[str] | None = None
+        self._names: dict[str, int] | None = None  # and their places
+        self._name_of: list[str] = []
         self._places: list[int] = []  # of the features
         self._key_places: list[int] = []
         self._set_delimiter(",")
@@ -101,27 +155,42 @@ class CsvFormat(Format):
         self._writer: Any = csv.writer(_Echo(), delimiter=delimiter, lineterminator="\n")
 
     @property
+    def has_begun(self) -> bool:
+        """Whether the header has been read."""
+        return self._names is not None
+
+    @property
     def header(self) -> str:
         """Names of the columns that are written."""
         return str(self._writer.writerow([*self._keys, "score", "alarm"]))
 
     def read(self, line: str) -> Row | None:
-        """Return the row of a line; the first line is the header."""
+        """Return the row of a line; the first line is the header.
+
+        A blank line is no row, but where there is one column it is a row whose cell is empty.
+        """
         if self._names is None:
-            try:
+            if line.strip():
                 self._read_header(line.removeprefix("\ufeff"))
-            except ValueError as error:
-                raise HeaderError(str(error)) from None
             return None
-        cells = self._cells(line)
+        if line.strip():
+            cells = self._cells(line)
+        elif len(self._names) == 1:
+            cells = [""]
+        else:
+            return None
         if len(cells) != len(self._names):
             raise ValueError(f"expected {len(self._names)} cells, got {len(cells)}")
-        values = [self._number(cells[place], place) for place in self._places]
         keys = [cells[place] for place in self._key_places]
         entity = "" if self._entity is None else keys[-1]
         if self._entity is not None and not entity:
             raise ValueError(f"column {self._entity!r}: expected the row's entity, got nothing")
-        return Row(entity, None if self._time is None else keys[0], values, keys)
+        time = None if self._time is None else keys[0]
+        try:
+            values = [self._number(cells[place], place) for place in self._places]
+        except ValueError as error:
+            raise self._unreadable(error, entity, time) from None
+        return Row(entity, time, values, keys)
 
     def write(self, row: Row, event: Event) -> str:
         """Return key columns, score (empty if there is none) and alarm as 0 or 1."""
@@ -129,15 +198,21 @@ class CsvFormat(Format):
         return str(self._writer.writerow([*row.keys, score, int(event.alarm)]))
 
     def _read_header(self, line: str) -> None:
-        self._set_delimiter(max(_DELIMITERS, key=line.count))  # a comma where none occurs
-        names = [name.strip() for name in self._cells(line)]
-        for place, name in enumerate(names):
-            if name in names[:place]:
-                raise ValueError(f"two columns are called {name!r}")
-        self._settle_features(names, "column")
-        assert self._features is not None
-        self._places = [names.index(name) for name in self._features]
-        self._key_places = [names.index(name) for name in self._keys]
+        # A comma where none occurs.
+        self._set_delimiter(max(_DELIMITERS, key=_QUOTED.sub("", line).count))
+        try:
+            names: dict[str, int] = {}
+            for cell in self._cells(line):
+                name = cell.strip()
+                if name in names:
+                    raise ValueError(f"two columns are called {name!r}")
+                names[name] = len(names)
+            self._features = self._find_features(names, "column")
+        except ValueError as error:
+            raise HeaderError(str(error)) from None
+        self._places = [names[name] for name in self._features]
+        self._key_places = [names[name] for name in self._keys]
+        self._name_of = list(names)
         self._names = names
 
     def _cells(self, line: str) -> list[str]:
@@ -156,31 +231,39 @@ class CsvFormat(Format):
                 return float(text)
         except ValueError:
             pass
-        assert self._names is not None
-        raise ValueError(f"column {self._names[place]!r}: expected a number, got {cell!r}")
+        raise ValueError(f"column {self._name_of[place]!r}: expected a number, got {cell!r}")
 
 
 class JsonFormat(Format):
     """One JSON object a line."""
 
     def read(self, line: str) -> Row | None:
-        """Return the row of a line."""
+        """Return the row of a line; a blank line is no row."""
+        if not line.strip():
+            return None
+        found = _json_object(line)
+        if self._entity is None:
+            entity = ""
+        elif self._entity in found:
+            entity = _json_entity(found[self._entity], self._entity)
+        else:
+            raise ValueError(
+                f"--entity: no key {self._entity!r} (there are: {_listed(found.keys())})"
+            )
+        time = None if self._time is None else found.get(self._time)
         try:
-            found = json.loads(line)
-        except RecursionError:
-            raise ValueError("not readable as JSON: nested too deeply") from None
+            values = self._values(found)
         except ValueError as error:
-            raise ValueError(f"not readable as JSON: {error}") from None
-        if not isinstance(found, dict):
-            raise ValueError(f"expected a JSON object, got {type(found).__name__}")
-        absent = [name for name in (*self._keys, *(self._features or ())) if name not in found]
-        if absent or self._features is None:
-            self._settle_features(list(found), "key")
-        assert self._features is not None
-        values = [_json_number(found[name], name) for name in self._features]
-        keys = [found[name] for name in self._keys]
-        entity = "" if self._entity is None else _json_entity(keys[-1], self._entity)
-        return Row(entity, None if self._time is None else keys[0], values, keys)
+            raise self._unreadable(error, entity, time) from None
+        return Row(entity, time, values, [found[name] for name in self._keys])
+
+    def _values(self, found: dict[str, Any]) -> list[float]:
+        features = self._features
+        if features is None or any(name not in found for name in (*self._keys, *features)):
+            features = self._find_features(found.keys(), "key")
+        values = [_json_number(found[name], name) for name in features]
+        self._features = features  # only a row that could be read settles them
+        return values
 
     def write(self, row: Row, event: Event) -> str:
         """Return an object of key columns, score (null if it is not finite) and alarm."""
@@ -189,6 +272,18 @@ class JsonFormat(Format):
         score = _shortest(event.score) if math.isfinite(event.score) else "null"
         comma = ", " if found else ""
         return f'{{{found}{comma}"score": {score}, "alarm": {str(event.alarm).lower()}}}\n'
+
+
+def _json_object(line: str) -> dict[str, Any]:
+    try:
+        found = json.loads(line)
+    except RecursionError:
+        raise ValueError("not readable as JSON: nested too deeply") from None
+    except ValueError as error:
+        raise ValueError(f"not readable as JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise ValueError(f"expected a JSON object, got {type(found).__name__}")
+    return found
 
 
 def _shortest(score: float) -> str:

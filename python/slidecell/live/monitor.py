@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
+import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -235,15 +236,35 @@ class Monitor:
         else:
             self._entities.pop(entity, None)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def resize(self, num_entities: int) -> None:
+        """Make room for another number of entities, as `Stream.resize`."""
+        self.stream.resize(num_entities)
+        for number in [number for number in self._entities if number >= num_entities]:
+            del self._entities[number]
+
+    def save(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        check: Callable[[Mapping[str, Any]], object] | None = None,
+    ) -> None:
         """Write all state, the stream's too, to one file: whole, or not at all.
 
-        A symbolic link at ``path`` is replaced by the file.
+        A symbolic link at ``path`` is replaced by the file. Before, the state is read as `load`
+        would read it: a file that could not be read again is not written.
+
+        Parameters
+        ----------
+        path : path
+        check : callable, optional
+            Reads `extra` as it will come back from the file; a ValueError refuses it.
 
         Raises
         ------
         OSError
             If the file cannot be written.
+        ValueError, TypeError
+            If the state could not be read again, or `extra` holds what JSON cannot.
         """
         entities = {}
         for number, kept in self._entities.items():
@@ -263,7 +284,16 @@ class Monitor:
             "entities": entities,
             "extra": self.extra,
         }
-        write_monitor_file(path, state, self.stream)
+        text = json.dumps(state, allow_nan=False)
+        try:
+            found = self._restored(json.loads(text), self.stream)
+            if check is not None:
+                check(found.extra)
+        except (ValueError, TypeError) as error:
+            raise ValueError(
+                f"{os.fspath(path)}: not written, it could not be read: {error}"
+            ) from (error)
+        write_monitor_file(path, text, self.stream)
 
     @classmethod
     def load(cls, model: SequenceModel, path: str | os.PathLike[str]) -> Monitor:

@@ -8,10 +8,10 @@ import shutil
 import struct
 import tempfile
 import zipfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from slidecell._regular_files import open_regular
 from slidecell._whole_files import replacing
 
 if TYPE_CHECKING:
@@ -25,7 +25,9 @@ _DAMAGED = (zipfile.BadZipFile, OSError, EOFError, RuntimeError, struct.error, O
 
 
 def write_monitor_file(
-    path: str | os.PathLike[str], state: Mapping[str, Any], stream: Stream
+    path: str | os.PathLike[str],
+    text: str,  # a JSON object
+    stream: Stream,
 ) -> None:
     """Write both parts: the whole file, or nothing and the old one stays.
 
@@ -34,7 +36,6 @@ def write_monitor_file(
     OSError
         If the file cannot be written.
     """
-    text = json.dumps(state, allow_nan=False)
     with (
         replacing(path) as temporary,
         tempfile.TemporaryDirectory(dir=temporary.parent) as folder,
@@ -59,7 +60,7 @@ def read_monitor_file(
     ValueError
         If it is damaged, or of another model; the text names the file.
     """
-    with Path(path).open("rb") as file, tempfile.TemporaryDirectory() as folder:
+    with open_regular(path) as file, tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / _STREAM
         try:
             state = _unpack(file, copy)

@@ -32,12 +32,16 @@ class LiveOptions:
     listen : int, optional
         Port on loopback to read from, 0 for a free one. Default: standard input.
     on_error : {"skip", "fail"}
-        What a line that cannot be used does; either way it is reported with its number.
+        What a line that cannot be used does; either way it is reported with its number. What is
+        skipped is a missing row, as `run_live` says.
     max_entities : int, optional
-        Entities that there is room for. Default: the state's, or 1,024 (1 without an entity
-        column).
+        Entities that there is room for at most; memory is taken as they come. Default: the
+        state's, or 1,024 (1 without an entity column).
+    duplicates : {"error", "keep"}, optional
+        Rows of one entity with equal times: use the first and report the others, or use all. A
+        stream cannot use the last, as it has answered the first by then.
     equal_times : bool
-        Whether rows of one entity may share a time; the model's, as it was trained.
+        Whether rows of one entity may share a time; follows from ``duplicates``.
     time_format : str, optional
         As in `slidecell.tables.options.TableOptions`; the model's, as it was trained.
     """
@@ -52,6 +56,7 @@ class LiveOptions:
     listen: int | None = None
     on_error: str = "skip"
     max_entities: int | None = None
+    duplicates: str | None = None
     equal_times: bool = False
     time_format: str | None = None
 
@@ -60,6 +65,7 @@ class LiveOptions:
             ("--format", self.format, ("csv", "jsonl")),
             ("--on-error", self.on_error, ("skip", "fail")),
             ("--missing", self.missing, (None, "skip", "ffill")),
+            ("--duplicates", self.duplicates, (None, "error", "keep", "last")),
         ):
             if value not in allowed:
                 known = ", ".join(text for text in allowed if text)
@@ -84,10 +90,19 @@ class LiveOptions:
             found["max_gap"] = None
         if found["time"] is not None and found["time"] == found["entity"]:
             raise ValueError(f"--time and --entity both name column {found['time']!r}")
+        duplicates = known.get("duplicates") if self.duplicates is None else self.duplicates
+        if duplicates == "last" and found["time"] is not None:
+            whose = " from the model" if self.duplicates is None else ""
+            raise ValueError(
+                f"--duplicates: expected error or keep, got last{whose}: a row is answered when "
+                "it comes, before a later one of the same time is known. With error the first row "
+                "is used and the others are reported and skipped"
+            )
         form = known.get("time_format")
         return replace(
             self,
             **found,
-            equal_times=known.get("duplicates") == "keep",
+            duplicates=duplicates,
+            equal_times=duplicates == "keep",
             time_format=form if isinstance(form, str) else None,
         )

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TextIO
 
 from slidecell.live.entities import Entities, OutOfOrderError
-from slidecell.live.formats import Format, HeaderError, make_format
+from slidecell.live.formats import Format, HeaderError, Row, UnreadableRowError, make_format
 from slidecell.live.latency import Latencies
-from slidecell.live.sources import Signals, Sources
+from slidecell.live.lines import LONGEST_LINE, Lines, drop_longest
+from slidecell.live.outlet import Outlet
+from slidecell.live.signals import Signals
+from slidecell.live.sources import Chunk, Sources
 
 if TYPE_CHECKING:
     from slidecell.live.options import LiveOptions
@@ -21,7 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["run_live"]
 
-_LONGEST_LINE = 1 << 20  # bytes; what has no end is not kept
+_LONGEST_REPORT = 500  # characters
+_LAST_WORDS = 2.0  # seconds for what is still unwritten once the state is saved
 
 
 def run_live(
@@ -31,7 +34,7 @@ def run_live(
     stdout: BinaryIO | None = None,
     stderr: TextIO | None = None,
 ) -> None:
-    """Score lines until their end, SIGINT or SIGTERM; then save the state.
+    """Score lines until their end, SIGINT, SIGTERM or SIGHUP; then save the state.
 
     The scores are those of ``slidecell score`` on the same rows. SIGUSR1 prints the counters.
 
@@ -48,22 +51,45 @@ def run_live(
     ValueError, OSError
         A bad line with ``on_error="fail"`` (the rows before it are in the saved state), a bad
         header, model or state file; a state that cannot be written.
+
+    Notes
+    -----
+    With ``on_error="skip"`` a line that cannot be used is reported, and what it held stays a
+    missing row, so that no window bridges it: of its entity, where that can be read; else of all
+    entities whose last row came from the same source, as it may be any of theirs. A row that is
+    not later than the one before it is skipped alone: its place has been scored.
+
+    Nobody outside can keep the run from its end. It waits in one place, for input, for signals, and
+    for room in the queue of 64 KiB in front of standard output: while that is full, all input
+    waits. Reports beyond 64 KiB that nobody reads are dropped and counted. After a signal there is
+    one second for the lines that were read; then the state is saved.
     """
     model = _load(options.model)
     options = options.with_model(model)
     _check_writable(options)
     entities = Entities(model, options)
-    sources = Sources(sys.stdin.fileno() if stdin is None else stdin, options.listen)
-    run = _Run(options, model, entities, stdout or sys.stdout.buffer, stderr or sys.stderr)
-    try:
-        with Signals() as signals:
+    if stdout is None:
+        if sys.stdout is None:
+            raise OSError("standard output: it is closed")
+        stdout = sys.stdout.buffer
+    if stdin is None and options.listen is None and sys.stdin is not None:
+        stdin = sys.stdin.fileno()
+    with contextlib.closing(Sources(stdin, options.listen)) as sources, Signals() as signals:
+        run = _Run(
+            options,
+            model,
+            entities,
+            signals,
+            stdout=stdout,
+            stderr=sys.stderr if stderr is None else stderr,
+        )
+        try:
+            run.until_the_end(sources)
+        finally:
             try:
-                run.until_the_end(sources, signals)
-            finally:
                 entities.save()
-                run.report()
-    finally:
-        sources.close()
+            finally:
+                run.close()
 
 
 def _load(path: Path) -> SequenceModel:
@@ -88,27 +114,8 @@ def _check_writable(options: LiveOptions) -> None:
         raise OSError(f"--state {options.state}: {error.strerror or error}") from None
 
 
-class _Lines:
-    """Cuts the chunks of one source into lines and numbers them from 1."""
-
-    def __init__(self, reader: Format) -> None:
-        self.reader = reader
-        self.number = 0
-        self._rest = b""
-        self._too_long = False
-
-    def cut(self, data: bytes) -> Iterator[bytes | None]:
-        """Yield whole lines, None for one that is too long; ``b""`` ends the last line."""
-        *whole, rest = (self._rest + data).split(b"\n")
-        if not data and (rest or self._too_long):
-            whole, rest = [rest], b""
-        for line in whole:
-            self.number += 1
-            yield None if self._too_long or len(line) > _LONGEST_LINE else line
-            self._too_long = False
-        if len(rest) > _LONGEST_LINE:
-            self._too_long, rest = True, b""
-        self._rest = rest
+class _OverdueError(Exception):
+    """A signal has asked for the end, and the time for the lines that were read is over."""
 
 
 class _Run:
@@ -119,112 +126,204 @@ class _Run:
         options: LiveOptions,
         model: SequenceModel,
         entities: Entities,
+        signals: Signals,
+        *,
         stdout: BinaryIO,
-        stderr: TextIO,
+        stderr: TextIO | None,
     ) -> None:
         self._options, self._model, self._entities = options, model, entities
-        self._stdout, self._stderr = stdout, stderr
+        self._signals = signals
+        self._answers = Outlet(stdout, signals.wake)
+        self._reports = Outlet(stderr, signals.wake)
+        self._dropped = 0  # reports that nobody read
         self._latencies = Latencies()
         self._rows = self._scores = self._alarms = 0
         self._malformed = self._out_of_order = 0
-        self._has_header = False
+        self._writer: Format | None = None  # the first source's: all lines out have one form
+        self._feeds: dict[int, Lines] = {}
+        self._held = 0  # bytes of unfinished lines
 
-    def until_the_end(self, sources: Sources, signals: Signals) -> None:
+    def until_the_end(self, sources: Sources) -> None:
         """Read, score and write until a source, a reader of the scores or a signal ends it."""
         if sources.port is not None:
-            self._say(f"listening on 127.0.0.1:{sources.port}")
-        feeds: dict[int, _Lines] = {}
-        for chunk in sources.chunks(signals):
-            if signals.report:
-                signals.report = False
-                self.report()
-            if chunk is not None:
-                lines = feeds.get(chunk.source)
-                if lines is None:
-                    lines = feeds[chunk.source] = _Lines(make_format(self._options, self._model))
-                try:
-                    goes_on = self._take(lines, chunk.data)
-                except BrokenPipeError:
-                    self._say("the reader of the scores has gone")
-                    _point_to_nothing(self._stdout)
-                    return
-                if not chunk.data or not goes_on:
+            self.say(f"listening on 127.0.0.1:{sources.port}")
+        try:
+            for chunk in sources.chunks(self._signals, self.say):
+                self._attend()
+                if chunk is not None and not self._take_chunk(chunk):
                     sources.drop(chunk.source)
-                    del feeds[chunk.source]
-            # All whole lines that were read are scored: none is lost.
-            if signals.stop:
-                return
+                # All whole lines that were read are scored: none is lost.
+                if self._signals.stop:
+                    return
+            while self._answers.held and self._answers.error is None:
+                self._wait()
+        except BrokenPipeError:
+            self.say("the reader of the scores has gone")
+        except _OverdueError:
+            pass
 
-    def report(self) -> None:
+    def close(self) -> None:
+        """Write what its readers take, and say at the end what was done and what was not taken."""
+        left = self._answers.close(_LAST_WORDS)
+        if left and not isinstance(self._answers.error, BrokenPipeError):
+            self.say(f"{left} bytes of scores were not taken by their reader")
+        self.report(at_the_end=True)
+        self._reports.close(_LAST_WORDS)
+
+    def report(self, *, at_the_end: bool = False) -> None:
         """Print the counters and the percentiles of a push."""
         p50, p99 = (self._latencies.percentile(p) / 1000 for p in (50, 99))
-        self._say(
+        self.say(
             f"{self._rows} rows, {self._scores} scores, {self._alarms} alarms, "
             f"{len(self._entities)} entities; unused lines: {self._malformed} malformed, "
             f"{self._out_of_order} out of order; push p50 {p50:.1f} us, p99 {p99:.1f} us, "
-            f"max {self._latencies.max / 1000:.1f} us"
+            f"max {self._latencies.max / 1000:.1f} us",
+            always=at_the_end,
         )
 
-    def _say(self, text: str) -> None:
-        try:
-            self._stderr.write(f"slidecell stream: {text}\n")
-            self._stderr.flush()
-        except OSError:  # nobody listens any more: no reason to lose the state
-            pass
+    def say(self, text: str, *, always: bool = False) -> None:
+        """Print a line on standard error, unless its reader has left 64 KiB of them unread."""
+        if self._reports.full and not always:
+            self._dropped += 1
+            return
+        if self._dropped:
+            text = (
+                f"{self._dropped} reports were dropped: nobody read them\nslidecell stream: {text}"
+            )
+            self._dropped = 0
+        self._reports.put(f"slidecell stream: {text}\n".encode())
 
-    def _take(self, lines: _Lines, data: bytes) -> bool:
-        """Score the lines that a chunk completes; False if its source is of no use."""
-        for line in lines.cut(data):
+    def _attend(self) -> None:
+        """Do what a signal, or the thread that writes, has asked for."""
+        if self._signals.report:
+            self._signals.report = False
+            self.report()
+        error = self._answers.error
+        if isinstance(error, BrokenPipeError):
+            raise error
+        if error is not None:
+            raise OSError(f"standard output: cannot be written: {error.strerror or error}")
+
+    def _wait(self) -> None:
+        """Wait for a signal or the thread that writes; _OverdueError if a stop is overdue."""
+        if self._signals.overdue:
+            raise _OverdueError
+        self._signals.wait()
+        self._attend()
+
+    def _take_chunk(self, chunk: Chunk) -> bool:
+        """Score the lines that a chunk completes; False if its source is of no use any more."""
+        lines = self._feeds.get(chunk.source)
+        if lines is None:
+            lines = self._feeds[chunk.source] = Lines(make_format(self._options, self._model))
+        before = lines.held
+        if chunk.broken and lines.unfinished:
+            lines.give_up()
+        whole = lines.cut(chunk.data)
+        goes_on = self._take(lines, whole, chunk.broken) and bool(chunk.data)
+        if not goes_on:
+            lines.give_up()
+            del self._feeds[chunk.source]
+        self._held = drop_longest(self._feeds, self._held + lines.held - before)
+        return goes_on
+
+    def _take(self, lines: Lines, whole: list[tuple[int, bytes | None]], broken: bool) -> bool:
+        """Score lines with their numbers; False after a header that is of no use."""
+        for done, (number, line) in enumerate(whole):
             try:
-                self._line(lines.reader, line)
+                # An answer needs room before its row changes the state.
+                while self._answers.full:
+                    self._wait()
+                if self._signals.overdue:
+                    raise _OverdueError
+            except _OverdueError:
+                self.say(f"{len(whole) - done} lines that were read were not scored")
+                raise
+            row = None
+            try:
+                row = lines.reader.read(_text_of(line, broken))
+                if row is not None:
+                    self._score(row, lines)
+                elif self._writer is None:
+                    self._begin(lines.reader)
             except HeaderError as error:
-                text = f"line {lines.number}: {error}"
+                text = _shortened(f"line {number}: {error}")
                 if self._options.listen is None or self._options.on_error == "fail":
                     raise ValueError(text) from None
                 self._malformed += 1
-                self._say(f"{text}; connection closed")
+                self.say(f"{text}; connection closed")
                 return False
-            except ValueError as error:
-                if isinstance(error, OutOfOrderError):
-                    self._out_of_order += 1
-                else:
-                    self._malformed += 1
-                text = f"line {lines.number}: {error}"
-                if self._options.on_error == "fail":
-                    raise ValueError(text) from None
-                self._say(f"{text}; skipped")
+            except OutOfOrderError as error:
+                self._out_of_order += 1
+                self.say(f"{self._refused(number, error)}; skipped")
+            # No line may end the run, whatever it leads to.
+            except Exception as error:
+                self._malformed += 1
+                if isinstance(error, UnreadableRowError):
+                    row = error.row
+                self.say(f"{self._refused(number, error)}; skipped{self._miss(row, lines)}")
         return True
 
-    def _line(self, reader: Format, line: bytes | None) -> None:
-        if line is None:
-            raise ValueError(f"longer than {_LONGEST_LINE} bytes")
-        try:
-            text = line.decode("utf-8").strip("\r")
-        except UnicodeDecodeError as error:
-            raise ValueError(f"byte {line[error.start]:#04x} is not UTF-8 text") from None
-        if not text.strip():
-            return
-        row = reader.read(text)
-        if not self._has_header:
-            self._has_header = True
-            self._write(reader.header)
+    def _refused(self, number: int, error: Exception) -> str:
+        """Return the report of a line that cannot be used; raise it with ``on_error="fail"``."""
+        known = isinstance(error, ValueError)
+        text = str(error) if known else f"{type(error).__name__}: {error}"
+        text = _shortened(f"line {number}: {text}")
+        if self._options.on_error == "fail":
+            raise ValueError(text) from None
+        return text
+
+    def _miss(self, row: Row | None, lines: Lines) -> str:
+        """Let what a line held be a missing row; return what to say about it."""
+        if row is None and self._options.entity is None:
+            row = Row("", None, [], [])  # at an unknown time, of the only series
         if row is None:
-            return
+            names, lines.fed = lines.fed, set()
+            self._entities.doubt(names)
+            return (
+                f": its entity is unknown, a missing row for each of {len(names)} from this source"
+            )
+        try:
+            taken = self._entities.push_missing(row)
+        except Exception:  # what the line itself has led to, perhaps
+            self._entities.doubt([row.entity])
+            taken = True
+        return ": a missing row" if taken else ""
+
+    def _score(self, row: Row, lines: Lines) -> None:
         start = time.perf_counter_ns()
         event = self._entities.push(row)
         self._latencies.add(time.perf_counter_ns() - start)
+        lines.fed.add(row.entity)
         self._rows += 1
         self._scores += event.score == event.score  # NaN is none
         self._alarms += event.alarm
-        self._write(reader.write(row, event))
+        writer = self._writer or self._begin(lines.reader)
+        self._answers.put(writer.write(row, event).encode())
 
-    def _write(self, text: str) -> None:
-        self._stdout.write(text.encode("utf-8"))
-        self._stdout.flush()
+    def _begin(self, reader: Format) -> Format:
+        """Write what comes before all scores, in the form of the first source."""
+        if reader.has_begun:
+            self._writer = reader
+            self._answers.put(reader.header.encode())
+        return reader
 
 
-def _point_to_nothing(file: BinaryIO) -> None:
-    """Keep the interpreter's last flush of a closed pipe from being an error."""
-    nothing = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nothing, file.fileno())
-    os.close(nothing)
+def _text_of(line: bytes | None, broken: bool) -> str:
+    if line is None and broken:
+        raise ValueError("the connection was closed by force before the end of the line")
+    if line is None:
+        raise ValueError(f"longer than {LONGEST_LINE} bytes")
+    try:
+        return line.decode("utf-8").strip("\r")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"byte {line[error.start]:#04x} is not UTF-8 text") from None
+
+
+def _shortened(text: str) -> str:
+    """Return a report that is no longer than a few lines and does nothing to a terminal."""
+    if len(text) > _LONGEST_REPORT:
+        text = text[:_LONGEST_REPORT] + "..."
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

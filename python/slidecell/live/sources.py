@@ -4,91 +4,77 @@ from __future__ import annotations
 
 import os
 import selectors
-import signal
 import socket
-from collections.abc import Iterator
-from types import FrameType, TracebackType
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import NamedTuple
 
-__all__ = ["Chunk", "Signals", "Sources"]
+from slidecell.live.signals import Selector, Signals
 
-_READ = 1 << 16
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
+
+__all__ = ["Chunk", "Sources"]
+
+_READ = 1 << 13  # bytes of one source before the next one's turn
+_ACCEPTED = 16  # connections before the next source's turn
+_MOST_CONNECTIONS = 1000
+_SPARE_FILES = 32  # for the state, and for what is imported on the way
+_IDLE = 60.0  # seconds without a byte, after which a connection may have to make room
+_PAUSE = 1.0  # seconds without accepting after there was no descriptor for a connection
 
 
 class Chunk(NamedTuple):
     """Bytes of one source; ``b""`` is its end."""
 
-    source: int
+    source: int  # never given to another one
     data: bytes
+    broken: bool = False  # it ended by force, perhaps within a line
 
 
-class Signals:
-    """Requests by signals, handled between rows: SIGINT and SIGTERM stop, SIGUSR1 reports counters.
-
-    A signal wakes a waiting `select` through a socket: an exception raised anywhere could leave a
-    row in the stream and not in the thresholds.
-    """
-
-    def __init__(self) -> None:
-        self.stop = False
-        self.report = False
-        self._before: dict[int, object] = {}
-        self.wakeup, self._wake = socket.socketpair()
-
-    def __enter__(self) -> Signals:
-        for end in (self.wakeup, self._wake):
-            end.setblocking(False)
-        self._old_fd = signal.set_wakeup_fd(self._wake.fileno(), warn_on_full_buffer=False)
-        for name in ("SIGINT", "SIGTERM", "SIGUSR1"):
-            number = getattr(signal, name, None)
-            if number is not None:
-                self._before[number] = signal.signal(number, self._handle)
-        return self
-
-    def _handle(self, number: int, frame: FrameType | None) -> None:
-        del frame
-        if number == getattr(signal, "SIGUSR1", None):
-            self.report = True
-        else:
-            self.stop = True
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]
-        signal.set_wakeup_fd(self._old_fd)
-        self.wakeup.close()
-        self._wake.close()
+@dataclass
+class _Connection:
+    socket: socket.socket
+    heard: float  # when it sent something last
 
 
 class Sources:
     """Standard input, or all connections to a port on loopback, in chunks as they arrive.
 
+    There are at most 1,000 connections, and fewer where RLIMIT_NOFILE asks for it. Then a new one
+    takes the place of the one that has been silent for longest, if that is a minute or more; else
+    it is closed at once. Each source gives at most 8 KiB before it is the next one's turn.
+
     Parameters
     ----------
-    stdin : int
-        File descriptor.
+    stdin : int or None
+        File descriptor; not used with a port.
     port : int, optional
         Listen there instead; 0 for a free port.
     """
 
-    def __init__(self, stdin: int, port: int | None) -> None:
-        # select takes regular files, which epoll refuses.
-        self._selector = selectors.SelectSelector()
-        self._connections: dict[int, socket.socket] = {}
+    def __init__(self, stdin: int | None, port: int | None) -> None:
+        self._selector = Selector()
+        self._connections: dict[int, _Connection] = {}  # the silent ones first
         self._server: socket.socket | None = None
         self._stdin = stdin
+        self._last_source = 0
+        self._resume_at: float | None = None
         if port is None:
+            if stdin is None:
+                raise OSError("standard input: it is closed")
             self._selector.register(stdin, selectors.EVENT_READ)
             return
+        self._most = _room_for_connections()
         try:
-            self._server = socket.create_server(("127.0.0.1", port))
+            self._server = socket.create_server(("127.0.0.1", port), backlog=_MOST_CONNECTIONS)
         except OSError as error:
             raise OSError(f"--listen {port}: {error.strerror or error}") from None
+        # A client that has gone again must not let accept wait for the next one.
+        self._server.setblocking(False)
         self._selector.register(self._server, selectors.EVENT_READ)
 
     @property
@@ -100,7 +86,7 @@ class Sources:
         """Close all connections and the port."""
         self._selector.close()
         for connection in self._connections.values():
-            connection.close()
+            connection.socket.close()
         if self._server is not None:
             self._server.close()
 
@@ -108,34 +94,112 @@ class Sources:
         """Close one connection."""
         connection = self._connections.pop(source, None)
         if connection is not None:
-            self._selector.unregister(connection)
-            connection.close()
+            self._selector.unregister(connection.socket)
+            connection.socket.close()
 
-    def chunks(self, signals: Signals) -> Iterator[Chunk | None]:
-        """Yield what arrives, None after a signal; end with standard input, or never."""
+    def chunks(self, signals: Signals, say: Callable[[str], None]) -> Iterator[Chunk | None]:
+        """Yield what arrives, None after a wait that was woken; end with standard input, or never.
+
+        A connection whose ``b""`` has been yielded is closed. ``say`` takes a line of text about a
+        connection.
+        """
         self._selector.register(signals.wakeup, selectors.EVENT_READ)
         while True:
-            for key, _ in self._selector.select():
+            for key, _ in self._selector.select(self._seconds_of_pause()):
                 if key.fileobj is signals.wakeup:
-                    signals.wakeup.recv(4096)
+                    signals.clear()
                     yield None
                 elif key.fileobj is self._server:
-                    connection, _ = self._server.accept()
-                    self._connections[connection.fileno()] = connection
-                    self._selector.register(connection, selectors.EVENT_READ)
+                    for _ in range(_ACCEPTED):
+                        yield from self._accept(say)
                 elif self._server is None:
-                    data = os.read(self._stdin, _READ)
-                    yield Chunk(self._stdin, data)
+                    data = self._read_stdin()
+                    yield Chunk(0, data)
                     if not data:
                         return
-                elif key.fd in self._connections:
-                    yield self._received(key.fd)
+                elif key.data in self._connections:  # not dropped since select
+                    chunk = self._received(key.data)
+                    if chunk is not None:
+                        yield chunk
+            self._resume()
 
-    def _received(self, source: int) -> Chunk:
+    def _read_stdin(self) -> bytes:
+        assert self._stdin is not None
         try:
-            data = self._connections[source].recv(_READ)
+            return os.read(self._stdin, _READ)
+        except OSError as error:
+            raise OSError(f"standard input: cannot be read: {error.strerror or error}") from None
+
+    def _accept(self, say: Callable[[str], None]) -> Iterator[Chunk]:
+        """Take a connection that waits, if one does."""
+        assert self._server is not None
+        if self._resume_at is not None:
+            return
+        try:
+            new, _ = self._server.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return  # it has gone already
+        except OSError as error:
+            # Most often no descriptor is free. The connection goes on waiting: accept would be
+            # ready, and fail, all the time.
+            say(f"a connection cannot be taken yet: {error.strerror or error}")
+            self._selector.unregister(self._server)
+            self._resume_at = time.monotonic() + _PAUSE
+            return
+        now = time.monotonic()
+        if len(self._connections) >= self._most:
+            silent = next(iter(self._connections))
+            seconds = now - self._connections[silent].heard
+            if seconds < _IDLE:
+                say(f"a connection was refused: there are {self._most} already")
+                new.close()
+                return
+            say(f"a connection without a byte for {seconds:.0f} s was closed for a new one")
+            self.drop(silent)
+            yield Chunk(silent, b"", broken=True)
+        new.setblocking(False)
+        self._last_source += 1
+        self._connections[self._last_source] = _Connection(new, now)
+        self._selector.register(new, selectors.EVENT_READ, self._last_source)
+
+    def _received(self, source: int) -> Chunk | None:
+        connection = self._connections[source]
+        try:
+            data = connection.socket.recv(_READ)
+        except BlockingIOError:
+            return None
         except OSError:  # reset by the other side
-            data = b""
+            self.drop(source)
+            return Chunk(source, b"", broken=True)
         if not data:
             self.drop(source)
+        else:
+            connection.heard = time.monotonic()
+            self._connections[source] = self._connections.pop(source)
         return Chunk(source, data)
+
+    def _seconds_of_pause(self) -> float | None:
+        return None if self._resume_at is None else max(0.0, self._resume_at - time.monotonic())
+
+    def _resume(self) -> None:
+        if self._resume_at is not None and time.monotonic() >= self._resume_at:
+            assert self._server is not None
+            self._resume_at = None
+            self._selector.register(self._server, selectors.EVENT_READ)
+
+
+def _room_for_connections() -> int:
+    """Return how many connections leave descriptors for the state and the rest."""
+    if resource is None:
+        return 400  # select there takes 512 sockets
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if limit == resource.RLIM_INFINITY:
+        return _MOST_CONNECTIONS
+    try:
+        used = len(os.listdir("/dev/fd"))
+    except OSError:  # /proc is not mounted
+        used = _SPARE_FILES
+    most = min(_MOST_CONNECTIONS, limit - used - _SPARE_FILES)
+    if most < 1:
+        raise OSError(f"--listen: no room for a connection: only {limit} open files are allowed")
+    return most
