@@ -60,8 +60,8 @@ constexpr slidecell::KernelTable make_kernels(const char* isa) {
   table.squared_error_row = &squared_error_row;
   table.absolute_error_row = &absolute_error_row;
   table.train.block_units = Registers::units;
-  table.train.product_rows = rows * vectors;
-  table.train.add_products = &add_products<rows * vectors, Registers::product_vectors>;
+  table.train.product_rows = Registers::product_sums;
+  table.train.add_products = &add_products<Registers::product_sums, Registers::product_vectors>;
   table.train.transpose = &transpose_columns;
   return table;
 }
