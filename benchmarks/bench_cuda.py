@@ -5,10 +5,10 @@
     python -m benchmarks.bench_cuda --only "LSTM 64" --rows 4000000 --json found.json
     python -m benchmarks.bench_cuda --first-call 1    # exit status 1: a first call took longer
 
-torch runs `nn.LSTM` / `nn.GRU` (cuDNN), last step, head and squared error on windows that were
-built on the GPU beforehand, step by step in memory, as cuDNN reads them, and are not counted: in
-float32, TF32, float16 and bfloat16, each at the best of several batches, eagerly or from a CUDA
-graph, as one run of some of the rows finds it. Exit status 1: an answer was wrong.
+torch runs `nn.LSTM`, `nn.GRU` or `nn.RNN` (cuDNN), last step, head and squared error on windows
+that were built on the GPU beforehand, step by step in memory, as cuDNN reads them, and are not
+counted: in float32, TF32, float16 and bfloat16, each at the best of several batches, eagerly or
+from a CUDA graph, as one run of some of the rows finds it. Exit status 1: an answer was wrong.
 """
 
 from __future__ import annotations
@@ -150,12 +150,11 @@ def measure(case: Case, rows: int, repeats: int) -> list[Result]:
     import torch
 
     import slidecell as sc
-    from benchmarks.networks import gru, lstm
+    from benchmarks.networks import forecaster
     from slidecell import cuda
 
     torch.manual_seed(0)
-    make = {"lstm": lstm, "gru": gru}[case.cell]
-    module = make(FEATURES, case.hidden_size).eval()
+    module = forecaster(case.cell, FEATURES, case.hidden_size).eval()
     model = sc.SequenceModel.from_torch(module, window=case.window, horizon=1)
     host = np.random.default_rng(0).random((rows, FEATURES), dtype=np.float32)
     truth = model.score(host[:20_000])[case.window :].astype(np.float64)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from slidecell._cells import CellName
 from slidecell.bench.report import markdown
 from slidecell.cuda.cell_traits import CELLS
 from slidecell.cuda.device import DEVICES
@@ -20,7 +21,7 @@ WINDOW, FEATURES = 7, 7  # of the insider-threat forecaster
 class Case:
     """One forecaster over one long series."""
 
-    cell: str
+    cell: CellName
     hidden_size: int
     window: int = WINDOW
 
@@ -33,6 +34,7 @@ class Case:
 CASES = [
     *(Case("lstm", size) for size in (16, 32, 64, 128)),
     *(Case("gru", size) for size in (32, 64)),
+    Case("rnn", 64),
     Case("lstm", 64, 50),
 ]
 

@@ -6,6 +6,9 @@ import copy
 
 from torch import Tensor, nn
 
+from slidecell._cells import CellName
+from slidecell.recurrent import TORCH_NAMES
+
 
 class LastStep(nn.Module):
     """A recurrent layer of torch's own and a linear head on its last step.
@@ -13,7 +16,7 @@ class LastStep(nn.Module):
     x [N, W, F] -> [N, F]; x [W, N, F] where the layer is not batch-first.
     """
 
-    def __init__(self, recurrent: nn.LSTM | nn.GRU) -> None:
+    def __init__(self, recurrent: nn.RNNBase) -> None:
         super().__init__()
         self.recurrent = recurrent
         self.head = nn.Linear(recurrent.hidden_size, recurrent.input_size)
@@ -41,11 +44,23 @@ class LastHidden(LastStep):
         return prediction
 
 
+def forecaster(cell: CellName, input_size: int, hidden_size: int, num_layers: int = 1) -> LastStep:
+    """Make a forecaster with torch's layers of a cell."""
+    layers = getattr(nn, TORCH_NAMES[cell][0])
+    return LastStep(layers(input_size, hidden_size, num_layers, batch_first=True))
+
+
+def cell_of(layers: nn.RNNBase) -> CellName:
+    """Return the cell of torch's layers."""
+    kinds = {cell: getattr(nn, names[0]) for cell, names in TORCH_NAMES.items()}
+    return next(cell for cell, kind in kinds.items() if isinstance(layers, kind))
+
+
 def lstm(input_size: int, hidden_size: int, num_layers: int = 1) -> LastStep:
     """Make a forecaster with `nn.LSTM`."""
-    return LastStep(nn.LSTM(input_size, hidden_size, num_layers, batch_first=True))
+    return forecaster("lstm", input_size, hidden_size, num_layers)
 
 
 def gru(input_size: int, hidden_size: int, num_layers: int = 1) -> LastStep:
     """Make a forecaster with `nn.GRU`."""
-    return LastStep(nn.GRU(input_size, hidden_size, num_layers, batch_first=True))
+    return forecaster("gru", input_size, hidden_size, num_layers)

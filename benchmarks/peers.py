@@ -17,7 +17,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from torch import Tensor, nn
 
 import slidecell as sc
-from benchmarks.networks import LastHidden
+from benchmarks.networks import LastHidden, cell_of
 from benchmarks.workloads import (
     Floats,
     GatherWorkload,
@@ -227,7 +227,7 @@ def slidecell_train(workload: TrainWorkload, threads: int) -> Ways:
         layer.input_size,
         layer.hidden_size,
         layer.num_layers,
-        cell="lstm" if isinstance(layer, nn.LSTM) else "gru",
+        cell=cell_of(layer),
         window=workload.x.shape[1],
     )
     with torch.no_grad():

@@ -10,8 +10,9 @@ import numpy as np
 from torch import nn
 
 import slidecell as sc
-from benchmarks.networks import gru, lstm
+from benchmarks.networks import forecaster
 from benchmarks.sampled_truth import largest_error, sample, true_scores
+from slidecell._cells import CellName
 from slidecell.bench.timer import Timed, interleaved
 from slidecell.bench.workloads import Floats, Ints
 from slidecell.training import seeded
@@ -28,7 +29,7 @@ _CHECKED = 1_000  # windows of a series whose scores are compared with float64
 class Network:
     """A forecaster of the next row."""
 
-    cell: str
+    cell: CellName
     hidden_size: int
     layers: int = 1
     window: int = 7
@@ -36,8 +37,7 @@ class Network:
     def module(self) -> nn.Module:
         """Make it, with torch's own initial weights."""
         with seeded(0):
-            make = {"lstm": lstm, "gru": gru}[self.cell]
-            return make(FEATURES, self.hidden_size, self.layers).eval()
+            return forecaster(self.cell, FEATURES, self.hidden_size, self.layers).eval()
 
     def model(self) -> sc.SequenceModel:
         """Compile it."""

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from slidecell._cells import CELLS
 from slidecell.bench.layers import Layer
 from slidecell.bench.reference import step
 
@@ -22,7 +23,7 @@ Array = npt.NDArray[np.float64]
 Tensors = Mapping[str, npt.NDArray[Any]]
 Spec = Mapping[str, Any]
 
-GATES = {"lstm": 4, "gru": 3, "rnn": 1}
+GATES: dict[str, int] = {name: cell.gates for name, cell in CELLS.items()}
 DEFAULTS: dict[str, Any] = {
     "cell": "lstm",
     "proj_size": 0,

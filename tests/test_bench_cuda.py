@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from benchmarks import bench_cuda, cuda_counts
+from slidecell._cells import CELLS, CellName
 
 
 class FakeGraph:
@@ -54,8 +55,8 @@ def test_bench_cuda_replay_of_a_graph_gives_the_captured_result(waited: list[str
     assert len(calls) == 2
 
 
-@pytest.mark.parametrize("cell", ["lstm", "gru"])
-def test_bench_cuda_torch_scores_the_same_windows(cell: str) -> None:
+@pytest.mark.parametrize("cell", CELLS)
+def test_bench_cuda_torch_scores_the_same_windows(cell: CellName) -> None:
     """On the CPU, where torch runs the same module: time-major windows in uneven batches."""
     import torch
 
@@ -63,7 +64,7 @@ def test_bench_cuda_torch_scores_the_same_windows(cell: str) -> None:
     from benchmarks import networks
 
     torch.manual_seed(0)
-    module = getattr(networks, cell)(7, 8).eval()
+    module = networks.forecaster(cell, 7, 8).eval()
     series = np.random.default_rng(0).random((60, 7), dtype=np.float32)
     case, setting = cuda_counts.Case(cell, 8, 5), bench_cuda.Setting("float32", 16, graph=False)
     with torch.inference_mode():

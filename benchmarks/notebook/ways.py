@@ -24,6 +24,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from benchmarks.networks import LastStep
 from slidecell.bench.workloads import Floats, Ints
+from slidecell.recurrent import TORCH_NAMES
 
 Loader = DataLoader[tuple[Tensor, ...]]
 
@@ -36,7 +37,7 @@ _CLIP = 500.0  # of a gate's sum, so that exp does not overflow
 def network(config: Mapping[str, Any], features: int) -> LastStep:
     """Make the torch module of an architecture: x [N, W, F] -> [N, F]."""
     layers = config.get("num_layers", 1)
-    kind = {"lstm": nn.LSTM, "gru": nn.GRU}[config["cell"]]
+    kind = getattr(nn, TORCH_NAMES[config["cell"]][0])
     dropout = config.get("dropout", 0.0) if layers > 1 else 0.0
     return LastStep(
         kind(features, config["hidden_size"], layers, batch_first=True, dropout=dropout)

@@ -36,12 +36,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from slidecell._cells import CELLS, CellName
+
 PRECISIONS = ("highest", "high", "medium")
 # bf16 parts of a float32 number, and the products of parts that are added up.
 PARTS = {"highest": 3, "high": 2, "medium": 1}
 BF16_PRODUCTS = {"highest": 6, "high": 3, "medium": 1}
 
 FAMILIES = ("fma", "bf16", "amx")
+PROBED = ("lstm", "gru")  # cells whose activations the probes time
 TILE = 16  # rows and columns of an AMX tile of sums
 TILE_DEPTH = 32
 
@@ -50,7 +53,7 @@ TILE_DEPTH = 32
 class Layer:
     """One layer, and how often its input is projected per window."""
 
-    cell: str  # "lstm" or "gru"
+    cell: CellName
     input_size: int
     hidden_size: int
     projections: float
@@ -58,7 +61,7 @@ class Layer:
     @property
     def gates(self) -> int:
         """Rows of weights per unit."""
-        return 4 if self.cell == "lstm" else 3
+        return CELLS[self.cell].gates
 
     @property
     def weights(self) -> int:
@@ -108,6 +111,8 @@ def network(metadata: Mapping[str, Any], *, targets: int, rows_per_window: float
         for number, spec in enumerate(metadata[stack]):
             if spec["bidirectional"] or spec["proj_size"]:
                 raise ValueError("metadata: expected neither bidirectional nor projected layers")
+            if spec["cell"] not in PROBED:
+                raise ValueError(f"metadata: expected layers of {PROBED}, got {spec['cell']!r}")
             layers.append(
                 Layer(
                     spec["cell"],

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from benchmarks.roofline.measure import Row
-from benchmarks.roofline.model import Layer, Machine, Network, Sets
+from benchmarks.roofline.model import PROBED, Layer, Machine, Network, Sets
 from slidecell.bench.report import markdown, short_number
 
 MACHINE_HEADER = ("isa", "multiply-adds/ns", "bf16 dot", "AMX", "L1, GB/s", "L2, GB/s")
@@ -61,7 +61,7 @@ def machine(isa: str, found: Machine, *, amx: bool) -> list[str]:
 
 def set_times(sets: Sets) -> list[float]:
     """Return the times of a set of each cell, alone and beside products."""
-    cells = [Network(1, (Layer(cell, 1, 1, 1.0),), 0.0) for cell in ("lstm", "gru")]
+    cells = [Network(1, (Layer(cell, 1, 1, 1.0),), 0.0) for cell in PROBED]
     return [time for cell in cells for time in (sets.alone(cell), sets.beside(cell))]
 
 

@@ -11,7 +11,9 @@
 
 #include "bindings.h"
 #include "checked.h"
+#include "choices.h"
 #include "slidecell/recurrent.hpp"
+#include "slidecell/training.hpp"
 
 namespace {
 
@@ -55,27 +57,15 @@ void check_shape(const py::array& a, const std::array<std::int64_t, R>& expected
 
 LayerSpec layer_spec(const py::dict& d) {
   const auto text = [&](const char* key) { return d[key].cast<std::string>(); };
-  const auto one_of = [&](const char* key, const std::vector<std::string>& names) {
-    for (std::size_t k = 0; k < names.size(); ++k) {
-      if (names[k] == text(key)) return static_cast<std::uint8_t>(k);
-    }
-    throw std::invalid_argument(std::string(key) + ": unknown '" + text(key) + "'");
-  };
   LayerSpec spec;
-  const std::string cell = text("cell");
-  const auto cells = cells_by_name();
-  const auto found = std::find_if(cells.begin(), cells.end(),
-                                  [&](const auto& entry) { return cell == entry.first; });
-  if (found == cells.end()) throw std::invalid_argument("cell: unknown '" + cell + "'");
-  spec.cell = found->second;
+  spec.cell = choose<Cell>("cell", text("cell"), cells_by_name());
   spec.input_size = d["input_size"].cast<std::int64_t>();
   spec.hidden_size = d["hidden_size"].cast<std::int64_t>();
   spec.proj_size = d["proj_size"].cast<std::int64_t>();
   spec.bidirectional = d["bidirectional"].cast<bool>();
-  spec.activation =
-      static_cast<Activation>(one_of("activation", {"tanh", "relu", "sigmoid", "linear"}));
-  spec.recurrent_activation =
-      static_cast<RecurrentActivation>(one_of("recurrent_activation", {"sigmoid", "hard_sigmoid"}));
+  spec.activation = choose<Activation>("activation", text("activation"), activations_by_name());
+  spec.recurrent_activation = choose<RecurrentActivation>(
+      "recurrent_activation", text("recurrent_activation"), recurrent_activations_by_name());
   spec.reset_after = d["reset_after"].cast<bool>();
   return spec;
 }
@@ -255,9 +245,43 @@ class Binding {
   std::int64_t states_ = 0;  // L*D
 };
 
+// What info_of says of every cell, and with which activations it can be trained, by name.
+py::dict cells() {
+  py::dict result;
+  for (const auto& [name, cell] : cells_by_name()) {
+    LayerSpec spec;
+    spec.cell = cell;
+    py::list trained;
+    for (const auto& [activation_name, activation] : activations_by_name()) {
+      spec.activation = activation;
+      if (is_trainable(spec)) trained.append(activation_name);
+    }
+    const CellInfo info = info_of(cell);
+    py::dict entry;
+    entry["title"] = info.title;
+    entry["gates"] = info.gates;
+    entry["states"] = info.has_c ? py::tuple(py::make_tuple("h", "c")) : py::make_tuple("h");
+    entry["has_projection"] = info.has_projection;
+    entry["has_reset_after"] = info.has_reset_after;
+    entry["trained_activations"] = py::tuple(trained);
+    result[name] = entry;
+  }
+  return result;
+}
+
+template <class Enum>
+py::tuple names(const Choices<Enum>& choices) {
+  py::list result;
+  for (const auto& choice : choices) result.append(choice.first);
+  return py::tuple(result);
+}
+
 }  // namespace
 
 void bind_recurrent(py::module_& m) {
+  checked::def(m, "cells", &cells);
+  checked::def(m, "activations", [] { return names(activations_by_name()); });
+  checked::def(m, "recurrent_activations", [] { return names(recurrent_activations_by_name()); });
   checked::Class<Binding>(m, "Recurrent")
       .make([](const std::vector<py::dict>& specs,
                const py::dict& tensors) { return std::make_unique<Binding>(specs, tensors); },

@@ -81,8 +81,7 @@ struct Layer {
     if (x.ndim() != 3) throw unexpected("x", "[N, T, I]", x);
     if (!w_hh || w_hh->ndim() != 2) throw std::invalid_argument("weight_hh: expected [G*H, H]");
     spec.cell = choose<Cell>("cell", cell, cells_by_name());
-    spec.activation = choose<Activation>("activation", activation,
-                                         {{"tanh", Activation::tanh}, {"relu", Activation::relu}});
+    spec.activation = choose<Activation>("activation", activation, activations_by_name());
     spec.input_size = x.shape(2);
     spec.hidden_size = w_hh->shape(1);
     weights = {span(w_ih, "weight_ih"),

@@ -21,16 +21,12 @@ endmacro()
 
 set(x86 "x86_64|AMD64|amd64")
 set(arm "aarch64|arm64|ARM64")
-set(plain "")
 set(avx512 -mavx2 -mfma -mavx512f -mavx512bw -mavx512dq -mavx512vl)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
-  # GCC 12 vectorises products of plain floats by loads of the row after the one that is needed:
-  # beyond the last row, which ends a process where a page of memory ends there.
-  set(plain -fno-tree-loop-vectorize)
   # False positives of GCC 12 in its own avx512fintrin.h.
   list(APPEND avx512 -Wno-uninitialized -Wno-maybe-uninitialized)
 endif()
-isa(scalar FLAGS ${plain})
+isa(scalar)
 isa(avx2 PROCESSOR "${x86}" CPU avx2 fma FLAGS -mavx2 -mfma)
 isa(avx512 PROCESSOR "${x86}" CPU avx512f avx512bw avx512dq avx512vl FLAGS ${avx512})
 isa(avx512_bf16 PROCESSOR "${x86}" FLAGS ${avx512} -mavx512bf16 PRODUCTS_ONLY)

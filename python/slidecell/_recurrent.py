@@ -11,6 +11,7 @@ import numpy.typing as npt
 from slidecell import _core
 from slidecell._arguments import whole_number
 from slidecell._arrays import real_array
+from slidecell._cells import CELLS, CellName
 
 if TYPE_CHECKING:
     from torch import nn
@@ -19,8 +20,8 @@ Floats = npt.NDArray[np.float32]
 
 _Self = TypeVar("_Self", bound="Recurrent")
 
-ACTIVATIONS = ("tanh", "relu", "sigmoid", "linear")
-RECURRENT_ACTIVATIONS = ("sigmoid", "hard_sigmoid")
+ACTIVATIONS = _core.activations()
+RECURRENT_ACTIVATIONS = _core.recurrent_activations()
 
 
 def _choice(name: str, value: str, choices: tuple[str, ...]) -> str:
@@ -42,8 +43,7 @@ def _float_array(name: str, value: Any) -> Floats:
 class Recurrent:
     """Layers of one cell and size, and their weights."""
 
-    _cell: ClassVar[str]
-    _gates: ClassVar[int]
+    _cell: ClassVar[CellName]
     _activations: ClassVar[tuple[str, ...]] = ACTIVATIONS
     _torch_names: ClassVar[tuple[str, str]]
     _activation_name: ClassVar[str] = "activation"  # of the argument
@@ -86,7 +86,7 @@ class Recurrent:
 
     def _shapes(self) -> dict[str, tuple[int, ...]]:
         """Name and shape of each tensor, in torch's order."""
-        rows, state = self._gates * self.hidden_size, self.proj_size or self.hidden_size
+        rows, state = CELLS[self._cell].gates * self.hidden_size, self.proj_size or self.hidden_size
         shapes: dict[str, tuple[int, ...]] = {}
         for layer in range(self.num_layers):
             for direction in ("", "_reverse") if self.bidirectional else ("",):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy.typing as npt
 
+from slidecell._cells import CELLS, CellName
 from slidecell._recurrent import Floats, Recurrent
 
 
@@ -37,7 +38,6 @@ class LSTM(Recurrent):
     """
 
     _cell = "lstm"
-    _gates = 4
     _torch_names = ("LSTM", "LSTMCell")
 
     def __init__(
@@ -152,7 +152,6 @@ class GRU(Recurrent):
     """
 
     _cell = "gru"
-    _gates = 3
     _torch_names = ("GRU", "GRUCell")
 
     def __init__(
@@ -248,9 +247,8 @@ class RNN(Recurrent):
     """
 
     _cell = "rnn"
-    _gates = 1
     _torch_names = ("RNN", "RNNCell")
-    _activations = ("tanh", "relu")
+    _activations = CELLS["rnn"].trained_activations  # torch has no others
     _activation_name = "nonlinearity"
 
     def __init__(
@@ -320,3 +318,8 @@ class RNN(Recurrent):
         """
         result: Floats = (self._core or self._loaded()).step(x, state)
         return result
+
+
+# The class of every cell, and the names of torch's classes of it: layers and one step.
+STACKS: dict[CellName, type[Recurrent]] = {kind._cell: kind for kind in (LSTM, GRU, RNN)}
+TORCH_NAMES = {cell: kind._torch_names for cell, kind in STACKS.items()}

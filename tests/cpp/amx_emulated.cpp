@@ -121,7 +121,7 @@ struct PairVec {
 
 struct Registers {
   static constexpr int units = 1, vectors = 1;
-  static constexpr int product_vectors = 4;
+  static constexpr int product_sums = 4, product_vectors = 4;
 };
 
 }  // namespace

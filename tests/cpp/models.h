@@ -160,7 +160,7 @@ inline SequenceModel random_model(const ModelSpec& spec, std::mt19937& rng) {
 inline LayerSpec random_layer(std::int64_t input_size, std::mt19937& rng) {
   const std::vector<std::int64_t> sizes = {1, 2, 3, 5, 8, 9, 15, 16, 17, 33};
   LayerSpec s;
-  s.cell = cells_by_name()[rng() % 3].second;
+  s.cell = cells_by_name()[rng() % cells_by_name().size()].second;
   s.input_size = input_size;
   s.hidden_size = sizes[rng() % sizes.size()];
   s.proj_size = s.cell == Cell::lstm && rng() % 3 == 0 ? s.hidden_size / 2 : 0;

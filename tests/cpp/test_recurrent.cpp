@@ -97,7 +97,7 @@ std::vector<LayerSpec> random_specs(std::mt19937& rng) {
   const auto pick = [&](std::size_t n) { return static_cast<std::size_t>(rng() % n); };
   std::vector<LayerSpec> specs(1 + pick(3));
   LayerSpec spec;
-  spec.cell = cells_by_name()[pick(3)].second;
+  spec.cell = cells_by_name()[pick(cells_by_name().size())].second;
   spec.bidirectional = pick(3) == 0;
   spec.hidden_size = sizes[pick(sizes.size())];
   spec.proj_size = spec.cell == Cell::lstm && pick(3) == 0 ? spec.hidden_size / 2 : 0;

@@ -11,11 +11,24 @@
 namespace slidecell {
 
 enum class Cell : std::uint8_t { lstm, gru, rnn };
-// Their names in model files: "lstm", "gru", "rnn".
-SLIDECELL_API std::vector<std::pair<const char*, Cell>> cells_by_name();
-
 enum class Activation : std::uint8_t { tanh, relu, sigmoid, linear };
 enum class RecurrentActivation : std::uint8_t { sigmoid, hard_sigmoid };
+
+// Their names in model files: "lstm", "gru", "rnn"; "tanh", ...
+SLIDECELL_API std::vector<std::pair<const char*, Cell>> cells_by_name();
+SLIDECELL_API std::vector<std::pair<const char*, Activation>> activations_by_name();
+SLIDECELL_API std::vector<std::pair<const char*, RecurrentActivation>>
+recurrent_activations_by_name();
+
+// What distinguishes one cell from another for whoever holds its weights and states.
+struct CellInfo {
+  const char* title = "";        // "an LSTM", for texts
+  std::int64_t gates = 0;        // rows of weights per hidden unit
+  bool has_c = false;            // a state c beside h
+  bool has_projection = false;   // takes proj_size
+  bool has_reset_after = false;  // comes in two forms, by the place of its reset gate
+};
+SLIDECELL_API CellInfo info_of(Cell cell);
 
 // hard_sigmoid(x) = clip(x/6 + 1/2, 0, 1).
 struct SLIDECELL_API LayerSpec {

@@ -104,7 +104,13 @@ __attribute__((noinline)) Vec activate(Activation activation, Vec x) {
   return x;
 }
 __attribute__((noinline)) Vec activate(RecurrentActivation activation, Vec x) {
-  return activation == RecurrentActivation::sigmoid ? sigmoid(x) : hard_sigmoid(x);
+  switch (activation) {
+    case RecurrentActivation::sigmoid:
+      return sigmoid(x);
+    case RecurrentActivation::hard_sigmoid:
+      break;
+  }
+  return hard_sigmoid(x);
 }
 template <class Kind, int n>
 inline Vecs<n> activate(Kind kind, const Vecs<n>& x) {

@@ -13,7 +13,9 @@ inline __attribute__((always_inline)) void hidden_gradient(const slidecell::Back
                                                            std::int64_t column,
                                                            Vec (&d_h)[rows][vectors]) {
   broadcast_rows(w, d_h);
-  if (a.d_next) accumulate_rows<0, rows>(w + rows, a.d_next + column, depth, d_h);
+  if (a.d_next) {
+    accumulate<rows, vectors>(w + rows, a.d_next + column, slidecell::kTrainTile, depth, d_h);
+  }
 }
 
 // What the formula of a backward step sees of one unit in one group of columns.

@@ -1,10 +1,12 @@
 // What distinguishes one cell from another, as data: packing, layers, training and kernels read it.
 // Its formulas lie in lstm-inl.h, gru-inl.h and rnn-inl.h. A new cell is a new case below, a file
-// of formulas, and a row in kernels-inl.h and matrix-inl.h.
+// of formulas, and its name in cells-inl.h.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+
+#include "slidecell/layer.hpp"
 
 namespace slidecell {
 
@@ -41,10 +43,33 @@ struct CellTraits {
   int separate_bias = -1;       // the gate whose recurrent bias stays outside of its sum; -1: none
 
   // Training; tile_gates 0: there are no kernels.
-  int tile_gates = 0;      // gates that a training tile keeps
-  TrainGates input;        // those that W_ih x enters: the last ones
-  TrainGates recurrent;    // those that W_hh h enters: the first ones
-  bool carries_h = false;  // h reaches the next h also past the gates
+  int tile_gates = 0;        // gates that a training tile keeps
+  TrainGates input;          // those that W_ih x enters: the last ones
+  TrainGates recurrent;      // those that W_hh h enters: the first ones
+  bool carries_h = false;    // h reaches the next h also past the gates
+  bool trains_relu = false;  // beside tanh
+
+  constexpr bool trains(Activation activation) const {
+    switch (activation) {
+      case Activation::tanh:
+        return tile_gates > 0;
+      case Activation::relu:
+        return trains_relu;
+      case Activation::sigmoid:
+      case Activation::linear:
+        break;
+    }
+    return false;
+  }
+  static constexpr bool trains(RecurrentActivation activation) {
+    switch (activation) {
+      case RecurrentActivation::sigmoid:
+        return true;
+      case RecurrentActivation::hard_sigmoid:
+        break;
+    }
+    return false;
+  }
 };
 
 constexpr CellTraits traits_of(CellForm form) {
@@ -83,6 +108,7 @@ constexpr CellTraits traits_of(CellForm form) {
       t.tile_gates = 1;
       t.input = {0, 1, 0};
       t.recurrent = {0, 1, 0};
+      t.trains_relu = true;
       break;
   }
   return t;

@@ -13,6 +13,7 @@ enum class Half { first, last };
 
 template <class Cell>
 struct Form {
+  static_assert(static_cast<std::size_t>(Cell::form) < slidecell::kCellForms);
   static constexpr slidecell::CellTraits traits = slidecell::traits_of(Cell::form);
   static constexpr bool has_late = traits.late.count > 0;
 };

@@ -5,12 +5,10 @@
 #include "kernels/activations-inl.h"
 #include "kernels/product-inl.h"
 //
+#include "kernels/cells-inl.h"
 #include "kernels/columns-inl.h"
 #include "kernels/error-inl.h"
-#include "kernels/gru-inl.h"
-#include "kernels/lstm-inl.h"
 #include "kernels/project-inl.h"
-#include "kernels/rnn-inl.h"
 #include "kernels/row-inl.h"
 //
 #include "kernels/train-inl.h"
@@ -50,18 +48,15 @@ constexpr slidecell::KernelTable make_kernels(const char* isa) {
   table.vector_step = vectors;
   table.project = &project_columns<rows, vectors>;
   table.project_row = &project_row;
-  add_cell<Registers, Lstm>(table);
-  add_cell<Registers, Gru>(table);
-  add_cell<Registers, GruResetBefore>(table);
-  add_cell<Registers, Rnn>(table);
+  AllCells::each([&table](auto cell) { add_cell<Registers, decltype(cell)>(table); });
   table.add_squared_error = &add_squared_error_columns;
   table.add_absolute_error = &add_absolute_error_columns;
   table.subtract = &subtract_columns;
   table.squared_error_row = &squared_error_row;
   table.absolute_error_row = &absolute_error_row;
   table.train.block_units = Registers::units;
-  table.train.product_rows = rows * vectors;
-  table.train.add_products = &add_products<rows * vectors, Registers::product_vectors>;
+  table.train.product_rows = Registers::product_sums;
+  table.train.add_products = &add_products<Registers::product_sums, Registers::product_vectors>;
   table.train.transpose = &transpose_columns;
   return table;
 }

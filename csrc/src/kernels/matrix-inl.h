@@ -2,10 +2,8 @@
 // products of a block of rows and hands the sums on.
 #pragma once
 
-#include "kernels/gru-inl.h"
-#include "kernels/lstm-inl.h"
+#include "kernels/cells-inl.h"
 #include "kernels/matrix_cells-inl.h"
-#include "kernels/rnn-inl.h"
 
 namespace {
 
@@ -46,11 +44,10 @@ void matrix_step(const MatrixStep& a) {
 template <class Blocks, int parts>
 constexpr void add_matrix_parts(slidecell::MatrixKernels& kernels) {
   kernels.project[parts - 1] = &matrix_project<Blocks, parts>;
-  slidecell::ByForm<void (*)(const MatrixStep&)>& step = kernels.step[parts - 1];
-  step[Lstm::form] = &matrix_step<Blocks, Lstm, parts>;
-  step[Gru::form] = &matrix_step<Blocks, Gru, parts>;
-  step[GruResetBefore::form] = &matrix_step<Blocks, GruResetBefore, parts>;
-  step[Rnn::form] = &matrix_step<Blocks, Rnn, parts>;
+  AllCells::each([&kernels](auto cell) {
+    using Cell = decltype(cell);
+    kernels.step[parts - 1][Cell::form] = &matrix_step<Blocks, Cell, parts>;
+  });
 }
 
 template <class Blocks>

@@ -6,12 +6,12 @@
 
 namespace {
 
-// acc[r][v] += sum over k ascending of w[k][r] x[k][v], held in registers throughout.
-template <int rows, int vectors>
+// acc[first + r][v] += sum over k ascending of w[k][r] x[k][v], held in registers throughout.
+template <int rows, int vectors, int first = 0, int all>
 inline __attribute__((always_inline)) void accumulate(const float* __restrict w,  // [depth][rows]
                                                       const float* __restrict x,  // [depth][stride]
                                                       std::ptrdiff_t stride, std::int64_t depth,
-                                                      Vec (&acc)[rows][vectors]) {
+                                                      Vec (&acc)[all][vectors]) {
   for (std::int64_t k = 0; k < depth; ++k, w += rows, x += stride) {
     Vec column[vectors];
 #pragma GCC unroll 8
@@ -20,7 +20,9 @@ inline __attribute__((always_inline)) void accumulate(const float* __restrict w,
     for (int r = 0; r < rows; ++r) {
       const Vec weight(w[r]);
 #pragma GCC unroll 8
-      for (int v = 0; v < vectors; ++v) acc[r][v] = fma(weight, column[v], acc[r][v]);
+      for (int v = 0; v < vectors; ++v) {
+        acc[first + r][v] = fma(weight, column[v], acc[first + r][v]);
+      }
     }
   }
 }

@@ -9,17 +9,28 @@ namespace {
 struct Rnn {
   static constexpr slidecell::CellForm form = slidecell::CellForm::rnn;
 
+  static inline bool is_relu(slidecell::Activation trained) {
+    switch (trained) {
+      case slidecell::Activation::relu:
+        return true;
+      case slidecell::Activation::tanh:
+      case slidecell::Activation::sigmoid:
+      case slidecell::Activation::linear:
+        break;
+    }
+    return false;
+  }
+
   template <class Activations, class Unit, class V>
   static inline __attribute__((always_inline)) V last(const Activations& act, const Unit& unit,
                                                       V& /*c*/) {
     return act.candidate(unit.gate(0));
   }
 
-  // Training, of tanh or relu.
+  // Training, of the activations that CellTraits::trains.
   template <class Unit, class V>
   static inline __attribute__((always_inline)) V forward(const Unit& unit, V (&gates)[1]) {
-    const bool relu = unit.a.activation == slidecell::Activation::relu;
-    gates[0] = relu ? max(V(0.0f), gates[0]) : tanh(gates[0]);
+    gates[0] = is_relu(unit.a.activation) ? max(V(0.0f), gates[0]) : tanh(gates[0]);
     return gates[0];
   }
 
@@ -29,8 +40,7 @@ struct Rnn {
   static inline __attribute__((always_inline)) void backward(const Unit& unit, V d, V& /*d_state*/,
                                                              V (&d_gates)[1]) {
     const V one(1.0f), h = unit.gate(0);
-    const bool relu = unit.a.activation == slidecell::Activation::relu;
-    d_gates[0] = d * (relu ? min(one, h * V(0x1p126f)) : one - h * h);
+    d_gates[0] = d * (is_relu(unit.a.activation) ? min(one, h * V(0x1p126f)) : one - h * h);
   }
 };
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/cell_unit-inl.h"
+#include "kernels/product-inl.h"
 #include "kernels/train_table.h"
 
 namespace {
@@ -19,27 +20,6 @@ inline __attribute__((always_inline)) void broadcast_rows(const float* w,
   }
 }
 
-// acc[first + r][v] += sum over k ascending of w[k][r] x[k][v]
-template <int first, int rows, int all, int vectors>
-inline __attribute__((always_inline)) void accumulate_rows(
-    const float* __restrict w,  // [depth][rows]
-    const float* __restrict x,  // [depth][kTrainTile]
-    std::int64_t depth, Vec (&acc)[all][vectors]) {
-  for (std::int64_t k = 0; k < depth; ++k, w += rows, x += kTrainTile) {
-    Vec column[vectors];
-#pragma GCC unroll 8
-    for (int v = 0; v < vectors; ++v) column[v] = Vec::load(x + v * Vec::lanes);
-#pragma GCC unroll 16
-    for (int r = 0; r < rows; ++r) {
-      const Vec weight(w[r]);
-#pragma GCC unroll 8
-      for (int v = 0; v < vectors; ++v) {
-        acc[first + r][v] = fma(weight, column[v], acc[first + r][v]);
-      }
-    }
-  }
-}
-
 // The sums of units j .. j+units-1, groups of columns from `column` on. A block of weights holds
 // the biases, the inputs' and the recurrent weights one after the other; the traits say which of
 // the rows the two products enter.
@@ -53,9 +33,10 @@ inline __attribute__((always_inline)) void gate_sums(const slidecell::TrainStep&
                 "the recurrent product's gates come first, the input's last");
   broadcast_rows(w, acc);
   w += rows;
-  accumulate_rows<input.first * units, input.count * units>(w, a.x + column, a.input, acc);
+  accumulate<input.count * units, vectors, input.first * units>(w, a.x + column, kTrainTile,
+                                                                a.input, acc);
   w += a.input * input.count * units;
-  if (a.h) accumulate_rows<0, recurrent.count * units>(w, a.h + column, a.hidden, acc);
+  if (a.h) accumulate<recurrent.count * units, vectors>(w, a.h + column, kTrainTile, a.hidden, acc);
 }
 
 // What the formula of a forward step sees of one unit in n groups of columns.

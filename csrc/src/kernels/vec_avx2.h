@@ -80,9 +80,8 @@ using HalfVec = Vec;
 // What the kernels hold in registers: 4 * units sums for each of `vectors` groups of columns.
 struct Registers {
   static constexpr int units = 1, vectors = 3;  // 12 sums + 3 columns + 1 weight = 16 ymm
-  // Groups of columns beside as many sums, where gradients of weights are added up: with 16
-  // registers, 12 sums leave room for 3.
-  static constexpr int product_vectors = 3;
+  // Where gradients of weights are added up: with 16 registers, 12 sums leave room for 3 columns.
+  static constexpr int product_sums = 12, product_vectors = 3;
 };
 
 }  // namespace

@@ -106,8 +106,8 @@ struct HalfVec {
 // What the kernels hold in registers: 4 * units sums for each of `vectors` groups of columns.
 struct Registers {
   static constexpr int units = 2, vectors = 3;  // 24 sums + 3 columns + 1 weight = 28 of 32 zmm
-  // Groups of columns beside as many sums, where gradients of weights are added up.
-  static constexpr int product_vectors = 4;
+  // Where gradients of weights are added up: sums, and groups of columns beside them.
+  static constexpr int product_sums = 24, product_vectors = 4;
 };
 
 }  // namespace

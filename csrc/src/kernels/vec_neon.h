@@ -70,8 +70,8 @@ using HalfVec = Vec;
 struct Registers {
   static constexpr int units = 2,
                        vectors = 3;  // 24 sums + 3 columns + 1 weight = 28 of 32 registers
-  // Groups of columns beside as many sums, where gradients of weights are added up.
-  static constexpr int product_vectors = 4;
+  // Where gradients of weights are added up: sums, and groups of columns beside them.
+  static constexpr int product_sums = 24, product_vectors = 4;
 };
 
 }  // namespace

@@ -62,9 +62,11 @@ using HalfVec = Vec;
 
 // What the kernels hold in registers: 4 * units sums for each of `vectors` groups of columns.
 struct Registers {
-  static constexpr int units = 1, vectors = 2;  // 8 of 16 registers hold sums
-  // Groups of columns beside as many sums, where gradients of weights are added up.
-  static constexpr int product_vectors = 4;
+  // Four columns fill a register of every CPU. With two, GCC 12 loads those of the row after the
+  // one that is needed as well: beyond the last row, where a page of memory may end.
+  static constexpr int units = 1, vectors = 4;
+  // Where gradients of weights are added up: sums, and groups of columns beside them.
+  static constexpr int product_sums = 8, product_vectors = 4;
 };
 
 }  // namespace

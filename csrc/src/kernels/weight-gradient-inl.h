@@ -69,6 +69,8 @@ const float* products_panel(const slidecell::AddProducts& a, std::int64_t q, con
 template <int sums, int most>
 const float* add_products(const slidecell::AddProducts& a) {
   static_assert(most == 3 || most == 4, "the ends below");
+  static_assert(sums % (sums / most) == 0 && sums % (sums / 3) == 0 && sums % 2 == 0,
+                "every panel below takes the rows whole");
   const std::int64_t rest = a.width % Vec::lanes;
   const bool half = rest > 0 && rest <= HalfVec::lanes;
   std::int64_t vectors = a.width / Vec::lanes + (rest > HalfVec::lanes ? 1 : 0), q = 0;

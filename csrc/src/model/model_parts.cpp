@@ -53,15 +53,9 @@ LayerSpec read_layer(const Json& json) {
   spec.hidden_size = json.at("hidden_size").as_int("hidden_size");
   spec.proj_size = json.at("proj_size").as_int("proj_size");
   spec.bidirectional = json.at("bidirectional").as_bool("bidirectional");
-  spec.activation = choose<Activation>(json, "activation",
-                                       {{"tanh", Activation::tanh},
-                                        {"relu", Activation::relu},
-                                        {"sigmoid", Activation::sigmoid},
-                                        {"linear", Activation::linear}});
+  spec.activation = choose<Activation>(json, "activation", activations_by_name());
   spec.recurrent_activation =
-      choose<RecurrentActivation>(json, "recurrent_activation",
-                                  {{"sigmoid", RecurrentActivation::sigmoid},
-                                   {"hard_sigmoid", RecurrentActivation::hard_sigmoid}});
+      choose<RecurrentActivation>(json, "recurrent_activation", recurrent_activations_by_name());
   spec.reset_after = json.at("reset_after").as_bool("reset_after");
   return spec;
 }

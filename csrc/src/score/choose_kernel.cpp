@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "layers/matrix_stack.h"
+#include "score/option_rules.h"
 #include "slidecell/error.hpp"
 
 namespace slidecell {
@@ -17,10 +18,30 @@ bool every_layer(const ModelParts& model, bool (*holds)(const LayerSpec&)) {
 
 // Whether the rule takes matrix kernels.
 bool wanted(const MatrixKernels& matrix, const ModelParts& model, Precision precision) {
-  if (precision == Precision::medium) return true;
-  if (!matrix.has_tiles) return false;
-  if (precision == Precision::high) return true;
-  return every_layer(model, [](const LayerSpec& spec) { return spec.hidden_size >= 32; });
+  switch (precision) {
+    case Precision::medium:
+      return true;
+    case Precision::high:
+      return matrix.has_tiles;
+    case Precision::highest:
+      break;
+  }
+  return matrix.has_tiles &&
+         every_layer(model, [](const LayerSpec& spec) { return spec.hidden_size >= 32; });
+}
+
+// Whether matrix kernels run where they can.
+bool takes_matrix(Kernel kernel, const MatrixKernels& matrix, const ModelParts& model,
+                  Precision precision) {
+  switch (kernel) {
+    case Kernel::automatic:
+      return wanted(matrix, model, precision);
+    case Kernel::fma:
+      return false;
+    case Kernel::matrix:
+      break;
+  }
+  return true;
 }
 
 std::string shape(std::int64_t rows, std::int64_t columns) {
@@ -44,10 +65,9 @@ KernelChoice choose_kernel(const KernelTable& kernels, const ModelParts& model, 
                                : std::string("kernel: expected 'auto' or 'fma' with isa '") +
                                      kernels.isa + "' on this CPU, got 'matrix'");
   }
-  if (kernel == Kernel::matrix ||
-      (kernel == Kernel::automatic && possible && wanted(*kernels.matrix, model, precision))) {
+  if (possible && takes_matrix(kernel, *kernels.matrix, model, precision)) {
     const MatrixKernels& matrix = *kernels.matrix;
-    return {3 - static_cast<int>(precision), precision,
+    return {parts_of(precision), precision,
             matrix.name + shape(matrix.block_rows, matrix.vector_step * matrix.lanes)};
   }
   return {0, Precision::highest,

@@ -2,11 +2,13 @@
 
 #include <cstring>
 
+#include "score/option_rules.h"
+
 namespace slidecell {
 
 double error_divisor(const ModelParts& model, Reduction reduction, bool per_feature,
                      std::int64_t rows) {
-  if (reduction == Reduction::mahalanobis) {
+  if (whitens(reduction)) {
     return model.forecasts() ? 1.0 : static_cast<double>(rows);
   }
   return static_cast<double>(per_feature ? rows : rows * model.num_targets());
@@ -19,7 +21,7 @@ ErrorSum::ErrorSum(const ModelParts& model, const KernelTable& kernels, Reductio
       reduction_(reduction),
       values_(per_feature ? model.num_targets() : 1),
       stride_(stride) {
-  if (reduction == Reduction::mahalanobis) {
+  if (whitens(reduction)) {
     errors_.reset(model.whiten->depth() * stride);
     whitened_.reset(model.whiten->rows() * stride);
   }
@@ -41,16 +43,20 @@ void ErrorSum::add(WindowTile& tile, std::int64_t row, const float* pred, float*
   a.stride = stride_;
   a.acc = sums;
   a.acc_stride = values_ == 1 ? 0 : stride_;
-  if (reduction_ == Reduction::mse) {
-    kernels_.add_squared_error(a);
-  } else if (reduction_ == Reduction::mae) {
-    kernels_.add_absolute_error(a);
-  } else {
-    // A forecast's K rows form one error vector, a reconstruction's rows one each.
-    a.acc = errors_.data() + (model_.forecasts() ? row * a.rows * stride_ : 0);
-    a.acc_stride = stride_;
-    kernels_.subtract(a);
-    if (!model_.forecasts() || row + 1 == model_.horizon) add_distance(a.vectors, sums);
+  switch (reduction_) {
+    case Reduction::mse:
+      kernels_.add_squared_error(a);
+      break;
+    case Reduction::mae:
+      kernels_.add_absolute_error(a);
+      break;
+    case Reduction::mahalanobis:
+      // A forecast's K rows form one error vector, a reconstruction's rows one each.
+      a.acc = errors_.data() + (model_.forecasts() ? row * a.rows * stride_ : 0);
+      a.acc_stride = stride_;
+      kernels_.subtract(a);
+      if (!model_.forecasts() || row + 1 == model_.horizon) add_distance(a.vectors, sums);
+      break;
   }
 }
 

@@ -7,6 +7,7 @@
 #include "cpu/parallel.h"
 #include "score/choose_kernel.h"
 #include "score/error_sum.h"
+#include "score/option_rules.h"
 #include "score/tile_runner.h"
 
 namespace slidecell {
@@ -63,7 +64,7 @@ class WindowScorer final : public PredictionSink {
         runner_(model, kernels, choice, series, plan),
         errors_(model, kernels, options.reduction, options.per_feature, runner_.stride()),
         span_(plan.window() + plan.horizon()),
-        first_row_(options.aggregate == Aggregate::last ? plan.window() - 1 : 0),
+        first_row_(first_row(options.aggregate, plan.window())),
         scale_(static_cast<float>(1.0 / error_divisor(model, options.reduction, options.per_feature,
                                                       model.predicted_rows() - first_row_))),
         sums_(errors_.values() * runner_.stride()),
@@ -253,7 +254,7 @@ void score_windows(const ModelParts& model, const SeriesView& series, const Wind
   const KernelChoice choice = choose_kernel(kernels, model, options.precision, options.kernel);
   fill_with_nan(out, series.rows * (options.per_feature ? model.num_targets() : 1),
                 options.num_threads);
-  if (options.aggregate == Aggregate::mean) {
+  if (averages_rows(options.aggregate)) {
     score_rows(model, kernels, choice, series, plan, options, out);
     return;
   }

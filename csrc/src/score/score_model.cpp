@@ -9,6 +9,7 @@
 #include "cpu/threads.h"
 #include "model/model_impl.h"
 #include "score/choose_kernel.h"
+#include "score/option_rules.h"
 #include "score/score.h"
 #include "score/tile_runner.h"
 #include "slidecell/model.hpp"
@@ -51,7 +52,7 @@ void SequenceModel::score(const SeriesView& series, Span<const std::int64_t> off
     refuse("aggregate: expected 'window' for a forecaster (horizon=" +
            std::to_string(model.horizon) + "); 'last' and 'mean' are an autoencoder's");
   }
-  if (options.reduction == Reduction::mahalanobis) {
+  if (whitens(options.reduction)) {
     if (!model.whiten) {
       refuse(
           "reduction: 'mahalanobis' needs error statistics, but the model has none: call "
@@ -84,13 +85,12 @@ void SequenceModel::encode(const SeriesView& series, const WindowPlan& plan, flo
 }
 
 KernelPlan SequenceModel::plan(Precision precision, int num_threads, Kernel kernel) const {
-  static constexpr const char* kPrecisions[] = {"highest", "high", "medium"};
   const KernelTable& kernels = active_kernels();
   const KernelChoice choice = choose_kernel(kernels, impl_->parts, precision, kernel);
   KernelPlan plan;
   plan.isa = kernels.isa;
   plan.kernel = choice.kernel;
-  plan.precision = kPrecisions[static_cast<std::size_t>(choice.precision)];
+  plan.precision = name_of(choice.precision);
   plan.tile = tile_vectors(kernels, impl_->parts, choice) * kernels.lanes;
   plan.threads = resolve_threads(num_threads);
   return plan;

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "score/option_rules.h"
+
 namespace slidecell {
 
 EntityWindows::EntityWindows(const KernelTable& kernels, const Stack& stack, std::int64_t window,
@@ -17,7 +19,7 @@ EntityWindows::EntityWindows(const KernelTable& kernels, const Stack& stack, std
     const LayerSpec& spec = stack.specs()[l];
     scratch_.emplace_back(LayerRow::scratch_size(kernels, spec));
     layers_.emplace_back(kernels, spec, packed[l].front(), scratch_.back().data(),
-                         precision == Precision::medium);
+                         streams_bf16(precision));
     h_.emplace_back(spec.state_size());
     c_.emplace_back(spec.hidden_size);
   }

@@ -3,12 +3,13 @@
 #include <algorithm>
 
 #include "score/error_sum.h"
+#include "score/option_rules.h"
 
 namespace slidecell {
 
 RowErrors::RowErrors(const ModelParts& model, const KernelTable& kernels, Reduction reduction)
     : model_(model), kernels_(kernels), reduction_(reduction) {
-  if (reduction == Reduction::mahalanobis) {
+  if (whitens(reduction)) {
     model.whiten->packed(kernels);
     const std::int64_t padded = round_up(model.whiten->rows(), kernels.lanes);
     errors_.reset(padded);
@@ -19,17 +20,21 @@ RowErrors::RowErrors(const ModelParts& model, const KernelTable& kernels, Reduct
 void RowErrors::add(std::int64_t row, const float* pred, const float* truth) {
   const std::int64_t T = model_.num_targets();
   ErrorRow a{sum_, pred, T, truth, model_.targets.data()};
-  if (reduction_ == Reduction::mse) {
-    sum_ = kernels_.squared_error_row(a);
-  } else if (reduction_ == Reduction::mae) {
-    sum_ = kernels_.absolute_error_row(a);
-  } else {
-    float* errors = errors_.data() + (model_.forecasts() ? row * T : 0);
-    for (std::int64_t i = 0; i < T; ++i) errors[i] = pred[i] - truth[model_.targets[i]];
-    if (model_.forecasts() && row + 1 < model_.horizon) return;
-    project_row(kernels_, model_.whiten->packed(kernels_), errors_.data(), whitened_.data());
-    a = {sum_, whitened_.data(), model_.whiten->rows(), nullptr, nullptr};
-    sum_ = kernels_.squared_error_row(a);
+  switch (reduction_) {
+    case Reduction::mse:
+      sum_ = kernels_.squared_error_row(a);
+      break;
+    case Reduction::mae:
+      sum_ = kernels_.absolute_error_row(a);
+      break;
+    case Reduction::mahalanobis:
+      float* errors = errors_.data() + (model_.forecasts() ? row * T : 0);
+      for (std::int64_t i = 0; i < T; ++i) errors[i] = pred[i] - truth[model_.targets[i]];
+      if (model_.forecasts() && row + 1 < model_.horizon) return;
+      project_row(kernels_, model_.whiten->packed(kernels_), errors_.data(), whitened_.data());
+      a = {sum_, whitened_.data(), model_.whiten->rows(), nullptr, nullptr};
+      sum_ = kernels_.squared_error_row(a);
+      break;
   }
 }
 

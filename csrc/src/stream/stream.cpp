@@ -8,6 +8,7 @@
 #include "cpu/active_kernels.h"
 #include "cpu/denormals.h"
 #include "cpu/threads.h"
+#include "score/option_rules.h"
 #include "stream/stream_impl.h"
 #include "windows/require_pointer.h"
 
@@ -55,8 +56,8 @@ KernelPlan Stream::plan() const {
   plan.kernel = few             ? "oldest window first"
                 : impl_->blocks ? "blocks of entities"
                                 : "windows recomputed";
-  const bool medium = few && impl_->options.precision == Precision::medium;
-  plan.precision = medium ? "medium" : "highest";
+  plan.precision = name_of(few && streams_bf16(impl_->options.precision) ? Precision::medium
+                                                                         : Precision::highest);
   plan.tile = few ? impl_->model.window : impl_->blocks ? impl_->blocks->width() : 1;
   plan.threads = 1;
   return plan;

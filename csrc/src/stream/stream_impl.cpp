@@ -11,6 +11,7 @@
 #include "cpu/denormals.h"
 #include "cpu/parallel.h"
 #include "cpu/threads.h"
+#include "score/option_rules.h"
 #include "score/tile_runner.h"
 
 namespace slidecell {
@@ -64,15 +65,15 @@ Stream::Impl::Impl(std::shared_ptr<const SequenceModel::Impl> owner_, const Kern
     throw std::invalid_argument("num_entities: expected at most " + std::to_string(most) +
                                 " for this model, got " + std::to_string(num_entities));
   }
-  if (options.aggregate == Aggregate::mean) {
+  if (averages_rows(options.aggregate)) {
     throw std::invalid_argument(
         "aggregate: 'mean' needs rows of the future, which a stream does "
         "not have; expected 'window' or 'last'");
   }
-  if (options.aggregate == Aggregate::last && model.forecasts()) {
+  if (options.aggregate != Aggregate::window && model.forecasts()) {
     throw std::invalid_argument("aggregate: expected 'window' for a forecaster");
   }
-  if (options.reduction == Reduction::mahalanobis && !model.whiten) {
+  if (whitens(options.reduction) && !model.whiten) {
     throw std::invalid_argument(
         "reduction: 'mahalanobis' needs error statistics, but the model "
         "has none: call fit_error on held-out normal rows first");
@@ -153,7 +154,7 @@ float Stream::Impl::score_forecast(std::int64_t entity, std::int64_t n, Workspac
 float Stream::Impl::score_reconstruction(std::int64_t entity, std::int64_t n, const float* code,
                                          Workspace& w) {
   if (!code || !complete(entity, n, model.window)) return kNoScore;
-  const std::int64_t first = options.aggregate == Aggregate::last ? model.window - 1 : 0;
+  const std::int64_t first = first_row(options.aggregate, model.window);
   w.errors.clear();
   w.head.reconstruct(code, first, [&](std::int64_t t, const float* pred) {
     w.errors.add(t, pred, ring_row(entity, n - model.window + 1 + t));

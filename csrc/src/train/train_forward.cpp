@@ -96,10 +96,9 @@ class ForwardTile {
 }  // namespace
 
 bool is_trainable(const LayerSpec& spec) {
-  return spec.proj_size == 0 && traits_of(spec).tile_gates > 0 &&
-         (spec.activation == Activation::tanh ||
-          (spec.cell == Cell::rnn && spec.activation == Activation::relu)) &&
-         spec.recurrent_activation == RecurrentActivation::sigmoid;
+  const CellTraits& traits = traits_of(spec);
+  return spec.proj_size == 0 && traits.trains(spec.activation) &&
+         traits.trains(spec.recurrent_activation);
 }
 
 std::int64_t training_saved_size(const LayerSpec& spec, std::int64_t N, std::int64_t T) {

@@ -10,7 +10,4 @@ CellForm form_of(const LayerSpec& spec);
 
 const CellTraits& traits_of(const LayerSpec& spec);
 
-// "an LSTM", "a GRU": for texts.
-const char* title_of(Cell cell);
-
 }  // namespace slidecell

@@ -63,7 +63,7 @@ void Stack::check(const std::string& name) const {
     check_size(layer + "hidden_size", spec.hidden_size, 1);
     check_size(layer + "proj_size", spec.proj_size, 0);
     if (spec.proj_size > 0 && !traits_of(spec).has_projection) {
-      refuse(layer + title_of(spec.cell) + " has no proj_size");
+      refuse(layer + info_of(spec.cell).title + " has no proj_size");
     }
     if (spec.proj_size >= spec.hidden_size) {
       refuse(layer + "proj_size: expected less than hidden_size=" +

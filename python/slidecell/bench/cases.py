@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from slidecell._cells import CELLS, CellName
 from slidecell.bench.layers import PLAIN
 from slidecell.bench.workloads import Bools, Floats, Ints, ScoreWorkload, Workload
 from slidecell.model import SequenceModel
@@ -78,7 +79,7 @@ def with_anomalies(series: Floats) -> tuple[Floats, Bools]:
 
 
 def random_model(
-    cell: str,
+    cell: CellName,
     encoder: tuple[int, ...],
     decoder: tuple[int, ...] = (),
     *,
@@ -97,7 +98,7 @@ def random_model(
     rng = np.random.default_rng(0)
     tensors: dict[str, npt.NDArray[Any]] = {}
     metadata: dict[str, Any] = {"window": window, "horizon": horizon}
-    gates, size = 4 if cell == "lstm" else 3, features
+    gates, size = CELLS[cell].gates, features
     for part, sizes in (("encoder", encoder), ("decoder", decoder)):
         metadata[part] = []
         for number, H in enumerate(sizes):
@@ -128,7 +129,7 @@ class ScoreCase:
     """
 
     name: str
-    cell: str
+    cell: CellName
     encoder: tuple[int, ...]
     decoder: tuple[int, ...] = ()
     entities: int = 100

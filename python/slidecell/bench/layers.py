@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from slidecell._cells import CELLS, CellName
 from slidecell.model import SequenceModel
 
 __all__ = ["PLAIN", "Layer", "layers_of"]
@@ -31,7 +32,7 @@ class Layer:
     The defaults are what the layers of every peer have.
     """
 
-    cell: str  # "lstm", "gru" or "rnn"
+    cell: CellName
     weight_ih: Array  # [gates*H, I]
     weight_hh: Array  # [gates*H, P or H]
     bias_ih: Array  # [gates*H]
@@ -49,7 +50,7 @@ class Layer:
     @property
     def hidden_size(self) -> int:
         """H."""
-        return len(self.weight_hh) // {"lstm": 4, "gru": 3, "rnn": 1}[self.cell]
+        return len(self.weight_hh) // CELLS[self.cell].gates
 
 
 def layers_of(model: SequenceModel, dtype: Any = np.float32) -> tuple[list[Layer], list[Layer]]:

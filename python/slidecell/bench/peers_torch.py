@@ -15,6 +15,7 @@ from slidecell.bench.contestants import Ways
 from slidecell.bench.layers import layers_of
 from slidecell.bench.workloads import Floats, ScoreWorkload, window_starts
 from slidecell.model import SequenceModel
+from slidecell.recurrent import TORCH_NAMES
 
 __all__ = ["Network", "end_to_end", "has_bf16", "score", "squared_errors", "strided_windows"]
 
@@ -62,7 +63,7 @@ def _stacks(layers: list[Any], *, batch_first: bool) -> list[nn.Module]:
         first, count = layers[at], 1
         while at + count < len(layers) and layers[at + count].hidden_size == first.hidden_size:
             count += 1
-        kind = nn.LSTM if first.cell == "lstm" else nn.GRU
+        kind = getattr(nn, TORCH_NAMES[first.cell][0])
         stack = kind(first.input_size, first.hidden_size, count, batch_first=batch_first)
         state = {
             f"{name}_l{number}": torch.from_numpy(getattr(layers[at + number], name))

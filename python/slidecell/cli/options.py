@@ -8,15 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
+from slidecell._cells import CELLS
 from slidecell.detect.registry import DETECTORS
 
-
-class Cell(str, Enum):
-    """Recurrent cells."""
-
-    lstm = "lstm"
-    gru = "gru"
-    rnn = "rnn"
+Cell = Enum("Cell", {name: name for name in CELLS}, type=str)  # type: ignore[misc]
 
 
 class Scaler(str, Enum):

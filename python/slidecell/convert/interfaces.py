@@ -46,7 +46,7 @@ class RecurrentLayer(nn.Module):
     Attributes
     ----------
     cell : str
-        ``"lstm"``, ``"gru"`` or ``"rnn"``.
+        A name in `slidecell.recurrent.STACKS`.
     input_size, hidden_size, proj_size : int
     bidirectional : bool
     activation, recurrent_activation : str

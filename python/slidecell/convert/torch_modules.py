@@ -15,12 +15,15 @@ from torch import Tensor, nn
 
 from slidecell._arguments import whole_number
 from slidecell.convert.interfaces import CompiledModel, RecurrentLayer, SequenceNetwork
+from slidecell.recurrent import TORCH_NAMES
 
 __all__ = ["check_against", "to_metadata"]
 
 Tensors: TypeAlias = dict[str, npt.NDArray[np.float32]]
 
-_RECURRENT = (nn.LSTM, nn.GRU, nn.RNN, RecurrentLayer)
+# torch's classes of every cell: layers and one step.
+_CLASSES = {cell: tuple(getattr(nn, name) for name in names) for cell, names in TORCH_NAMES.items()}
+_RECURRENT = (*(layers for layers, _ in _CLASSES.values()), RecurrentLayer)
 # Largest difference to the module, relative to its largest output where that is above 1.
 _TOLERANCE = 1e-4
 _CHECK_WINDOWS = 32
@@ -192,7 +195,7 @@ def _from_parts(
     return metadata, _finite(tensors)
 
 
-def _find_parts(module: nn.Module) -> tuple[nn.LSTM | nn.GRU | nn.RNN | RecurrentLayer, nn.Linear]:
+def _find_parts(module: nn.Module) -> tuple[nn.RNNBase | RecurrentLayer, nn.Linear]:
     """Return the recurrent part and the linear one; TypeError if anything else has weights."""
     parts = {name: part for name, part in module.named_modules() if _has_tensors(part)}
     recurrent = [part for part in parts.values() if isinstance(part, _RECURRENT)]
@@ -202,11 +205,16 @@ def _find_parts(module: nn.Module) -> tuple[nn.LSTM | nn.GRU | nn.RNN | Recurren
             f"{name or 'itself'}: {type(part).__name__}" for name, part in parts.items()
         )
         raise TypeError(
-            "module: expected a slidecell.training module, or one made of one nn.LSTM, nn.GRU or "
-            f"nn.RNN and one nn.Linear, got {type(module).__name__} with weights in "
+            f"module: expected a slidecell.training module, or one made of one {_listed()} "
+            f"and one nn.Linear, got {type(module).__name__} with weights in "
             f"{listed or 'no part'}"
         )
     return recurrent[0], linear[0]
+
+
+def _listed() -> str:
+    *first, last = (f"nn.{layers}" for layers, _ in TORCH_NAMES.values())
+    return f"{', '.join(first)} or {last}"
 
 
 def _has_tensors(part: nn.Module) -> bool:
@@ -239,12 +247,10 @@ def _metadata(
 
 
 def _cell_of(layer: nn.Module) -> str:
-    """Return "lstm", "gru" or "rnn"."""
+    """Return the name of the layer's cell."""
     if isinstance(layer, RecurrentLayer):
         return layer.cell
-    if isinstance(layer, (nn.LSTM, nn.LSTMCell)):
-        return "lstm"
-    return "gru" if isinstance(layer, (nn.GRU, nn.GRUCell)) else "rnn"
+    return next(cell for cell, classes in _CLASSES.items() if isinstance(layer, classes))
 
 
 def _layer_specs(layer: Any) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from slidecell._arguments import as_choice
+from slidecell._cells import CellName
 from slidecell.detect.network_detector import NetworkDetector
 from slidecell.detect.scales import ScalerKind
 
@@ -32,7 +33,8 @@ class AutoencoderDetector(NetworkDetector):
     decoder_sizes : sequence of int, optional
         None: those of the encoder, mirrored.
     activation : {"tanh", "relu", "sigmoid", "linear"}
-    cell : {"lstm", "gru", "rnn"}
+    cell : str
+        "lstm" (the default) or another name in `slidecell.recurrent.STACKS`.
     scaler : {"minmax", "standard", "robust"}, optional
     contamination : float
         Share of the training scores above the threshold.
@@ -78,7 +80,7 @@ class AutoencoderDetector(NetworkDetector):
     encoder_sizes: Sequence[int] = (16, 8)
     decoder_sizes: Sequence[int] | None = (8, 16)
     activation: Literal["tanh", "relu", "sigmoid", "linear"] = "tanh"
-    cell: Literal["lstm", "gru", "rnn"] = "lstm"
+    cell: CellName = "lstm"
     scaler: ScalerKind | None = "minmax"
     contamination: float = 0.05
     epochs: int = 50

@@ -7,6 +7,7 @@ from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from slidecell._arguments import whole_number
+from slidecell._cells import CellName
 from slidecell.detect.network_detector import NetworkDetector
 from slidecell.detect.scales import ScalerKind
 
@@ -31,7 +32,8 @@ class ForecastDetector(NetworkDetector):
         One size for all layers, or one per layer: ``(64, 32)``.
     num_layers : int
         With an integer `hidden_size`.
-    cell : {"lstm", "gru", "rnn"}
+    cell : str
+        "lstm" (the default) or another name in `slidecell.recurrent.STACKS`.
     horizon : int
         K rows ahead, at least 1.
     scaler : {"minmax", "standard", "robust"}, optional
@@ -72,7 +74,7 @@ class ForecastDetector(NetworkDetector):
     window: int = 32
     hidden_size: int | Sequence[int] = 64
     num_layers: int = 1
-    cell: Literal["lstm", "gru", "rnn"] = "lstm"
+    cell: CellName = "lstm"
     horizon: int = 1
     scaler: ScalerKind | None = "minmax"
     contamination: float = 0.05

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from slidecell._cells import CELLS, CellName
 from slidecell._extras import require
 from slidecell.detect.registry import find_detector
 from slidecell.jobs.command_line import command_line
@@ -60,7 +61,8 @@ class DetectOptions(TrainingSettings):
         A name of `slidecell.detect.registry.DETECTORS`, or a class of it.
     window, horizon : int, optional
         W rows in, K rows forecast. A forecaster with horizon 0 is an autoencoder.
-    cell : {"lstm", "gru", "rnn"}, optional
+    cell : str, optional
+        A name in `slidecell.recurrent.STACKS`.
     hidden_size : tuple of int
         One for all layers, or one per layer. An autoencoder's single size is halved from layer to
         layer, and its decoder mirrors it.
@@ -84,7 +86,7 @@ class DetectOptions(TrainingSettings):
     detector: str = "forecast"
     window: int | None = None
     horizon: int | None = None
-    cell: Literal["lstm", "gru", "rnn"] | None = None
+    cell: CellName | None = None
     hidden_size: tuple[int, ...] = ()
     layers: int | None = None
     scaler: Literal["minmax", "standard", "robust"] | None = None
@@ -104,7 +106,7 @@ class DetectOptions(TrainingSettings):
             )
         if not 0.0 < self.percentile < 100.0:
             raise ValueError(f"--percentile: expected between 0 and 100, got {self.percentile:g}")
-        _choice("--cell", self.cell, (None, "lstm", "gru", "rnn"))
+        _choice("--cell", self.cell, (None, *CELLS))
         _choice("--scaler", self.scaler, (None, "minmax", "standard", "robust"))
         _choice("--train-on", self.train_on, ("all", "normal"))
         if is_standard(self.file) and is_standard(self.test):

@@ -16,8 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from slidecell._cells import CELLS, CellName
 from slidecell.convert.interfaces import RecurrentLayer
-from slidecell.training.fused import Cell, Weights, obstacle
+from slidecell.training.fused import Weights, obstacle
 from slidecell.training.layers import Compiled
 
 Activation: TypeAlias = Literal["tanh", "relu", "sigmoid", "linear"]
@@ -44,8 +45,7 @@ RECURRENT_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 class _Layer(Compiled, RecurrentLayer):
     """Parameters and the loop over directions and steps; a subclass gives one step."""
 
-    cell: Cell
-    gates: int
+    cell: CellName
 
     def __init__(
         self,
@@ -69,7 +69,7 @@ class _Layer(Compiled, RecurrentLayer):
         self._act = ACTIVATIONS[activation]
         self._gate = RECURRENT_ACTIVATIONS[recurrent_activation]
         self._suffixes = ("_l0", "_l0_reverse") if bidirectional else ("_l0",)
-        rows = self.gates * hidden_size
+        rows = CELLS[self.cell].gates * hidden_size
         for suffix in self._suffixes:
             shapes: dict[str, tuple[int, ...]] = {
                 "weight_ih": (rows, input_size),
@@ -150,7 +150,7 @@ class _Layer(Compiled, RecurrentLayer):
         if self._tell(self._reason(x, None)):
             return self._compiled(x, None, False)[1][0]
         state = self(x)[1]
-        h_n: Tensor = state[0] if self.cell == "lstm" else state
+        h_n: Tensor = state[0] if isinstance(state, tuple) else state
         return h_n
 
     def _check(self, x: Tensor) -> None:
@@ -176,7 +176,6 @@ class LSTMLayer(_Layer):
     """
 
     cell = "lstm"
-    gates = 4
 
     def forward(
         self, x: Tensor, state: tuple[Tensor, Tensor] | None = None
@@ -274,7 +273,6 @@ class GRULayer(_Layer):
     """
 
     cell = "gru"
-    gates = 3
 
     def __init__(
         self,
@@ -369,3 +367,7 @@ class GRULayer(_Layer):
             h = n + z * (h - n)
             steps.append(h)
         return steps
+
+
+# The layers of each cell that has some; the others' activations are torch's.
+FREE_LAYERS: dict[CellName, type[_Layer]] = {kind.cell: kind for kind in (LSTMLayer, GRULayer)}

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from torch import nn
 
 from slidecell._arguments import as_choice
-from slidecell.training.cells import Activation, GRULayer, LSTMLayer, RecurrentActivation
-from slidecell.training.fused import Cell
-from slidecell.training.layers import GRU, LSTM, RNN
+from slidecell._cells import CELLS, CellName
+from slidecell.recurrent import TORCH_NAMES
+from slidecell.training.cells import FREE_LAYERS, Activation, RecurrentActivation
+from slidecell.training.layers import LAYERS
 
-RecurrentLayer: TypeAlias = "nn.LSTM | nn.GRU | nn.RNN | LSTMLayer | GRULayer"
+RecurrentLayer: TypeAlias = nn.Module
 
 
 def recurrent_layer(
-    cell: Cell,
+    cell: CellName,
     input_size: int,
     hidden_size: int,
     *,
@@ -35,7 +36,8 @@ def recurrent_layer(
 
     Parameters
     ----------
-    cell : {"lstm", "gru", "rnn"}
+    cell : str
+        A name in `slidecell.recurrent.STACKS`.
     input_size, hidden_size : int
     bidirectional : bool
     activation : {"tanh", "relu", "sigmoid", "linear"}
@@ -57,51 +59,32 @@ def recurrent_layer(
     >>> type(recurrent_layer("gru", 3, 5, reset_after=False)).__name__
     'GRULayer'
     """
-    if cell == "rnn":
-        if recurrent_activation != "sigmoid" or single_bias or proj_size or not reset_after:
+    kind = CELLS[as_choice("cell", cell, CELLS)]
+    own: dict[str, Any] = {"bidirectional": bidirectional}
+    if kind.has_projection:
+        own["proj_size"] = proj_size
+    usual = recurrent_activation == "sigmoid" and not single_bias
+    if cell not in FREE_LAYERS:  # torch's own is all there is
+        if not usual or proj_size or not reset_after:
             raise ValueError(
-                "cell: an RNN has no gates, no projection and two biases; recurrent_activation, "
-                "reset_after, proj_size and single_bias need another cell"
+                f"cell: {kind.title} has no gates, no projection and two biases; "
+                "recurrent_activation, reset_after, proj_size and single_bias need another cell"
             )
-        nonlinearity = as_choice("activation", activation, ("tanh", "relu"))
-        return RNN(
+        own["nonlinearity"] = as_choice("activation", activation, kind.trained_activations)
+    elif not usual or activation != "tanh" or (kind.has_reset_after and not reset_after):
+        if kind.has_reset_after:
+            own["reset_after"] = reset_after
+        return FREE_LAYERS[cell](
             input_size,
             hidden_size,
-            nonlinearity=nonlinearity,
-            batch_first=True,
-            bidirectional=bidirectional,
-        )
-    plain = activation == "tanh" and recurrent_activation == "sigmoid" and not single_bias
-    if cell == "lstm":
-        if plain:
-            kind = nn.LSTM if proj_size else LSTM
-            return kind(
-                input_size,
-                hidden_size,
-                batch_first=True,
-                bidirectional=bidirectional,
-                proj_size=proj_size,
-            )
-        return LSTMLayer(
-            input_size,
-            hidden_size,
-            bidirectional=bidirectional,
             activation=activation,
             recurrent_activation=recurrent_activation,
-            proj_size=proj_size,
             single_bias=single_bias,
+            **own,
         )
-    if plain and reset_after:
-        return GRU(input_size, hidden_size, batch_first=True, bidirectional=bidirectional)
-    return GRULayer(
-        input_size,
-        hidden_size,
-        bidirectional=bidirectional,
-        activation=activation,
-        recurrent_activation=recurrent_activation,
-        reset_after=reset_after,
-        single_bias=single_bias,
-    )
+    layers = getattr(nn, TORCH_NAMES[cell][0]) if own.get("proj_size") else LAYERS[cell]
+    made: RecurrentLayer = layers(input_size, hidden_size, batch_first=True, **own)
+    return made
 
 
 def count_parameters(make: Callable[[], nn.Module]) -> int:

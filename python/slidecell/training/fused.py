@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from slidecell import _core
+from slidecell._cells import CELLS, CellName
 
-Cell: TypeAlias = Literal["lstm", "gru", "rnn"]
 Nonlinearity: TypeAlias = Literal["tanh", "relu"]
 Array: TypeAlias = "npt.NDArray[np.float32]"
 
@@ -105,7 +105,7 @@ def _refused(tensor: Tensor) -> str | None:
 
 
 def run(
-    cell: Cell,
+    cell: CellName,
     x: Tensor,
     weights: Weights,
     h0: Tensor | None = None,
@@ -120,7 +120,8 @@ def run(
 
     Parameters
     ----------
-    cell : {"lstm", "gru", "rnn"}
+    cell : str
+        A name in `slidecell.recurrent.STACKS`.
     x : Tensor, [N, T, I]
     weights : Weights
     h0, c0 : Tensor, [N, H], optional
@@ -164,7 +165,7 @@ def run(
 class _Call(NamedTuple):
     """What a call is besides its tensors: x, w_ih, w_hh, b_ih, b_hh, h0, c0 in this order."""
 
-    cell: Cell
+    cell: CellName
     outputs: bool
     reverse: bool
     memory: Memory
@@ -178,7 +179,7 @@ class _Call(NamedTuple):
         assert w_hh is not None
         out = _empty_sequence(x, w_hh.shape[1]) if self.outputs else None
         h_n = x.new_empty(x.shape[0], w_hh.shape[1])
-        c_n = torch.empty_like(h_n) if self.cell == "lstm" and self.outputs else None
+        c_n = torch.empty_like(h_n) if "c" in CELLS[self.cell].states and self.outputs else None
         _core.training_forward(
             self.cell,
             self.steps(x),

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from slidecell import _core
-from slidecell.training.fused import Cell, Memory, Nonlinearity, Weights, obstacle, run
+from slidecell._cells import CellName
+from slidecell.training.fused import Memory, Nonlinearity, Weights, obstacle, run
 
 __all__ = ["GRU", "LSTM", "RNN", "Compiled", "kernels_of"]
 
@@ -49,7 +50,7 @@ class Compiled(nn.Module, ABC):
 
     def _stacked(
         self,
-        cell: Cell,
+        cell: CellName,
         x: Tensor,
         weights: Sequence[Sequence[Weights]],
         state: tuple[Tensor, ...] | None,
@@ -118,7 +119,7 @@ def _dropped(x: Tensor, dropout: float) -> Tensor:
 class _TorchLayers(Compiled, nn.RNNBase):
     """The compiled passes that `LSTM`, `GRU` and `RNN` add to torch's modules."""
 
-    cell: Cell
+    cell: CellName
     batch_first: bool
 
     def last_hidden(self, x: Tensor) -> Tensor:
@@ -127,7 +128,7 @@ class _TorchLayers(Compiled, nn.RNNBase):
         if self._tell(self._reason(x, None)):
             return self._run(x, None, None, False)[1][0]
         state = super().forward(x)[1]
-        h_n: Tensor = state[0] if self.cell == "lstm" else state
+        h_n: Tensor = state[0] if isinstance(state, tuple) else state
         return h_n[-directions:]
 
     def _reason(self, x: Any, state: tuple[Any, ...] | None) -> str | None:
@@ -264,6 +265,10 @@ class RNN(_TorchLayers, nn.RNN):
         out, (h_n,) = self._run(input, hx, state, True)
         assert out is not None
         return out, h_n
+
+
+# The layers of every cell.
+LAYERS: dict[CellName, type[_TorchLayers]] = {kind.cell: kind for kind in (LSTM, GRU, RNN)}
 
 
 def kernels_of(module: nn.Module) -> dict[str, str | None]:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from slidecell._arguments import as_choice, as_columns, as_fraction, as_sizes, whole_number
+from slidecell._cells import CELLS, CellName
 from slidecell.convert.interfaces import SequenceNetwork
 from slidecell.training.cells import (
     ACTIVATIONS,
@@ -20,7 +21,6 @@ from slidecell.training.cells import (
     RecurrentActivation,
 )
 from slidecell.training.factory import recurrent_layer
-from slidecell.training.fused import Cell
 from slidecell.training.layers import Compiled
 
 
@@ -31,7 +31,7 @@ class _RecurrentNetwork(SequenceNetwork):
         self,
         input_size: int,
         *,
-        cell: Cell,
+        cell: CellName,
         window: int,
         horizon: int,
         dropout: float,
@@ -44,7 +44,7 @@ class _RecurrentNetwork(SequenceNetwork):
     ) -> None:
         super().__init__()
         self.input_size = whole_number("input_size", input_size, least=1)
-        self.cell: Cell = as_choice("cell", cell, ("lstm", "gru", "rnn"))
+        self.cell: CellName = as_choice("cell", cell, CELLS)
         self.window = whole_number("window", window, least=1)
         self.horizon = horizon
         self.dropout = as_fraction("dropout", dropout)
@@ -56,11 +56,12 @@ class _RecurrentNetwork(SequenceNetwork):
         self.reset_after = bool(reset_after)
         self.proj_size = whole_number("proj_size", proj_size, least=0)
         self.single_bias = bool(single_bias)
-        if cell != "gru" and not self.reset_after:
-            raise ValueError(f"reset_after: False needs cell='gru', got cell={cell!r}")
-        if cell != "lstm" and self.proj_size:
-            title = {"gru": "a GRU", "rnn": "an RNN"}[cell]
-            raise ValueError(f"proj_size: {title} has no projection, got {proj_size}")
+        kind = CELLS[self.cell]
+        if not kind.has_reset_after and not self.reset_after:
+            others = " or ".join(f"cell={name!r}" for name, c in CELLS.items() if c.has_reset_after)
+            raise ValueError(f"reset_after: False needs {others}, got cell={cell!r}")
+        if not kind.has_projection and self.proj_size:
+            raise ValueError(f"proj_size: {kind.title} has no projection, got {proj_size}")
 
     def _stack(self, input_size: int, sizes: Sequence[int]) -> nn.ModuleList:
         """Return one layer per size, each fed by the one before."""
@@ -134,7 +135,8 @@ class Forecaster(_RecurrentNetwork):
         One size for all layers, or one per layer: ``(64, 32)``.
     num_layers : int
         With an integer `hidden_size`.
-    cell : {"lstm", "gru", "rnn"}
+    cell : str
+        "lstm" (the default) or another name in `slidecell.recurrent.STACKS`.
     window, horizon : int
         W rows seen, K rows predicted.
     dropout : float
@@ -169,7 +171,7 @@ class Forecaster(_RecurrentNetwork):
         hidden_size: int | Sequence[int],
         num_layers: int = 1,
         *,
-        cell: Cell = "lstm",
+        cell: CellName = "lstm",
         window: int,
         horizon: int = 1,
         dropout: float = 0.0,
@@ -235,7 +237,8 @@ class Autoencoder(_RecurrentNetwork):
         F, columns of the series.
     encoder_sizes, decoder_sizes : sequence of int
         Hidden size per layer; the encoder's last one is the bottleneck.
-    cell : {"lstm", "gru", "rnn"}
+    cell : str
+        "lstm" (the default) or another name in `slidecell.recurrent.STACKS`.
     window : int
         W; 1 is allowed.
     dropout : float
@@ -263,7 +266,7 @@ class Autoencoder(_RecurrentNetwork):
         encoder_sizes: Sequence[int] = (16, 8),
         decoder_sizes: Sequence[int] = (8, 16),
         *,
-        cell: Cell = "lstm",
+        cell: CellName = "lstm",
         window: int,
         dropout: float = 0.0,
         bidirectional: bool = False,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from slidecell._cells import CELLS
 from slidecell.training.modules import Autoencoder, Forecaster
 from slidecell.training.seeds import seeded
 
@@ -129,6 +130,6 @@ def _shared(metadata: dict[str, Any]) -> dict[str, Any]:
                 f"one for all layers), got {listed}"
             )
         result[name] = values[0]
-    if result["cell"] != "gru":
+    if not CELLS[result["cell"]].has_reset_after:
         result["reset_after"] = True  # says nothing of other cells
     return result

@@ -1,0 +1,74 @@
+// What the options of scores mean, one switch for each question: a new option must answer it.
+#pragma once
+
+#include <cstdint>
+
+#include "slidecell/model.hpp"
+
+namespace slidecell {
+
+// Whether errors are whitened, for which a model needs error statistics.
+inline bool whitens(Reduction reduction) {
+  switch (reduction) {
+    case Reduction::mse:
+    case Reduction::mae:
+      return false;
+    case Reduction::mahalanobis:
+      break;
+  }
+  return true;
+}
+
+// The first predicted row of a window that counts.
+inline std::int64_t first_row(Aggregate aggregate, std::int64_t window) {
+  switch (aggregate) {
+    case Aggregate::window:
+    case Aggregate::mean:
+      return 0;
+    case Aggregate::last:
+      break;
+  }
+  return window - 1;
+}
+
+// Whether a row's score is made of all windows that hold it, also of those that end later.
+inline bool averages_rows(Aggregate aggregate) {
+  switch (aggregate) {
+    case Aggregate::window:
+    case Aggregate::last:
+      return false;
+    case Aggregate::mean:
+      break;
+  }
+  return true;
+}
+
+// The bf16 parts of a float32 number that a precision asks for.
+inline int parts_of(Precision precision) {
+  switch (precision) {
+    case Precision::highest:
+      return 3;
+    case Precision::high:
+      return 2;
+    case Precision::medium:
+      break;
+  }
+  return 1;
+}
+
+// Whether the weights of a stream of few entities are bf16.
+inline bool streams_bf16(Precision precision) { return parts_of(precision) == 1; }
+
+inline const char* name_of(Precision precision) {
+  switch (precision) {
+    case Precision::highest:
+      return "highest";
+    case Precision::high:
+      return "high";
+    case Precision::medium:
+      break;
+  }
+  return "medium";
+}
+
+}  // namespace slidecell
