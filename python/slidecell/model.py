@@ -122,7 +122,8 @@ class SequenceModel:
         ------
         ValueError
             If the module computes something else: its answers on random windows differ from the
-            compiled model's by more than 1e-4.
+            compiled model's by more than 1e-4, or it changes values before, between or after its
+            layers (a clamp, ``nan_to_num``).
         """
         from slidecell.convert import check_against, to_metadata
 

@@ -34,6 +34,24 @@ def finite_rows(series: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
     return result
 
 
+def too_large_cells(
+    scaler: Mapping[str, Any] | None, series: npt.NDArray[Any]
+) -> npt.NDArray[np.bool_]:
+    """[S, F] -> bool [S, F]: finite cells that float32 cannot hold once they are scaled.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from slidecell.scaling import too_large_cells
+    >>> too_large_cells(None, np.array([[1e38, 1e39], [np.inf, np.nan]])).tolist()
+    [[False, True], [False, False]]
+    """
+    if scaler is None and (series.dtype.kind != "f" or series.dtype.itemsize < 8):
+        return np.zeros(series.shape, np.bool_)
+    large: npt.NDArray[np.bool_] = ~np.isfinite(apply_scaler(scaler, series))
+    return large & np.isfinite(series) if large.any() else large
+
+
 def _minmax(column: npt.NDArray[np.float64]) -> tuple[float, float]:
     low, high = float(column.min()), float(column.max())
     return low, high - low

@@ -216,6 +216,9 @@ class NetworkDetector(_Network):
         """Return what a compiled model does not know of its module."""
         return {"dropout": self.dropout}
 
+    def _row_scaler(self) -> dict[str, Any] | None:
+        return self.model_.scaler
+
     def _score(self, rows: Rows) -> npt.NDArray[np.float32]:
         refuse_no_window(rows, window=self.model_.window, horizon=self.model_.horizon)
         return self.model_.score(rows.features, rows.offsets, **self._score_options())
