@@ -12,6 +12,7 @@ from slidecell._arrays import real_array
 
 # Rows scaled at a time: bounds the float64 copy to a few MB at a hundred columns.
 _CHUNK = 8192
+_TINY = float(np.finfo(np.float64).tiny)
 
 
 def as_series(series: npt.ArrayLike, *, name: str = "series") -> npt.NDArray[Any]:
@@ -58,7 +59,12 @@ def _minmax(column: npt.NDArray[np.float64]) -> tuple[float, float]:
 
 
 def _standard(column: npt.NDArray[np.float64]) -> tuple[float, float]:
-    return float(column.mean()), float(column.std())
+    center, scale = float(column.mean()), float(column.std())
+    if np.isfinite(center) and _TINY <= scale < np.inf:
+        return center, scale
+    # Squares beyond float64, or below it, of numbers that lie within.
+    size = float(np.abs(column).max()) or 1.0
+    return float((column / size).mean() * size), float((column / size).std() * size)
 
 
 def _robust(column: npt.NDArray[np.float64]) -> tuple[float, float]:
@@ -107,13 +113,14 @@ def fit_scaler(series: npt.ArrayLike, kind: str) -> dict[str, Any]:
     constant: list[int] = []
     for index in range(rows.shape[1]):
         column = rows[finite, index].astype(np.float64)
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
             middle, spread = _KINDS[kind](column)
-        if not (np.isfinite(middle) and np.isfinite(spread)):
+            ends = np.array([column.min(), column.max()]) - middle
+        if not (np.isfinite(spread) and np.isfinite(ends).all()):
             raise ValueError(f"series: column {index} is too large to scale in float64")
         # Rounding may leave a spread of 1e-17 in a column of equal values, and dividing by a
         # subnormal number overflows.
-        if column.min() == column.max() or spread < np.finfo(np.float64).tiny:
+        if column.min() == column.max() or spread < _TINY:
             constant.append(index)
             spread = 1.0
         center.append(middle)

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from slidecell.convert.interfaces import SequenceNetwork
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -49,17 +51,20 @@ def refuse_what_layers_do_not_do(
     generator = torch.Generator().manual_seed(0)
     usual = torch.randn(_WINDOWS, window, input_size, generator=generator)
     for values, what in ((_LARGE, "large values"), (_MISSING, "NaN and infinity")):
-        x = _with_some(usual, values, generator)
+        x = _with_some(usual, values)
         _check_input(module, first, x, what)
-        _check_output(module, head, usual, values, what, generator)
+        _check_output(module, head, usual, values, what)
     if isinstance(last, (nn.LSTM, nn.GRU, nn.RNN)):
         _check_hidden(module, last, head, usual, generator)
 
 
 def _check_input(module: nn.Module, first: nn.Module, x: Tensor, what: str) -> None:
-    """What the first layer reads must be the windows."""
+    """Refuse a first layer that reads something else than the windows."""
     read: list[Any] = []
-    with _hooked(first.register_forward_pre_hook, lambda _, args: read.append(args[0])):
+    with (
+        _hooked(first.register_forward_pre_hook, lambda _, args: read.append(args[0])),
+        _encoding(module, read),
+    ):
         _run(module, x)
     if len(read) != 1 or not isinstance(read[0], Tensor):
         return
@@ -72,13 +77,12 @@ def _check_output(
     x: Tensor,
     values: tuple[float, ...],
     what: str,
-    generator: torch.Generator,
 ) -> None:
-    """What the module returns must be what the head returns."""
+    """Refuse a module that returns something else than its head."""
     returned: list[Tensor] = []
 
     def replace(_: nn.Module, __: Any, output: Tensor) -> Tensor:
-        returned.append(_with_some(output, values, generator))
+        returned.append(_with_some(output, values))
         return returned[-1]
 
     with _hooked(head.register_forward_hook, replace):
@@ -102,7 +106,7 @@ def _check_hidden(
     x: Tensor,
     generator: torch.Generator,
 ) -> None:
-    """What the head reads must be the last h, wherever it lies among the values that h takes."""
+    """Refuse a head that reads something else than the last h, at any value that h takes."""
     returned: list[Tensor] = []
     read: list[Any] = []
 
@@ -156,10 +160,9 @@ def _refuse_unless_one(came: Tensor, expected: tuple[Tensor, ...], what: str) ->
     )
 
 
-def _with_some(
-    usual: Tensor, values: tuple[float, ...], generator: torch.Generator
-) -> Tensor:
+def _with_some(usual: Tensor, values: tuple[float, ...]) -> Tensor:
     """Return a copy of which about half of the elements are some of these values."""
+    generator = torch.Generator().manual_seed(1)
     chosen = torch.randint(0, len(values), usual.shape, generator=generator)
     replaced = torch.rand(usual.shape, generator=generator) < 0.5
     return torch.where(replaced, torch.tensor(values)[chosen], usual)
@@ -170,6 +173,28 @@ def _run(module: nn.Module, x: Tensor) -> Any:
     with torch.no_grad(), suppress(Exception):
         return module(x.clone())
     return None
+
+
+@contextmanager
+def _encoding(module: nn.Module, read: list[Any]) -> Iterator[None]:
+    """Note what a `SequenceNetwork` encodes, as far as it does so by its method of that name.
+
+    It runs its layers without their hooks.
+    """
+    encode = getattr(module, "encode", None)
+    if not isinstance(module, SequenceNetwork) or encode is None:
+        yield
+        return
+
+    def noted(x: Tensor) -> Any:
+        read.append(x)
+        return encode(x)
+
+    module.__dict__["encode"] = noted
+    try:
+        yield
+    finally:
+        del module.__dict__["encode"]
 
 
 @contextmanager

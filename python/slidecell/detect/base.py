@@ -15,7 +15,6 @@ from sklearn.utils.validation import check_is_fitted
 from slidecell.detect.fitted_values import names_array
 from slidecell.detect.registry import no_such_setting
 from slidecell.detect.saved_detector import SavedDetector
-from slidecell.scaling import too_large_cells
 from slidecell.detect.shares import (
     chosen_places,
     scores_at,
@@ -23,6 +22,7 @@ from slidecell.detect.shares import (
     shares_of_maximum,
     shares_of_sum,
 )
+from slidecell.scaling import too_large_cells
 from slidecell.tables.arrays import take_rows
 from slidecell.tables.options import TableOptions
 from slidecell.tables.rows import Floats, Ints, Rows
@@ -333,6 +333,13 @@ class Detector(SavedDetector):
         """
         return too_large_cells(self._row_scaler(), rows.features)
 
+    def too_large_rows(self, rows: Rows) -> npt.NDArray[np.bool_]:
+        """Return which rows of a table score infinity for such a cell, bool [S].
+
+        A row with a missing value has no score, whatever else it holds.
+        """
+        return self.too_large_cells(rows).any(axis=1) & rows.complete()
+
     def _row_scaler(self) -> Mapping[str, Any] | None:
         """Return the scaler of the rows, if there is one."""
         return None
@@ -346,12 +353,10 @@ class Detector(SavedDetector):
 
         Of features, those whose value it is; the others of the row have none, NaN.
         """
-        cells = self.too_large_cells(rows)
-        large = cells.any(axis=1) & rows.complete()
+        large = self.too_large_rows(rows)
         if large.any():
-            scores[large] = (
-                np.inf if scores.ndim == 1 else np.where(cells[large], np.inf, np.nan)
-            )
+            cells = self.too_large_cells(rows)
+            scores[large] = np.inf if scores.ndim == 1 else np.where(cells[large], np.inf, np.nan)
         return scores
 
     def _fit_rows(self, rows: Rows) -> None:

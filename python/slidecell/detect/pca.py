@@ -146,7 +146,9 @@ class PCADetector(Detector):
 
     def _score(self, rows: Rows) -> Floats:
         scaled = scale(self.scaler_, rows.floats())
-        scores = mean_squared_residual(scaled, self.mean_, self.components_, self._fixed)  # NaN where one is
+        scores = mean_squared_residual(
+            scaled, self.mean_, self.components_, self._fixed
+        )  # NaN where one is
         return self._mark_too_large(rows, scores)
 
     def _score_features(self, rows: Rows) -> Floats:
@@ -166,11 +168,11 @@ class PCADetector(Detector):
     def _restore(self, parts: Parts) -> None:
         super()._restore(parts)
         self.scaler_ = read_scaler(parts.values, self.n_features_in_)
-        self.components_ = parts.array("components", None, self.n_features_in_)
-        self.mean_ = parts.array("mean", self.n_features_in_)
+        self.components_ = parts.finite_array("components", None, self.n_features_in_)
+        self.mean_ = parts.finite_array("mean", self.n_features_in_)
         self._fixed = None  # as in folders of version 0.1
         if "units" in parts.arrays:
-            units = parts.array("units", self.n_features_in_)
+            units = parts.finite_array("units", self.n_features_in_)
             if not (units > 0.0).all():
                 raise ValueError(f"'units': expected numbers above 0, got {units.min()}")
-            self._fixed = Fixed(parts.array("varying", None, self.n_features_in_), units)
+            self._fixed = Fixed(parts.finite_array("varying", None, self.n_features_in_), units)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -35,7 +36,7 @@ class Fixed:
     units: Floats
 
 
-def numerical_rank(singular: Floats, shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> int:
+def numerical_rank(singular: Floats, shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
     """Return the rank of centred rows [n, D] by their singular values, as numpy's matrix_rank.
 
     Numbers that came as float32 or float16 are rounded by up to eps each, whatever n.

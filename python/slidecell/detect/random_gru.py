@@ -197,8 +197,8 @@ class RandomGRUDetector(Detector):
     def _restore(self, parts: Parts) -> None:
         super()._restore(parts)
         self.model_ = parts.fitted_model(features=self.n_features_in_, forecasts=False)
-        self.components_ = parts.array("components", None, self.model_.code_size)
-        self.mean_ = parts.array("mean", self.model_.code_size)
+        self.components_ = parts.finite_array("components", None, self.model_.code_size)
+        self.mean_ = parts.finite_array("mean", self.model_.code_size)
 
 
 def _encoder(
