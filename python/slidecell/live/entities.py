@@ -52,7 +52,11 @@ class Entities:
         path = options.state
         if path is None or not path.exists():
             default = 1 if options.entity is None else DEFAULT_ENTITIES
-            self._monitor = Monitor.from_model(model, options.max_entities or default)
+            room = options.max_entities or default
+            try:
+                self._monitor = Monitor.from_model(model, room, **options.stream_bytes())
+            except ValueError as error:  # in the words of the command
+                raise ValueError(str(error).replace("max_bytes", "--max-memory")) from None
             return
         self._monitor = Monitor.load(model, path)
         room = self._monitor.stream.num_entities

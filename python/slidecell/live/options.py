@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from slidecell._arguments import as_bytes
+
 if TYPE_CHECKING:
     from slidecell.model import SequenceModel
 
@@ -36,6 +38,8 @@ class LiveOptions:
     max_entities : int, optional
         Entities that there is room for. Default: the state's, or 1,024 (1 without an entity
         column).
+    max_memory : str, optional
+        Memory that a new stream may take: bytes, or with a unit, as 4GiB. Default: 1GiB.
     equal_times : bool
         Whether rows of one entity may share a time; the model's, as it was trained.
     """
@@ -50,6 +54,7 @@ class LiveOptions:
     listen: int | None = None
     on_error: str = "skip"
     max_entities: int | None = None
+    max_memory: str | None = None
     equal_times: bool = False
 
     def __post_init__(self) -> None:
@@ -63,8 +68,15 @@ class LiveOptions:
                 raise ValueError(f"{name}: expected {known}, got {value!r}")
         if self.max_entities is not None and self.max_entities < 1:
             raise ValueError(f"--max-entities: expected at least 1, got {self.max_entities}")
+        if self.max_memory is not None:
+            as_bytes("--max-memory", self.max_memory)
         if self.listen is not None and not 0 <= self.listen <= 65535:
             raise ValueError(f"--listen: expected a port, 0 to 65535, got {self.listen}")
+
+    def stream_bytes(self) -> dict[str, int]:
+        """Return `SequenceModel.stream`'s argument for the memory, if it is not the default."""
+        memory = self.max_memory
+        return {} if memory is None else {"max_bytes": as_bytes("--max-memory", memory)}
 
     def with_model(self, model: SequenceModel) -> LiveOptions:
         """Return the options, completed by what the model knows of its training file."""
