@@ -389,7 +389,11 @@ class Detector(SavedDetector):
         self, rows: Rows, chosen: Ints, score: Callable[[Rows], npt.NDArray[Any]] | None = None
     ) -> Floats:
         """Scores [n], or what ``score`` returns of them, of the chosen rows."""
-        return scores_at(self._filled(rows), chosen, self._score_length(), score or self._score)
+        rows = self._filled(rows)
+        scores = scores_at(rows, chosen, self._score_length(), score or self._score)
+        if scores.ndim == 1:  # rows before the first window, which are not scored here
+            self._mark_too_large(Rows(rows.features[chosen], np.array([0, len(chosen)])), scores)
+        return scores
 
     def _score_length(self) -> int | None:
         """Return `_window_rows`, unless a class that derives from its own scores in another way."""
