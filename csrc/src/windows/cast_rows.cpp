@@ -112,7 +112,7 @@ RowState copy_block(const Block& b) {
       out[c * out_step] = value;
     }
     if constexpr (Checked) {
-      b.bad[r] = kWholeRow;
+      b.bad[r] = static_cast<RowState>(row_bad);
       if (row_bad != 0) {
         b.bad[r] = state_of<T>(row, b.cols, step);
         any |= b.bad[r];
