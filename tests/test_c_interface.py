@@ -73,6 +73,7 @@ COUNTERPARTS = {
     "StreamOptions::precision": "slidecell_options.precision",
     "StreamOptions::reduction": "slidecell_options.reduction",
     "StreamOptions::aggregate": "slidecell_options.aggregate",
+    "StreamOptions::max_bytes": "slidecell_options.max_bytes",
     "status_text": TEXT,
     "Monitor::Monitor": "slidecell_monitor_create",
     "Monitor::push": "slidecell_monitor_push slidecell_monitor_push_f64",

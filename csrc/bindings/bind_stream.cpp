@@ -91,13 +91,13 @@ void bind_stream(py::module_& m) {
   checked::Class<Stream>(m, "Stream")
       .make(
           [](const SequenceModel& model, std::int64_t num_entities, const std::string& precision,
-             const std::string& reduction, const std::string& aggregate) {
-            return Stream(
-                model, num_entities,
-                {precision_of(precision), reduction_of(reduction), aggregate_of(aggregate)});
+             const std::string& reduction, const std::string& aggregate, std::int64_t max_bytes) {
+            return Stream(model, num_entities,
+                          {precision_of(precision), reduction_of(reduction),
+                           aggregate_of(aggregate), max_bytes});
           },
           py::arg("model"), py::arg("num_entities"), py::kw_only(), py::arg("precision"),
-          py::arg("reduction"), py::arg("aggregate"))
+          py::arg("reduction"), py::arg("aggregate"), py::arg("max_bytes"))
       .def_static("load", &Stream::load, py::arg("model"), py::arg("path"))
       .def_property_readonly("num_entities", &Stream::num_entities)
       .def_property_readonly("bytes_per_entity", &Stream::bytes_per_entity)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import operator
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -59,6 +60,26 @@ def as_number(name: str, value: Any) -> float:
         with contextlib.suppress(TypeError, ValueError):
             return float(value)
     raise TypeError(f"{name}: expected a number, got {value!r}")
+
+
+def as_bytes(name: str, text: str) -> int:
+    """Return an amount of memory that is written as bytes, or with a unit: 500MB, 2GiB.
+
+    Examples
+    --------
+    >>> from slidecell._arguments import as_bytes
+    >>> as_bytes("--max-memory", "2GiB"), as_bytes("--max-memory", "1500")
+    (2147483648, 1500)
+    """
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(?:([kmgt])(i?)b?|b)?\s*", text, re.IGNORECASE)
+    if found is None:
+        raise ValueError(f"{name}: expected bytes, as 500MB or 2GiB, got {text!r}")
+    number, unit, binary = found.groups()
+    size = (1024 if binary else 1000) ** (0 if unit is None else 1 + "kmgt".index(unit.lower()))
+    result = int(float(number) * size)
+    if not 1 <= result < 2**63:
+        raise ValueError(f"{name}: expected 1 byte to 8 EiB, got {text!r}")
+    return result
 
 
 def as_fraction(name: str, value: Any) -> float:

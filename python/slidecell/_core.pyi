@@ -119,6 +119,7 @@ class Stream(metaclass=_Pybind11Type):
         precision: str,
         reduction: str,
         aggregate: str,
+        max_bytes: int,
     ) -> None: ...
     @staticmethod
     def load(model: SequenceModel, path: str) -> Stream: ...

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slidecell import _core
+from slidecell._arguments import whole_number
 from slidecell._arrays import integer_array, real_array, unmasked
 from slidecell._whole_files import replacing
 from slidecell.error_statistics import fit_error_statistics, prediction_errors
@@ -26,6 +27,8 @@ __all__ = ["SequenceModel"]
 Floats = npt.NDArray[np.float32]
 
 FORMAT = 1
+STREAM_BYTES = 2**30
+_MOST_BYTES = 2**63 - 1  # as a 64-bit integer holds them
 _DEFAULTS: dict[str, Any] = {
     "features": None,
     "targets": None,
@@ -119,7 +122,8 @@ class SequenceModel:
         ------
         ValueError
             If the module computes something else: its answers on random windows differ from the
-            compiled model's by more than 1e-4.
+            compiled model's by more than 1e-4, or it changes values before, between or after its
+            layers (a clamp, ``nan_to_num``).
         """
         from slidecell.convert import check_against, to_metadata
 
@@ -280,6 +284,11 @@ class SequenceModel:
         forecaster, its last row for an autoencoder); rows without a score hold NaN, and so do the
         scores of windows that touch a missing row (NaN or infinity).
 
+        A row with a finite value that float32 cannot hold, after scaling, is too large, not
+        missing: it scores infinity itself, whether a window ends there or not, and the other
+        windows that touch it NaN. Of several features those that hold such a value score infinity
+        (all, where no target does).
+
         Parameters
         ----------
         series : array_like, [S, F]
@@ -346,8 +355,8 @@ class SequenceModel:
         """Predict every window's targets: [N, K, targets], for an autoencoder [N, W, targets].
 
         In raw units where the model has a scaler, for the same windows that `score` uses
-        (`WindowPlan.rows` says where each is scored), in float32. A window with a missing row
-        predicts NaN.
+        (`WindowPlan.rows` says where each is scored), in float32. A window with a missing row, or
+        one that is too large, predicts NaN.
         """
         return self._core.predict(
             match_features(series, self._metadata["features"]), offsets, num_threads=num_threads
@@ -372,6 +381,7 @@ class SequenceModel:
         precision: str = "highest",
         reduction: str = "mse",
         aggregate: str = "window",
+        max_bytes: int = STREAM_BYTES,
         state: str | os.PathLike[str] | None = None,
     ) -> Stream:
         """Score live rows as `score` does with the whole series.
@@ -386,18 +396,31 @@ class SequenceModel:
         precision, reduction, aggregate
             As for `score`; ``aggregate="mean"`` needs future rows and is refused. At ``"medium"``
             streams of few entities take weights as bf16 for the answer; all else is float32.
+        max_bytes : int
+            Memory that the stream may take, by default 1 GiB. Window and layers are numbers of the
+            model file, which need not be one of your own.
         state : path, optional
             A file written by `Stream.save`: the stream goes on where it stopped, with the entities
-            and options that it had.
+            and options that it had. It takes memory in proportion to that file.
 
         Returns
         -------
         Stream
+
+        Raises
+        ------
+        ValueError
+            If an argument does not fit, or the stream would take more than ``max_bytes``.
         """
         if state is not None:
             return Stream(self, self._core, _core.Stream.load(self._core, os.fspath(state)))
         core = _core.Stream(
-            self._core, num_entities, precision=precision, reduction=reduction, aggregate=aggregate
+            self._core,
+            num_entities,
+            precision=precision,
+            reduction=reduction,
+            aggregate=aggregate,
+            max_bytes=min(whole_number("max_bytes", max_bytes, least=1), _MOST_BYTES),
         )
         return Stream(self, self._core, core)
 

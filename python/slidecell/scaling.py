@@ -12,6 +12,7 @@ from slidecell._arrays import real_array
 
 # Rows scaled at a time: bounds the float64 copy to a few MB at a hundred columns.
 _CHUNK = 8192
+_TINY = float(np.finfo(np.float64).tiny)
 
 
 def as_series(series: npt.ArrayLike, *, name: str = "series") -> npt.NDArray[Any]:
@@ -34,13 +35,36 @@ def finite_rows(series: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
     return result
 
 
+def too_large_cells(
+    scaler: Mapping[str, Any] | None, series: npt.NDArray[Any]
+) -> npt.NDArray[np.bool_]:
+    """[S, F] -> bool [S, F]: finite cells that float32 cannot hold once they are scaled.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from slidecell.scaling import too_large_cells
+    >>> too_large_cells(None, np.array([[1e38, 1e39], [np.inf, np.nan]])).tolist()
+    [[False, True], [False, False]]
+    """
+    if scaler is None and (series.dtype.kind != "f" or series.dtype.itemsize < 8):
+        return np.zeros(series.shape, np.bool_)
+    large: npt.NDArray[np.bool_] = ~np.isfinite(apply_scaler(scaler, series))
+    return large & np.isfinite(series) if large.any() else large
+
+
 def _minmax(column: npt.NDArray[np.float64]) -> tuple[float, float]:
     low, high = float(column.min()), float(column.max())
     return low, high - low
 
 
 def _standard(column: npt.NDArray[np.float64]) -> tuple[float, float]:
-    return float(column.mean()), float(column.std())
+    center, scale = float(column.mean()), float(column.std())
+    if np.isfinite(center) and _TINY <= scale < np.inf:
+        return center, scale
+    # Squares beyond float64, or below it, of numbers that lie within.
+    size = float(np.abs(column).max()) or 1.0
+    return float((column / size).mean() * size), float((column / size).std() * size)
 
 
 def _robust(column: npt.NDArray[np.float64]) -> tuple[float, float]:
@@ -89,13 +113,14 @@ def fit_scaler(series: npt.ArrayLike, kind: str) -> dict[str, Any]:
     constant: list[int] = []
     for index in range(rows.shape[1]):
         column = rows[finite, index].astype(np.float64)
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
             middle, spread = _KINDS[kind](column)
-        if not (np.isfinite(middle) and np.isfinite(spread)):
+            ends = np.array([column.min(), column.max()]) - middle
+        if not (np.isfinite(spread) and np.isfinite(ends).all()):
             raise ValueError(f"series: column {index} is too large to scale in float64")
         # Rounding may leave a spread of 1e-17 in a column of equal values, and dividing by a
         # subnormal number overflows.
-        if column.min() == column.max() or spread < np.finfo(np.float64).tiny:
+        if column.min() == column.max() or spread < _TINY:
             constant.append(index)
             spread = 1.0
         center.append(middle)

@@ -100,6 +100,17 @@ void test_errors(const std::string& path, const Floats& rows) {
   CHECK(slidecell_monitor_create(model.get(), 1, &options, &made) == SLIDECELL_INVALID_ARGUMENT);
   CHECK(!made);
 
+  options = {};
+  options.max_bytes = 100;
+  CHECK(slidecell_monitor_create(model.get(), 1, &options, &made) == SLIDECELL_INVALID_ARGUMENT);
+  CHECK(error_has("max_bytes: expected at least ") && !made);
+  slidecell_stream* stream = nullptr;
+  CHECK(slidecell_stream_create(model.get(), 1, &options, &stream) == SLIDECELL_INVALID_ARGUMENT);
+  CHECK(error_has("max_bytes: expected at least ") && !stream);
+  options.max_bytes = int64_t{1} << 20;
+  CHECK(slidecell_stream_create(model.get(), 1, &options, &stream) == SLIDECELL_OK);
+  slidecell_stream_free(stream);
+
   slidecell_event event = {7.0f, 7, 7.0};
   CHECK(slidecell_monitor_push(monitor.get(), 1, rows.data(), &event) == SLIDECELL_UNKNOWN_ENTITY);
   CHECK(error_has("entity: expected 0 to 0, got 1"));

@@ -97,6 +97,34 @@ void test_smoothing() {
   });
 }
 
+// A row that is too large is an alarm whatever the threshold; what is smoothed later knows nothing
+// of it.
+void test_too_large_row() {
+  for (const char* smoothing :
+       {"null", R"({"kind":"ewma","alpha":0.25})", R"({"kind":"moving_average","n":4})"}) {
+    const SequenceModel model = model_with(smoothing, R"({"kind":"fixed","value":1e300})");
+    Monitor monitor(model, 2);
+    for (int n = 0; n < 60; ++n) {
+      const double usual[] = {0.1 * (n % 7), 0.3}, large[] = {1e39, 0.3}, hole[] = {NAN, 0.3};
+      Event got, expected;
+      CHECK(monitor.push(0, n == 20 ? large : usual, got) == Status::ok);
+      CHECK(monitor.push(1, n == 20 ? hole : usual, expected) == Status::ok);
+      if (n == 20) {
+        CHECK(std::isinf(got.score) && std::isinf(got.smoothed) && got.alarm);
+      } else {
+        CHECK(test::same(got.score, expected.score) && got.alarm == expected.alarm);
+        CHECK(got.smoothed == expected.smoothed || std::isnan(got.smoothed));
+      }
+    }
+  }
+}
+
+void test_bytes() {
+  const SequenceModel model = model_with(R"({"kind":"moving_average","n":1000000000})", "null");
+  CHECK_THROWS(Monitor(model, 1), std::invalid_argument,
+               "max_bytes: expected enough for the last 1000000000 scores");
+}
+
 void test_without_a_threshold() {
   const SequenceModel model = model_with("null", "null");
   Monitor monitor(model, 1);
@@ -125,6 +153,8 @@ void test_what_it_cannot_run() {
 
 int main() {
   test_smoothing();
+  test_too_large_row();
+  test_bytes();
   test_without_a_threshold();
   test_what_it_cannot_run();
   return test::result();

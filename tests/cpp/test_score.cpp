@@ -1,8 +1,11 @@
 // SequenceModel::score at the edges of its arguments.
+#include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <random>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -52,6 +55,80 @@ void test_long_strides(std::mt19937& rng) {
   }
 }
 
+// Rows that are too large score infinity, the other windows that touch them NaN: in short entities,
+// between windows, for every aggregate, on any number of threads.
+void test_too_large_rows(std::mt19937& rng) {
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  for (int k = 0; k < 20; ++k) {
+    const ModelSpec spec = test::random_spec(rng);
+    const SequenceModel model = test::random_model(spec, rng);
+    const std::int64_t S = 400, F = model.input_size(), T = model.num_targets();
+    const std::vector<std::int64_t> offsets = {0, 2, 2, 130, S};
+    const Floats usual = test::detail::random_tensor({S, F}, 1.0, rng).data;
+    std::vector<double> rows(usual.begin(), usual.end());
+    const std::vector<std::int64_t> large = {1, 60, 129, 300, 399};
+    for (const std::int64_t r : large) rows[static_cast<std::size_t>(r * F)] = -1e300;
+    std::vector<double> holes = rows;
+    for (const std::int64_t r : large) holes[static_cast<std::size_t>(r * F)] = NAN;
+    std::vector<Aggregate> aggregates = {Aggregate::window};
+    if (spec.horizon == 0) aggregates = {Aggregate::window, Aggregate::last, Aggregate::mean};
+    for (const Aggregate aggregate : aggregates) {
+      for (const std::int64_t stride : {1, 3, 50}) {
+        ScoreOptions options;
+        options.aggregate = aggregate;
+        options.stride = stride;
+        options.num_threads = stride == 3 ? 2 : 1;
+        Floats expected(static_cast<std::size_t>(S)), got(expected.size());
+        model.score(SeriesView(holes.data(), S, F), offsets, expected.data(), options);
+        model.score(SeriesView(rows.data(), S, F), offsets, got.data(), options);
+        for (const std::int64_t r : large) {
+          CHECK(std::isnan(expected[static_cast<std::size_t>(r)]));
+          expected[static_cast<std::size_t>(r)] = kInfinity;
+        }
+        CHECK(same(got, expected));
+        options.per_feature = true;
+        Floats features(static_cast<std::size_t>(S * T));
+        model.score(SeriesView(rows.data(), S, F), offsets, features.data(), options);
+        // Targets but column 0 have no number; without column 0 all have it.
+        std::vector<std::int64_t> targets = spec.targets;
+        for (std::int64_t f = 0; spec.targets.empty() && f < F; ++f) targets.push_back(f);
+        const bool none = std::find(targets.begin(), targets.end(), 0) == targets.end();
+        for (const std::int64_t r : large) {
+          for (std::int64_t i = 0; i < T; ++i) {
+            const float score = features[static_cast<std::size_t>(r * T + i)];
+            if (none || targets[static_cast<std::size_t>(i)] == 0) {
+              CHECK(score == kInfinity);
+            } else {
+              CHECK(std::isnan(score));
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+// A window of a file that is no longer than the series, but whose hidden sequences nobody can hold.
+void test_scratch_is_bounded(std::mt19937& rng) {
+  ModelSpec spec;
+  spec.window = std::int64_t{1} << 22;
+  LayerSpec layer;
+  layer.input_size = 1;
+  layer.hidden_size = 16;
+  layer.bidirectional = true;
+  spec.encoder = {layer, layer};
+  const SequenceModel model = test::random_model(spec, rng);
+  const Floats rows(static_cast<std::size_t>(spec.window + 1));
+  Floats scores(rows.size());
+  const SeriesView view(rows.data(), spec.window + 1, 1);
+  CHECK_THROWS(model.score(view, {}, scores.data()), std::invalid_argument,
+               "window: expected one whose tile fits into 4 GiB, got 4194304, which takes ");
+  const SeriesView short_view(rows.data(), 3, 1);  // no window, and so no tile
+  Floats few(3);
+  model.score(short_view, {}, few.data());
+  CHECK(std::isnan(few[2]));
+}
+
 }  // namespace
 
 int main() {
@@ -59,6 +136,8 @@ int main() {
     set_isa(isa);
     std::mt19937 rng(9);
     test_long_strides(rng);
+    test_too_large_rows(rng);
+    test_scratch_is_bounded(rng);
   }
   return slidecell::test::result();
 }

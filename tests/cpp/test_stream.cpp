@@ -313,6 +313,60 @@ ModelSpec small_spec(std::int64_t horizon = 1) {
   return spec;
 }
 
+// A row that is too large scores infinity, also before the first window; later ones as if it were
+// missing. The same bits as the batch, pushed one by one, together, and after a save.
+void test_too_large_rows(std::mt19937& rng) {
+  for (const std::int64_t horizon : {0, 2}) {
+    const SequenceModel model = test::random_model(small_spec(horizon), rng);
+    constexpr std::int64_t S = 40;
+    std::vector<double> rows;
+    std::uniform_real_distribution<double> uniform(0.0, 1.0);
+    for (std::int64_t i = 0; i < 2 * S; ++i) rows.push_back(uniform(rng));
+    rows[2] = 1e39;
+    rows[2 * 20 + 1] = -1e300;
+    rows[2 * 30] = 1e39, rows[2 * 30 + 1] = NAN;
+    Floats expected(S);
+    ScoreOptions options;
+    options.kernel = Kernel::fma;
+    const SeriesView view(rows.data(), S, 2);
+    model.score(view, {}, expected.data(), options);
+    CHECK(std::isinf(expected[1]) && std::isinf(expected[20]) && std::isnan(expected[30]));
+    for (const std::int64_t entities : {1, 40}) {
+      const std::int64_t e = entities - 1;
+      Stream stream(model, entities), many(model, entities);
+      Floats got(S);
+      for (std::int64_t n = 0; n < S; ++n) {
+        if (n == 21) stream = saved_and_loaded(model, stream);
+        CHECK(stream.push(e, rows.data() + 2 * n, got[static_cast<std::size_t>(n)]) == Status::ok);
+      }
+      CHECK(same(got, expected));
+      const std::vector<std::int64_t> ids(S, e);
+      many.push_many(ids, view, got.data());
+      CHECK(same(got, expected));
+    }
+  }
+}
+
+void test_bytes(std::mt19937& rng) {
+  const SequenceModel model = test::random_model(small_spec(), rng);
+  for (const std::int64_t entities : {1, 40}) {
+    StreamOptions options;
+    options.max_bytes = 100;
+    CHECK_THROWS(Stream(model, entities, options), std::invalid_argument,
+                 "max_bytes: expected at least ");
+    const Stream stream(model, entities);
+    options.max_bytes = 2 * entities * stream.bytes_per_entity() + 4096;
+    CHECK(Stream(model, entities, options).num_entities() == entities);
+    options.max_bytes = 0;
+    CHECK_THROWS(Stream(model, entities, options), std::invalid_argument,
+                 "max_bytes: expected at least 1, got 0");
+  }
+  test::ModelSpec spec = small_spec();
+  spec.window = std::int64_t{1} << 28;
+  const SequenceModel wide = test::random_model(spec, rng);
+  CHECK_THROWS(Stream(wide, 1), std::invalid_argument, "window=268435456 take, got 1073741824");
+}
+
 void test_errors(std::mt19937& rng) {
   const SequenceModel model = test::random_model(small_spec(), rng);
   const SequenceModel autoencoder = test::random_model(small_spec(0), rng);
@@ -426,6 +480,8 @@ int main() {
     for (int k = 0; k < 40; ++k) test_random(rng);
     test_blocks(rng);
     test_medium(rng);
+    test_too_large_rows(rng);
+    test_bytes(rng);
     test_errors(rng);
   }
   std::mt19937 rng(6);

@@ -231,6 +231,9 @@ void test_layouts(DType dtype) {
   for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<T>(0.37) * T(i % 101);
   values[5 * num_cols + 8] = std::numeric_limits<T>::quiet_NaN();
   values[7 * num_cols] = -std::numeric_limits<T>::infinity();
+  values[9 * num_cols] = std::numeric_limits<T>::max();  // too large once it is cast or scaled
+  values[11 * num_cols] = std::numeric_limits<T>::max();
+  values[11 * num_cols + 4] = std::numeric_limits<T>::quiet_NaN();  // and missing: that counts
   std::vector<double> center(num_cols), scale(num_cols);
   for (std::size_t c = 0; c < num_cols; ++c) {
     center[c] = 0.1 * static_cast<double>(c);
@@ -251,12 +254,12 @@ void test_layouts(DType dtype) {
           const std::int64_t out_row = transposed ? 1 : num_cols, out_col = transposed ? count : 1;
           std::vector<float> out(count * num_cols, -1.0f);
           std::vector<std::uint8_t> bad(count, 7);
-          const bool any = cast_rows(view, first, count, scaled ? &scaler : nullptr, out.data(),
-                                     out_row, out_col, checked ? bad.data() : nullptr);
-          bool any_expected = false;
+          const RowState any = cast_rows(view, first, count, scaled ? &scaler : nullptr, out.data(),
+                                         out_row, out_col, checked ? bad.data() : nullptr);
+          RowState any_expected = kWholeRow;
           for (std::int64_t r = 0; r < count; ++r) {
             float expected[num_cols];
-            bool bad_expected = false;
+            bool bad_expected = false, missing = false;
             for (std::int64_t c = 0; c < num_cols; ++c) {
               const auto i = static_cast<std::size_t>(c);
               const std::int64_t at =
@@ -265,23 +268,25 @@ void test_layouts(DType dtype) {
               expected[c] =
                   static_cast<float>(scaled ? (static_cast<double>(x) - center[i]) / scale[i] : x);
               bad_expected |= !std::isfinite(expected[c]);
+              missing |= !std::isfinite(x);
             }
-            any_expected |= bad_expected;
-            if (checked) CHECK(bad[static_cast<std::size_t>(r)] == (bad_expected ? 1 : 0));
+            const RowState state = missing ? kMissingRow : bad_expected ? kTooLargeRow : kWholeRow;
+            any_expected |= state;
+            if (checked) CHECK(bad[static_cast<std::size_t>(r)] == state);
             for (std::int64_t c = 0; c < num_cols; ++c) {
               const float got = out[static_cast<std::size_t>(r * out_row + c * out_col)];
               const float want = checked && bad_expected ? 0.0f : expected[c];
               CHECK(got == want || (std::isnan(got) && std::isnan(want)));
             }
           }
-          CHECK(any == (checked && any_expected));
+          CHECK(any == (checked ? any_expected : kWholeRow));
         }
       }
     }
   }
 }
 
-void test_scaled_overflow_is_bad() {
+void test_overflow_is_too_large() {
   const double huge[] = {1e39};  // finite, but not as float32
   SeriesView view;
   view.data = huge;
@@ -290,7 +295,10 @@ void test_scaled_overflow_is_bad() {
   float out = 1.0f;
   std::uint8_t bad = 0;
   CHECK(cast_rows(view, 0, 1, nullptr, &out, 1, 1, &bad));
-  CHECK(bad == 1 && out == 0.0f);
+  CHECK(bad == kTooLargeRow && out == 0.0f);
+  CHECK(holds_too_large(view, nullptr));
+  const float small[] = {1.0f};
+  CHECK(!holds_too_large(SeriesView(small, 1, 1), nullptr));
 }
 
 void test_no_columns() {
@@ -312,7 +320,7 @@ int main() {
   test_dtypes();
   test_layouts<float>(DType::f32);
   test_layouts<double>(DType::f64);
-  test_scaled_overflow_is_bad();
+  test_overflow_is_too_large();
   test_no_columns();
   return test::result();
 }

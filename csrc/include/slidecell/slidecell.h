@@ -9,7 +9,9 @@
  * features (the model's input_size), T targets (features that a forecast predicts), K rows that it
  * predicts, W rows of a window, G entities, N windows, n rows that were pushed. Rows are raw,
  * unscaled values where the model carries a scaler. A row with NaN or infinity is a missing row:
- * windows that touch it score NaN. A score is a number without unit, higher = more anomalous.
+ * windows that touch it score NaN. A row with a finite value that float does not hold, scaled, is
+ * too large: it scores infinity itself, and the other windows that touch it NaN. A score is a
+ * number without unit, higher = more anomalous.
  *
  * Rows are float, or double in the functions that end in _f64. A scaler works on double numbers:
  * give large values, counters for instance, as double. A float has 24 bits, and its rounding is an
@@ -77,6 +79,7 @@ typedef struct slidecell_options {
   int64_t stride;      /* slidecell_score only: every stride-th window; 0 or 1: every window */
   int32_t num_threads; /* slidecell_score only; 0: as many as the machine offers */
   int32_t kernel;      /* slidecell_score only: enum slidecell_kernel */
+  int64_t max_bytes;   /* streams and monitors only: one that takes more is refused; 0: 1 GiB */
 } slidecell_options;
 
 /* The kernel that a call runs on this machine. */

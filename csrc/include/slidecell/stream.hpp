@@ -28,6 +28,8 @@ struct StreamOptions {
   Precision precision = Precision::highest;
   Reduction reduction = Reduction::mse;
   Aggregate aggregate = Aggregate::window;  // autoencoders: window or last
+  // A stream that takes more is refused: its size follows from numbers of the model file.
+  std::int64_t max_bytes = std::int64_t{1} << 30;
 };
 
 // The unfinished windows of one or many entities. A row completes one window and advances W - 1
@@ -39,6 +41,7 @@ struct StreamOptions {
 // A stream keeps the ISA that was active when it was made.
 class SLIDECELL_API Stream {
  public:
+  // Throws std::invalid_argument, also where the stream takes more than options.max_bytes.
   Stream(const SequenceModel& model, std::int64_t num_entities, const StreamOptions& options = {});
   ~Stream();
   Stream(Stream&&) noexcept;
@@ -55,7 +58,8 @@ class SLIDECELL_API Stream {
   KernelPlan plan() const;
 
   // row [F], raw where the model has a scaler. score: what SequenceModel::score places at this row,
-  // NaN where that is NaN. A row with NaN or infinity is missing.
+  // NaN where that is NaN, and infinity for a row that is too large. A row with NaN or infinity is
+  // missing.
   Status push(std::int64_t entity, const float* row, float& score) noexcept;
   Status push(std::int64_t entity, const double* row, float& score) noexcept;
 
@@ -88,7 +92,8 @@ class SLIDECELL_API Stream {
   // file. Several may save to one path: the last one stays. Throws IoError.
   void save(const std::string& path);
   // Throws IoError, std::invalid_argument (damaged, or of another model) or UnsupportedError (made
-  // with an ISA that this CPU does not have). The stream goes on bit for bit.
+  // with an ISA that this CPU does not have). The stream goes on bit for bit. It takes memory in
+  // proportion to the file, whatever max_bytes its options had.
   static Stream load(const SequenceModel& model, const std::string& path);
 
   // What save() writes to a file and load() reads from it, in memory.

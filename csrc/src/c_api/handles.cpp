@@ -58,7 +58,9 @@ StreamOptions stream_options(const slidecell_options* options) {
         "kernel: a stream uses float32 multiply-adds; expected SLIDECELL_AUTOMATIC or "
         "SLIDECELL_FMA");
   }
-  return {given.precision, given.reduction, given.aggregate};
+  StreamOptions result{given.precision, given.reduction, given.aggregate};
+  if (options && options->max_bytes != 0) result.max_bytes = options->max_bytes;
+  return result;
 }
 
 void write_plan(const KernelPlan& plan, slidecell_plan* out) {

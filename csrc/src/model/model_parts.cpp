@@ -1,6 +1,7 @@
 #include "model/model_parts.h"
 
 #include <cmath>
+#include <cstdio>
 #include <limits>
 #include <set>
 #include <stdexcept>
@@ -13,6 +14,12 @@ namespace slidecell {
 namespace {
 
 [[noreturn]] void refuse(const std::string& text) { throw std::invalid_argument(text); }
+
+std::string short_text(double value) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%g", value);
+  return text;
+}
 
 constexpr std::int64_t kFormat = 1;
 constexpr std::int64_t kMaxWindow = std::int64_t{1} << 30;
@@ -196,6 +203,17 @@ std::vector<std::string> read_features(const Json& json, std::int64_t expected) 
   return names;
 }
 
+// A number that is computed with as float32. What float32 does not hold is refused: its products
+// with 0 are NaN.
+float as_float(double value, const char* key) {
+  constexpr double kLargest = std::numeric_limits<float>::max();
+  if (!(std::abs(value) <= kLargest)) {
+    refuse(std::string("metadata: '") + key + "': expected numbers that float32 holds, got " +
+           short_text(value));
+  }
+  return static_cast<float>(value);
+}
+
 // z = whiten (error - mean) as a dense layer with bias -whiten mean.
 std::unique_ptr<Linear> read_error(const Json& error, std::int64_t size) {
   const std::vector<double> mean = read_numbers(error, "mean", size);
@@ -214,10 +232,10 @@ std::unique_ptr<Linear> read_error(const Json& error, std::int64_t size) {
     double bias = 0;
     for (std::size_t k = 0; k < values.size(); ++k) {
       const double value = values[k].as_double("whiten");
-      w.push_back(static_cast<float>(value));
+      w.push_back(as_float(value, "whiten"));
       bias -= value * mean[k];
     }
-    b.push_back(static_cast<float>(bias));
+    b.push_back(as_float(bias, "mean"));
   }
   return std::make_unique<Linear>(size, size, std::move(w), std::move(b));
 }
@@ -312,6 +330,10 @@ ModelParts read_model_parts(const std::string& metadata, const TensorMap& tensor
     parts.scale = read_numbers(scaler, "scale", F);
     for (const double s : parts.scale) {
       if (!(std::abs(s) > 0)) refuse("metadata: 'scale': expected non-zero numbers, got 0");
+      if (std::abs(s) < std::numeric_limits<double>::min()) {
+        refuse("metadata: 'scale': expected numbers that 1 can be divided by, got " +
+               short_text(s));
+      }
     }
     parts.column_scaler = {parts.center.data(), parts.scale.data()};
   }

@@ -1,6 +1,7 @@
 #include "score/score.h"
 
 #include <algorithm>
+#include <atomic>
 #include <limits>
 #include <utility>
 
@@ -8,7 +9,9 @@
 #include "score/choose_kernel.h"
 #include "score/error_sum.h"
 #include "score/option_rules.h"
+#include "score/scratch.h"
 #include "score/tile_runner.h"
+#include "score/too_large.h"
 
 namespace slidecell {
 namespace {
@@ -32,7 +35,8 @@ void for_tiles(const ModelParts& model, const KernelTable& kernels, const Kernel
   const VectorPlan vectors(plan, kernels.lanes);
   const std::int64_t size = tile_vectors(kernels, model, choice);
   parallel_for(
-      ceil_div(vectors.size(), size), num_threads, make,
+      ceil_div(vectors.size(), size),
+      affordable_threads(model, kernels, choice, plan, 0, num_threads), make,
       [&](auto& workspace, std::int64_t i) { work(*workspace, tile_at(vectors, size, i)); });
 }
 
@@ -59,8 +63,9 @@ class WindowScorer final : public PredictionSink {
  public:
   WindowScorer(const ModelParts& model, const KernelTable& kernels, const KernelChoice& choice,
                const SeriesView& series, const WindowPlan& plan, const ScoreOptions& options,
-               float* out)
+               float* out, std::atomic<bool>& too_large)
       : kernels_(kernels),
+        too_large_(too_large),
         runner_(model, kernels, choice, series, plan),
         errors_(model, kernels, options.reduction, options.per_feature, runner_.stride()),
         span_(plan.window() + plan.horizon()),
@@ -72,6 +77,7 @@ class WindowScorer final : public PredictionSink {
 
   void score(const std::vector<WindowVector>& vectors) {
     runner_.load(vectors);
+    if (runner_.tile().any_too_large()) too_large_ = true;
     errors_.clear(sums_.data());
     runner_.predict(*this, first_row_);
     const std::int64_t values = errors_.values();
@@ -80,7 +86,7 @@ class WindowScorer final : public PredictionSink {
                   if (!runner_.tile().complete(v, lane, span_)) return;
                   float* row = out_ + (runner_.tile().start(v, lane) + span_ - 1) * values;
                   for (std::int64_t i = 0; i < values; ++i) {
-                    row[i] = sums_.data()[i * runner_.stride() + column] * scale_;
+                    row[i] = score_of(sums_.data()[i * runner_.stride() + column] * scale_);
                   }
                 });
   }
@@ -91,6 +97,7 @@ class WindowScorer final : public PredictionSink {
 
  private:
   const KernelTable& kernels_;
+  std::atomic<bool>& too_large_;  // set where a row is
   TileRunner runner_;
   ErrorSum errors_;
   std::int64_t span_;
@@ -107,9 +114,10 @@ class RowScorer final : public PredictionSink {
  public:
   RowScorer(const ModelParts& model, const KernelTable& kernels, const KernelChoice& choice,
             const SeriesView& series, const WindowPlan& plan, const ScoreOptions& options,
-            float* out)
+            float* out, std::atomic<bool>& too_large)
       : kernels_(kernels),
         plan_(plan),
+        too_large_(too_large),
         runner_(model, kernels, choice, series, plan),
         errors_(model, kernels, options.reduction, options.per_feature, runner_.stride()),
         divisor_(error_divisor(model, options.reduction, options.per_feature, 1)),
@@ -138,8 +146,8 @@ class RowScorer final : public PredictionSink {
       const double n = counts_[static_cast<std::size_t>(r)];
       if (n == 0) continue;
       for (std::int64_t i = 0; i < values; ++i) {
-        out_[(plan_.offsets()[g] + first + r) * values + i] =
-            static_cast<float>(sums_[static_cast<std::size_t>(r * values + i)] / (n * divisor_));
+        out_[(plan_.offsets()[g] + first + r) * values + i] = score_of(
+            static_cast<float>(sums_[static_cast<std::size_t>(r * values + i)] / (n * divisor_)));
       }
     }
   }
@@ -154,6 +162,7 @@ class RowScorer final : public PredictionSink {
   void add_tile(const std::vector<WindowVector>& vectors, std::int64_t first_row,
                 std::int64_t end_row) {
     runner_.load(vectors);
+    if (runner_.tile().any_too_large()) too_large_ = true;
     runner_.predict(*this);
     const std::int64_t values = errors_.values(), W = plan_.window();
     for_windows(runner_.tile(), kernels_.lanes,
@@ -174,6 +183,7 @@ class RowScorer final : public PredictionSink {
 
   const KernelTable& kernels_;
   const WindowPlan& plan_;
+  std::atomic<bool>& too_large_;  // set where a row is
   TileRunner runner_;
   ErrorSum errors_;
   double divisor_;
@@ -185,7 +195,7 @@ class RowScorer final : public PredictionSink {
 
 void score_rows(const ModelParts& model, const KernelTable& kernels, const KernelChoice& choice,
                 const SeriesView& series, const WindowPlan& plan, const ScoreOptions& options,
-                float* out) {
+                float* out, std::atomic<bool>& too_large) {
   // Windows that reach across a block's edge are computed twice: W - 1 of at least 4 W.
   const std::int64_t block = std::max<std::int64_t>(4 * plan.window(), 1024);
   std::vector<std::int64_t> first_block{0};
@@ -194,10 +204,13 @@ void score_rows(const ModelParts& model, const KernelTable& kernels, const Kerne
     first_block.push_back(first_block.back() +
                           ceil_div(plan.offsets()[i + 1] - plan.offsets()[i], block));
   }
+  const std::int64_t values = options.per_feature ? model.num_targets() : 1;
   parallel_for(
-      first_block.back(), options.num_threads,
+      first_block.back(),
+      affordable_threads(model, kernels, choice, plan, values, options.num_threads),
       [&] {
-        return std::make_unique<RowScorer>(model, kernels, choice, series, plan, options, out);
+        return std::make_unique<RowScorer>(model, kernels, choice, series, plan, options, out,
+                                           too_large);
       },
       [&](auto& scorer, std::int64_t i) {
         const auto after = std::upper_bound(first_block.begin(), first_block.end(), i);
@@ -254,16 +267,20 @@ void score_windows(const ModelParts& model, const SeriesView& series, const Wind
   const KernelChoice choice = choose_kernel(kernels, model, options.precision, options.kernel);
   fill_with_nan(out, series.rows * (options.per_feature ? model.num_targets() : 1),
                 options.num_threads);
+  std::atomic<bool> too_large{false};
   if (averages_rows(options.aggregate)) {
-    score_rows(model, kernels, choice, series, plan, options, out);
-    return;
+    score_rows(model, kernels, choice, series, plan, options, out, too_large);
+  } else {
+    for_tiles(
+        model, kernels, choice, plan, options.num_threads,
+        [&] {
+          return std::make_unique<WindowScorer>(model, kernels, choice, series, plan, options, out,
+                                                too_large);
+        },
+        [](WindowScorer& scorer, const std::vector<WindowVector>& tile) { scorer.score(tile); });
   }
-  for_tiles(
-      model, kernels, choice, plan, options.num_threads,
-      [&] {
-        return std::make_unique<WindowScorer>(model, kernels, choice, series, plan, options, out);
-      },
-      [](WindowScorer& scorer, const std::vector<WindowVector>& tile) { scorer.score(tile); });
+  score_too_large_rows(model, series, plan, options.per_feature, too_large, options.num_threads,
+                       out);
 }
 
 void predict_windows(const ModelParts& model, const SeriesView& series, const WindowPlan& plan,

@@ -25,6 +25,23 @@ WindowVector VectorPlan::at(std::int64_t index) const {
   return {static_cast<std::int64_t>(g), window, std::min(lanes_, windows - window)};
 }
 
+std::int64_t tile_columns(const KernelTable& kernels, const WindowPlan& plan,
+                          std::int64_t max_vectors) {
+  // No more vectors, and no more entities whose rows lie apart, than the plan has.
+  const Span<const std::int64_t> windows = plan.first_window();
+  std::int64_t vectors = 0, runs = 0;
+  for (std::size_t g = 0; g + 1 < windows.size() && runs < max_vectors; ++g) {
+    const std::int64_t own = ceil_div(windows[g + 1] - windows[g], kernels.lanes);
+    vectors += own;
+    runs += own > 0 ? 1 : 0;
+  }
+  const std::int64_t span = plan.window() + plan.horizon();
+  const std::int64_t tail = round_up((span - 1) / plan.stride(), kernels.lanes);
+  return std::min(plan.stride(), span) *
+             (std::min(vectors, max_vectors) * kernels.lanes + runs * tail) +
+         kernels.lanes;
+}
+
 WindowTile::WindowTile(const KernelTable& kernels, const SeriesView& series,
                        const ColumnScaler* scaler, const WindowPlan& plan, std::int64_t max_vectors)
     : kernels_(kernels),
@@ -35,14 +52,13 @@ WindowTile::WindowTile(const KernelTable& kernels, const SeriesView& series,
       planes_(std::min(plan.stride(), span_)),
       base_(static_cast<std::size_t>(max_vectors)),
       col_(static_cast<std::size_t>(max_vectors)) {
-  const std::int64_t tail = round_up((span_ - 1) / plan.stride(), kernels.lanes);
-  const std::int64_t most = planes_ * max_vectors * (kernels.lanes + tail) + kernels.lanes;
+  const std::int64_t most = tile_columns(kernels, plan, max_vectors);
   if (most > std::numeric_limits<std::int32_t>::max()) {
     throw std::invalid_argument("window: too long for a tile, got " +
                                 std::to_string(plan.window()));
   }
   x_.reset(series.cols * most);
-  missing_.resize(static_cast<std::size_t>(most));
+  bad_.resize(static_cast<std::size_t>(most));
 }
 
 std::int64_t WindowTile::offset(std::int64_t t) const {
@@ -62,9 +78,9 @@ const std::int32_t* WindowTile::columns(std::int64_t t) {
 }
 
 bool WindowTile::complete(std::int64_t v, std::int64_t lane, std::int64_t rows) const {
-  if (!any_missing_) return true;
+  if (states_ == kWholeRow) return true;
   for (std::int64_t t = 0; t < rows; ++t) {
-    if (missing_[static_cast<std::size_t>(base_[static_cast<std::size_t>(v)] + offset(t) + lane)]) {
+    if (bad_[static_cast<std::size_t>(base_[static_cast<std::size_t>(v)] + offset(t) + lane)]) {
       return false;
     }
   }
@@ -87,8 +103,8 @@ void WindowTile::load(const std::vector<WindowVector>& vectors) {
   }
   plane_ = column + round_up((span_ - 1) / plan_.stride(), kernels_.lanes);
   stride_ = planes_ * plane_ + kernels_.lanes;
-  any_missing_ = false;
-  std::fill(missing_.begin(), missing_.begin() + stride_, std::uint8_t{0});
+  states_ = kWholeRow;
+  std::fill(bad_.begin(), bad_.begin() + stride_, kWholeRow);
   for (const Run& run : runs_) load_run(run);
 }
 
@@ -108,8 +124,8 @@ void WindowTile::load_run(const Run& run) {
     view.rows = plane < rows ? ceil_div(rows - plane, s) : 0;
     const std::int64_t at = plane * plane_ + run.column;
     float* out = x_.data() + at;
-    any_missing_ |= cast_rows(view, 0, view.rows, scaler_, out, 1, stride_,
-                              missing_.data() + static_cast<std::size_t>(at));
+    states_ |= cast_rows(view, 0, view.rows, scaler_, out, 1, stride_,
+                         bad_.data() + static_cast<std::size_t>(at));
     // Lanes beyond the last window read these columns; what they hold must only be finite.
     for (std::int64_t f = 0; f < series_.cols; ++f) {
       std::memset(out + f * stride_ + view.rows, 0,

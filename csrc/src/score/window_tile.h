@@ -32,6 +32,10 @@ class VectorPlan {
   std::vector<std::int64_t> first_;  // [G+1]
 };
 
+// Columns that the rows of any tile of up to max_vectors vectors of the plan take.
+std::int64_t tile_columns(const KernelTable& kernels, const WindowPlan& plan,
+                          std::int64_t max_vectors);
+
 // The rows of a tile: x [F][stride].
 //
 // Rows are laid out so that the rows which neighbouring windows need at a step t lie side by side:
@@ -56,8 +60,10 @@ class WindowTile {
   const std::int32_t* columns(std::int64_t t);
   // First row in the series of lane `lane` of vector v.
   std::int64_t start(std::int64_t v, std::int64_t lane) const;
-  // False if any of the first `rows` rows of the window is missing.
+  // False if any of the first `rows` rows of the window is missing or too large.
   bool complete(std::int64_t v, std::int64_t lane, std::int64_t rows) const;
+  // Whether a row of the tile is too large.
+  bool any_too_large() const { return (states_ & kTooLargeRow) != 0; }
 
  private:
   friend class SharedProjection;
@@ -82,8 +88,8 @@ class WindowTile {
   std::vector<std::int32_t> base_;  // [vectors] column of row 0
   std::vector<std::int32_t> col_;
   AlignedFloats x_;
-  std::vector<std::uint8_t> missing_;  // [stride]
-  bool any_missing_ = false;
+  std::vector<RowState> bad_;    // [stride]
+  RowState states_ = kWholeRow;  // of all rows of the tile together
 };
 
 }  // namespace slidecell

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <stdexcept>
+#include <string>
 
 #include "model/model_impl.h"
 
@@ -15,6 +17,12 @@ Monitor::Monitor(const SequenceModel& model, std::int64_t num_entities,
   alpha_ = decision.ewma_alpha;
   length_ = decision.moving_average;
   const std::int64_t kept = length_ > 0 ? length_ : 1;
+  if (kept > options.max_bytes / static_cast<std::int64_t>(sizeof(double)) / num_entities) {
+    throw std::invalid_argument("max_bytes: expected enough for the last " + std::to_string(kept) +
+                                " scores (the model's smoothing) of " +
+                                std::to_string(num_entities) + " entities, got " +
+                                std::to_string(options.max_bytes));
+  }
   kept_.assign(static_cast<std::size_t>(num_entities * kept), 0.0);
   count_.assign(static_cast<std::size_t>(num_entities), 0);
 }

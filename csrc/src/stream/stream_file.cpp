@@ -5,6 +5,7 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <limits>
 #include <memory>
 #include <sstream>
 #include <stdexcept>
@@ -151,9 +152,9 @@ std::unique_ptr<Impl> read_state(const Model& model, Reader& file) {
   const std::int64_t per_entity = Impl::saved_bytes(model->parts);
   if (header.num_entities > entities_size / per_entity) refuse(path, "truncated");
   if (header.num_entities * per_entity < entities_size) refuse(path, "more data than expected");
-  const StreamOptions options{static_cast<Precision>(header.precision),
-                              static_cast<Reduction>(header.reduction),
-                              static_cast<Aggregate>(header.aggregate)};
+  const StreamOptions options{
+      static_cast<Precision>(header.precision), static_cast<Reduction>(header.reduction),
+      static_cast<Aggregate>(header.aggregate), std::numeric_limits<std::int64_t>::max()};
   auto impl = std::make_unique<Impl>(model, kernels, header.num_entities, options);
   Impl& s = *impl;
   file.read(s.rows_seen.data(), bytes_of(s.rows_seen));

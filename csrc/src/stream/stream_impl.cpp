@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstdio>
 #include <limits>
 #include <stdexcept>
 #include <string>
@@ -12,12 +13,15 @@
 #include "cpu/parallel.h"
 #include "cpu/threads.h"
 #include "score/option_rules.h"
+#include "score/scratch.h"
 #include "score/tile_runner.h"
+#include "score/too_large.h"
 
 namespace slidecell {
 namespace {
 
 constexpr float kNoScore = std::numeric_limits<float>::quiet_NaN();
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 SeriesView row_of(const SeriesView& rows, std::int64_t i) {
   SeriesView row = rows;
@@ -32,6 +36,31 @@ std::int64_t least_block_entities(const KernelTable& kernels) {
   return std::max<std::int64_t>(8, kernels.lanes);
 }
 
+constexpr double kGiB = 1024.0 * 1024.0 * 1024.0;
+
+void check_bytes(const ModelParts& model, double needed, std::int64_t num_entities,
+                 std::int64_t most) {
+  if (most < 1) {
+    throw std::invalid_argument("max_bytes: expected at least 1, got " + std::to_string(most));
+  }
+  if (needed <= static_cast<double>(most)) return;
+  char text[240];
+  std::snprintf(
+      text, sizeof text,
+      "max_bytes: expected at least %.0f (%.3g GiB), which %lld entities with window=%lld "
+      "take, got %lld (%.3g GiB); give more, or fewer entities",
+      needed, needed / kGiB, static_cast<long long>(num_entities),
+      static_cast<long long>(model.window), static_cast<long long>(most),
+      static_cast<double>(most) / kGiB);
+  throw std::invalid_argument(text);
+}
+
+std::int64_t block_width(const ModelParts& model, const KernelTable& kernels,
+                         std::int64_t num_entities) {
+  return std::min(tile_vectors(kernels, model) * kernels.lanes,
+                  round_up(num_entities, kernels.lanes));
+}
+
 }  // namespace
 
 Stream::Impl::Workspace::Workspace(const Impl& stream)
@@ -44,6 +73,7 @@ Stream::Impl::Workspace::Workspace(const Impl& stream)
   rows.columns.reserve(static_cast<std::size_t>(width));
   rows.n.reserve(static_cast<std::size_t>(width));
   requests.reserve(static_cast<std::size_t>(width));
+  states.reserve(static_cast<std::size_t>(width));
   x.reset(stream.model.input_size() * width);
   pred.reset(stream.model.head->rows() * width);
 }
@@ -78,6 +108,7 @@ Stream::Impl::Impl(std::shared_ptr<const SequenceModel::Impl> owner_, const Kern
         "reduction: 'mahalanobis' needs error statistics, but the model "
         "has none: call fit_error on held-out normal rows first");
   }
+  check_bytes(model, needed_bytes(model, kernels, num_entities), num_entities, options.max_bytes);
   const Stack& encoder = *model.encoder;
   ring_rows = ring_rows_of(model);
   const auto entities = static_cast<std::size_t>(num_entities);
@@ -89,9 +120,8 @@ Stream::Impl::Impl(std::shared_ptr<const SequenceModel::Impl> owner_, const Kern
           std::make_unique<EntityWindows>(kernels, encoder, model.window, options.precision));
     }
   } else {
-    const std::int64_t width = std::min(tile_vectors(kernels, model) * kernels.lanes,
-                                        round_up(num_entities, kernels.lanes));
-    blocks = std::make_unique<BlockWindows>(kernels, encoder, model.window, num_entities, width);
+    blocks = std::make_unique<BlockWindows>(kernels, encoder, model.window, num_entities,
+                                            block_width(model, kernels, num_entities));
   }
   rows_seen.assign(entities, 0);
   last_missing.assign(entities, kNeverMissing);
@@ -101,14 +131,20 @@ Stream::Impl::Impl(std::shared_ptr<const SequenceModel::Impl> owner_, const Kern
   workspaces.push_back(std::make_unique<Workspace>(*this));
 }
 
-// Scales and keeps the row; returns its number.
-std::int64_t Stream::Impl::read_row(std::int64_t entity, const SeriesView& rows, std::int64_t row) {
+// A row that is too large has this score, and no part in others.
+float score_of_row(RowState state, float score) {
+  return state == kTooLargeRow ? kInfinity : score;
+}
+
+// Scales and keeps the row.
+Stream::Impl::KeptRow Stream::Impl::read_row(std::int64_t entity, const SeriesView& rows,
+                                             std::int64_t row) {
   const auto e = static_cast<std::size_t>(entity);
   const std::int64_t n = rows_seen[e]++;
-  std::uint8_t missing = 0;
-  cast_rows(rows, row, 1, model.scaler(), ring_row(entity, n), model.input_size(), 1, &missing);
-  if (missing) last_missing[e] = n;
-  return n;
+  RowState state = kWholeRow;
+  cast_rows(rows, row, 1, model.scaler(), ring_row(entity, n), model.input_size(), 1, &state);
+  if (state != kWholeRow) last_missing[e] = n;
+  return {n, state};
 }
 
 float Stream::Impl::push(std::int64_t entity, const SeriesView& row) {
@@ -123,13 +159,15 @@ float Stream::Impl::push(std::int64_t entity, const SeriesView& row) {
     return score;
   }
   if (!windows.empty() && pending[e]) windows[e]->advance(rows_seen[e] - 1);
-  const std::int64_t n = read_row(entity, row, 0);
+  const auto [n, state] = read_row(entity, row, 0);
+  const float* code = nullptr;
   if (recomputed) {
-    const bool whole = n + 1 >= model.window;
-    return finish(entity, n, whole ? recomputed->code(ring_of(entity), ring_rows, n) : nullptr, w);
+    if (n + 1 >= model.window) code = recomputed->code(ring_of(entity), ring_rows, n);
+  } else {
+    pending[e] = 1;
+    code = windows[e]->answer(ring_row(entity, n), n);
   }
-  pending[e] = 1;
-  return finish(entity, n, windows[e]->answer(ring_row(entity, n), n), w);
+  return score_of_row(state, finish(entity, n, code, w));
 }
 
 // From the completed window's code (null: none) to the row's score and the kept prediction.
@@ -148,7 +186,7 @@ float Stream::Impl::score_forecast(std::int64_t entity, std::int64_t n, Workspac
   for (std::int64_t k = 0; k < model.horizon; ++k) {
     w.errors.add(k, pred + k * model.num_targets(), ring_row(entity, n - model.horizon + 1 + k));
   }
-  return w.errors.mean(model.horizon);
+  return score_of(w.errors.mean(model.horizon));
 }
 
 float Stream::Impl::score_reconstruction(std::int64_t entity, std::int64_t n, const float* code,
@@ -159,7 +197,7 @@ float Stream::Impl::score_reconstruction(std::int64_t entity, std::int64_t n, co
   w.head.reconstruct(code, first, [&](std::int64_t t, const float* pred) {
     w.errors.add(t, pred, ring_row(entity, n - model.window + 1 + t));
   });
-  return w.errors.mean(model.window - first);
+  return score_of(w.errors.mean(model.window - first));
 }
 
 void Stream::Impl::keep_prediction(std::int64_t entity, std::int64_t n, const float* pred,
@@ -173,10 +211,12 @@ void Stream::Impl::push_round(const SeriesView& rows, float* scores, Workspace& 
   const std::int64_t width = blocks->width(), F = model.input_size();
   const auto count = static_cast<std::int64_t>(w.requests.size());
   w.rows.n.clear();
+  w.states.clear();
   for (std::int64_t i = 0; i < count; ++i) {
     const std::int64_t entity = w.rows.block * width + w.rows.columns[static_cast<std::size_t>(i)];
-    const std::int64_t n = read_row(entity, rows, w.requests[static_cast<std::size_t>(i)]);
+    const auto [n, state] = read_row(entity, rows, w.requests[static_cast<std::size_t>(i)]);
     w.rows.n.push_back(n);
+    w.states.push_back(state);
     const float* row = ring_row(entity, n);
     for (std::int64_t f = 0; f < F; ++f) w.x.data()[f * width + i] = row[f];
   }
@@ -193,10 +233,11 @@ void Stream::Impl::push_round(const SeriesView& rows, float* scores, Workspace& 
     if (model.forecasts()) {
       score = score_forecast(entity, n, w);
       if (whole) keep_prediction(entity, n, w.pred.data() + i, width);
-      continue;
+    } else {
+      for (std::int64_t j = 0; j < w.code.size(); ++j) w.code.data()[j] = codes[j * width + i];
+      score = score_reconstruction(entity, n, whole ? w.code.data() : nullptr, w);
     }
-    for (std::int64_t j = 0; j < w.code.size(); ++j) w.code.data()[j] = codes[j * width + i];
-    score = score_reconstruction(entity, n, whole ? w.code.data() : nullptr, w);
+    score = score_of_row(w.states[static_cast<std::size_t>(i)], score);
   }
 }
 
@@ -275,6 +316,32 @@ std::int64_t Stream::Impl::saved_bytes(const ModelParts& model) {
                               model.horizon * model.head->rows() + state_size(model);
   return floats * static_cast<std::int64_t>(sizeof(float)) +
          static_cast<std::int64_t>(2 * sizeof(std::int64_t));
+}
+
+double Stream::Impl::needed_bytes(const ModelParts& model, const KernelTable& kernels,
+                                  std::int64_t num_entities) {
+  const Stack& encoder = *model.encoder;
+  const std::int64_t kept = ring_rows_of(model) * model.input_size();
+  double floats = static_cast<double>(num_entities) *
+                  static_cast<double>(kept + model.horizon * model.head->rows());
+  if (encoder.bidirectional()) {
+    floats += stack_floats(kernels, encoder, kernels.lanes, model.window, false);
+  } else if (num_entities < least_block_entities(kernels)) {
+    const std::int64_t columns = round_up(model.window, kernels.lanes);
+    floats += static_cast<double>(num_entities) * stack_floats(kernels, encoder, columns, 1, false);
+  } else {
+    const std::int64_t width = block_width(model, kernels, num_entities);
+    floats += static_cast<double>(ceil_div(num_entities, width) * width) *
+              static_cast<double>(model.window) *
+              static_cast<double>(unfinished_state_size(encoder, 2));
+  }
+  if (model.decoder && model.decoder->bidirectional()) {
+    const std::int64_t sequence = model.window * model.decoder->output_size();
+    floats += stack_floats(kernels, *model.decoder, kernels.lanes, model.window, true) +
+              static_cast<double>(sequence);
+  }
+  constexpr double kCounts = 2 * sizeof(std::int64_t) + 1;
+  return floats * sizeof(float) + static_cast<double>(num_entities) * kCounts;
 }
 
 void Stream::Impl::save_state(std::int64_t entity, float* out) {

@@ -16,7 +16,7 @@
 namespace slidecell {
 
 // Hidden, though a member of an exported class: no part of the library's interface.
-// In last_missing: no row was.
+// In last_missing: no row was missing, or too large.
 constexpr std::int64_t kNeverMissing = -1;
 
 struct [[gnu::visibility("hidden")]] Stream::Impl {
@@ -42,6 +42,9 @@ struct [[gnu::visibility("hidden")]] Stream::Impl {
   static std::int64_t ring_rows_of(const ModelParts& model);
   static std::int64_t state_size(const ModelParts& model);
   static std::int64_t saved_bytes(const ModelParts& model);
+  // What a stream of so many entities takes. As double: sizes from a file may overflow an integer.
+  static double needed_bytes(const ModelParts& model, const KernelTable& kernels,
+                             std::int64_t num_entities);
 
   // One thread's buffers: what a push needs beyond the entity's own.
   struct Workspace {
@@ -51,6 +54,7 @@ struct [[gnu::visibility("hidden")]] Stream::Impl {
     std::unique_ptr<BlockWindows::Workspace> block;
     BlockRows rows;
     std::vector<std::int64_t> requests;  // of the round, in the order of rows.columns
+    std::vector<RowState> states;        // of the requests' rows
     AlignedFloats x, pred;               // [F][width], [head rows][width]
     AlignedFloats code;                  // [code]
   };
@@ -100,14 +104,18 @@ struct [[gnu::visibility("hidden")]] Stream::Impl {
   float* prediction(std::int64_t entity, std::int64_t n) {
     return predictions.data() + (entity * model.horizon + n % model.horizon) * model.head->rows();
   }
-  // True if the last `rows` rows up to row n exist and none of them is missing.
+  // True if the last `rows` rows up to row n exist and none of them is missing or too large.
   bool complete(std::int64_t entity, std::int64_t n, std::int64_t rows) const {
     const auto e = static_cast<std::size_t>(entity);
     return n + 1 >= rows && last_missing[e] <= n - rows;
   }
 
  private:
-  std::int64_t read_row(std::int64_t entity, const SeriesView& rows, std::int64_t row);
+  struct KeptRow {
+    std::int64_t n;  // its number
+    RowState state;
+  };
+  KeptRow read_row(std::int64_t entity, const SeriesView& rows, std::int64_t row);
   float score_forecast(std::int64_t entity, std::int64_t n, Workspace& w);
   float score_reconstruction(std::int64_t entity, std::int64_t n, const float* code, Workspace& w);
   float finish(std::int64_t entity, std::int64_t n, const float* code, Workspace& w);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <type_traits>
 
 namespace slidecell {
@@ -56,6 +57,17 @@ std::uint32_t not_finite(float x) {
   return (bits & 0x7f800000u) == 0x7f800000u ? 1u : 0u;
 }
 
+// The same of a value as the series has it; whole numbers always are.
+template <class T>
+bool is_missing(T x) {
+  if constexpr (std::is_floating_point_v<T>) {
+    return !(std::abs(x) <= std::numeric_limits<T>::max());
+  } else {
+    static_cast<void>(x);
+    return false;
+  }
+}
+
 struct Block {
   const char* data;  // first element of the first row
   std::int64_t n, cols;
@@ -63,16 +75,26 @@ struct Block {
   const ColumnScaler* scaler;
   float* out;
   std::ptrdiff_t out_row_stride, out_col_stride;  // floats
-  std::uint8_t* bad;
+  RowState* bad;
 };
+
+// The state of a row of which a value, scaled and cast, is not finite. Rare: out of the way of
+// copy_block.
+template <class T>
+[[gnu::noinline]] RowState state_of(const char* row, std::int64_t cols, std::ptrdiff_t step) {
+  for (std::int64_t c = 0; c < cols; ++c) {
+    if (is_missing(load<T>(row + c * step))) return kMissingRow;
+  }
+  return kTooLargeRow;
+}
 
 // Adjacent / OutAdjacent: columns lie side by side in the series / in the output. Known at compile
 // time they leave a plain loop over the row, which the compiler vectorises.
 template <class T, bool Scaled, bool Checked, bool Adjacent, bool OutAdjacent>
-bool copy_block(const Block& b) {
+RowState copy_block(const Block& b) {
   const std::ptrdiff_t step = Adjacent ? static_cast<std::ptrdiff_t>(sizeof(T)) : b.col_stride;
   const std::ptrdiff_t out_step = OutAdjacent ? 1 : b.out_col_stride;
-  bool any = false;
+  RowState any = kWholeRow;
   for (std::int64_t r = 0; r < b.n; ++r) {
     const char* row = b.data + r * b.row_stride;
     float* out = b.out + r * b.out_row_stride;
@@ -90,9 +112,10 @@ bool copy_block(const Block& b) {
       out[c * out_step] = value;
     }
     if constexpr (Checked) {
-      b.bad[r] = static_cast<std::uint8_t>(row_bad);
+      b.bad[r] = static_cast<RowState>(row_bad);
       if (row_bad != 0) {
-        any = true;
+        b.bad[r] = state_of<T>(row, b.cols, step);
+        any |= b.bad[r];
         for (std::int64_t c = 0; c < b.cols; ++c) out[c * out_step] = 0.0f;
       }
     }
@@ -103,7 +126,7 @@ bool copy_block(const Block& b) {
 // Only float32 and float64 get code of their own for adjacent columns: the other types are rare in
 // a series, and a third of the machine code serves them as well.
 template <class T, bool Scaled, bool Checked>
-bool copy_layout(const Block& b) {
+RowState copy_layout(const Block& b) {
   if constexpr (std::is_floating_point_v<T>) {
     if (b.col_stride == static_cast<std::ptrdiff_t>(sizeof(T))) {
       if (b.out_col_stride != 1) return copy_block<T, Scaled, Checked, true, false>(b);
@@ -113,7 +136,7 @@ bool copy_layout(const Block& b) {
         if (b.row_stride == row_bytes && b.out_row_stride == b.cols) {
           if constexpr (std::is_same_v<T, float>) {
             std::memcpy(b.out, b.data, static_cast<std::size_t>(b.n * row_bytes));
-            return false;
+            return kWholeRow;
           }
           Block run = b;
           run.cols = b.n * b.cols;
@@ -128,7 +151,7 @@ bool copy_layout(const Block& b) {
 }
 
 template <class T>
-bool copy_typed(const Block& b) {
+RowState copy_typed(const Block& b) {
   if (b.scaler != nullptr) {
     return b.bad != nullptr ? copy_layout<T, true, true>(b) : copy_layout<T, true, false>(b);
   }
@@ -137,13 +160,13 @@ bool copy_typed(const Block& b) {
 
 }  // namespace
 
-bool cast_rows(const SeriesView& series, std::int64_t first, std::int64_t n,
-               const ColumnScaler* scaler, float* out, std::ptrdiff_t out_row_stride,
-               std::ptrdiff_t out_col_stride, std::uint8_t* bad) {
-  if (n <= 0) return false;
+RowState cast_rows(const SeriesView& series, std::int64_t first, std::int64_t n,
+                   const ColumnScaler* scaler, float* out, std::ptrdiff_t out_row_stride,
+                   std::ptrdiff_t out_col_stride, RowState* bad) {
+  if (n <= 0) return kWholeRow;
   if (series.cols == 0) {  // nothing to read, and `data` may be null
-    if (bad != nullptr) std::fill_n(bad, n, std::uint8_t{0});
-    return false;
+    if (bad != nullptr) std::fill_n(bad, n, kWholeRow);
+    return kWholeRow;
   }
   const Block block{static_cast<const char*>(series.data) + first * series.row_stride,
                     n,
@@ -181,7 +204,12 @@ bool cast_rows(const SeriesView& series, std::int64_t first, std::int64_t n,
     case DType::boolean:
       return copy_typed<Boolean>(block);
   }
-  return false;
+  return kWholeRow;
+}
+
+bool holds_too_large(const SeriesView& series, const ColumnScaler* scaler) {
+  // Every other type's values lie within float32's.
+  return scaler != nullptr || series.dtype == DType::f64;
 }
 
 }  // namespace slidecell

@@ -207,6 +207,7 @@ def stream(
     listen: o.ListenOption = None,
     on_error: o.OnErrorOption = o.OnError.skip,
     max_entities: o.MaxEntitiesOption = None,
+    max_memory: o.MaxMemoryOption = None,
 ) -> None:
     """Score raw rows as they come: a line on stdin, its score and alarm on stdout.
 
@@ -234,6 +235,7 @@ def stream(
         listen=listen,
         on_error=on_error.value,
         max_entities=max_entities,
+        max_memory=max_memory,
     )
     run_live(options)
 

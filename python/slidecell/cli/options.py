@@ -225,6 +225,9 @@ ListenOption = Annotated[
 OnErrorOption = Annotated[
     OnError, _live("What follows a line that cannot be used, once it is reported: skip it, or end.")
 ]
+MaxMemoryOption = Annotated[
+    str | None, _live("Memory that the stream may take, as 4GiB (default: 1GiB)")
+]
 MaxEntitiesOption = Annotated[
     int | None, _live("Entities that there is room for at most (default: the state's, or 1024)")
 ]

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from slidecell._arguments import whole_number
 from slidecell.convert.interfaces import CompiledModel, RecurrentLayer, SequenceNetwork
+from slidecell.convert.probes import refuse_what_layers_do_not_do
 from slidecell.recurrent import TORCH_NAMES
 
 __all__ = ["check_against", "to_metadata"]
@@ -26,6 +27,7 @@ _CLASSES = {cell: tuple(getattr(nn, name) for name in names) for cell, names in 
 _RECURRENT = (*(layers for layers, _ in _CLASSES.values()), RecurrentLayer)
 # Largest difference to the module, relative to its largest output where that is above 1.
 _TOLERANCE = 1e-4
+_COARSE_TOLERANCE = 1e-3  # where large inputs make sums whose rounding is as much
 _CHECK_WINDOWS = 32
 
 
@@ -75,25 +77,67 @@ def check_against(module: nn.Module, model: CompiledModel) -> None:
     """Compare the compiled `model` with `module` in ``eval`` mode on random windows.
 
     ValueError with the figure if they differ by more than 1e-4 (of the largest output, where
-    that is above 1). The module's training flags stay as they were.
+    that is above 1); on windows of large values, spikes and zeros by more than 1e-3. ValueError,
+    too, if the module changes values before, between or after its layers, whatever they are. The
+    module's training flags stay as they were.
     """
-    window, horizon, columns = model.window, model.horizon, model.num_targets
-    count, length = _CHECK_WINDOWS, window + horizon
-    # Half of the windows in the range of scaled data, half beyond it. Each is an entity of its
-    # own, so that none overlaps another.
+    window, horizon = model.window, model.horizon
+    length = window + horizon
+    # Half of the windows in the range of scaled data, half beyond it.
     generator = np.random.default_rng(0)
-    rows = generator.random((count, length, model.input_size), dtype=np.float32)
+    rows = generator.random((_CHECK_WINDOWS, length, model.input_size), dtype=np.float32)
     rows[::2] = generator.standard_normal(rows[::2].shape, dtype=np.float32)
+    with _evaluated(module) as reference, torch.no_grad():
+        _compare(reference, model, rows, _TOLERANCE, "random windows")
+        _compare(reference, model, _unusual(rows), _COARSE_TOLERANCE, "windows with large values")
+        parts = _layers_to_probe(reference)
+        if parts is not None:
+            refuse_what_layers_do_not_do(
+                reference, *parts, window=window, input_size=model.input_size
+            )
+
+
+def _unusual(rows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Return windows [N, W+K, F] made of usual ones: large, with a spike, negative, zero."""
+    made = rows.copy()
+    made[0::4] *= 30.0
+    made[1::4, made.shape[1] // 3] = 50.0
+    made[2::4] = -np.abs(made[2::4])
+    made[3::4] = 0.0
+    made[3::8, -1] = -50.0
+    return made
+
+
+def _layers_to_probe(module: nn.Module) -> tuple[nn.Module, nn.Module, nn.Module] | None:
+    """Return the first layer, the last and the head; None where nobody knows them."""
+    if isinstance(module, SequenceNetwork):
+        return module.encoder[0], [*module.encoder, *module.decoder][-1], module.head
+    try:
+        recurrent, head = _find_parts(module)
+    except TypeError:
+        return None
+    return recurrent, recurrent, head
+
+
+def _compare(
+    module: nn.Module,
+    model: CompiledModel,
+    rows: npt.NDArray[np.float32],  # [N, W+K, F]
+    tolerance: float,
+    what: str,
+) -> None:
+    window, horizon, columns = model.window, model.horizon, model.num_targets
+    count, length = rows.shape[:2]
+    # Each window is an entity of its own, so that none overlaps another.
     offsets = np.arange(count + 1, dtype=np.int64) * length
     ours = model.predict(rows.reshape(count * length, -1), offsets)  # [N, K or W, targets]
-    with _evaluated(module) as reference, torch.no_grad():
-        x = torch.from_numpy(rows[:, :window].copy())
-        try:
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", "LSTM with projections", UserWarning)
-                expected = reference(x)
-        except (RuntimeError, ValueError, TypeError, IndexError) as error:
-            raise ValueError(f"module: it fails on x {list(x.shape)}: {error}") from error
+    x = torch.from_numpy(rows[:, :window].copy())
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "LSTM with projections", UserWarning)
+            expected = module(x)
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        raise ValueError(f"module: it fails on x {list(x.shape)}: {error}") from error
     steps = horizon or window
     if not isinstance(expected, Tensor) or expected.numel() != count * steps * columns:
         came = list(expected.shape) if isinstance(expected, Tensor) else type(expected).__name__
@@ -104,11 +148,11 @@ def check_against(module: nn.Module, model: CompiledModel) -> None:
     theirs = expected.to(torch.float32).numpy().reshape(ours.shape)
     with np.errstate(invalid="ignore"):
         difference = float(np.abs(ours - theirs).max())
-    bound = _TOLERANCE * max(1.0, float(np.abs(theirs).max()))
+    bound = tolerance * max(1.0, float(np.abs(theirs).max()))
     if not difference <= bound:  # NaN is no match either
         raise ValueError(
             f"module: its outputs differ from LSTM, GRU or RNN layers with a linear head on the "
-            f"last step by {difference:.3g} on random windows, more than {bound:.3g}. It must "
+            f"last step by {difference:.3g} on {what}, more than {bound:.3g}. It must "
             "apply the head to the last step alone (bidirectional: to both directions' final h, "
             "h_n, not to out[:, -1]) and nothing else, batch first"
         )

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import numpy.typing as npt
 
 from slidecell._arguments import as_choice, whole_number
 from slidecell.cuda import whole_series
+from slidecell.cuda.arrays import is_device_array
 from slidecell.cuda.availability import require
 from slidecell.cuda.calls import check_on_cpu, cupy_runtime, engine_of
 from slidecell.cuda.device import DEVICES, Device
@@ -16,9 +18,13 @@ from slidecell.cuda.network_weights import network_of_model
 from slidecell.cuda.pipeline import CHUNK_BYTES
 from slidecell.cuda.plan import PRECISIONS, plan_network
 from slidecell.frames import match_features
+from slidecell.scaling import finite_rows, too_large_cells
 
 if TYPE_CHECKING:
     from slidecell.model import SequenceModel
+
+
+_ROWS_AT_ONCE = 8192
 
 
 def _model_engine(model: SequenceModel, runtime: Any) -> Engine:
@@ -94,7 +100,8 @@ def score(
     Returns
     -------
     array or device array
-        Scores; ``out`` if given.
+        Scores; ``out`` if given. Rows of a device array that are too large for float32, once
+        scaled, score NaN, as missing ones do; those of a host array score infinity.
 
     Raises
     ------
@@ -136,13 +143,49 @@ def score(
     if backend == "cupy":
         with cupy_runtime(series, "series") as runtime:
             engine = _model_engine(model, runtime)
-            return whole_series.score(
+            scores = whole_series.score(
                 engine, series, offsets, window, options=options, out=out, chunk_bytes=chunk_bytes
             )
-    require(backend)
-    from slidecell.cuda import numba_backend
+    else:
+        require(backend)
+        from slidecell.cuda import numba_backend
 
-    return numba_backend.score(model, series, offsets, window, options=options, out=out)
+        scores = numba_backend.score(model, series, offsets, window, options=options, out=out)
+    if not is_device_array(series):
+        mark_too_large(model, np.asarray(series), scores)
+    return scores
+
+
+def mark_too_large(
+    model: SequenceModel, series: npt.NDArray[Any], scores: npt.NDArray[np.float32]
+) -> None:
+    """Set scores [S] or [S, T] on the host to infinity as `SequenceModel.score` does.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import slidecell as sc
+    >>> from slidecell.cuda.api import mark_too_large
+    >>> from slidecell.training import Forecaster
+    >>> model = sc.SequenceModel.from_torch(Forecaster(1, 4, window=2))
+    >>> scores = np.full(3, np.nan, np.float32)
+    >>> mark_too_large(model, np.array([[0.0], [1e39], [0.0]]), scores)
+    >>> scores
+    array([nan, inf, nan], dtype=float32)
+    """
+    targets = model.metadata["targets"]
+    for first in range(0, len(series), _ROWS_AT_ONCE):
+        rows = series[first : first + _ROWS_AT_ONCE]
+        cells = too_large_cells(model.scaler, rows)
+        large = np.flatnonzero(cells.any(axis=1) & finite_rows(rows))
+        if len(large) == 0:
+            continue
+        if scores.ndim == 1:
+            scores[first + large] = np.inf
+            continue
+        of_targets = cells[large] if targets is None else cells[large][:, targets]
+        none = ~of_targets.any(axis=1, keepdims=True)
+        scores[first + large] = np.where(of_targets | none, np.inf, np.nan)
 
 
 def _of_each_window(

@@ -22,6 +22,7 @@ from slidecell.detect.shares import (
     shares_of_maximum,
     shares_of_sum,
 )
+from slidecell.scaling import too_large_cells
 from slidecell.tables.arrays import take_rows
 from slidecell.tables.options import TableOptions
 from slidecell.tables.rows import Floats, Ints, Rows
@@ -45,7 +46,9 @@ class Detector(SavedDetector):
 
     The convention is PyOD's: a higher score is more anomalous, `predict` and `labels_` are 1 for
     an anomaly and 0 otherwise. ``score_samples`` and ``decision_function`` are the same. A row
-    where no window ends, or whose window has a missing value, scores NaN and is not flagged.
+    where no window ends, or whose window has a missing value, scores NaN and is not flagged. A row
+    with a finite value that float32 cannot hold, once it is scaled, scores infinity and is flagged;
+    the other windows that touch it score NaN.
 
     X is an array [S, F] in the order of time, with `offsets` [G+1] where it holds several
     entities: entity g owns rows ``offsets[g]:offsets[g+1]`` and no window crosses. Or it is a
@@ -76,7 +79,7 @@ class Detector(SavedDetector):
     decision_scores_ : ndarray of float64, [S]
         Scores of the training rows, in input order.
     threshold_ : float64
-        ``np.nanpercentile(decision_scores_, 100 * (1 - contamination))``.
+        The percentile ``100 * (1 - contamination)`` of the finite ``decision_scores_``.
     labels_ : ndarray of int64, [S]
         1 where the training score is above the threshold.
     scored_share_ : float
@@ -201,9 +204,16 @@ class Detector(SavedDetector):
         if self.feature_reduction is None:
             raise ValueError(f"detector: {type(self).__name__} has no score per feature")
         errors = self._scores_at(rows, chosen, self._score_features)
-        return (
-            shares_of_sum(errors) if self.feature_reduction == "mean" else shares_of_maximum(errors)
-        )
+        of = shares_of_sum if self.feature_reduction == "mean" else shares_of_maximum
+        return self._too_large_shares(rows, chosen, of(errors))
+
+    def _too_large_shares(self, rows: Rows, chosen: Ints, shares: Floats) -> Floats:
+        """Give the rows that are too large to the cells which are: shares [n, F]."""
+        some = Rows(rows.features[chosen], np.array([0, len(chosen)]))
+        cells = self.too_large_cells(some)
+        large = cells.any(axis=1) & some.complete()
+        shares[large] = cells[large] / cells[large].sum(axis=1, keepdims=True)
+        return shares
 
     def held_out(self, rows: Rows) -> npt.NDArray[np.bool_]:
         """Return which of the rows that `fit` is given would train nothing, bool [S]."""
@@ -316,6 +326,39 @@ class Detector(SavedDetector):
         del rows
         raise ValueError(f"feature_scores: a {type(self).__name__} has no score per feature")
 
+    def too_large_cells(self, rows: Rows) -> npt.NDArray[np.bool_]:
+        """Return which cells of a table are finite, but too large for the scores: bool [S, F].
+
+        float32 cannot hold them, scaled as `fit` found. Their rows score infinity.
+        """
+        return too_large_cells(self._row_scaler(), rows.features)
+
+    def too_large_rows(self, rows: Rows) -> npt.NDArray[np.bool_]:
+        """Return which rows of a table score infinity for such a cell, bool [S].
+
+        A row with a missing value has no score, whatever else it holds.
+        """
+        return self.too_large_cells(rows).any(axis=1) & rows.complete()
+
+    def _row_scaler(self) -> Mapping[str, Any] | None:
+        """Return the scaler of the rows, if there is one."""
+        return None
+
+    def _usable_rows(self, rows: Rows) -> npt.NDArray[np.bool_]:
+        """Return the rows that are whole, bool [S]: without a missing or too large value."""
+        return rows.complete() & ~self.too_large_cells(rows).any(axis=1)
+
+    def _mark_too_large(self, rows: Rows, scores: Floats) -> Floats:
+        """Set scores [S], or those of features [S, F], to infinity where rows are too large.
+
+        Of features, those whose value it is; the others of the row have none, NaN.
+        """
+        large = self.too_large_rows(rows)
+        if large.any():
+            cells = self.too_large_cells(rows)
+            scores[large] = np.inf if scores.ndim == 1 else np.where(cells[large], np.inf, np.nan)
+        return scores
+
     def _fit_rows(self, rows: Rows) -> None:
         """Do as `fit`, with rows that are in order."""
         with self._unchanged_on_error():
@@ -346,7 +389,11 @@ class Detector(SavedDetector):
         self, rows: Rows, chosen: Ints, score: Callable[[Rows], npt.NDArray[Any]] | None = None
     ) -> Floats:
         """Scores [n], or what ``score`` returns of them, of the chosen rows."""
-        return scores_at(self._filled(rows), chosen, self._score_length(), score or self._score)
+        rows = self._filled(rows)
+        scores = scores_at(rows, chosen, self._score_length(), score or self._score)
+        if scores.ndim == 1:  # rows before the first window, which are not scored here
+            self._mark_too_large(Rows(rows.features[chosen], np.array([0, len(chosen)])), scores)
+        return scores
 
     def _score_length(self) -> int | None:
         """Return `_window_rows`, unless a class that derives from its own scores in another way."""
@@ -449,7 +496,10 @@ class Detector(SavedDetector):
         scores = self._restored(rows, self._score(rows))
         if np.isnan(scores).all():
             raise ValueError(f"{rows.source}: no row has a score: every one has a missing value")
-        self.threshold_ = np.float64(np.nanpercentile(scores, 100.0 * (1.0 - self.contamination)))
+        finite = scores[np.isfinite(scores)]
+        if len(finite) == 0:
+            raise ValueError(f"{rows.source}: no row has a finite score: the values are too large")
+        self.threshold_ = np.float64(np.percentile(finite, 100.0 * (1.0 - self.contamination)))
         self._set_scores(scores)
 
     def _set_scores(self, scores: Floats) -> None:

@@ -285,6 +285,14 @@ class Ensemble(Detector):
             held &= member.held_out(rows)
         return held
 
+    def too_large_cells(self, rows: Rows) -> npt.NDArray[np.bool_]:
+        """Return which cells are too large for a weighted member: bool [S, F]."""
+        cells = np.zeros(rows.features.shape, np.bool_)
+        for member, weight in zip(self.members_.values(), self.weights_, strict=True):
+            if weight > 0.0:
+                cells |= member.too_large_cells(rows)
+        return cells
+
     def _member_parts(self, rows: Rows, chosen: Ints) -> Floats:
         """Parts [n, M] of the members in the fused scores of the chosen rows."""
         parts = np.zeros((len(chosen), len(self.members_)))
@@ -292,6 +300,9 @@ class Ensemble(Detector):
             if self.weights_[m] > 0.0:
                 normalised = self.normalisers_[name].apply(member._scores_at(rows, chosen))
                 parts[:, m] = self.weights_[m] * (normalised - self.baselines_[m])
+        # As `fuse`: infinity, whatever the others are, and else nothing where one has no score.
+        infinite = np.isposinf(parts).any(axis=1, keepdims=True)
+        parts[infinite & np.isnan(parts)] = 0.0
         parts[np.isnan(parts).any(axis=1)] = np.nan
         return parts
 

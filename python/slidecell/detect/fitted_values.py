@@ -147,6 +147,10 @@ def read_scaler(values: Mapping[str, Any], features: int) -> dict[str, Any] | No
     center, scale = numbers(scaler, "center"), numbers(scaler, "scale")
     if len(center) != features or len(scale) != features or not np.all(scale):
         raise ValueError(f"'scaler': expected {features} centers and scales other than 0")
+    if min(map(abs, scale)) < np.finfo(np.float64).tiny:
+        raise ValueError(
+            f"'scaler': 'scale': expected numbers that 1 can be divided by, got {min(scale)!r}"
+        )
     constant = scaler.get("constant")
     if not isinstance(constant, list) or not all(index in range(features) for index in constant):
         raise ValueError(f"'scaler': 'constant': expected columns, got {constant!r}")

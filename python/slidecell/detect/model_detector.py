@@ -125,7 +125,7 @@ class ModelDetector(NetworkDetector):
         targets = self.model_.metadata["targets"]
         shares = np.zeros((len(chosen), rows.num_features))
         shares[:, slice(None) if targets is None else targets] = shares_of_sum(errors)
-        return shares
+        return self._too_large_shares(rows, chosen, shares)
 
     def score_notes(self) -> list[str]:
         """Return what a reader of the scores should know."""

@@ -216,6 +216,9 @@ class NetworkDetector(_Network):
         """Return what a compiled model does not know of its module."""
         return {"dropout": self.dropout}
 
+    def _row_scaler(self) -> dict[str, Any] | None:
+        return self.model_.scaler
+
     def _score(self, rows: Rows) -> npt.NDArray[np.float32]:
         refuse_no_window(rows, window=self.model_.window, horizon=self.model_.horizon)
         return self.model_.score(rows.features, rows.offsets, **self._score_options())
@@ -296,8 +299,12 @@ class NetworkDetector(_Network):
         return self.model_ if self._scores_as_streams() else None
 
     def losses(self, rows: Rows) -> npt.NDArray[Any]:
-        """Return the mean squared error of each window, at its last row [S]."""
+        """Return the mean squared error of each window, at its last row [S].
+
+        Windows that training would skip have none, NaN.
+        """
         losses = self.model_.score(rows.features, rows.offsets, num_threads=self.num_threads)
+        losses[self.too_large_rows(rows)] = np.nan
         return losses.astype(np.float64)
 
     def fit_again(self, rows: Rows) -> None:

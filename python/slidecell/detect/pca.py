@@ -11,7 +11,12 @@ from sklearn.decomposition import PCA
 
 from slidecell.detect.base import Detector, FeatureReduction
 from slidecell.detect.fitted_values import read_scaler
-from slidecell.detect.principal import mean_squared_residual, squared_residuals
+from slidecell.detect.principal import (
+    Fixed,
+    mean_squared_residual,
+    numerical_rank,
+    squared_residuals,
+)
 from slidecell.detect.scales import ScalerKind, fit_rows_scaler, scale
 from slidecell.tables.rows import Floats, Rows
 
@@ -19,6 +24,8 @@ if TYPE_CHECKING:
     from slidecell.detect.storage import Parts
 
 __all__ = ["PCADetector"]
+
+_ROUNDING = 2.0**-20
 
 
 class PCADetector(Detector):
@@ -30,8 +37,9 @@ class PCADetector(Detector):
     Parameters
     ----------
     n_components : int or float
-        Components kept; below 1: as many as explain this share of the variance. At most F - 1 are
-        kept, because all F leave nothing over.
+        Components kept; below 1: as many as explain this share of the variance. Of the r
+        directions in which the training rows vary (their numerical rank, at most F) r - 1 are kept
+        at most, because all of them leave nothing over.
     contamination : float
         Share of the training scores above the threshold.
     scaler : {"standard", "minmax", "robust"}, optional
@@ -46,6 +54,12 @@ class PCADetector(Detector):
         Of the scaled rows.
     scaler_ : dict or None
 
+    Notes
+    -----
+    Columns that are constant, or sums of others, in training leave directions in which no training
+    row varies. What a row has there counts in units of 2**-20 of the column's largest value, some
+    16 times what float32 rounds: a constant column that moves is flagged.
+
     Examples
     --------
     >>> import numpy as np
@@ -59,6 +73,7 @@ class PCADetector(Detector):
     components_: Floats
     mean_: Floats
     scaler_: dict[str, Any] | None
+    _fixed: Fixed | None
 
     def __init__(
         self,
@@ -85,9 +100,12 @@ class PCADetector(Detector):
     def _window_rows(self) -> int:
         return 1
 
+    def _row_scaler(self) -> dict[str, Any] | None:
+        return self.scaler_
+
     def _fit(self, rows: Rows) -> None:
         self.scaler_ = fit_rows_scaler(rows, self.scaler)
-        values = scale(self.scaler_, rows.floats())[rows.complete()]
+        values = scale(self.scaler_, rows.floats())[self._usable_rows(rows)]
         if len(values) < 2:
             raise ValueError(
                 f"{rows.source}: expected at least 2 rows without a missing value, "
@@ -98,9 +116,22 @@ class PCADetector(Detector):
         if kept < 1:
             # The share is reached at the first component that brings the sum to it.
             kept = int(np.searchsorted(np.cumsum(pca.explained_variance_ratio_), kept)) + 1
-        kept = min(int(kept), rows.num_features - 1)
+        rank = numerical_rank(pca.singular_values_, values.shape, rows.features.dtype)
+        kept = max(min(int(kept), rank - 1), 0)
         self.components_ = np.array(pca.components_[:kept], np.float64)
         self.mean_ = np.array(pca.mean_, np.float64)
+        # Few rows span few directions; what they leave over is unknown, not fixed.
+        few = rank == len(values) - 1
+        self._fixed = None
+        if rank < rows.num_features and not few:
+            varying = np.array(pca.components_[kept:rank], np.float64)
+            self._fixed = Fixed(varying, self._units(rows))
+
+    def _units(self, rows: Rows) -> Floats:
+        """Return how far rounding may move each column, in scaled units: [F], above 0."""
+        largest = np.abs(rows.floats()[self._usable_rows(rows)]).max(axis=0)
+        scale = np.ones(len(largest)) if self.scaler_ is None else np.abs(self.scaler_["scale"])
+        return np.asarray(np.where(largest > 0.0, largest, 1.0) / scale * _ROUNDING)
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
@@ -115,22 +146,33 @@ class PCADetector(Detector):
 
     def _score(self, rows: Rows) -> Floats:
         scaled = scale(self.scaler_, rows.floats())
-        return mean_squared_residual(scaled, self.mean_, self.components_)  # NaN where one is
+        scores = mean_squared_residual(
+            scaled, self.mean_, self.components_, self._fixed
+        )  # NaN where one is
+        return self._mark_too_large(rows, scores)
 
     def _score_features(self, rows: Rows) -> Floats:
         scaled = scale(self.scaler_, rows.floats())
-        errors = squared_residuals(scaled, self.mean_, self.components_)
+        errors = squared_residuals(scaled, self.mean_, self.components_, self._fixed)
         errors[~rows.complete()] = np.nan
-        return errors
+        return self._mark_too_large(rows, errors)
 
     def _parts(self) -> Parts:
         parts = super()._parts()
         parts.values["scaler"] = self.scaler_
         parts.arrays |= {"components": self.components_, "mean": self.mean_}
+        if self._fixed is not None:
+            parts.arrays |= {"varying": self._fixed.varying, "units": self._fixed.units}
         return parts
 
     def _restore(self, parts: Parts) -> None:
         super()._restore(parts)
         self.scaler_ = read_scaler(parts.values, self.n_features_in_)
-        self.components_ = parts.array("components", None, self.n_features_in_)
-        self.mean_ = parts.array("mean", self.n_features_in_)
+        self.components_ = parts.finite_array("components", None, self.n_features_in_)
+        self.mean_ = parts.finite_array("mean", self.n_features_in_)
+        self._fixed = None  # as in folders of version 0.1
+        if "units" in parts.arrays:
+            units = parts.finite_array("units", self.n_features_in_)
+            if not (units > 0.0).all():
+                raise ValueError(f"'units': expected numbers above 0, got {units.min()}")
+            self._fixed = Fixed(parts.finite_array("varying", None, self.n_features_in_), units)

@@ -3,19 +3,62 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from slidecell.tables.rows import Floats
 
-__all__ = ["mean_squared_residual", "squared_residuals"]
+__all__ = ["Fixed", "mean_squared_residual", "numerical_rank", "squared_residuals"]
 
 # Rows at a time: two vectors of doubles in a first-level cache of 32 KB.
 _CHUNK = 2048
 
 
-def squared_residuals(values: npt.NDArray[np.floating], mean: Floats, components: Floats) -> Floats:
+@dataclass(frozen=True)
+class Fixed:
+    """Directions in which training rows do not vary: of constant and of dependent columns.
+
+    A row that leaves them is no more usual than it is far: its distance counts in units of what
+    the rounding of float32 could explain.
+
+    Attributes
+    ----------
+    varying : ndarray, [q, D]
+        With the components that are kept, all directions in which training rows vary.
+    units : ndarray, [D]
+        Of each column, above 0.
+    """
+
+    varying: Floats
+    units: Floats
+
+
+def numerical_rank(singular: Floats, shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
+    """Return the rank of centred rows [n, D] by their singular values, as numpy's matrix_rank.
+
+    Numbers that came as float32 or float16 are rounded by up to eps each, whatever n.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from slidecell.detect.principal import numerical_rank
+    >>> numerical_rank(np.array([3.0, 1.0, 1e-15]), (500, 3), np.dtype(np.float64))
+    2
+    """
+    coarse = dtype.kind == "f" and dtype.itemsize < 8
+    relative = max(
+        float(np.finfo(np.float64).eps) * max(shape),
+        4.0 * float(np.finfo(dtype).eps) if coarse else 0.0,
+    )
+    return int((singular > singular.max(initial=0.0) * relative).sum())
+
+
+def squared_residuals(
+    values: npt.NDArray[np.floating], mean: Floats, components: Floats, fixed: Fixed | None = None
+) -> Floats:
     """Squares of what the components leave over: [n, D] -> [n, D].
 
     Parameters
@@ -24,6 +67,8 @@ def squared_residuals(values: npt.NDArray[np.floating], mean: Floats, components
     mean : ndarray, [D]
     components : ndarray, [k, D]
         Orthonormal rows.
+    fixed : Fixed, optional
+        Directions that count more.
 
     Examples
     --------
@@ -33,13 +78,13 @@ def squared_residuals(values: npt.NDArray[np.floating], mean: Floats, components
     [[0.0, 16.0]]
     """
     result = np.empty(values.shape)
-    for rows, squares in _chunks(values, mean, components):
+    for rows, squares in _chunks(values, mean, components, fixed):
         result[rows] = squares.T
     return result
 
 
 def mean_squared_residual(
-    values: npt.NDArray[np.floating], mean: Floats, components: Floats
+    values: npt.NDArray[np.floating], mean: Floats, components: Floats, fixed: Fixed | None = None
 ) -> Floats:
     """Mean of `squared_residuals` over the columns: [n, D] -> [n].
 
@@ -51,7 +96,7 @@ def mean_squared_residual(
     array([8.])
     """
     result = np.zeros(len(values))
-    for rows, squares in _chunks(values, mean, components):
+    for rows, squares in _chunks(values, mean, components, fixed):
         for column in squares:
             result[rows] += column
     result /= values.shape[1]
@@ -59,7 +104,7 @@ def mean_squared_residual(
 
 
 def _chunks(
-    values: npt.NDArray[np.floating], mean: Floats, components: Floats
+    values: npt.NDArray[np.floating], mean: Floats, components: Floats, fixed: Fixed | None
 ) -> Iterator[tuple[slice, Floats]]:
     """Squared residuals of some rows at a time, [D, n].
 
@@ -71,11 +116,20 @@ def _chunks(
         with np.errstate(over="ignore", invalid="ignore"):
             columns = np.ascontiguousarray((values[rows] - mean).T)
             residuals = columns.copy()
-            product = np.empty(columns.shape[1])
-            for component in components:
-                code = np.zeros(columns.shape[1])
-                for column, weight in zip(columns, component, strict=True):
-                    code += np.multiply(column, weight, out=product)
-                for residual, weight in zip(residuals, component, strict=True):
-                    np.subtract(residual, np.multiply(code, weight, out=product), out=residual)
+            _subtract_components(residuals, columns, components)
+            if fixed is not None:
+                outside = residuals.copy()
+                _subtract_components(outside, columns, fixed.varying)
+                residuals += outside * (1.0 / fixed.units - 1.0)[:, None]
             yield rows, np.square(residuals, out=residuals)
+
+
+def _subtract_components(residuals: Floats, columns: Floats, components: Floats) -> None:
+    """Take from residuals [D, n] what the components [k, D] are of columns [D, n]."""
+    product = np.empty(columns.shape[1])
+    for component in components:
+        code = np.zeros(columns.shape[1])
+        for column, weight in zip(columns, component, strict=True):
+            code += np.multiply(column, weight, out=product)
+        for residual, weight in zip(residuals, component, strict=True):
+            np.subtract(residual, np.multiply(code, weight, out=product), out=residual)

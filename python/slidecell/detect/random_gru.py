@@ -11,7 +11,7 @@ from sklearn.decomposition import PCA
 
 from slidecell._arguments import whole_number
 from slidecell.detect.base import Detector
-from slidecell.detect.principal import mean_squared_residual
+from slidecell.detect.principal import mean_squared_residual, numerical_rank
 from slidecell.detect.random_states import seed_of
 from slidecell.detect.scales import ScalerKind, fit_rows_scaler
 from slidecell.tables.rows import Floats, Rows
@@ -144,6 +144,9 @@ class RandomGRUDetector(Detector):
     def _window_rows(self) -> int:
         return self.model_.window
 
+    def _row_scaler(self) -> dict[str, Any] | None:
+        return self.model_.scaler
+
     def _fit(self, rows: Rows) -> None:
         refuse_no_window(rows, window=self.window, horizon=0)
         ends = window_ends(rows, window=self.window, horizon=0)
@@ -162,8 +165,16 @@ class RandomGRUDetector(Detector):
         )
         codes = self._encode(rows)
         complete = codes[np.isfinite(codes).all(axis=1)].astype(np.float64)
-        pca = PCA(self.n_components, svd_solver="full").fit(complete)
-        self.components_ = np.array(pca.components_, np.float64)
+        if len(complete) < self.n_components + 1:
+            raise ValueError(
+                f"{rows.source}: expected at least {self.n_components + 1} windows without a value "
+                f"that float32 cannot hold, got {len(complete)}"
+            )
+        pca = PCA(svd_solver="full").fit(complete)
+        # All directions in which codes vary would leave nothing over.
+        rank = numerical_rank(pca.singular_values_, complete.shape, complete.dtype)
+        kept = max(min(self.n_components, rank - 1), 0)
+        self.components_ = np.array(pca.components_[:kept], np.float64)
         self.mean_ = np.array(pca.mean_, np.float64)
 
     def _encode(self, rows: Rows) -> npt.NDArray[np.float32]:
@@ -175,7 +186,7 @@ class RandomGRUDetector(Detector):
         scores = np.full(len(rows), np.nan)
         ends = WindowPlan(rows.offsets, window=self.model_.window, horizon=0).rows()
         scores[ends] = mean_squared_residual(codes, self.mean_, self.components_)
-        return scores
+        return self._mark_too_large(rows, scores)
 
     def _parts(self) -> Parts:
         parts = super()._parts()
@@ -186,8 +197,8 @@ class RandomGRUDetector(Detector):
     def _restore(self, parts: Parts) -> None:
         super()._restore(parts)
         self.model_ = parts.fitted_model(features=self.n_features_in_, forecasts=False)
-        self.components_ = parts.array("components", None, self.model_.code_size)
-        self.mean_ = parts.array("mean", self.model_.code_size)
+        self.components_ = parts.finite_array("components", None, self.model_.code_size)
+        self.mean_ = parts.finite_array("mean", self.model_.code_size)
 
 
 def _encoder(

@@ -90,19 +90,26 @@ class RollingVarianceDetector(Detector):
     def _window_rows(self) -> int:
         return int(self._at_fit("window"))
 
+    def _row_scaler(self) -> dict[str, Any] | None:
+        return self.scaler_
+
     def _fit(self, rows: Rows) -> None:
         refuse_no_window(rows, window=self.window, horizon=0)
         self.scaler_ = fit_rows_scaler(rows, self.scaler)
 
     def _score(self, rows: Rows) -> Floats:
-        scores: Floats = self._score_features(rows).max(axis=1)
-        return scores
+        scores: Floats = self._score_windows(rows).max(axis=1)
+        return self._mark_too_large(rows, scores)
 
     def _score_features(self, rows: Rows) -> Floats:
+        return self._mark_too_large(rows, self._score_windows(rows))
+
+    def _score_windows(self, rows: Rows) -> Floats:
         window = self._at_fit("window")
         refuse_no_window(rows, window=window, horizon=0)
         scores = rolling_variance(scale(self.scaler_, rows.floats()), window)
-        scores[~window_ends(rows, window=window, horizon=0)] = np.nan
+        usable = self._usable_rows(rows)
+        scores[~window_ends(rows, window=window, horizon=0, usable=usable)] = np.nan
         return scores
 
     def _parts(self) -> Parts:

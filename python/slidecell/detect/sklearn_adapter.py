@@ -87,6 +87,9 @@ class SklearnDetector(Detector):
     def _window_rows(self) -> int:
         return 1
 
+    def _row_scaler(self) -> dict[str, Any] | None:
+        return self.scaler_
+
     def _fit(self, rows: Rows) -> None:
         if isinstance(self.estimator, type) or not hasattr(self.estimator, "fit"):
             raise TypeError(f"estimator: expected a scikit-learn estimator, got {self.estimator!r}")
@@ -95,21 +98,23 @@ class SklearnDetector(Detector):
             raise TypeError(
                 f"estimator: expected one with score_samples, which {self.estimator!r} lacks{hint}"
             )
-        complete = rows.complete()
-        if not complete.any():
+        if not rows.complete().any():
             raise ValueError(
                 f"{rows.source}: expected at least one row without a missing value, got none"
             )
         self.scaler_ = fit_rows_scaler(rows, self.scaler)
-        self.estimator_ = clone(self.estimator).fit(scale(self.scaler_, rows.floats())[complete])
+        usable = self._usable_rows(rows)
+        if not usable.any():
+            raise ValueError(f"{rows.source}: every row has a value that float32 cannot hold")
+        self.estimator_ = clone(self.estimator).fit(scale(self.scaler_, rows.floats())[usable])
 
     def _score(self, rows: Rows) -> Floats:
-        complete = rows.complete()
+        usable = self._usable_rows(rows)
         scores = np.full(len(rows), np.nan)
-        if complete.any():
-            values = scale(self.scaler_, rows.floats())[complete]
-            scores[complete] = -self.estimator_.score_samples(values)
-        return scores
+        if usable.any():
+            values = scale(self.scaler_, rows.floats())[usable]
+            scores[usable] = -self.estimator_.score_samples(values)
+        return self._mark_too_large(rows, scores)
 
     @classmethod
     def _saved_names(cls) -> set[str]:

@@ -82,6 +82,13 @@ class Parts:
             )
         return array
 
+    def finite_array(self, name: str, *shape: int | None) -> npt.NDArray[np.float64]:
+        """Do as `array`, of numbers that are computed with: none is NaN or infinite."""
+        array = self.array(name, *shape)
+        if not np.isfinite(array).all():
+            raise ValueError(f"{_ARRAYS}: {name!r}: expected finite numbers, got NaN or infinity")
+        return array
+
     def fitted_model(self, *, features: int, forecasts: bool) -> SequenceModel:
         """Return the model, if it is of that kind."""
         if self.model is None:

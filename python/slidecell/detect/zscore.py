@@ -70,16 +70,22 @@ class ZScoreDetector(Detector):
     def _window_rows(self) -> int:
         return 1
 
+    def _row_scaler(self) -> dict[str, Any] | None:
+        return self.scaler_
+
     def _fit(self, rows: Rows) -> None:
         scaler = fit_rows_scaler(rows, "standard")
         assert scaler is not None
         self.scaler_ = scaler
 
     def _score(self, rows: Rows) -> Floats:
-        scores: Floats = self._score_features(rows).max(axis=1)
-        return scores
+        scores: Floats = self._score_all(rows).max(axis=1)
+        return self._mark_too_large(rows, scores)
 
     def _score_features(self, rows: Rows) -> Floats:
+        return self._mark_too_large(rows, self._score_all(rows))
+
+    def _score_all(self, rows: Rows) -> Floats:
         scores = np.abs(scale(self.scaler_, rows.floats()))
         scores[~rows.complete()] = np.nan
         return scores

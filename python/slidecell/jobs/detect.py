@@ -18,6 +18,7 @@ from slidecell.jobs.results import (
     Result,
     Stopwatch,
     check_key_names,
+    count_too_large,
     parameters,
     refuse_overwriting,
     score_table,
@@ -239,7 +240,7 @@ def run_detect(
             "options": options.to_dict(),
             "detector": type(detector).__name__,
             "parameters": parameters(detector),
-            "data": data | {"constant_features": constant},
+            "data": data | {"constant_features": constant} | count_too_large(detector, rows),
             "notes": notes,
             **({} if history is None else {"training": history.to_dict()}),
         }

@@ -23,7 +23,7 @@ def write_json(path: str | PathLike[str], report: Report) -> None:
 
 
 def to_json(value: object) -> str:
-    """Return JSON text (RFC 8259); NaN and infinity become null."""
+    """Return JSON text (RFC 8259): NaN becomes null, infinity the text "Infinity"."""
     return json.dumps(_plain(value), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
 
 
@@ -35,5 +35,5 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (np.integer, np.floating, np.bool_)):
         return _plain(value.item())
     if isinstance(value, float) and not math.isfinite(value):
-        return None
+        return None if math.isnan(value) else "Infinity" if value > 0.0 else "-Infinity"
     return str(value) if isinstance(value, Path) else value

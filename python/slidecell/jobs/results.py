@@ -29,6 +29,7 @@ __all__ = [
     "Stopwatch",
     "check_key_names",
     "count_flagged",
+    "count_too_large",
     "judge",
     "judge_result",
     "machine",
@@ -100,9 +101,11 @@ class Result:
 
 
 def score_table(detector: Detector, rows: Rows) -> npt.NDArray[np.floating[Any]]:
-    """Return the scores of rows of a file [S]; all NaN where no entity is as long as a window."""
+    """Return the scores of rows of a file [S], where no entity is as long as a window too."""
     if np.diff(rows.offsets).max(initial=0) < detector.shortest_series():
-        return np.full(len(rows), np.nan, np.float32)
+        scores = np.full(len(rows), np.nan, np.float32)
+        scores[detector.too_large_rows(rows)] = np.inf
+        return scores
     return detector.score_rows(rows, fill=False)  # the reader of the file has filled, if asked
 
 
@@ -142,6 +145,11 @@ def summarise_data(table: Rows, part: npt.NDArray[Any], *, max_gap: str | None) 
     ``max_gap`` is the option that gaps were looked for with; None: they were not.
     """
     return table.summary() | {"parts": summarise_parts(part), "max_gap": max_gap}
+
+
+def count_too_large(detector: Detector, rows: Rows) -> dict[str, int]:
+    """Return how many cells of a file are too large for the scores, for the facts of its data."""
+    return {"too_large_cells": int(detector.too_large_cells(rows).sum())}
 
 
 def summarise_parts(part: npt.NDArray[Any]) -> dict[str, int]:

@@ -18,6 +18,7 @@ from slidecell.jobs.outputs import OutputFolder
 from slidecell.jobs.report import Report
 from slidecell.jobs.results import (
     Stopwatch,
+    count_too_large,
     judge,
     machine,
     refuse_overwriting,
@@ -152,6 +153,7 @@ def run_retrain(
         stopwatch.lap("train")
         measured = {name: _measure(d, rows, part) for name, d in (("old", old), ("new", new))}
         stopwatch.lap("score")
+        data = data | count_too_large(new, rows)
         kept: Literal["old", "new"] = "new" if _is_better(**measured) else "old"
         files = _write(folder, saved, new if kept == "new" else None, old)
         stopwatch.lap("write")

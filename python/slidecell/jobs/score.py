@@ -16,6 +16,7 @@ from slidecell.jobs.results import (
     Result,
     Stopwatch,
     check_key_names,
+    count_too_large,
     refuse_overwriting,
     score_table,
     summarise_data,
@@ -145,7 +146,7 @@ def run_score(
         notes = detector.score_notes()  # of the scores; those of the data were announced
         if detector.threshold_state() is not None and np.isnan(scores).all():
             notes.append(why_no_score(rows, detector))
-        data = data | {"notes": [*data["notes"], *notes]}
+        data = data | {"notes": [*data["notes"], *notes]} | count_too_large(detector, rows)
         report = {
             "command": "score",
             "options": options.to_dict(),

@@ -88,6 +88,7 @@ def data_section(data: Mapping[str, Any], *, terminal: bool = True) -> Section:
         f"features ({len(names)})": ", ".join(names[:_NAMES]) + more,
         "rows": f"{data['rows']:,}{used}",
         "missing cells": f"{data['missing_cells']:,}" + _missing_rows(data),
+        "cells too large": f"{data['too_large_cells']:,}" if data.get("too_large_cells") else "",
         "entities": f"{data['entities']:,}",
         "gaps": f"{data['gaps']:,} longer than {data['max_gap']}" if looked_for else "",
         "times": f"{data['first_time']} to {data['last_time']}" if "first_time" in data else "",

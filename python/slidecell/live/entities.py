@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -64,7 +64,9 @@ class Entities:
         if path is None or not path.exists():
             default = 1 if options.entity is None else DEFAULT_ENTITIES
             self._most = options.max_entities or default
-            self._monitor = Monitor.from_model(model, min(_FIRST_ROOM, self._most))
+            room = min(_FIRST_ROOM, self._most)
+            with _memory_by_its_flag():
+                self._monitor = Monitor.from_model(model, room, **options.stream_bytes())
             return
         self._monitor = Monitor.load(model, path)
         try:
@@ -169,7 +171,8 @@ class Entities:
         """Make the entity ready for its row."""
         room = self._monitor.stream.num_entities
         if last.place >= room:
-            self._monitor.resize(min(2 * room, self._most))
+            with _memory_by_its_flag():
+                self._monitor.resize(min(2 * room, self._most))
         self._known[name] = last
         if anew:
             self._monitor.reset(last.place)
@@ -271,3 +274,12 @@ def _is_number(value: object) -> bool:
     if isinstance(value, float):
         return math.isfinite(value)
     return value is None or (isinstance(value, int) and not isinstance(value, bool))
+
+
+@contextlib.contextmanager
+def _memory_by_its_flag() -> Iterator[None]:
+    """Let an error about `max_bytes` name the command's option instead."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(str(error).replace("max_bytes", "--max-memory")) from None

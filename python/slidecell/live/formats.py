@@ -266,10 +266,14 @@ class JsonFormat(Format):
         return values
 
     def write(self, row: Row, event: Event) -> str:
-        """Return an object of key columns, score (null if it is not finite) and alarm."""
+        """Return an object of key columns, score (null if there is none) and alarm.
+
+        A score of infinity, of a row that is too large, is the text "Infinity".
+        """
         keys = dict(zip(self._keys, row.keys, strict=True))
         found = json.dumps(keys)[1:-1]
-        score = _shortest(event.score) if math.isfinite(event.score) else "null"
+        score = "null" if math.isnan(event.score) else _shortest(event.score)
+        score = '"Infinity"' if score == "inf" else score
         comma = ", " if found else ""
         return f'{{{found}{comma}"score": {score}, "alarm": {str(event.alarm).lower()}}}\n'
 

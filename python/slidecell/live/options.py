@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from slidecell._arguments import as_bytes
+
 if TYPE_CHECKING:
     from slidecell.model import SequenceModel
 
@@ -40,6 +42,8 @@ class LiveOptions:
     duplicates : {"error", "keep"}, optional
         Rows of one entity with equal times: use the first and report the others, or use all. A
         stream cannot use the last, as it has answered the first by then.
+    max_memory : str, optional
+        Memory that a new stream may take: bytes, or with a unit, as 4GiB. Default: 1GiB.
     equal_times : bool
         Whether rows of one entity may share a time; follows from ``duplicates``.
     time_format : str, optional
@@ -57,6 +61,7 @@ class LiveOptions:
     on_error: str = "skip"
     max_entities: int | None = None
     duplicates: str | None = None
+    max_memory: str | None = None
     equal_times: bool = False
     time_format: str | None = None
 
@@ -72,8 +77,15 @@ class LiveOptions:
                 raise ValueError(f"{name}: expected {known}, got {value!r}")
         if self.max_entities is not None and self.max_entities < 1:
             raise ValueError(f"--max-entities: expected at least 1, got {self.max_entities}")
+        if self.max_memory is not None:
+            as_bytes("--max-memory", self.max_memory)
         if self.listen is not None and not 0 <= self.listen <= 65535:
             raise ValueError(f"--listen: expected a port, 0 to 65535, got {self.listen}")
+
+    def stream_bytes(self) -> dict[str, int]:
+        """Return `SequenceModel.stream`'s argument for the memory, if it is not the default."""
+        memory = self.max_memory
+        return {} if memory is None else {"max_bytes": as_bytes("--max-memory", memory)}
 
     def with_model(self, model: SequenceModel) -> LiveOptions:
         """Return the options, completed by what the model knows of its training file."""

@@ -10,8 +10,12 @@ from slidecell.tables.rows import Rows
 __all__ = ["refuse_no_window", "window_ends"]
 
 
-def window_ends(rows: Rows, *, window: int, horizon: int) -> npt.NDArray[np.bool_]:
+def window_ends(
+    rows: Rows, *, window: int, horizon: int, usable: npt.NDArray[np.bool_] | None = None
+) -> npt.NDArray[np.bool_]:
     """Tell the rows at which a window without a missing value ends, its target included: [S].
+
+    ``usable`` [S] are the rows that a window may touch. Default: those without a missing value.
 
     Examples
     --------
@@ -27,7 +31,8 @@ def window_ends(rows: Rows, *, window: int, horizon: int) -> npt.NDArray[np.bool
     index = np.arange(len(rows))
     ends = index - starts >= length - 1
     # The last row with a missing value lies before the window.
-    last_bad = np.maximum.accumulate(np.where(rows.complete(), -1, index))
+    usable = rows.complete() if usable is None else usable
+    last_bad = np.maximum.accumulate(np.where(usable, -1, index))
     return np.asarray(ends & (last_bad <= index - length))
 
 

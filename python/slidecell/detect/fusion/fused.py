@@ -19,8 +19,9 @@ def fuse(
 ) -> Floats:
     """Weighted sum of normalised scores [S,M]: [S].
 
-    NaN where a member with weight above 0 has none; members with weight 0 take no part. A row's
-    sum runs over the members in their order, so that it does not depend on the other rows.
+    Infinity where a member with weight above 0 has it, NaN where one has none; members with weight
+    0 take no part. A row's sum runs over the members in their order, so that it does not depend on
+    the other rows.
 
     Parameters
     ----------
@@ -39,14 +40,20 @@ def fuse(
     >>> nan = float("nan")
     >>> fuse([[1.0, 3.0], [nan, 3.0], [1.0, nan]], [0.0, 2.0]).tolist()
     [6.0, 6.0, nan]
+    >>> fuse([[float("inf"), nan]], [0.5, 0.5]).tolist()
+    [inf]
     """
     columns = real_array(scores, name="scores").astype(np.float64)
     fused = np.zeros(len(columns))
     # A matrix product would sum in an order that the BLAS and the number of rows decide.
+    infinite, negative = np.zeros(len(columns), np.bool_), np.zeros(len(columns), np.bool_)
     with np.errstate(invalid="ignore"):  # infinity less infinity: NaN, no score
         for m, weight in enumerate(np.asarray(weights, np.float64)):
             if weight != 0.0:
                 fused += weight * columns[:, m]
+                infinite |= np.isposinf(columns[:, m])
+                negative |= np.isneginf(columns[:, m])
+    fused[infinite & ~negative] = np.inf
     return fused
 
 

@@ -97,10 +97,13 @@ class RankNormaliser(Normaliser):
         scores = np.array(numbers(state, "scores"), np.float64)
         ranks = np.array(numbers(state, "ranks"), np.float64)
         spread = number(state, "spread")
-        rising = (np.diff(scores) > 0.0).all() and (np.diff(ranks) > 0.0).all()
+        with np.errstate(over="ignore"):
+            near = bool(np.isfinite(scores[-1:] - scores[:1]).all())
+        rising = near and (np.diff(scores) > 0.0).all() and (np.diff(ranks) > 0.0).all()
         if not (len(scores) == len(ranks) > 0 and rising and spread > 0.0):
             raise ValueError(
-                "state: expected as many 'scores' as 'ranks', at least one, both rising, and a "
+                "state: expected as many 'scores' as 'ranks', at least one, both rising within a "
+                "range that float64 holds, and a "
                 f"'spread' above 0, got {len(scores)}, {len(ranks)} and {spread}"
             )
         self._scores, self._ranks, self._spread = scores, ranks, spread

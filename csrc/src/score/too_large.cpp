@@ -1,0 +1,108 @@
+#include "score/too_large.h"
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "cpu/parallel.h"
+#include "windows/cast_rows.h"
+
+namespace slidecell {
+namespace {
+
+struct RowRange {
+  std::int64_t first, end;
+};
+
+// Rows that are read at once, so that threads share them and their float32 copy stays within 1 MB.
+std::int64_t rows_at_once(std::int64_t columns) {
+  return std::clamp<std::int64_t>((std::int64_t{1} << 18) / columns, 1, 1024);
+}
+
+// The rows that no window covers: of short entities, after the last window, between two.
+template <class Visit>
+void for_uncovered_rows(const WindowPlan& plan, Visit visit) {
+  const std::int64_t span = plan.window() + plan.horizon(), stride = plan.stride();
+  for (std::int64_t g = 0; g < plan.num_entities(); ++g) {
+    const auto i = static_cast<std::size_t>(g);
+    const std::int64_t first = plan.offsets()[i], end = plan.offsets()[i + 1];
+    const std::int64_t windows = plan.first_window()[i + 1] - plan.first_window()[i];
+    for (std::int64_t w = 0; w + 1 < windows && stride > span; ++w) {
+      visit(first + w * stride + span, first + (w + 1) * stride);
+    }
+    visit(windows == 0 ? first : first + (windows - 1) * stride + span, end);
+  }
+}
+
+bool is_infinite(float x) { return std::abs(x) > std::numeric_limits<float>::max(); }
+
+// One thread's rows.
+class Marker {
+ public:
+  Marker(const ModelParts& model, const SeriesView& series, bool per_feature, float* out)
+      : model_(model),
+        series_(series),
+        per_feature_(per_feature),
+        x_(static_cast<std::size_t>(rows_at_once(series.cols) * series.cols)),
+        row_(static_cast<std::size_t>(series.cols)),
+        states_(static_cast<std::size_t>(rows_at_once(series.cols))),
+        out_(out) {}
+
+  void mark(const RowRange& range) {
+    const std::int64_t n = range.end - range.first, F = series_.cols;
+    const RowState all =
+        cast_rows(series_, range.first, n, model_.scaler(), x_.data(), F, 1, states_.data());
+    if ((all & kTooLargeRow) == 0) return;
+    for (std::int64_t r = 0; r < n; ++r) {
+      if (states_[static_cast<std::size_t>(r)] == kTooLargeRow) mark_row(range.first + r);
+    }
+  }
+
+ private:
+  void mark_row(std::int64_t row) {
+    constexpr float kInfinity = std::numeric_limits<float>::infinity();
+    if (!per_feature_) {
+      out_[row] = kInfinity;
+      return;
+    }
+    cast_rows(series_, row, 1, model_.scaler(), row_.data(), series_.cols, 1, nullptr);
+    const std::vector<std::int32_t>& targets = model_.targets;
+    const auto at = [&](std::int32_t f) { return row_[static_cast<std::size_t>(f)]; };
+    const bool none = std::none_of(targets.begin(), targets.end(),
+                                   [&](std::int32_t f) { return is_infinite(at(f)); });
+    float* out = out_ + row * model_.num_targets();
+    for (std::size_t i = 0; i < targets.size(); ++i) {
+      if (none || is_infinite(at(targets[i]))) out[i] = kInfinity;
+    }
+  }
+
+  const ModelParts& model_;
+  const SeriesView& series_;
+  bool per_feature_;
+  std::vector<float> x_, row_;  // [rows_at_once][F], [F]
+  std::vector<RowState> states_;
+  float* out_;
+};
+
+}  // namespace
+
+void score_too_large_rows(const ModelParts& model, const SeriesView& series, const WindowPlan& plan,
+                          bool per_feature, bool seen, int num_threads, float* out) {
+  if (!holds_too_large(series, model.scaler())) return;
+  std::vector<RowRange> ranges;
+  const std::int64_t most = rows_at_once(series.cols);
+  const auto add = [&](std::int64_t first, std::int64_t end) {
+    for (; first < end; first += most) ranges.push_back({first, std::min(end, first + most)});
+  };
+  if (seen) {
+    add(0, series.rows);
+  } else {
+    for_uncovered_rows(plan, add);
+  }
+  parallel_for(
+      static_cast<std::int64_t>(ranges.size()), num_threads,
+      [&] { return Marker(model, series, per_feature, out); },
+      [&](Marker& marker, std::int64_t i) { marker.mark(ranges[static_cast<std::size_t>(i)]); });
+}
+
+}  // namespace slidecell
