@@ -14,7 +14,8 @@ void step_block(const slidecell::StepColumns& a, const float* w, std::int64_t j,
   using Own = Product<Cell, half>;
   constexpr int gates = Own::gates.count;
   const NamedActivations act{a.activation, a.recurrent_activation};
-  float* late = a.scratch + a.hidden * a.stride;  // [H][stride]: what the late product multiplies
+  // [H][stride]: what the late product multiplies; there is no scratch without one.
+  float* late = Form<Cell>::has_late ? a.scratch + a.hidden * a.stride : nullptr;
   Vec acc[gates * units][vectors];
   clear(acc);
   if (a.h) {

@@ -248,8 +248,9 @@ void Stream::Impl::push_block(std::vector<std::int64_t>& requests,
   const std::int64_t width = blocks->width();
   const auto entity_of = [&](std::int64_t i) { return entities[static_cast<std::size_t>(i)]; };
   w.rows.block = entity_of(requests.front()) / width;
-  std::stable_sort(requests.begin(), requests.end(),
-                   [&](std::int64_t a, std::int64_t b) { return entity_of(a) < entity_of(b); });
+  std::sort(requests.begin(), requests.end(), [&](std::int64_t a, std::int64_t b) {
+    return std::make_pair(entity_of(a), a) < std::make_pair(entity_of(b), b);
+  });
   // The k-th request of every entity belongs to round k.
   while (!requests.empty()) {
     w.requests.clear();
