@@ -57,8 +57,12 @@ def as_number(name: str, value: Any) -> float:
     2.0
     """
     if not isinstance(value, (bool, str)):
-        with contextlib.suppress(TypeError, ValueError):
+        try:
             return float(value)
+        except OverflowError:  # a whole number of hundreds of digits, or a fraction of them
+            raise ValueError(f"{name}: expected a number within float64, got a larger one") from None
+        except (TypeError, ValueError):
+            pass
     raise TypeError(f"{name}: expected a number, got {value!r}")
 
 

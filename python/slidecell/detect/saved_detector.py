@@ -21,6 +21,7 @@ from slidecell.detect.fitted_values import (
 from slidecell.detect.storage import (
     Parts,
     check_params,
+    placed,
     read_detector,
     read_parts,
     save_detector,
@@ -110,7 +111,7 @@ class SavedDetector(BaseEstimator, ABC):  # type: ignore[misc]
             detector._remember_parameters()
             detector._restore(parts)
         except (ValueError, TypeError) as error:
-            raise ValueError(f"{folder}: {error}") from error
+            raise placed(error, folder) from error
         return detector
 
     @classmethod

@@ -20,6 +20,7 @@ from slidecell._regular_files import read_regular
 from slidecell._whole_folders import is_hidden, read_whole, replacing_folder, whole_set
 from slidecell.detect.estimators import read_estimator, write_estimator
 from slidecell.detect.registry import DETECTORS, detector_class
+from slidecell.detect.saved_text import parse_saved_text
 
 if TYPE_CHECKING:
     from slidecell.model import SequenceModel
@@ -28,6 +29,7 @@ __all__ = [
     "Parts",
     "copy_detector",
     "owns_detector_file",
+    "placed",
     "read_detector",
     "read_folder",
     "read_parts",
@@ -266,8 +268,8 @@ def read_parts(folder: Path) -> Parts:
 def _read_text(folder: Path) -> dict[str, Any]:
     file = folder / _TEXT
     try:
-        text = json.loads(read_regular(file))
-    except (ValueError, RecursionError) as error:
+        text = parse_saved_text(read_regular(file))
+    except ValueError as error:
         raise ValueError(f"{file}: not JSON, or damaged: {error}") from None
     if not isinstance(text, dict) or text.get("format") != FORMAT:
         raise ValueError(f"{file}: expected an object of format {FORMAT}")
@@ -312,6 +314,22 @@ def _frozen(value: Any, where: str) -> Any:
     if isinstance(value, dict):
         raise ValueError(f"{where}: expected no object, got {value!r}")
     return tuple(_frozen(item, where) for item in value) if isinstance(value, list) else value
+
+
+def placed(error: Exception, folder: Path) -> ValueError:
+    """Return what is wrong with a folder as an error that names the file.
+
+    Examples
+    --------
+    >>> from pathlib import PurePosixPath
+    >>> from slidecell.detect.storage import placed
+    >>> placed(ValueError("'scaler': missing"), PurePosixPath("detector"))
+    ValueError("detector/detector.json: 'scaler': missing")
+    """
+    file, _, rest = str(error).partition(": ")
+    if rest and file in (_TEXT, _ARRAYS, _MODEL, _ESTIMATOR):
+        return ValueError(f"{folder / file}: {rest}")
+    return ValueError(f"{folder / _TEXT}: {error}")
 
 
 def check_params(params: Mapping[str, Any], expected: set[str]) -> None:
