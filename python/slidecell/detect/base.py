@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.utils.validation import check_is_fitted
 
+from slidecell._arguments import whole_number
 from slidecell.detect.fitted_values import names_array
 from slidecell.detect.registry import no_such_setting
 from slidecell.detect.saved_detector import SavedDetector
@@ -35,6 +36,8 @@ __all__ = ["SHARED_SETTINGS", "Detector", "FeatureReduction"]
 # Settings of the command line that a detector may do without: one that draws no random number has
 # no use for a seed.
 SHARED_SETTINGS = frozenset({"random_state", "num_threads", "progress"})
+
+_MOST_THREADS = 2**31 - 1
 
 FeatureReduction: TypeAlias = Literal["mean", "max"] | None
 
@@ -466,6 +469,9 @@ class Detector(SavedDetector):
             )
         if self.missing not in ("skip", "ffill"):
             raise ValueError(f"missing: expected 'skip' or 'ffill', got {self.missing!r}")
+        threads = getattr(self, "num_threads", None)
+        if threads is not None and whole_number("num_threads", threads, least=1) > _MOST_THREADS:
+            raise ValueError(f"num_threads: expected at most {_MOST_THREADS}, got {threads}")
 
     def _set_features(self, rows: Rows) -> None:
         """Check the training rows' columns and remember them."""

@@ -367,8 +367,6 @@ class NetworkDetector(_Network):
     def _check_parameters(self) -> None:
         super()._check_parameters()
         whole_number("window", self.window, least=1)
-        if self.num_threads is not None:
-            whole_number("num_threads", self.num_threads, least=1)
         as_choice("scaler", self.scaler, SCALERS)
         as_choice("reduction", self.reduction, ("mse", "mae", "mahalanobis"))
         as_choice("precision", self.precision, ("highest", "high", "medium"))
