@@ -130,3 +130,8 @@ def test_mahalanobis_beside_a_short_entity() -> None:
         ValueError, match=r"series: expected at least 10 errors .* 2 numbers, got 9"
     ):
         detector.model_.fit_error(X[:15])
+
+
+def test_whole_numbers_beyond_float64_are_named() -> None:
+    with pytest.raises(ValueError, match="validation: expected a number within float64"):
+        make("forecast", validation=10**400).fit(series())

@@ -267,6 +267,65 @@ def test_damaged_text_is_refused_with_its_place(
     assert str(place) in str(error.value)
 
 
+# What JSON leaves to its readers and no saved text has, in the place of a parameter.
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("[" * 900 + "1" + "]" * 900, "nested more than 64 levels deep"),
+        ("[" * 100_000, "nested more than 64 levels deep"),
+        ('{"a": ' * 65 + "1" + "}" * 65, "nested more than 64 levels deep"),
+        ("1" + "0" * 400, "expected whole numbers of 64 bits, got 1000"),
+        (str(2**64), f"expected whole numbers of 64 bits, got {2**64}"),
+        ("1e999", "expected finite numbers, got 1e999"),
+        ("NaN", "expected finite numbers, got NaN"),
+        (r'"\ud800"', "expected Unicode text, got half a surrogate pair"),
+        ('1, "missing": "skip"', "the key 'missing' stands twice in an object"),
+    ],
+)
+def test_hostile_values_are_refused_with_their_file(
+    value: str, message: str, folder: Callable[[str], Path]
+) -> None:
+    place = folder("random_gru")
+    text = (place / "detector.json").read_text()
+    assert text.count('"window": 4') == 1
+    (place / "detector.json").write_text(text.replace('"window": 4', f'"window": {value}'))
+    with pytest.raises(ValueError, match=r"detector\.json: ") as caught:
+        load_detector(place)
+    file = place / "detector.json"
+    assert str(caught.value).startswith(f"{file}: not JSON, or damaged: {message}")
+
+
+@pytest.mark.parametrize("kind", ["forecast", "random_gru"])
+@pytest.mark.parametrize("threads", [0, 2.5, "4", 2**31])
+def test_threads_that_no_call_takes_are_refused_on_loading(
+    kind: str, threads: object, folder: Callable[[str], Path]
+) -> None:
+    place = folder(kind)
+    rewrite(place, lambda text: text["params"].update(num_threads=threads))
+    with pytest.raises(
+        ValueError, match=r"detector\.json: num_threads: expected .* got "
+    ) as caught:
+        load_detector(place)
+    assert str(place) in str(caught.value)
+
+
+def test_faults_name_the_file_that_has_them(folder: Callable[[str], Path]) -> None:
+    place = folder("forecast")
+    rewrite(place, lambda text: text["fitted"].update(constant_features=[7]))
+    with pytest.raises(ValueError, match="constant_features") as caught:
+        load_detector(place)
+    file = place / "detector.json"
+    assert str(caught.value).startswith(f"{file}: 'constant_features': expected a list of features")
+    shutil.copy(folder("autoencoder") / "model.safetensors", folder("pca"))
+    shutil.copy(place.parent / "pca" / "model.safetensors", place)
+    rewrite(place, lambda text: text["fitted"].update(constant_features=[]))
+    with pytest.raises(ValueError) as caught:  # noqa: PT011
+        load_detector(place)
+    assert str(caught.value).startswith(
+        f"{place / 'model.safetensors'}: expected a forecaster of 3"
+    )
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", "[" * 100_000, '{"format": NaN}', "\xff"])
 def test_files_that_are_no_json_are_refused(text: str, folder: Callable[[str], Path]) -> None:
     place = folder("zscore")

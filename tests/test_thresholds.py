@@ -382,3 +382,8 @@ def test_thresholds_import_numpy_only() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_state_with_a_number_beyond_float64_is_refused() -> None:
+    with pytest.raises(ValueError, match="state: 'value': expected a finite number, got 1000"):
+        threshold_from_state({"kind": "fixed", "value": 10**400})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import operator
 import re
@@ -60,7 +59,9 @@ def as_number(name: str, value: Any) -> float:
         try:
             return float(value)
         except OverflowError:  # a whole number of hundreds of digits, or a fraction of them
-            raise ValueError(f"{name}: expected a number within float64, got a larger one") from None
+            raise ValueError(
+                f"{name}: expected a number within float64, got a larger one"
+            ) from None
         except (TypeError, ValueError):
             pass
     raise TypeError(f"{name}: expected a number, got {value!r}")

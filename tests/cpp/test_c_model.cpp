@@ -88,7 +88,7 @@ void test_windows(const ModelHandle& model, const slidecell::SequenceModel& trut
                   const Floats& rows) {
   const Doubles values = counters(rows);
   const Floats floats(values.begin(), values.end());
-  for (const std::int64_t stride : {0, 1, 4}) {
+  for (const std::int64_t stride : std::vector<std::int64_t>{0, 1, 4, INT64_MAX}) {
     const slidecell::WindowPlan plan(kOffsets, truth.window(), truth.horizon(),
                                      stride == 0 ? 1 : stride);
     const std::int64_t N = plan.size();

@@ -1,1 +1,1 @@
-"""Fuzzers: programs in C++ (see CMakeLists.txt) and in Python (``python -m tests.fuzz.folders``)."""
+"""Fuzzers: programs in C++ (CMakeLists.txt) and in Python (``python -m tests.fuzz.folders``)."""

@@ -11,10 +11,24 @@ from typing import Any
 __all__ = ["any_value", "change_bytes", "change_json", "change_tensors", "change_text", "json_text"]
 
 NUMBERS = (
-    0, 1, 2, 3, -1, 7, 2**20, 2**31, 2**53, 2**63, 2**64, -(2**63), 10**30, 10**400, 0.5, -0.0, 1e-320,
+    0, 1, 2, 3, -1, 7, 2**20, 2**31, 2**53, 2**63, 2**64, -(2**63), 10**30, 10**400, 0.5, -0.0,
+    1e-320,
     1e300, -1e300, 3.5e38, float("nan"), float("inf"),
 )  # fmt: skip
-TEXTS = ("", "a", "nan", "1", "\x00", "é\u20ac", "\ud800", "x" * 300, "../a", "None", "fixed", "zscore")
+TEXTS = (
+    "",
+    "a",
+    "nan",
+    "1",
+    "\x00",
+    "é\u20ac",
+    "\ud800",
+    "x" * 300,
+    "../a",
+    "None",
+    "fixed",
+    "zscore",
+)
 DEPTHS = (1, 2, 20, 400, 900, 990, 5000, 200_000)
 DTYPES = ("F64", "F32", "F16", "BF16", "I64", "U8", "BOOL", "C64", "F8_E4M3", "x", "")
 
@@ -105,7 +119,9 @@ def change_text(text: str, random: Random) -> str:
         return text[:end] + text[at:]
     if what == 2:
         return text[:at]
-    return text[:at] + random.choice((*TEXTS, *'",:;[]{}\t\n\\', "1e999", "NaN", "\ufeff")) + text[at:]
+    return (
+        text[:at] + random.choice((*TEXTS, *'",:;[]{}\t\n\\', "1e999", "NaN", "\ufeff")) + text[at:]
+    )
 
 
 def change_bytes(data: bytes, random: Random) -> bytes:

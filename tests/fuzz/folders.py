@@ -67,7 +67,9 @@ class Folders:
             check_text(error)
             if str(self.place) not in str(error):
                 raise AssertionError(f"names no file: {error}") from error
-            header = any(word in str(error) for word in ("not JSON", "expected an object of format"))
+            header = any(
+                word in str(error) for word in ("not JSON", "expected an object of format")
+            )
             return Reached.NOTHING if header else Reached.HEADER
         try:
             with warnings.catch_warnings():

@@ -10,14 +10,19 @@ from tests.fuzz.changes import any_value, change_text
 __all__ = ["TIMES", "WORDS", "csv_text", "json_lines"]
 
 WORDS = (
-    "", "nan", "NaN", "inf", "-Infinity", "null", "NA", "true", "1e400", "-1e400", "1e-400", "0x10", "1_000",
-    "1,5", "12%", "3 kW", "\u00a07", "٣", "--", "'", '"', '""', '"a', "\x00", "\ufeff", "é", "9" * 400, "=1+1",
+    "", "nan", "NaN", "inf", "-Infinity", "null", "NA", "true", "1e400", "-1e400", "1e-400",
+    "0x10", "1_000",
+    "1,5", "12%", "3 kW", "\u00a07", "٣", "--", "'", '"', '""', '"a', "\x00", "\ufeff", "é",
+    "9" * 400, "=1+1",
     "1e5", "0.1", "-3", "+2", ".5", "5.", "1e", "\ud83d\ude00",
 )  # fmt: skip
 TIMES = (
-    "0", "1", "-5", "1e3", "2020-01-01", "2020-01-01 00:00:01", "2020-01-01T00:00:00Z", "01/02/2020",
-    "2020-01-01 00:00+02:00", "now", "today", "NaT", "1700000000000000000", "99999-01-01", "0001-01-01",
-    "9" * 401, "18446744073709551615", "2020-13-01", "12:00 AM", "1e400", "", "nan", "-292277026596-01-01",
+    "0", "1", "-5", "1e3", "2020-01-01", "2020-01-01 00:00:01", "2020-01-01T00:00:00Z",
+    "01/02/2020",
+    "2020-01-01 00:00+02:00", "now", "today", "NaT", "1700000000000000000", "99999-01-01",
+    "0001-01-01",
+    "9" * 401, "18446744073709551615", "2020-13-01", "12:00 AM", "1e400", "", "nan",
+    "-292277026596-01-01",
 )  # fmt: skip
 
 
@@ -48,7 +53,9 @@ def csv_text(random: Random, rows: int = 12) -> str:
         elif what == 7:
             line[place] = f'"{line[place]}{random.choice(("", comma, end, chr(34) * 2))}"'
         elif what == 8:
-            lines.insert(random.randrange(len(lines) + 1), random.choice(([], [""], ["#"], list(line))))
+            lines.insert(
+                random.randrange(len(lines) + 1), random.choice(([], [""], ["#"], list(line)))
+            )
         elif what == 9:
             lines.remove(line)
         elif what == 10:
@@ -68,7 +75,9 @@ def json_lines(random: Random, rows: int = 12) -> str:
         row = {"t": n, "host": f"h{n % 2}", "load": random.random(), "heat": n / 7}
         if random.random() < 0.15:
             key = random.choice(list(row))
-            row[key] = random.choice((any_value(random), random.choice(TIMES), random.choice(WORDS)))
+            row[key] = random.choice(
+                (any_value(random), random.choice(TIMES), random.choice(WORDS))
+            )
         if random.random() < 0.05:
             del row[random.choice(list(row))]
         text = json.dumps(row)

@@ -69,7 +69,9 @@ class Tables:
         suffix = random.choice((".csv", ".csv", ".parquet"))
         file = self.folder / f"rows{suffix}"
         if suffix == ".csv":
-            data = csv_text(random).encode(random.choice(("utf-8",) * 8 + ("utf-16", "latin1")), "replace")
+            data = csv_text(random).encode(
+                random.choice(("utf-8",) * 8 + ("utf-16", "latin1")), "replace"
+            )
             file.write_bytes(change_bytes(data, random) if random.random() < 0.1 else data)
         else:
             try:
@@ -89,7 +91,9 @@ class Tables:
         if random.random() < 0.2:
             settings["max_gap"] = random.choice(("2", "1s", "2h", "x", "-1", "1e400", "nan"))
         if random.random() < 0.2:
-            settings["features"] = random.choice((("load",), ("heat", "load"), ("host",), ("none",)))
+            settings["features"] = random.choice(
+                (("load",), ("heat", "load"), ("host",), ("none",))
+            )
         if random.random() < 0.1:
             settings["label"] = random.choice(("load", "heat", "none"))
         try:
@@ -99,7 +103,11 @@ class Tables:
                 rows.floats(), rows.filled(), rows.summary()
         except ALLOWED as error:
             check_text(error)
-            return Reached.HEADER if "column" in str(error) or "line" in str(error) else Reached.NOTHING
+            return (
+                Reached.HEADER
+                if "column" in str(error) or "line" in str(error)
+                else Reached.NOTHING
+            )
         return Reached.ALL
 
 

@@ -161,8 +161,11 @@ int slidecell_window_starts(const slidecell_model* model, int64_t num_rows, cons
     require_array(starts, plan.size(), "starts", "num_rows");
     for (std::int64_t g = 0, i = 0; g < plan.num_entities(); ++g) {
       const auto entity = static_cast<std::size_t>(g);
-      std::int64_t row = plan.offsets()[entity];
-      for (; i < plan.first_window()[entity + 1]; ++i, row += plan.stride()) starts[i] = row;
+      const std::int64_t first = plan.first_window()[entity];
+      // By products: a row beyond the last window may be no number that there is.
+      for (; i < plan.first_window()[entity + 1]; ++i) {
+        starts[i] = plan.offsets()[entity] + (i - first) * plan.stride();
+      }
     }
   });
 }
