@@ -386,4 +386,4 @@ def test_thresholds_import_numpy_only() -> None:
 
 def test_a_state_with_a_number_beyond_float64_is_refused() -> None:
     with pytest.raises(ValueError, match="state: 'value': expected a finite number, got 1000"):
-        threshold_from_state({"kind": "fixed", "value": 10**400})
+        threshold_from_state({"kind": "percentile", "percentile": 95.0, "value": 10**400})
