@@ -16,6 +16,7 @@ namespace py = pybind11;
 
 void bind_cpu(py::module_& m);
 void bind_windows(py::module_& m);
+void bind_window_scorer(py::module_& m);
 void bind_model_file(py::module_& m);
 void bind_recurrent(py::module_& m);
 void bind_model(py::module_& m);

@@ -8,6 +8,7 @@ PYBIND11_MODULE(_core, m) {
   py::register_exception<slidecell::IoError>(m, "IoError", PyExc_OSError);
   bind_cpu(m);
   bind_windows(m);
+  bind_window_scorer(m);
   bind_model_file(m);
   bind_recurrent(m);
   bind_model(m);

@@ -9,4 +9,5 @@
 #include "slidecell/series.hpp"
 #include "slidecell/stream.hpp"
 #include "slidecell/training.hpp"
+#include "slidecell/window_scorer.hpp"
 #include "slidecell/windows.hpp"

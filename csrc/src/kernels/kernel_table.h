@@ -32,6 +32,21 @@ struct ProjectColumns {
   std::int64_t vectors;
 };
 
+// out[r][col] = b[r] + sum over t, then f, of W[r][t * features + f] x[feature[f]][x_col + t +
+// lane]: products of flattened windows that begin at neighbouring columns of a transposed series.
+struct ProjectWindows {
+  const float* w;  // packed by pack_linear: [blocks][1 + window * features][rows of a block]
+  std::int64_t rows, window;
+  const std::int32_t* feature;  // [features] rows of x
+  std::int64_t features;
+  const float* x;  // [F][x_stride]
+  std::ptrdiff_t x_stride;
+  const std::int32_t* x_col;  // [vectors] first column of each group of windows
+  float* out;                 // [rows][out_stride]
+  std::ptrdiff_t out_stride;
+  std::int64_t vectors;
+};
+
 // One time step of one direction of one layer, for `vectors` groups of `lanes` columns.
 struct StepColumns {
   const float* w;       // packed recurrent weights [blocks][K][rows of a block]
@@ -119,6 +134,7 @@ struct KernelTable {
 
   void (*project)(const ProjectColumns&);
   void (*project_row)(const ProjectRow&);
+  void (*project_windows)(const ProjectWindows&);
   ByForm<CellKernels> cells;
 
   void (*add_squared_error)(const ErrorColumns&);

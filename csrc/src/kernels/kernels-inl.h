@@ -48,6 +48,7 @@ constexpr slidecell::KernelTable make_kernels(const char* isa) {
   table.vector_step = vectors;
   table.project = &project_columns<rows, vectors>;
   table.project_row = &project_row;
+  table.project_windows = &project_windows<rows, vectors>;
   AllCells::each([&table](auto cell) { add_cell<Registers, decltype(cell)>(table); });
   table.add_squared_error = &add_squared_error_columns;
   table.add_absolute_error = &add_absolute_error_columns;

@@ -1,0 +1,74 @@
+// _core.WindowScorer: scores of flattened windows of numpy arrays.
+#include <utility>
+
+#include "bindings.h"
+#include "slidecell/window_scorer.hpp"
+
+namespace {
+
+using slidecell::FlatWindows;
+using slidecell::WindowScorer;
+
+using Floats = py::array_t<float, py::array::c_style | py::array::forcecast>;
+
+std::vector<float> floats(const Floats& values) {
+  return {values.data(), values.data() + values.size()};
+}
+
+FlatWindows flat_windows(std::int64_t window, std::int64_t features,
+                         std::vector<std::int32_t> varying, std::vector<double> center,
+                         std::vector<double> scale) {
+  return {window, features, std::move(center), std::move(scale), std::move(varying)};
+}
+
+py::array_t<float> score(const WindowScorer& scorer, py::handle series, py::handle offsets,
+                         bool per_feature, std::optional<int> num_threads) {
+  const py::array rows = real_array(series, "series");
+  const std::string F = std::to_string(scorer.features());
+  const slidecell::SeriesView view = series_view(rows, "series", "[S, " + F + "]");
+  const std::vector<std::int64_t> bounds = offsets_from(offsets, view.rows);
+  const int threads = thread_count(num_threads);
+  std::vector<std::int64_t> shape{view.rows};
+  if (per_feature) shape.push_back(scorer.features());
+  py::array_t<float> result = output_array(py::none(), shape, rows);
+  float* const data = result.mutable_data();
+  {
+    py::gil_scoped_release release;
+    scorer.score(view, bounds, data, per_feature, threads);
+  }
+  return result;
+}
+
+}  // namespace
+
+void bind_window_scorer(py::module_& m) {
+  py::class_<FlatWindows>(m, "FlatWindows")
+      .def(py::init(&flat_windows), py::kw_only(), py::arg("window"), py::arg("features"),
+           py::arg("varying"), py::arg("center"), py::arg("scale"));
+  py::class_<WindowScorer>(m, "WindowScorer")
+      .def_static(
+          "nearest",
+          [](const FlatWindows& windows, const Floats& points, std::int64_t neighbors) {
+            return WindowScorer::nearest(windows, floats(points), neighbors);
+          },
+          py::arg("windows"), py::arg("points"), py::arg("neighbors"))
+      .def_static(
+          "subspace",
+          [](const FlatWindows& windows, const Floats& mean, const Floats& components) {
+            return WindowScorer::subspace(windows, floats(mean), floats(components));
+          },
+          py::arg("windows"), py::arg("mean"), py::arg("components"))
+      .def_static(
+          "forecast",
+          [](const FlatWindows& windows, const Floats& weights, const Floats& bias, const Floats& a,
+             const Floats& b) {
+            return WindowScorer::forecast(windows, floats(weights), floats(bias), floats(a),
+                                          floats(b));
+          },
+          py::arg("windows"), py::arg("weights"), py::arg("bias"), py::arg("a"), py::arg("b"))
+      .def_property_readonly("window", &WindowScorer::window)
+      .def_property_readonly("features", &WindowScorer::features)
+      .def_property_readonly("horizon", &WindowScorer::horizon)
+      .def("score", &score, py::arg("series"), py::arg("offsets"), py::kw_only(),
+           py::arg("per_feature"), py::arg("num_threads"));
+}
