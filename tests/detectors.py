@@ -11,41 +11,60 @@ from slidecell.detect import (
     AutoencoderDetector,
     Detector,
     ForecastDetector,
+    KMeansDetector,
+    NeighborDetector,
     PCADetector,
     RandomGRUDetector,
+    RidgeDetector,
     RollingVarianceDetector,
     SklearnDetector,
+    WindowPCADetector,
     ZScoreDetector,
 )
 
 NETWORKS = ("forecast", "autoencoder")
-WINDOWED = (*NETWORKS, "random_gru", "rolling_variance")
+FLAT = ("kmeans", "window_pca", "ridge", "neighbors")
+WINDOWED = (*NETWORKS, "random_gru", "rolling_variance", *FLAT)
 ALL = (*WINDOWED, "zscore", "pca", "sklearn")
-PER_FEATURE = ("forecast", "autoencoder", "rolling_variance", "zscore", "pca")
+PER_FEATURE = ("forecast", "autoencoder", "rolling_variance", "window_pca", "zscore", "pca")
+
+# A fitted row's own window does not count among the training windows that it is compared with, as
+# it does when the same rows are scored again.
+LEAVES_ITSELF_OUT = ("neighbors",)
+
+
+_CLASSES: dict[str, tuple[type[Detector], dict[str, Any]]] = {
+    "forecast": (ForecastDetector, {"window": 4, "hidden_size": 3}),
+    "autoencoder": (
+        AutoencoderDetector,
+        {"window": 4, "encoder_sizes": (3, 2), "decoder_sizes": (2, 3)},
+    ),
+    "random_gru": (RandomGRUDetector, {"window": 4, "hidden_size": 6, "n_components": 2}),
+    "kmeans": (KMeansDetector, {"window": 4, "n_clusters": 5, "random_state": 0}),
+    "window_pca": (WindowPCADetector, {"window": 4, "n_components": 2}),
+    "ridge": (RidgeDetector, {"window": 4, "smoothing": 1}),
+    "neighbors": (NeighborDetector, {"window": 4, "n_points": 20}),
+    "rolling_variance": (RollingVarianceDetector, {"window": 4}),
+    "zscore": (ZScoreDetector, {}),
+    "pca": (PCADetector, {}),
+}
 
 
 def make(kind: str, **options: Any) -> Detector:
     """Return an unfitted detector that fits in some milliseconds."""
-    quick = {"epochs": 1, "random_state": 0, "num_threads": 1}
-    if kind == "forecast":
-        return ForecastDetector(**{"window": 4, "hidden_size": 3, **quick, **options})
-    if kind == "autoencoder":
-        sizes = {"encoder_sizes": (3, 2), "decoder_sizes": (2, 3)}
-        return AutoencoderDetector(**{"window": 4, **sizes, **quick, **options})
-    if kind == "random_gru":
-        sizes = {"hidden_size": 6, "n_components": 2}
-        return RandomGRUDetector(**{"window": 4, "random_state": 0, **sizes, **options})
-    if kind == "rolling_variance":
-        return RollingVarianceDetector(**{"window": 4, **options})
     if kind == "sklearn":
         forest = IsolationForest(n_estimators=5, random_state=0)
         return SklearnDetector(**{"estimator": forest, **options})
-    return {"zscore": ZScoreDetector, "pca": PCADetector}[kind](**options)
+    detector, small = _CLASSES[kind]
+    quick = {"epochs": 1, "random_state": 0, "num_threads": 1} if kind in NETWORKS else {}
+    if kind == "random_gru":
+        quick = {"random_state": 0}
+    return detector(**{**small, **quick, **options})
 
 
 def rows_needed(kind: str) -> int:
     """Rows up to the first score of an entity."""
-    return {"forecast": 5, "zscore": 1, "pca": 1, "sklearn": 1}.get(kind, 4)
+    return {"forecast": 5, "ridge": 5, "zscore": 1, "pca": 1, "sklearn": 1}.get(kind, 4)
 
 
 def series(rows: int = 60, features: int = 3, seed: int = 0) -> np.ndarray:

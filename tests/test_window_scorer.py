@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -58,7 +59,7 @@ class Case:
         horizon = int(kind == "forecast")
         out = np.full((len(series), self.features), np.nan)
         scores = np.full(len(series), np.nan)
-        for first, last in zip(OFFSETS[:-1], OFFSETS[1:], strict=True):
+        for first, last in itertools.pairwise(OFFSETS):
             for start in range(first, last - self.window - horizon + 1):
                 rows = scaled[start : start + self.window + horizon]
                 if np.isfinite(rows).all():
@@ -123,7 +124,7 @@ def test_a_score_depends_on_its_own_rows_only(isa: str, kind: str) -> None:
         np.asfortranarray(case.series), OFFSETS, per_feature=False, num_threads=None
     )
     np.testing.assert_array_equal(turned, scores)
-    for first, last in zip(OFFSETS[:-1], OFFSETS[1:], strict=True):
+    for first, last in itertools.pairwise(OFFSETS):
         alone = scorer.score(case.series[first:last], None, per_feature=False, num_threads=None)
         np.testing.assert_array_equal(alone, scores[first:last])
         for end in range(first + needed, last + 1, 5):
@@ -191,3 +192,57 @@ def test_bad_parts_are_named() -> None:
         parts = {key: getattr(case, key) for key in ("weights", "bias", "a", "b")}
         with pytest.raises(ValueError, match=f"^{name}: expected"):
             make.forecast(flat, **(parts | {name: np.zeros(1)}))
+
+
+def test_own_scores_leave_out_the_points_that_overlap_a_window(isa: str) -> None:
+    rng = np.random.default_rng(3)
+    series = rng.normal(size=(90, 2)).astype(np.float32)
+    starts = np.arange(0, 86, 4)
+    points = np.stack([series[i : i + 5].ravel() for i in starts])
+    flat = _core.FlatWindows(window=5, features=2, varying=[0, 1], center=[], scale=[])
+    got = _core.WindowScorer.nearest(flat, points, 2).score_own(
+        series, [0, 50, 90], starts, num_threads=2
+    )
+    want = np.full(90, np.nan)
+    for start in (*range(46), *range(50, 86)):
+        others = points[np.abs(starts - start) >= 5]
+        distances = np.linalg.norm(others - series[start : start + 5].ravel(), axis=1)
+        want[start + 4] = np.sort(distances)[:2].mean()
+    np.testing.assert_allclose(got, want, rtol=2e-5)
+    few = _core.WindowScorer.nearest(flat, points[:1], 1)
+    assert np.isposinf(few.score_own(series[:9], None, starts[:1], num_threads=None)[4:]).all()
+    with pytest.raises(ValueError, match="starts: expected 1 rows"):
+        few.score_own(series, None, starts, num_threads=None)
+    with pytest.raises(ValueError, match="starts: expected ascending"):
+        _core.WindowScorer.nearest(flat, points[:2], 1).score_own(
+            series, None, [4, 0], num_threads=None
+        )
+    with pytest.raises(ValueError, match="score_own: expected a scorer of nearest"):
+        Case(1, 4, 2, 3).scorer("subspace").score_own(series, None, starts, num_threads=None)
+
+
+@pytest.mark.parametrize(("before", "after"), [(0, 0), (19, 0), (0, 6), (10, 9)])
+@pytest.mark.parametrize("own", [True, False])
+def test_means_of_neighbouring_rows(before: int, after: int, own: bool) -> None:
+    rng = np.random.default_rng(4)
+    scores = rng.random(OFFSETS[-1]).astype(np.float32)
+    scores[rng.random(len(scores)) < 0.1] = np.nan
+    scores[60] = np.inf
+    want = np.full(len(scores), np.nan)
+    for first, last in itertools.pairwise(OFFSETS):
+        for r in range(first, last):
+            near = scores[max(first, r - before) : min(last, r + after + 1)].astype(np.float64)
+            near = near[np.isfinite(near)]
+            if np.isinf(scores[r]):
+                want[r] = np.inf
+            elif len(near) and not (own and np.isnan(scores[r])):
+                want[r] = near.mean()
+    for threads in (1, 2):
+        got = _core.row_means(
+            scores, OFFSETS, before=before, after=after, own=own, num_threads=threads
+        )
+        np.testing.assert_allclose(got, want, rtol=1e-14)
+    with pytest.raises(ValueError, match="before: expected a whole number >= 0, got -1"):
+        _core.row_means(scores, OFFSETS, before=-1, after=0, own=own, num_threads=1)
+    with pytest.raises(ValueError, match="offsets"):
+        _core.row_means(scores, [0, 3], before=1, after=0, own=own, num_threads=1)

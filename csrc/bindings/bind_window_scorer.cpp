@@ -39,6 +39,40 @@ py::array_t<float> score(const WindowScorer& scorer, py::handle series, py::hand
   return result;
 }
 
+py::array_t<float> score_own(const WindowScorer& scorer, py::handle series, py::handle offsets,
+                             py::handle starts, std::optional<int> num_threads) {
+  const py::array rows = real_array(series, "series");
+  const std::string F = std::to_string(scorer.features());
+  const slidecell::SeriesView view = series_view(rows, "series", "[S, " + F + "]");
+  const std::vector<std::int64_t> bounds = offsets_from(offsets, view.rows);
+  const py::array_t<std::int64_t> first = integer_array(starts, "starts", "[P]");
+  const int threads = thread_count(num_threads);
+  py::array_t<float> result = output_array(py::none(), {view.rows}, rows);
+  float* const data = result.mutable_data();
+  {
+    py::gil_scoped_release release;
+    scorer.score_own(view, bounds, {first.data(), static_cast<std::size_t>(first.size())}, data,
+                     threads);
+  }
+  return result;
+}
+
+py::array_t<double> row_means(const Floats& scores, py::handle offsets, std::int64_t before,
+                              std::int64_t after, bool own, std::optional<int> num_threads) {
+  if (scores.ndim() != 1)
+    throw py::value_error("scores: expected [S], got " + shape_text(shape_of(scores)));
+  const std::vector<std::int64_t> bounds = offsets_from(offsets, scores.size());
+  const int threads = thread_count(num_threads);
+  py::array_t<double> result(scores.size());
+  double* const data = result.mutable_data();
+  {
+    py::gil_scoped_release release;
+    slidecell::row_means({scores.data(), static_cast<std::size_t>(scores.size())}, bounds, before,
+                         after, own, data, threads);
+  }
+  return result;
+}
+
 }  // namespace
 
 void bind_window_scorer(py::module_& m) {
@@ -69,6 +103,10 @@ void bind_window_scorer(py::module_& m) {
       .def_property_readonly("window", &WindowScorer::window)
       .def_property_readonly("features", &WindowScorer::features)
       .def_property_readonly("horizon", &WindowScorer::horizon)
+      .def("score_own", &score_own, py::arg("series"), py::arg("offsets"), py::arg("starts"),
+           py::kw_only(), py::arg("num_threads"))
       .def("score", &score, py::arg("series"), py::arg("offsets"), py::kw_only(),
            py::arg("per_feature"), py::arg("num_threads"));
+  m.def("row_means", &row_means, py::arg("scores"), py::arg("offsets"), py::kw_only(),
+        py::arg("before"), py::arg("after"), py::arg("own"), py::arg("num_threads"));
 }

@@ -54,11 +54,26 @@ class SLIDECELL_API WindowScorer {
   void score(const SeriesView& series, Span<const std::int64_t> offsets, float* out,
              bool per_feature = false, int num_threads = 0) const;
 
+  // The scores of the series that the points of `nearest` were taken from: point p is the window
+  // that begins at row starts[p], and counts for no window that begins less than W rows from
+  // there, which would find itself. starts [P] ascending; out [S], infinite where no `neighbors`
+  // points are left.
+  void score_own(const SeriesView& series, Span<const std::int64_t> offsets,
+                 Span<const std::int64_t> starts, float* out, int num_threads = 0) const;
+
   class Impl;
   explicit WindowScorer(std::shared_ptr<const Impl> impl) : impl_(std::move(impl)) {}
 
  private:
   std::shared_ptr<const Impl> impl_;
 };
+
+// The mean of the finite scores among the rows from `before` rows before a row to `after` rows
+// after it, within its entity, as a double that is summed in the order of time. NaN where there is
+// none, and, with `own`, where the row itself has no score; an infinite score stays as it is.
+// scores [S], offsets [G+1], out [S]. Throws std::invalid_argument.
+SLIDECELL_API void row_means(Span<const float> scores, Span<const std::int64_t> offsets,
+                             std::int64_t before, std::int64_t after, bool own, double* out,
+                             int num_threads = 0);
 
 }  // namespace slidecell

@@ -89,12 +89,13 @@ WindowScorer::Impl::Impl(FlatWindows given, std::int64_t horizon_)
 }
 
 FlatTile::FlatTile(const KernelTable& kernels, const WindowScorer::Impl& scorer,
-                   const SeriesView& series, const WindowPlan& plan, bool per_feature, float* out)
+                   const SeriesView& series, const WindowPlan& plan, const FlatCall& call,
+                   float* out)
     : kernels_(kernels),
       scorer_(scorer),
       tile_(kernels, series, scorer.scaler(), plan, flat_tile_vectors(kernels)),
-      per_feature_(per_feature),
-      values_(per_feature ? scorer.windows.features : 1),
+      per_feature_(call.per_feature),
+      values_(call.per_feature ? scorer.windows.features : 1),
       stride_(flat_tile_vectors(kernels) * kernels.lanes),
       span_(plan.window() + plan.horizon()),
       sums_(values_ * stride_),
@@ -148,31 +149,47 @@ std::int64_t WindowScorer::horizon() const { return impl_->horizon; }
 
 void WindowScorer::score(const SeriesView& series, Span<const std::int64_t> offsets, float* out,
                          bool per_feature, int num_threads) const {
-  const FlatWindows& windows = impl_->windows;
+  impl_->run(series, offsets, {per_feature, {}}, out, num_threads);
+}
+
+void WindowScorer::score_own(const SeriesView& series, Span<const std::int64_t> offsets,
+                             Span<const std::int64_t> starts, float* out, int num_threads) const {
+  const std::int64_t points = impl_->points();
+  if (points == 0) refuse("score_own: expected a scorer of nearest points");
+  if (static_cast<std::int64_t>(starts.size()) != points) {
+    refuse("starts: expected " + std::to_string(points) + " rows (one of each point), got " +
+           std::to_string(starts.size()));
+  }
+  if (!std::is_sorted(starts.begin(), starts.end())) refuse("starts: expected ascending rows");
+  impl_->run(series, offsets, {false, starts}, out, num_threads);
+}
+
+void WindowScorer::Impl::run(const SeriesView& series, Span<const std::int64_t> offsets,
+                             const FlatCall& call, float* out, int num_threads) const {
   if (series.cols != windows.features) {
     refuse("series: expected [S, " + std::to_string(windows.features) + "], got [" +
            std::to_string(series.rows) + ", " + std::to_string(series.cols) + "]");
   }
-  const WindowPlan plan({offsets.begin(), offsets.end()}, windows.window, impl_->horizon);
+  const WindowPlan plan({offsets.begin(), offsets.end()}, windows.window, horizon);
   if (plan.num_rows() != series.rows) {
     refuse("offsets: expected the last one to be " + std::to_string(series.rows) + ", got " +
            std::to_string(plan.num_rows()));
   }
   require_pointer(series.data, series.rows, "series");
   require_pointer(out, series.rows, "out");
-  std::fill_n(out, series.rows * (per_feature ? windows.features : 1),
+  std::fill_n(out, series.rows * (call.per_feature ? windows.features : 1),
               std::numeric_limits<float>::quiet_NaN());
   const KernelTable& kernels = active_kernels();
   const VectorPlan vectors(plan, kernels.lanes);
   const std::int64_t size = flat_tile_vectors(kernels);
   parallel_for(
       ceil_div(vectors.size(), size), num_threads,
-      [&] { return impl_->tile(kernels, series, plan, per_feature, out); },
-      [&](std::unique_ptr<FlatTile>& tile, std::int64_t i) {
+      [&] { return tile(kernels, series, plan, call, out); },
+      [&](std::unique_ptr<FlatTile>& workspace, std::int64_t i) {
         std::vector<WindowVector> some;
         const std::int64_t end = std::min(vectors.size(), (i + 1) * size);
         for (std::int64_t v = i * size; v < end; ++v) some.push_back(vectors.at(v));
-        tile->score(some);
+        workspace->score(some);
       });
 }
 

@@ -10,11 +10,17 @@
 
 namespace slidecell {
 
+// What a call asks for.
+struct FlatCall {
+  bool per_feature = false;
+  Span<const std::int64_t> own_starts;  // of score_own; empty: every point counts
+};
+
 // One thread's workspace: scores the windows of one tile after the other.
 class FlatTile {
  public:
   FlatTile(const KernelTable& kernels, const WindowScorer::Impl& scorer, const SeriesView& series,
-           const WindowPlan& plan, bool per_feature, float* out);
+           const WindowPlan& plan, const FlatCall& call, float* out);
   virtual ~FlatTile() = default;
   void score(const std::vector<WindowVector>& vectors);
 
@@ -50,8 +56,13 @@ class WindowScorer::Impl {
   Impl(FlatWindows windows, std::int64_t horizon);
   virtual ~Impl() = default;
   virtual std::unique_ptr<FlatTile> tile(const KernelTable& kernels, const SeriesView& series,
-                                         const WindowPlan& plan, bool per_feature,
+                                         const WindowPlan& plan, const FlatCall& call,
                                          float* out) const = 0;
+  // Scores what `call` asks for.
+  void run(const SeriesView& series, Span<const std::int64_t> offsets, const FlatCall& call,
+           float* out, int num_threads) const;
+
+  virtual std::int64_t points() const { return 0; }  // P of `nearest`
 
   const ColumnScaler* scaler() const { return windows.center.empty() ? nullptr : &column_scaler_; }
 

@@ -25,7 +25,7 @@ class LinearForecast final : public WindowScorer::Impl {
   }
 
   std::unique_ptr<FlatTile> tile(const KernelTable& kernels, const SeriesView& series,
-                                 const WindowPlan& plan, bool per_feature,
+                                 const WindowPlan& plan, const FlatCall& call,
                                  float* out) const override;
 
   const std::int64_t targets;
@@ -36,8 +36,8 @@ class LinearForecast final : public WindowScorer::Impl {
 class ForecastTile final : public FlatTile {
  public:
   ForecastTile(const LinearForecast& forecast, const KernelTable& kernels, const SeriesView& series,
-               const WindowPlan& plan, bool per_feature, float* out)
-      : FlatTile(kernels, forecast, series, plan, per_feature, out),
+               const WindowPlan& plan, const FlatCall& call, float* out)
+      : FlatTile(kernels, forecast, series, plan, call, out),
         forecast_(forecast),
         chunk_(forecast.map.chunk(kernels)),
         ahead_(chunk_ * stride_),
@@ -91,9 +91,9 @@ class ForecastTile final : public FlatTile {
 };
 
 std::unique_ptr<FlatTile> LinearForecast::tile(const KernelTable& kernels, const SeriesView& series,
-                                               const WindowPlan& plan, bool per_feature,
+                                               const WindowPlan& plan, const FlatCall& call,
                                                float* out) const {
-  return std::make_unique<ForecastTile>(*this, kernels, series, plan, per_feature, out);
+  return std::make_unique<ForecastTile>(*this, kernels, series, plan, call, out);
 }
 
 }  // namespace

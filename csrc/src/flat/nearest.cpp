@@ -31,10 +31,10 @@ class NearestPoints final : public WindowScorer::Impl {
  public:
   NearestPoints(FlatWindows given, std::vector<float> given_points, std::int64_t given_neighbors)
       : Impl(std::move(given), 0),
-        points(std::move(given_points)),
+        values(std::move(given_points)),
         neighbors(given_neighbors),
-        rows(flat_rows(windows, points, "points")),
-        map(rows, windows.window, windows.varying, points, minus_half_squares(points, rows)) {
+        rows(flat_rows(windows, values, "points")),
+        map(rows, windows.window, windows.varying, values, minus_half_squares(values, rows)) {
     if (neighbors < 1 || neighbors > rows) {
       throw std::invalid_argument("neighbors: expected 1 to " + std::to_string(rows) +
                                   " (the points), got " + std::to_string(neighbors));
@@ -42,10 +42,12 @@ class NearestPoints final : public WindowScorer::Impl {
   }
 
   std::unique_ptr<FlatTile> tile(const KernelTable& kernels, const SeriesView& series,
-                                 const WindowPlan& plan, bool per_feature,
+                                 const WindowPlan& plan, const FlatCall& call,
                                  float* out) const override;
 
-  const std::vector<float> points;
+  std::int64_t points() const override { return rows; }
+
+  const std::vector<float> values;
   const std::int64_t neighbors, rows;
   const FlatMap map;
 };
@@ -53,9 +55,10 @@ class NearestPoints final : public WindowScorer::Impl {
 class NearestTile final : public FlatTile {
  public:
   NearestTile(const NearestPoints& points, const KernelTable& kernels, const SeriesView& series,
-              const WindowPlan& plan, bool per_feature, float* out)
-      : FlatTile(kernels, points, series, plan, per_feature, out),
+              const WindowPlan& plan, const FlatCall& call, float* out)
+      : FlatTile(kernels, points, series, plan, call, out),
         points_(points),
+        own_starts_(call.own_starts),
         chunk_(points.map.chunk(kernels)),
         products_(chunk_ * stride_),
         squares_(stride_),
@@ -97,7 +100,9 @@ class NearestTile final : public FlatTile {
       for (std::int64_t r = 0; r < n; ++r) {
         const auto point = static_cast<std::int32_t>(first + r);
         const float* product = products_.data() + r * stride_;
-        if (k == 1) {
+        if (own_starts_.size() > 0) {
+          insert_others(product, point);
+        } else if (k == 1) {
           keep_largest(product, point, columns);
         } else {
           for (std::int64_t c = 0; c < columns; ++c) insert(product[c], point, c);
@@ -116,6 +121,19 @@ class NearestTile final : public FlatTile {
     }
   }
 
+  // Leaves out the windows that overlap the one that the point was.
+  void insert_others(const float* product, std::int32_t point) {
+    const std::int64_t own = own_starts_[static_cast<std::size_t>(point)];
+    for (std::int64_t v = 0; v < tile_.size(); ++v) {
+      const std::int64_t count = tile_.vectors()[static_cast<std::size_t>(v)].count;
+      for (std::int64_t lane = 0; lane < count; ++lane) {
+        const std::int64_t apart = tile_.start(v, lane) - own;
+        const std::int64_t W = points_.windows.window;
+        if (apart <= -W || apart >= W) insert(product[column(v) + lane], point, column(v) + lane);
+      }
+    }
+  }
+
   void insert(float product, std::int32_t point, std::int64_t c) {
     std::int64_t i = points_.neighbors - 1;
     if (!(product > best_.data()[i * stride_ + c])) return;
@@ -131,8 +149,9 @@ class NearestTile final : public FlatTile {
   // Of a window to its i-th nearest point.
   float distance(std::int64_t v, std::int64_t lane, std::int64_t i) {
     const std::int64_t at = column(v) + lane;
-    const float square = squares_.data()[at];
-    float left = square - 2.0f * best_.data()[i * stride_ + at];
+    const float square = squares_.data()[at], product = best_.data()[i * stride_ + at];
+    if (std::isinf(product)) return std::numeric_limits<float>::infinity();  // no point is left
+    float left = square - 2.0f * product;
     if (!(left >= 1e-3f * square)) {
       double sum = 0.0;
       for_differences(v, lane, i, [&](std::int64_t, double d) { sum += d * d; });
@@ -167,7 +186,7 @@ class NearestTile final : public FlatTile {
   void for_differences(std::int64_t v, std::int64_t lane, std::int64_t i, Take take) {
     const std::vector<std::int32_t>& varying = points_.windows.varying;
     const auto which = which_[static_cast<std::size_t>(i * stride_ + column(v) + lane)];
-    const float* point = points_.points.data() +
+    const float* point = points_.values.data() +
                          which * points_.windows.window * static_cast<std::int64_t>(varying.size());
     for (std::int64_t t = 0; t < points_.windows.window; ++t) {
       for (const std::int32_t f : varying) {
@@ -177,6 +196,7 @@ class NearestTile final : public FlatTile {
   }
 
   const NearestPoints& points_;
+  Span<const std::int64_t> own_starts_;
   std::int64_t chunk_;
   AlignedFloats products_;            // [chunk][stride]
   AlignedFloats squares_;             // [stride] of the windows
@@ -186,9 +206,9 @@ class NearestTile final : public FlatTile {
 };
 
 std::unique_ptr<FlatTile> NearestPoints::tile(const KernelTable& kernels, const SeriesView& series,
-                                              const WindowPlan& plan, bool per_feature,
+                                              const WindowPlan& plan, const FlatCall& call,
                                               float* out) const {
-  return std::make_unique<NearestTile>(*this, kernels, series, plan, per_feature, out);
+  return std::make_unique<NearestTile>(*this, kernels, series, plan, call, out);
 }
 
 }  // namespace

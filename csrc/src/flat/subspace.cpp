@@ -45,7 +45,7 @@ class Subspace final : public WindowScorer::Impl {
         decoder(depth, rows, transposed(components, mean.size()), mean) {}
 
   std::unique_ptr<FlatTile> tile(const KernelTable& kernels, const SeriesView& series,
-                                 const WindowPlan& plan, bool per_feature,
+                                 const WindowPlan& plan, const FlatCall& call,
                                  float* out) const override;
 
   const std::int64_t depth, rows;
@@ -58,14 +58,14 @@ class Subspace final : public WindowScorer::Impl {
 class SubspaceTile final : public FlatTile {
  public:
   SubspaceTile(const Subspace& subspace, const KernelTable& kernels, const SeriesView& series,
-               const WindowPlan& plan, bool per_feature, float* out)
-      : FlatTile(kernels, subspace, series, plan, per_feature, out),
+               const WindowPlan& plan, const FlatCall& call, float* out)
+      : FlatTile(kernels, subspace, series, plan, call, out),
         subspace_(subspace),
         chunk_(subspace.encoder.chunk(kernels)),
         rows_(round_up(kRows, kernels.block_rows)),
         codes_(round_up(subspace.rows, chunk_) * stride_),
         restored_(rows_ * stride_),
-        squares_(per_feature ? rows_ * stride_ : 0),
+        squares_(call.per_feature ? rows_ * stride_ : 0),
         truth_row_(static_cast<std::size_t>(subspace.depth)) {
     // Every group of windows may bring columns of its own: see WindowTile.
     const std::int64_t own = kernels.lanes + round_up(subspace.windows.window, kernels.lanes);
@@ -150,9 +150,9 @@ class SubspaceTile final : public FlatTile {
 };
 
 std::unique_ptr<FlatTile> Subspace::tile(const KernelTable& kernels, const SeriesView& series,
-                                         const WindowPlan& plan, bool per_feature,
+                                         const WindowPlan& plan, const FlatCall& call,
                                          float* out) const {
-  return std::make_unique<SubspaceTile>(*this, kernels, series, plan, per_feature, out);
+  return std::make_unique<SubspaceTile>(*this, kernels, series, plan, call, out);
 }
 
 }  // namespace

@@ -15,8 +15,9 @@ anomalous) and flags those above a threshold taken from the training scores:
 >>> bool((load_detector("detector").predict(X) == flags).all())
 True
 
-`AutoencoderDetector`, `RandomGRUDetector`, `ZScoreDetector`, `RollingVarianceDetector`,
-`PCADetector` and `SklearnDetector` work alike: see `Detector`. `Ensemble` makes one detector of
+`AutoencoderDetector`, `KMeansDetector`, `WindowPCADetector`, `RidgeDetector`, `NeighborDetector`,
+`RandomGRUDetector`, `PCADetector`, `ZScoreDetector`, `RollingVarianceDetector` and
+`SklearnDetector` work alike: see `Detector`. `Ensemble` makes one detector of
 several, and `slidecell.detect.attribution` tells what a score is made of.
 
 `run_detect` is the command ``slidecell detect`` as a function, `run_score` is ``slidecell score``,
@@ -42,11 +43,15 @@ if TYPE_CHECKING:
     from slidecell.detect.base import Detector
     from slidecell.detect.ensemble import Ensemble
     from slidecell.detect.forecast import ForecastDetector
+    from slidecell.detect.kmeans import KMeansDetector
     from slidecell.detect.loading import load_detector
+    from slidecell.detect.neighbors import NeighborDetector
     from slidecell.detect.pca import PCADetector
     from slidecell.detect.random_gru import RandomGRUDetector
+    from slidecell.detect.ridge import RidgeDetector
     from slidecell.detect.rolling_variance import RollingVarianceDetector
     from slidecell.detect.sklearn_adapter import SklearnDetector
+    from slidecell.detect.window_pca import WindowPCADetector
     from slidecell.detect.zscore import ZScoreDetector
     from slidecell.jobs.detect import DetectOptions, run_detect
     from slidecell.jobs.results import Result
@@ -90,15 +95,19 @@ __all__ = [
     "Detector",
     "Ensemble",
     "ForecastDetector",
+    "KMeansDetector",
+    "NeighborDetector",
     "PCADetector",
     "RandomGRUDetector",
     "Result",
     "RetrainOptions",
+    "RidgeDetector",
     "RollingVarianceDetector",
     "ScoreOptions",
     "SklearnDetector",
     "Table",
     "TableOptions",
+    "WindowPCADetector",
     "ZScoreDetector",
     "load_detector",
     "read_table",

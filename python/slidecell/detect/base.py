@@ -498,8 +498,12 @@ class Detector(SavedDetector):
         names = rows.names
         self.constant_features_ = constant if names is None else [names[c] for c in constant]
 
+    def _fitted_scores(self, rows: Rows) -> npt.NDArray[Any]:
+        """Score the rows that were just fitted: [S]."""
+        return self._score(rows)
+
     def _set_threshold(self, rows: Rows) -> None:
-        scores = self._restored(rows, self._score(rows))
+        scores = self._restored(rows, self._fitted_scores(rows))
         if np.isnan(scores).all():
             raise ValueError(f"{rows.source}: no row has a score: every one has a missing value")
         finite = scores[np.isfinite(scores)]

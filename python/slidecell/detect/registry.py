@@ -70,6 +70,30 @@ DETECTORS = (
         "unusual states of a GRU with random weights",
     ),
     Entry(
+        "kmeans",
+        "KMeansDetector",
+        "slidecell.detect.kmeans",
+        "the distance of a window from the nearest usual one",
+    ),
+    Entry(
+        "window-pca",
+        "WindowPCADetector",
+        "slidecell.detect.window_pca",
+        "what the main components of a window leave over",
+    ),
+    Entry(
+        "ridge",
+        "RidgeDetector",
+        "slidecell.detect.ridge",
+        "the error of a linear forecast, in units of its usual error",
+    ),
+    Entry(
+        "neighbors",
+        "NeighborDetector",
+        "slidecell.detect.neighbors",
+        "the distance of a window from the most alike in training",
+    ),
+    Entry(
         "pca", "PCADetector", "slidecell.detect.pca", "what the main components of a row leave over"
     ),
     Entry("zscore", "ZScoreDetector", "slidecell.detect.zscore", "the distance from the mean"),
@@ -119,8 +143,8 @@ def detectors_with(setting: str) -> list[str]:
     Examples
     --------
     >>> from slidecell.detect.registry import detectors_with
-    >>> detectors_with("window")
-    ['forecast', 'autoencoder', 'ensemble', 'random-gru', 'variance']
+    >>> detectors_with("horizon")
+    ['forecast']
     """
     return [entry.name for entry in DETECTORS if entry.load().takes_setting(setting)]
 
