@@ -144,7 +144,7 @@ def detectors_with(setting: str) -> list[str]:
     --------
     >>> from slidecell.detect.registry import detectors_with
     >>> detectors_with("horizon")
-    ['forecast']
+    ['forecast', 'ensemble']
     """
     return [entry.name for entry in DETECTORS if entry.load().takes_setting(setting)]
 
