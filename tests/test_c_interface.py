@@ -15,6 +15,7 @@ INCLUDE = Path(__file__).parents[1] / "csrc" / "include" / "slidecell"
 
 LAYERS = "a layer outside of a model: C loads models"
 GATHER = "windows as arrays: score, predict and encode take the series itself"
+FLAT = "a scorer that is made of arrays: C loads models"
 TEXT = "the text of a status, which slidecell_last_error has"
 SAME = "a value that the caller of C gave or computes itself"
 
@@ -97,6 +98,20 @@ COUNTERPARTS = {
     "WindowPlan::gather": GATHER,
     "WindowPlan::gather_all": GATHER,
     "gather_rows": GATHER,
+    "FlatWindows::window": FLAT,
+    "FlatWindows::features": FLAT,
+    "FlatWindows::center": FLAT,
+    "FlatWindows::scale": FLAT,
+    "FlatWindows::varying": FLAT,
+    "WindowScorer::nearest": FLAT,
+    "WindowScorer::subspace": FLAT,
+    "WindowScorer::forecast": FLAT,
+    "WindowScorer::window": FLAT,
+    "WindowScorer::features": FLAT,
+    "WindowScorer::horizon": FLAT,
+    "WindowScorer::score": FLAT,
+    "WindowScorer::score_own": FLAT,
+    "row_means": FLAT,
     "Recurrent::Recurrent": LAYERS,
     "Recurrent::specs": LAYERS,
     "Recurrent::forward": LAYERS,

@@ -12,6 +12,7 @@ import pytest
 
 import slidecell as sc
 from slidecell import _core
+FORECAST = ("weights", "bias", "a", "b")
 from tests.models import MODELS, random_model
 
 S = 20
@@ -65,6 +66,8 @@ class Functions:
         saved = np.zeros(_core.training_saved_size("lstm", 2, 4, 3), np.float32)
         out = np.zeros((2, 4, 3), np.float32)
         memory = _core.TrainingMemory()
+        flat = _core.FlatWindows(window=2, features=F, varying=[0], center=[], scale=[])
+        nearest = _core.WindowScorer.nearest(flat, np.ones((3, 2)), 1)
         score = {
             "precision": "highest",
             "kernel": "auto",
@@ -126,6 +129,42 @@ class Functions:
             "WindowPlan.gather": (
                 plan.gather,
                 {"series": series, "indices": [0], "out": None, "num_threads": 1},
+            ),
+            "FlatWindows": (
+                _core.FlatWindows,
+                {"window": 2, "features": F, "varying": [0], "center": [], "scale": []},
+            ),
+            "WindowScorer": (_core.WindowScorer, {}),
+            "WindowScorer.nearest": (
+                _core.WindowScorer.nearest,
+                {"windows": flat, "points": np.ones((3, 2)), "neighbors": 1},
+            ),
+            "WindowScorer.subspace": (
+                _core.WindowScorer.subspace,
+                {"windows": flat, "mean": np.ones(2), "components": np.ones((1, 2))},
+            ),
+            "WindowScorer.forecast": (
+                _core.WindowScorer.forecast,
+                {"windows": flat} | {n: np.ones(1 + (n == "weights")) for n in FORECAST},
+            ),
+            "WindowScorer.score": (
+                nearest.score,
+                {"series": series, "offsets": None, "per_feature": False, "num_threads": 1},
+            ),
+            "WindowScorer.score_own": (
+                nearest.score_own,
+                {"series": series, "offsets": None, "starts": [0, 1, 2], "num_threads": 1},
+            ),
+            "row_means": (
+                _core.row_means,
+                {
+                    "scores": np.ones(S),
+                    "offsets": None,
+                    "before": 1,
+                    "after": 0,
+                    "own": True,
+                    "num_threads": 1,
+                },
             ),
             "Recurrent": (_core.Recurrent, {"specs": specs, "tensors": weights}),
             "Recurrent.forward": (

@@ -25,10 +25,14 @@ from slidecell.detect import (  # noqa: E402
     Detector,
     Ensemble,
     ForecastDetector,
+    KMeansDetector,
+    NeighborDetector,
     PCADetector,
     RandomGRUDetector,
+    RidgeDetector,
     RollingVarianceDetector,
     SklearnDetector,
+    WindowPCADetector,
     ZScoreDetector,
     load_detector,
 )
@@ -76,6 +80,13 @@ CASES: dict[str, tuple[dict[str, Any], Any]] = {
         {"window": 5, "hidden_size": (8,)},
         lambda: RandomGRUDetector(5, 8, random_state=0, num_threads=1, **COLUMNS),
     ),
+    "kmeans": (
+        {"window": 5},
+        lambda: KMeansDetector(5, random_state=0, num_threads=1, **COLUMNS),
+    ),
+    "window-pca": ({"window": 5}, lambda: WindowPCADetector(5, num_threads=1, **COLUMNS)),
+    "ridge": ({"window": 5}, lambda: RidgeDetector(5, num_threads=1, **COLUMNS)),
+    "neighbors": ({"window": 5}, lambda: NeighborDetector(5, num_threads=1, **COLUMNS)),
     "variance": ({"window": 5}, lambda: RollingVarianceDetector(5, **COLUMNS)),
     "sklearn": (
         {},

@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "bindings.h"
+#include "checked.h"
 #include "slidecell/window_scorer.hpp"
 
 namespace {
@@ -11,14 +12,28 @@ using slidecell::WindowScorer;
 
 using Floats = py::array_t<float, py::array::c_style | py::array::forcecast>;
 
-std::vector<float> floats(const Floats& values) {
+std::vector<float> floats(py::handle value, const char* name) {
+  const Floats values(real_array(value, name));
   return {values.data(), values.data() + values.size()};
 }
 
-FlatWindows flat_windows(std::int64_t window, std::int64_t features,
-                         std::vector<std::int32_t> varying, std::vector<double> center,
-                         std::vector<double> scale) {
-  return {window, features, std::move(center), std::move(scale), std::move(varying)};
+std::vector<double> doubles(py::handle value, const char* name) {
+  const py::array_t<double, py::array::c_style | py::array::forcecast> values(
+      real_array(value, name));
+  return {values.data(), values.data() + values.size()};
+}
+
+FlatWindows flat_windows(std::int64_t window, std::int64_t features, py::handle varying,
+                         py::handle center, py::handle scale) {
+  FlatWindows windows{window, features, doubles(center, "center"), doubles(scale, "scale"), {}};
+  const py::array_t<std::int64_t> chosen = integer_array(varying, "varying", "[V]");
+  for (py::ssize_t i = 0; i < chosen.size(); ++i) {
+    const std::int64_t f = chosen.data()[i];
+    // Beyond 32 bits it is no feature, and the scorer says so.
+    windows.varying.push_back(f == static_cast<std::int32_t>(f) ? static_cast<std::int32_t>(f)
+                                                                : -1);
+  }
+  return windows;
 }
 
 py::array_t<float> score(const WindowScorer& scorer, py::handle series, py::handle offsets,
@@ -57,10 +72,12 @@ py::array_t<float> score_own(const WindowScorer& scorer, py::handle series, py::
   return result;
 }
 
-py::array_t<double> row_means(const Floats& scores, py::handle offsets, std::int64_t before,
+py::array_t<double> row_means(py::handle given, py::handle offsets, std::int64_t before,
                               std::int64_t after, bool own, std::optional<int> num_threads) {
-  if (scores.ndim() != 1)
+  const Floats scores(real_array(given, "scores"));
+  if (scores.ndim() != 1) {
     throw py::value_error("scores: expected [S], got " + shape_text(shape_of(scores)));
+  }
   const std::vector<std::int64_t> bounds = offsets_from(offsets, scores.size());
   const int threads = thread_count(num_threads);
   py::array_t<double> result(scores.size());
@@ -73,33 +90,31 @@ py::array_t<double> row_means(const Floats& scores, py::handle offsets, std::int
   return result;
 }
 
+WindowScorer nearest(const FlatWindows& windows, py::handle points, std::int64_t neighbors) {
+  return WindowScorer::nearest(windows, floats(points, "points"), neighbors);
+}
+
+WindowScorer subspace(const FlatWindows& windows, py::handle mean, py::handle components) {
+  return WindowScorer::subspace(windows, floats(mean, "mean"), floats(components, "components"));
+}
+
+WindowScorer forecast(const FlatWindows& windows, py::handle weights, py::handle bias, py::handle a,
+                      py::handle b) {
+  return WindowScorer::forecast(windows, floats(weights, "weights"), floats(bias, "bias"),
+                                floats(a, "a"), floats(b, "b"));
+}
+
 }  // namespace
 
 void bind_window_scorer(py::module_& m) {
-  py::class_<FlatWindows>(m, "FlatWindows")
-      .def(py::init(&flat_windows), py::kw_only(), py::arg("window"), py::arg("features"),
-           py::arg("varying"), py::arg("center"), py::arg("scale"));
-  py::class_<WindowScorer>(m, "WindowScorer")
-      .def_static(
-          "nearest",
-          [](const FlatWindows& windows, const Floats& points, std::int64_t neighbors) {
-            return WindowScorer::nearest(windows, floats(points), neighbors);
-          },
-          py::arg("windows"), py::arg("points"), py::arg("neighbors"))
-      .def_static(
-          "subspace",
-          [](const FlatWindows& windows, const Floats& mean, const Floats& components) {
-            return WindowScorer::subspace(windows, floats(mean), floats(components));
-          },
-          py::arg("windows"), py::arg("mean"), py::arg("components"))
-      .def_static(
-          "forecast",
-          [](const FlatWindows& windows, const Floats& weights, const Floats& bias, const Floats& a,
-             const Floats& b) {
-            return WindowScorer::forecast(windows, floats(weights), floats(bias), floats(a),
-                                          floats(b));
-          },
-          py::arg("windows"), py::arg("weights"), py::arg("bias"), py::arg("a"), py::arg("b"))
+  checked::Class<FlatWindows>(m, "FlatWindows")
+      .make(&flat_windows, py::kw_only(), py::arg("window"), py::arg("features"),
+            py::arg("varying"), py::arg("center"), py::arg("scale"));
+  checked::Class<WindowScorer>(m, "WindowScorer")
+      .def_static("nearest", &nearest, py::arg("windows"), py::arg("points"), py::arg("neighbors"))
+      .def_static("subspace", &subspace, py::arg("windows"), py::arg("mean"), py::arg("components"))
+      .def_static("forecast", &forecast, py::arg("windows"), py::arg("weights"), py::arg("bias"),
+                  py::arg("a"), py::arg("b"))
       .def_property_readonly("window", &WindowScorer::window)
       .def_property_readonly("features", &WindowScorer::features)
       .def_property_readonly("horizon", &WindowScorer::horizon)
@@ -107,6 +122,6 @@ void bind_window_scorer(py::module_& m) {
            py::kw_only(), py::arg("num_threads"))
       .def("score", &score, py::arg("series"), py::arg("offsets"), py::kw_only(),
            py::arg("per_feature"), py::arg("num_threads"));
-  m.def("row_means", &row_means, py::arg("scores"), py::arg("offsets"), py::kw_only(),
-        py::arg("before"), py::arg("after"), py::arg("own"), py::arg("num_threads"));
+  checked::def(m, "row_means", &row_means, py::arg("scores"), py::arg("offsets"), py::kw_only(),
+               py::arg("before"), py::arg("after"), py::arg("own"), py::arg("num_threads"));
 }
