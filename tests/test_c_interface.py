@@ -103,6 +103,7 @@ COUNTERPARTS = {
     "FlatWindows::center": FLAT,
     "FlatWindows::scale": FLAT,
     "FlatWindows::varying": FLAT,
+    "WindowScorer::WindowScorer": FLAT,
     "WindowScorer::nearest": FLAT,
     "WindowScorer::subspace": FLAT,
     "WindowScorer::forecast": FLAT,

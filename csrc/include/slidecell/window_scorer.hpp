@@ -25,7 +25,8 @@ struct FlatWindows {
 };
 
 // Immutable; weights are packed once per ISA. A score depends on the rows of its own window only,
-// bit for bit, and is NaN where one of them is missing.
+// bit for bit. It is NaN where one of them is missing or holds a value that is too large for
+// float32, and infinite where sums are.
 class SLIDECELL_API WindowScorer {
  public:
   // The mean Euclidean distance of a window to its `neighbors` nearest points, at its last row.
@@ -62,7 +63,7 @@ class SLIDECELL_API WindowScorer {
                  Span<const std::int64_t> starts, float* out, int num_threads = 0) const;
 
   class Impl;
-  explicit WindowScorer(std::shared_ptr<const Impl> impl) : impl_(std::move(impl)) {}
+  explicit WindowScorer(std::shared_ptr<const Impl> impl);
 
  private:
   std::shared_ptr<const Impl> impl_;

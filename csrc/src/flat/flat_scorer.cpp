@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "cpu/parallel.h"
+#include "score/too_large.h"
 #include "windows/require_pointer.h"
 
 namespace slidecell {
@@ -112,7 +113,7 @@ void FlatTile::score(const std::vector<WindowVector>& vectors) {
       if (!tile_.complete(v, lane, span_)) continue;
       float* row = out_ + (tile_.start(v, lane) + span_ - 1) * values_;
       for (std::int64_t i = 0; i < values_; ++i) {
-        row[i] = sums_.data()[i * stride_ + column(v) + lane];
+        row[i] = score_of(sums_.data()[i * stride_ + column(v) + lane]);
       }
     }
   }
@@ -142,6 +143,8 @@ void FlatTile::add_squares(const std::vector<std::int32_t>& rows, bool by_featur
     }
   }
 }
+
+WindowScorer::WindowScorer(std::shared_ptr<const Impl> impl) : impl_(std::move(impl)) {}
 
 std::int64_t WindowScorer::window() const { return impl_->windows.window; }
 std::int64_t WindowScorer::features() const { return impl_->windows.features; }

@@ -351,7 +351,7 @@ class Detector(SavedDetector):
         """Return the rows that are whole, bool [S]: without a missing or too large value."""
         return rows.complete() & ~self.too_large_cells(rows).any(axis=1)
 
-    def _mark_too_large(self, rows: Rows, scores: Floats) -> Floats:
+    def _mark_too_large(self, rows: Rows, scores: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Set scores [S], or those of features [S, F], to infinity where rows are too large.
 
         Of features, those whose value it is; the others of the row have none, NaN.

@@ -59,7 +59,11 @@ class FlatWindowsDetector(Detector):
 
     def shares_at(self, rows: Rows, chosen: Ints) -> Floats:
         """Return each feature's share of the scores of ``chosen`` rows of a table: [n, F]."""
-        return shares_of_sum(self._scores_at(rows, chosen, self._column_errors))
+        shares = shares_of_sum(self._scores_at(rows, chosen, self._column_errors))
+        return self._too_large_shares(rows, chosen, shares)
+
+    def _row_scaler(self) -> dict[str, Any]:
+        return self.scaler_
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
@@ -136,7 +140,7 @@ class FlatWindowsDetector(Detector):
     def _starts(self, rows: Rows, most: int | None = None, *, least: int = 1) -> Ints:
         """Return the first rows of complete windows, at most so many, evenly spaced."""
         starts = usable_windows(
-            rows.complete(), rows.offsets, window=self.window, horizon=self._horizon, stride=1
+            self._usable_rows(rows), rows.offsets, window=self.window, horizon=self._horizon, stride=1
         ).starts
         if len(starts) < least:
             raise ValueError(
@@ -167,6 +171,7 @@ class FlatWindowsDetector(Detector):
         scores: npt.NDArray[np.float32] = self._scorer.score(
             rows.features, rows.offsets, per_feature=per_feature, num_threads=self.num_threads
         )
+        self._mark_too_large(rows, scores)
         return scores
 
     def _aligned(self, rows: Rows, scores: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
