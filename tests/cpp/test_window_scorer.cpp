@@ -3,6 +3,7 @@
 #include <cmath>
 #include <limits>
 #include <random>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -169,13 +170,15 @@ void test_bad_arguments() {
   CHECK_THROWS(scorer.score(view, short_offsets, out.data()), std::invalid_argument, "offsets");
   CHECK_THROWS(scorer.score(null, offsets, out.data()), std::invalid_argument, "series");
   CHECK_THROWS(scorer.score(view, offsets, nullptr), std::invalid_argument, "out");
-  CHECK_THROWS(WindowScorer::nearest(flat, {1.0f}, 1), std::invalid_argument, "points");
-  CHECK_THROWS(WindowScorer::nearest(flat, {1.0f, 2.0f}, 2), std::invalid_argument, "neighbors");
-  CHECK_THROWS(WindowScorer::nearest({2, 1, {}, {}, {1}}, {1.0f, 2.0f}, 1), std::invalid_argument,
-               "varying");
-  double mean[1];
-  CHECK_THROWS(row_means({nullptr, 1}, std::vector<std::int64_t>{0, 1}, 1, 0, true, mean),
-               std::invalid_argument, "scores");
+  const Floats one{1.0f}, two{1.0f, 2.0f};
+  CHECK_THROWS(WindowScorer::nearest(flat, one, 1), std::invalid_argument, "points");
+  CHECK_THROWS(WindowScorer::nearest(flat, two, 2), std::invalid_argument, "neighbors");
+  const FlatWindows beyond{2, 1, {}, {}, {1}};
+  CHECK_THROWS(WindowScorer::nearest(beyond, two, 1), std::invalid_argument, "varying");
+  const Span<const float> null_scores(nullptr, 1);
+  const std::vector<std::int64_t> one_row{0, 1};
+  double mean = 0.0;
+  CHECK_THROWS(row_means(null_scores, one_row, 1, 0, true, &mean), std::invalid_argument, "scores");
 }
 
 }  // namespace
