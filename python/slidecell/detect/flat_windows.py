@@ -140,7 +140,11 @@ class FlatWindowsDetector(Detector):
     def _starts(self, rows: Rows, most: int | None = None, *, least: int = 1) -> Ints:
         """Return the first rows of complete windows, at most so many, evenly spaced."""
         starts = usable_windows(
-            self._usable_rows(rows), rows.offsets, window=self.window, horizon=self._horizon, stride=1
+            self._usable_rows(rows),
+            rows.offsets,
+            window=self.window,
+            horizon=self._horizon,
+            stride=1,
         ).starts
         if len(starts) < least:
             raise ValueError(
@@ -174,10 +178,10 @@ class FlatWindowsDetector(Detector):
         self._mark_too_large(rows, scores)
         return scores
 
-    def _aligned(self, rows: Rows, scores: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
+    def _aligned(self, rows: Rows, scores: npt.NDArray[np.float32]) -> Floats:
         """Return scores [S] or [S, F] of windows at their last rows as `align` wants them."""
         if self._at_fit("align") == "end":
-            return scores
+            return scores.astype(np.float64)
         ahead = self._at_fit("window") - 1
         return columns_of_means(
             scores, rows, before=0, after=ahead, own=False, num_threads=self.num_threads

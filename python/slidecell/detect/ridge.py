@@ -172,7 +172,7 @@ class RidgeDetector(FlatWindowsDetector):
             self.error_mean_ / self.error_scale_,
         )
 
-    def _aligned(self, rows: Rows, scores: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
+    def _aligned(self, rows: Rows, scores: npt.NDArray[np.float32]) -> Floats:
         """Average scores over neighbouring rows, as `align` and `smoothing` say."""
         others = self._at_fit("smoothing") - 1
         after = others // 2 if self._at_fit("align") == "cover" else 0
