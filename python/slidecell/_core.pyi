@@ -88,6 +88,7 @@ class FlatWindows(metaclass=_Pybind11Type):
     ) -> None: ...
 
 class WindowScorer(metaclass=_Pybind11Type):
+    def __init__(self, /, *args: Any, **kwargs: Any) -> None: ...  # there is none
     @staticmethod
     def nearest(windows: FlatWindows, points: Any, neighbors: int) -> WindowScorer: ...
     @staticmethod
