@@ -1,4 +1,4 @@
-"""Threads and processes: what a call does when threads are refused, forked, shared or interrupted."""
+"""Threads and processes: calls whose threads are refused, forked, shared or interrupted."""
 
 from __future__ import annotations
 
