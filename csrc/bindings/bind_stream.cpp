@@ -76,11 +76,13 @@ float push(Stream& stream, py::handle row, std::int64_t entity) {
     const auto array = py::reinterpret_borrow<py::array>(row);
     if (array.ndim() == 1 && array.shape(0) == stream.input_size()) {
       if (py::isinstance<py::array_t<float, py::array::c_style>>(array)) {
-        check(idle(stream).push(entity, static_cast<const float*>(array.data()), score), entity, stream);
+        check(idle(stream).push(entity, static_cast<const float*>(array.data()), score), entity,
+              stream);
         return score;
       }
       if (py::isinstance<py::array_t<double, py::array::c_style>>(array)) {
-        check(idle(stream).push(entity, static_cast<const double*>(array.data()), score), entity, stream);
+        check(idle(stream).push(entity, static_cast<const double*>(array.data()), score), entity,
+              stream);
         return score;
       }
     }
