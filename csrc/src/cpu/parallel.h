@@ -18,8 +18,8 @@ struct KeepDenormals {
 
 // Calls task(workspace, i) for i in 0 .. tasks-1, in any order, each thread with its own
 // workspace from make(). Threads take the next task when they are free, so tasks may differ in
-// cost. Denormals are flushed meanwhile, unless Flush
-// is KeepDenormals. The first exception stops the loop and is rethrown here.
+// cost. Denormals are flushed meanwhile, unless Flush is KeepDenormals. The first exception stops
+// the loop and is rethrown here.
 template <class Flush = FlushDenormals, class Make, class Task>
 void parallel_for(std::int64_t tasks, int num_threads, Make make, Task task) {
   const int threads = static_cast<int>(std::min<std::int64_t>(resolve_threads(num_threads), tasks));
@@ -39,10 +39,12 @@ void parallel_for(std::int64_t tasks, int num_threads, Make make, Task task) {
   std::exception_ptr error;
   auto body = [&]() noexcept {
     try {
+      std::int64_t i = next++;
+      if (i >= tasks) return;  // a thread that woke up late needs no workspace
       const Flush flush;
       auto workspace = make();
       Poll poll;
-      for (std::int64_t i; !failed && (i = next++) < tasks;) {
+      for (; !failed && i < tasks; i = next++) {
         poll();
         task(workspace, i);
       }

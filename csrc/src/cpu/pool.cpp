@@ -1,8 +1,10 @@
 #include "cpu/pool.h"
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <mutex>
+#include <stdexcept>
 #include <thread>
 #include <vector>
 
@@ -11,6 +13,10 @@
 #ifdef __unix__
 #include <pthread.h>
 #include <signal.h>
+#endif
+
+#ifdef __linux__
+#include <sched.h>
 #endif
 
 #ifdef __SSE2__
@@ -22,54 +28,105 @@
 namespace slidecell {
 namespace {
 
-// Looks at a flag before a thread sleeps: some 50 us. Calls often follow each other closely, and a
-// thread that sleeps wakes late.
-constexpr int kSpins = 2000;
+// How long a thread looks at a flag before it sleeps: calls often follow each other closely, and a
+// thread that sleeps wakes late. After the first it gives way to whoever wants its core.
+constexpr std::chrono::microseconds kAlone{50}, kSpin{4000};
 
 void relax() {
-#ifdef __SSE2__
+#if defined(__SSE2__)
   _mm_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("yield");
 #endif
 }
 
-// What the threads of one call share.
-struct Region {
+int cores_of_this_thread() {
+#ifdef __linux__
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
+#endif
+  return static_cast<int>(std::thread::hardware_concurrency());
+}
+
+// True as soon as done() is; false after kSpin.
+template <class Done>
+bool spin_until(Done done) {
+  const auto begin = std::chrono::steady_clock::now();
+  for (;;) {
+    for (int i = 0; i < 16; ++i) {
+      if (done()) return true;
+      relax();
+    }
+    const auto passed = std::chrono::steady_clock::now() - begin;
+    if (passed > kSpin) return false;
+    if (passed > kAlone) std::this_thread::yield();
+  }
+}
+
+// What the threads of one call run.
+struct Work {
   void (*body)(void*);
   void* context;
-  std::atomic<int> running{0};  // of the helpers
-  std::mutex mutex;
-  std::condition_variable ended;
-
-  void leave() {
-    const std::lock_guard<std::mutex> lock(mutex);
-    if (running.fetch_sub(1, std::memory_order_acq_rel) == 1) ended.notify_one();
-  }
-  void wait() {
-    for (int i = 0; i < kSpins && running.load(std::memory_order_acquire) > 0; ++i) relax();
-    // Also when none runs: the last may still hold the lock.
-    std::unique_lock<std::mutex> lock(mutex);
-    ended.wait(lock, [this] { return running.load(std::memory_order_acquire) == 0; });
-  }
 };
 
-struct Worker {
-  std::atomic<Region*> region{nullptr};
-  std::mutex mutex;
-  std::condition_variable given;
+// A thread that waits for work. One caller at a time gives it some.
+class Worker {
+ public:
+  void give(const Work* work) {
+    work_ = work;
+    set(State::given);
+  }
+  // True if the worker has not begun what it was given, and now never will.
+  bool take_back() {
+    State given = State::given;
+    return state_.compare_exchange_strong(given, State::idle, std::memory_order_acq_rel);
+  }
+  void wait_until_idle(bool spin) {
+    const auto idle = [this] { return state_.load(std::memory_order_acquire) == State::idle; };
+    if (spin && spin_until(idle)) return;
+    std::unique_lock<std::mutex> lock(mutex_);
+    changed_.wait(lock, idle);
+  }
 
-  void give(Region* work) {
-    {
-      const std::lock_guard<std::mutex> lock(mutex);
-      region.store(work, std::memory_order_release);
+  // The thread itself. spins() says whether a core is free for spinning.
+  template <class Spins>
+  void run(Spins spins) {
+    for (bool spin = false;; set(State::idle)) {
+      // Also after a wake-up that came too late: the next call is likely near.
+      while (!begin(spin)) spin = spins();
+      work_->body(work_->context);
+      spin = spins();
     }
-    given.notify_one();
   }
-  Region* take() {
-    for (int i = 0; i < kSpins && !region.load(std::memory_order_acquire); ++i) relax();
-    std::unique_lock<std::mutex> lock(mutex);
-    given.wait(lock, [this] { return region.load(std::memory_order_acquire) != nullptr; });
-    return region.exchange(nullptr, std::memory_order_acq_rel);
+
+ private:
+  enum class State { idle, given, at_work };
+
+  void set(State state) {
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      state_.store(state, std::memory_order_release);
+    }
+    changed_.notify_one();
   }
+  // False where it slept and was woken in vain.
+  bool begin(bool spin) {
+    const auto begun = [this] {
+      State given = State::given;
+      return state_.load(std::memory_order_relaxed) == given &&
+             state_.compare_exchange_strong(given, State::at_work, std::memory_order_acq_rel);
+    };
+    if (spin && spin_until(begun)) return true;
+    std::unique_lock<std::mutex> lock(mutex_);
+    if (begun()) return true;
+    changed_.wait(lock);
+    return begun();
+  }
+
+  std::atomic<State> state_{State::idle};
+  const Work* work_ = nullptr;
+  std::mutex mutex_;
+  std::condition_variable changed_;  // the worker waits for work, or the caller for the worker
 };
 
 // Signals are for the program's own threads.
@@ -108,10 +165,26 @@ class Pool {
       } else if (Worker* const worker = start()) {
         taken.push_back(worker);
       } else {
-        return;
+        break;
       }
     }
+    busy_ += 1 + static_cast<int>(taken.size());
   }
+
+  void give_back(const std::vector<Worker*>& taken) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    idle_.insert(idle_.end(), taken.begin(), taken.end());
+    busy_ -= 1 + static_cast<int>(taken.size());
+  }
+
+  // False where a spinning thread would keep one that has work from a core.
+  bool may_spin() const {
+    const int cores = cores_of_this_thread();
+    return cores > 1 && busy_.load(std::memory_order_relaxed) <= cores;
+  }
+
+  // How often this process has been forked from one with a pool.
+  int forks() const { return forks_.load(std::memory_order_relaxed); }
 
  private:
   static Pool* make() {
@@ -121,6 +194,8 @@ class Pool {
     pthread_atfork([] { get().mutex_.lock(); }, [] { get().mutex_.unlock(); },
                    [] {
                      get().idle_.clear();
+                     get().busy_ = 0;
+                     ++get().forks_;
                      get().mutex_.unlock();
                    });
 #endif
@@ -134,7 +209,7 @@ class Pool {
       idle_.reserve(static_cast<std::size_t>(++started_));
       worker = new Worker;
       const BlockSignals block;
-      std::thread([this, worker] { run(*worker); }).detach();
+      std::thread([this, worker] { worker->run([this] { return may_spin(); }); }).detach();
       return worker;
     } catch (...) {  // std::system_error, std::bad_alloc
       delete worker;
@@ -143,21 +218,11 @@ class Pool {
     }
   }
 
-  void run(Worker& worker) {
-    for (;;) {
-      Region* const region = worker.take();
-      region->body(region->context);
-      {
-        const std::lock_guard<std::mutex> lock(mutex_);
-        idle_.push_back(&worker);
-      }
-      region->leave();
-    }
-  }
-
   std::mutex mutex_;
   std::vector<Worker*> idle_;
   int started_ = 0;
+  std::atomic<int> busy_{0};  // threads of all calls, the callers included
+  std::atomic<int> forks_{0};
 };
 
 std::atomic<bool> had_fewer{false};
@@ -167,17 +232,25 @@ std::atomic<bool> had_fewer{false};
 bool had_fewer_threads() { return had_fewer.load(std::memory_order_relaxed); }
 
 void run_on_threads(int threads, void (*body)(void*), void* context) {
+  Pool& pool = Pool::get();
   std::vector<Worker*> workers;
   workers.reserve(static_cast<std::size_t>(threads));
-  Pool::get().take(threads - 1, workers);
+  const int forks = pool.forks();
+  pool.take(threads - 1, workers);
   if (static_cast<int>(workers.size()) < threads - 1) had_fewer = true;
-  Region region;
-  region.body = body;
-  region.context = context;
-  region.running = static_cast<int>(workers.size());
-  for (Worker* const worker : workers) worker->give(&region);
+  const Work work{body, context};
+  for (Worker* const worker : workers) worker->give(&work);
   body(context);
-  region.wait();
+  if (pool.forks() != forks) {
+    throw std::runtime_error(
+        "fork: expected none from inside a call on several threads, got one; the child lacks the "
+        "call's threads");
+  }
+  for (Worker* const worker : workers) {
+    // Nobody waits for a worker that has not woken up: nothing is left for it to do.
+    if (!worker->take_back()) worker->wait_until_idle(pool.may_spin());
+  }
+  pool.give_back(workers);
 }
 
 }  // namespace slidecell
