@@ -154,7 +154,7 @@ void Stream::resize(std::int64_t num_entities) {
   advance();
   auto resized = std::make_unique<Impl>(impl_->owner, impl_->kernels, num_entities, impl_->options);
   resized->take(*impl_);
-  const bool background = impl_->background != nullptr;
+  const bool background = impl_->background && !impl_->background->lost();
   impl_ = std::move(resized);
   set_background(background);
 }
