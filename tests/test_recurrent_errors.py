@@ -188,7 +188,7 @@ x = rng.random((400, 20, 3), dtype=np.float32)
 
 
 def test_recurrent_after_fork() -> None:
-    """A child forked after a parallel call has no OpenMP threads: it must not wait for them."""
+    """A child forked after a parallel call lacks the threads: it must not wait for them."""
     code = f"""
 import os, sys, warnings
 import numpy as np

@@ -5,6 +5,7 @@
 #include "checked.h"
 #include "choices.h"
 #include "slidecell/model.hpp"
+#include "without_gil.h"
 
 namespace {
 
@@ -49,7 +50,7 @@ py::array_t<float> score(const SequenceModel& model, py::handle series, py::hand
   py::array_t<float> result = output_array(out, shape, rows);
   float* const data = result.mutable_data();
   {
-    py::gil_scoped_release release;
+    const WithoutGil release;
     model.score(view, bounds, data, options);
   }
   return result;
@@ -70,7 +71,7 @@ py::array_t<float> predict(const SequenceModel& model, py::handle series, py::ha
       output_array(py::none(), {plan.size(), steps, model.num_targets()}, rows);
   float* const data = result.mutable_data();
   {
-    py::gil_scoped_release release;
+    const WithoutGil release;
     model.predict(view, plan, data, threads);
   }
   return result;
@@ -85,7 +86,7 @@ py::array_t<float> encode(const SequenceModel& model, py::handle series, py::han
   py::array_t<float> result = output_array(py::none(), {plan.size(), model.code_size()}, rows);
   float* const data = result.mutable_data();
   {
-    py::gil_scoped_release release;
+    const WithoutGil release;
     model.encode(view, plan, data, threads);
   }
   return result;

@@ -14,6 +14,7 @@
 #include "choices.h"
 #include "slidecell/recurrent.hpp"
 #include "slidecell/training.hpp"
+#include "without_gil.h"
 
 namespace {
 
@@ -120,7 +121,7 @@ class Binding {
     float *out_data = out.mutable_data(), *h_data = h_n.mutable_data();
     float* c_data = c_n ? c_n->mutable_data() : nullptr;
     {
-      py::gil_scoped_release release;
+      const WithoutGil release;
       core_.forward(x_data, N, T, h0_data, c0_data, lengths, out_data, h_data, c_data, threads);
     }
     if (!has_c_) return py::make_tuple(out, h_n);
@@ -145,7 +146,7 @@ class Binding {
     const float *x_data = x.data(), *h_data = h.data();
     float* h_new = h_out.mutable_data();
     if (!has_c_) {
-      py::gil_scoped_release release;
+      const WithoutGil release;
       core_.step(x_data, N, h_data, nullptr, h_new, nullptr);
     } else {
       const FloatArray c = step_state(c_in, N, H_, "c");
@@ -153,7 +154,7 @@ class Binding {
       const float* c_data = c.data();
       float* c_new = c_out.mutable_data();
       {
-        py::gil_scoped_release release;
+        const WithoutGil release;
         core_.step(x_data, N, h_data, c_data, h_new, c_new);
       }
       return py::make_tuple(std::move(h_out), std::move(c_out));

@@ -1,8 +1,13 @@
 // _core.Stream: rows of numpy arrays, one at a time or many.
+#include <algorithm>
+#include <stdexcept>
+#include <vector>
+
 #include "bindings.h"
 #include "checked.h"
 #include "choices.h"
 #include "slidecell/stream.hpp"
+#include "without_gil.h"
 
 namespace {
 
@@ -10,6 +15,36 @@ using slidecell::SequenceModel;
 using slidecell::SeriesView;
 using slidecell::Status;
 using slidecell::Stream;
+
+// The streams that a thread works on without the GIL. Whoever reads or changes it holds the GIL.
+std::vector<const Stream*> streams_in_use;
+
+// `stream`, unless another thread is at work on it: its memory would be torn.
+template <class S>
+S& idle(S& stream) {
+  for (const Stream* const used : streams_in_use) {
+    if (used == &stream) {
+      throw std::runtime_error(
+          "stream: expected one thread at a time, got a call while another thread's push_many "
+          "works on this stream; give each thread a stream of its own, or share one under a "
+          "threading.Lock");
+    }
+  }
+  return stream;
+}
+
+class InUse {
+ public:
+  explicit InUse(const Stream& stream) : stream_(&stream) { streams_in_use.push_back(stream_); }
+  ~InUse() {
+    streams_in_use.erase(std::find(streams_in_use.begin(), streams_in_use.end(), stream_));
+  }
+  InUse(const InUse&) = delete;
+  InUse& operator=(const InUse&) = delete;
+
+ private:
+  const Stream* stream_;
+};
 
 void check(Status status, std::int64_t entity, const Stream& stream) {
   if (status == Status::ok) return;
@@ -41,11 +76,13 @@ float push(Stream& stream, py::handle row, std::int64_t entity) {
     const auto array = py::reinterpret_borrow<py::array>(row);
     if (array.ndim() == 1 && array.shape(0) == stream.input_size()) {
       if (py::isinstance<py::array_t<float, py::array::c_style>>(array)) {
-        check(stream.push(entity, static_cast<const float*>(array.data()), score), entity, stream);
+        check(idle(stream).push(entity, static_cast<const float*>(array.data()), score), entity,
+              stream);
         return score;
       }
       if (py::isinstance<py::array_t<double, py::array::c_style>>(array)) {
-        check(stream.push(entity, static_cast<const double*>(array.data()), score), entity, stream);
+        check(idle(stream).push(entity, static_cast<const double*>(array.data()), score), entity,
+              stream);
         return score;
       }
     }
@@ -53,7 +90,7 @@ float push(Stream& stream, py::handle row, std::int64_t entity) {
   const py::array real = real_array(named_row(stream, row), "row");
   if (real.ndim() != 1 || real.shape(0) != stream.input_size()) refuse_row(stream, real);
   const auto values = py::array_t<double, py::array::c_style | py::array::forcecast>(real);
-  check(stream.push(entity, values.data(), score), entity, stream);
+  check(idle(stream).push(entity, values.data(), score), entity, stream);
   return score;
 }
 
@@ -65,9 +102,11 @@ py::array_t<float> push_many(Stream& stream, py::handle entities, py::handle row
   const int threads = thread_count(num_threads);
   py::array_t<float> scores(ids.size());
   float* const data = scores.mutable_data();
+  idle(stream);  // after the arguments: reading them may let another thread run
   const slidecell::Span<const std::int64_t> span(ids.data(), static_cast<std::size_t>(ids.size()));
   {
-    py::gil_scoped_release release;
+    const InUse used(stream);
+    const WithoutGil release;
     stream.push_many(span, view, data, threads);
   }
   return scores;
@@ -77,7 +116,7 @@ py::array_t<float> predict_next(const Stream& stream, const SequenceModel& model
                                 std::int64_t entity) {
   py::array_t<float> out(
       std::vector<std::int64_t>{std::max<std::int64_t>(1, model.horizon()), model.num_targets()});
-  check(stream.predict_next(entity, out.mutable_data()), entity, stream);
+  check(idle(stream).predict_next(entity, out.mutable_data()), entity, stream);
   return out;
 }
 
@@ -102,18 +141,30 @@ void bind_stream(py::module_& m) {
       .def_property_readonly("num_entities", &Stream::num_entities)
       .def_property_readonly("bytes_per_entity", &Stream::bytes_per_entity)
       .def("plan", [](const Stream& stream) { return plan_dict(stream.plan()); })
-      .def("rows_seen", &Stream::rows_seen, py::arg("entity"))
+      .def(
+          "rows_seen",
+          [](const Stream& stream, std::int64_t entity) { return idle(stream).rows_seen(entity); },
+          py::arg("entity"))
       .def("push", &push, py::arg("row"), py::arg("entity") = 0)
       .def("push_many", &push_many, py::arg("entity_ids"), py::arg("rows"), py::arg("num_threads"))
-      .def("advance", &Stream::advance)
-      .def("set_background", &Stream::set_background, py::arg("on"))
+      .def("advance", [](Stream& stream) { idle(stream).advance(); })
+      .def(
+          "set_background", [](Stream& stream, bool on) { idle(stream).set_background(on); },
+          py::arg("on"))
       .def("predict_next", &predict_next, py::arg("model"), py::arg("entity"))
       .def(
           "reset",
-          [](Stream& stream, std::int64_t entity) { check(stream.reset(entity), entity, stream); },
+          [](Stream& stream, std::int64_t entity) {
+            check(idle(stream).reset(entity), entity, stream);
+          },
           py::arg("entity"))
-      .def("resize", &Stream::resize, py::arg("num_entities"))
-      .def("save", &Stream::save, py::arg("path"))
-      .def("saved_bytes", [](Stream& stream) { return py::bytes(stream.saved_bytes()); })
+      .def(
+          "resize",
+          [](Stream& stream, std::int64_t num_entities) { idle(stream).resize(num_entities); },
+          py::arg("num_entities"))
+      .def(
+          "save", [](Stream& stream, const std::string& path) { idle(stream).save(path); },
+          py::arg("path"))
+      .def("saved_bytes", [](Stream& stream) { return py::bytes(idle(stream).saved_bytes()); })
       .def_static("from_saved_bytes", &from_saved_bytes, py::arg("model"), py::arg("saved"));
 }

@@ -10,6 +10,7 @@
 #include "choices.h"
 #include "slidecell/training.hpp"
 #include "training_memory.h"
+#include "without_gil.h"
 
 namespace {
 
@@ -125,7 +126,7 @@ void forward(const std::string& cell, const Floats& x, const Tensors& tensors,
                               writeable(h_n, layer.state, "h_n"),
                               writeable(c_n, layer.state, "c_n")};
   float* const saved_data = writeable(saved, layer.saved_shape(), "saved");
-  py::gil_scoped_release release;
+  const WithoutGil release;
   training_forward(layer.spec, layer.weights, layer.input, output, saved_data, threads);
 }
 
@@ -149,7 +150,7 @@ void backward(const std::string& cell, const Floats& x, const Tensors& tensors,
                                  writeable(wanted[3], layer.bias_shape(), "bias_ih"),
                                  writeable(wanted[4], layer.bias_shape(), "bias_hh")};
   const float* const saved_data = contiguous(saved, layer.saved_shape(), "saved");
-  py::gil_scoped_release release;
+  const WithoutGil release;
   training_backward(layer.spec, layer.weights, layer.input, saved_data, output, gradients, threads);
 }
 

@@ -4,6 +4,7 @@
 #include "bindings.h"
 #include "checked.h"
 #include "slidecell/window_scorer.hpp"
+#include "without_gil.h"
 
 namespace {
 
@@ -48,7 +49,7 @@ py::array_t<float> score(const WindowScorer& scorer, py::handle series, py::hand
   py::array_t<float> result = output_array(py::none(), shape, rows);
   float* const data = result.mutable_data();
   {
-    py::gil_scoped_release release;
+    const WithoutGil release;
     scorer.score(view, bounds, data, per_feature, threads);
   }
   return result;
@@ -65,7 +66,7 @@ py::array_t<float> score_own(const WindowScorer& scorer, py::handle series, py::
   py::array_t<float> result = output_array(py::none(), {view.rows}, rows);
   float* const data = result.mutable_data();
   {
-    py::gil_scoped_release release;
+    const WithoutGil release;
     scorer.score_own(view, bounds, {first.data(), static_cast<std::size_t>(first.size())}, data,
                      threads);
   }
@@ -83,7 +84,7 @@ py::array_t<double> row_means(py::handle given, py::handle offsets, std::int64_t
   py::array_t<double> result(scores.size());
   double* const data = result.mutable_data();
   {
-    py::gil_scoped_release release;
+    const WithoutGil release;
     slidecell::row_means({scores.data(), static_cast<std::size_t>(scores.size())}, bounds, before,
                          after, own, data, threads);
   }

@@ -4,6 +4,7 @@
 #include "bindings.h"
 #include "checked.h"
 #include "slidecell/windows.hpp"
+#include "without_gil.h"
 
 namespace {
 
@@ -78,7 +79,7 @@ py::object gather(const WindowPlan& plan, py::handle series, py::handle indices,
   if (indices.is_none()) {
     const Output to(plan.size(), plan.window(), plan.horizon(), out, rows);
     {
-      py::gil_scoped_release release;
+      const WithoutGil release;
       plan.gather_all(view, to.x_data, to.y_data, threads);
     }
     return to.result();
@@ -86,7 +87,7 @@ py::object gather(const WindowPlan& plan, py::handle series, py::handle indices,
   const py::array_t<std::int64_t> index = integer_array(indices, "indices", "[n]");
   const Output to(index.size(), plan.window(), plan.horizon(), out, rows);
   {
-    py::gil_scoped_release release;
+    const WithoutGil release;
     plan.gather(view, span_of(index), to.x_data, to.y_data, threads);
   }
   return to.result();
@@ -101,7 +102,7 @@ py::object gather_rows(py::handle series, py::handle starts, std::int64_t window
   const py::array_t<std::int64_t> first = integer_array(starts, "starts", "[n]");
   const Output to(first.size(), window, horizon, out, rows);
   {
-    py::gil_scoped_release release;
+    const WithoutGil release;
     slidecell::gather_rows(view, span_of(first), window, horizon, to.x_data, to.y_data, threads);
   }
   return to.result();

@@ -2,6 +2,9 @@
 #include "bindings.h"
 #include "slidecell/error.hpp"
 
+// pybind11's own entry of the module, which would wait for ever in a sub-interpreter: the GIL that
+// it takes is the main interpreter's.
+#define PyInit__core slidecell_init_main_interpreter
 PYBIND11_MODULE(_core, m) {
   m.attr("__version__") = SLIDECELL_VERSION;
   py::register_exception<slidecell::UnsupportedError>(m, "UnsupportedError", PyExc_RuntimeError);
@@ -14,4 +17,15 @@ PYBIND11_MODULE(_core, m) {
   bind_model(m);
   bind_stream(m);
   bind_training(m);
+}
+#undef PyInit__core
+
+extern "C" PYBIND11_EXPORT PyObject* PyInit__core() {
+  if (PyInterpreterState_Get() != PyInterpreterState_Main()) {
+    PyErr_SetString(PyExc_ImportError,
+                    "slidecell: expected the main interpreter, got a sub-interpreter, which the "
+                    "compiled part does not support; use threads or processes");
+    return nullptr;
+  }
+  return slidecell_init_main_interpreter();
 }

@@ -316,9 +316,11 @@ class SequenceModel:
         stride : int
             Score every stride-th window of an entity.
         num_threads : int, optional
-            Default: all that OpenMP offers.
+            Default: all that OpenMP offers; at most 1,024. Where the system has fewer, a
+            RuntimeWarning says so once and the scores are the same.
         out : ndarray, optional
-            float32 array of the result's shape to write to.
+            float32 array of the result's shape to write to. A call that Ctrl-C ends may have
+            written a part of it.
 
         Returns
         -------

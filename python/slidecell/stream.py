@@ -52,7 +52,8 @@ class Stream:
     A row completes one window and advances W - 1 others. With few entities `push` answers first:
     it finishes the oldest window, whose recurrent sums are ready, and leaves the others to
     `advance` or to the next `push`. A stream keeps the ISA that was active when it was made, and is
-    used by one thread at a time.
+    used by one thread at a time: a call during another thread's `push_many` raises RuntimeError
+    and takes no row. A forked child has no helper thread until `set_background` starts one.
 
     Examples
     --------

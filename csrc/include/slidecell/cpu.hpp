@@ -23,8 +23,19 @@ SLIDECELL_API std::string active_isa();
 // Throws UnsupportedError if `name` is unknown or not available here; never falls back.
 SLIDECELL_API void set_isa(const std::string& name);
 
-// Threads that a call with num_threads = 0 uses. 1 in a process forked after a parallel call,
-// because the OpenMP runtime cannot start threads again there.
+// A larger num_threads counts as this.
+constexpr int kMaxThreads = 1024;
+
+// Threads that a call with num_threads = 0 uses.
 SLIDECELL_API int default_num_threads();
+
+// True once a call of this process ran on fewer threads than it asked for, because the system had
+// no more (a limit of processes or of memory). Its result is the same.
+SLIDECELL_API bool had_fewer_threads();
+
+// While a long call of this thread works (score, predict, encode, forward, training, windows), it
+// calls `poll` about every 50 ms. An exception from it ends the call and comes out of it; what the
+// call was to write may then be written in part. Null, as at first: nothing is called.
+SLIDECELL_API void set_poll(void (*poll)());
 
 }  // namespace slidecell

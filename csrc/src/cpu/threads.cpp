@@ -1,29 +1,25 @@
 #include "cpu/threads.h"
 
-#include <atomic>
+#include <algorithm>
 #include <stdexcept>
 #include <string>
 
 #ifdef _OPENMP
 #include <omp.h>
-#include <pthread.h>
 #endif
 
 #include "slidecell/cpu.hpp"
 
 namespace slidecell {
-#ifdef _OPENMP
 namespace {
 
-std::atomic<bool> started_threads{false};
-std::atomic<bool> forked_after_threads{false};
+thread_local void (*poll)() = nullptr;
 
 }  // namespace
-#endif
 
 int default_num_threads() {
 #ifdef _OPENMP
-  return forked_after_threads ? 1 : omp_get_max_threads();
+  return std::min(omp_get_max_threads(), kMaxThreads);
 #else
   return 1;
 #endif
@@ -35,23 +31,23 @@ int resolve_threads(int num_threads) {
                                 std::to_string(num_threads));
   }
 #ifdef _OPENMP
-  if (forked_after_threads) return 1;
-  return num_threads > 0 ? num_threads : omp_get_max_threads();
+  return num_threads > 0 ? std::min(num_threads, kMaxThreads) : default_num_threads();
 #else
   return 1;
 #endif
 }
 
-void note_parallel_region() {
-#ifdef _OPENMP
-  // libgomp's threads do not survive a fork, and its next parallel region in the child waits for
-  // them for ever.
-  static const int registered = pthread_atfork(nullptr, nullptr, [] {
-    if (started_threads) forked_after_threads = true;
-  });
-  (void)registered;
-  started_threads = true;
-#endif
+void set_poll(void (*called)()) { poll = called; }
+
+WithoutPoll::WithoutPoll() : before_(poll) { poll = nullptr; }
+WithoutPoll::~WithoutPoll() { poll = before_; }
+
+void Poll::operator()() {
+  if (!poll) return;
+  const auto now = std::chrono::steady_clock::now();
+  if (now - last_ < std::chrono::milliseconds(50)) return;
+  last_ = now;
+  poll();
 }
 
 }  // namespace slidecell

@@ -15,21 +15,36 @@ class Background {
  public:
   template <class Work>
   explicit Background(Work work)
-      : thread_([this, work = std::move(work)]() mutable { run(work); }) {}
+      : thread_(new std::thread([this, work = std::move(work)]() mutable { run(work); })) {
+    enlist();
+  }
   ~Background() {
+    retire();
+    if (lost_) return;  // with thread_: a thread of another process can be neither joined nor freed
     wait();
     stop_.store(true, std::memory_order_relaxed);
-    thread_.join();
+    thread_->join();
+    delete thread_;
   }
   Background(const Background&) = delete;
   Background& operator=(const Background&) = delete;
 
-  void start() noexcept { busy_.store(true, std::memory_order_release); }
+  void start() noexcept {
+    if (!lost_) busy_.store(true, std::memory_order_release);
+  }
   void wait() const noexcept {
     for (int spins = 0; busy_.load(std::memory_order_acquire); ++spins) relax(spins);
   }
 
+  // True in a child that was forked while the helper was on: the child has no helper. The fork
+  // waited for the work at hand; start() does nothing from then on.
+  bool lost() const noexcept { return lost_; }
+
  private:
+  static void watch_forks();
+  void enlist();  // among those that a fork waits for
+  void retire() noexcept;
+
   template <class Work>
   void run(Work& work) {
     const FlushDenormals flush;
@@ -51,7 +66,9 @@ class Background {
   }
 
   std::atomic<bool> busy_{false}, stop_{false};
-  std::thread thread_;  // last: it reads the flags
+  bool lost_ = false;
+  Background *next_ = nullptr, *previous_ = nullptr;  // of all in this process
+  std::thread* thread_;                               // last: it reads the flags
 };
 
 }  // namespace slidecell

@@ -101,20 +101,23 @@ void Stream::push_many(Span<const std::int64_t> entities, const SeriesView& rows
                                   std::to_string(entity));
     }
   }
+  const WithoutPoll whole;  // a stream that stops between two rows has lost its order
   const Impl::Turn turn(*impl_);
   impl_->push_many(entities, rows, scores, num_threads);
 }
 
 void Stream::advance() noexcept {
-  if (impl_->background) return impl_->background->wait();
+  if (impl_->background && !impl_->background->lost()) return impl_->background->wait();
   const FlushDenormals flush;
   impl_->advance();
 }
 
 void Stream::set_background(bool on) {
-  if (!on) {
+  // A helper that a fork has lost makes place for a new one.
+  if (!on || (impl_->background && impl_->background->lost())) {
     impl_->background.reset();  // which lets it finish first
-  } else if (!impl_->background && !impl_->windows.empty()) {
+  }
+  if (on && !impl_->background && !impl_->windows.empty()) {
     advance();
     impl_->background = std::make_unique<Background>([impl = impl_.get()] { impl->advance(); });
   }
@@ -151,7 +154,7 @@ void Stream::resize(std::int64_t num_entities) {
   advance();
   auto resized = std::make_unique<Impl>(impl_->owner, impl_->kernels, num_entities, impl_->options);
   resized->take(*impl_);
-  const bool background = impl_->background != nullptr;
+  const bool background = impl_->background && !impl_->background->lost();
   impl_ = std::move(resized);
   set_background(background);
 }

@@ -7,6 +7,7 @@
 #include <string>
 #include <utility>
 
+#include "cpu/parallel.h"
 #include "cpu/threads.h"
 #include "windows/require_pointer.h"
 #include "windows/window_copier.h"
@@ -23,22 +24,19 @@ constexpr std::int64_t kFloatsPerPart = std::int64_t{1} << 18;
 // memory meanwhile. 4 to 32 are equal within the noise.
 constexpr std::int64_t kAhead = 16;
 
-// copy(begin, end) for parts of the windows 0 .. n-1, in parallel; it must not throw. Denormals
-// stay as they are, because a window is the series' own values: parallel_for would flush them.
+// copy(begin, end) for parts of the windows 0 .. n-1, in parallel. Denormals stay as they are,
+// because a window is the series' own values.
 template <class Copy>
 void copy_parts(const WindowCopier& copier, std::int64_t n, int num_threads, Copy copy) {
   const std::int64_t each =
       std::max<std::int64_t>(1, kFloatsPerPart / std::max<std::int64_t>(1, copier.floats()));
   const std::int64_t parts = (n + each - 1) / each;
-  const int threads = static_cast<int>(std::min<std::int64_t>(num_threads, parts));
-  if (threads > 1) note_parallel_region();
-#ifdef _OPENMP
-#pragma omp parallel for schedule(dynamic) num_threads(threads) if (threads > 1)
-#endif
-  for (std::int64_t part = 0; part < parts; ++part) {
-    copy(part * each, std::min(n, (part + 1) * each));
-    copier.end();
-  }
+  parallel_for<KeepDenormals>(
+      parts, num_threads, [] { return 0; },
+      [&](int, std::int64_t part) {
+        copy(part * each, std::min(n, (part + 1) * each));
+        copier.end();
+      });
 }
 
 // Windows 0 .. n-1, wherever they begin: starts_of(i, count, starts) writes the first rows of
