@@ -218,5 +218,5 @@ def test_pyod_scores_beside_ours(tmp_path):
     assert [f.alignment for f in result.found] == ["end", "cover", "end", "-"]
     assert {f.rows for f in result.found} == {191}  # the first window of ten ends at row 9
     assert result.found[0].pr_auc > result.found[-1].pr_auc
-    with pytest.raises(ValueError, match="pyod-pca: .*nonsense"):
+    with pytest.raises(ValueError, match=r"pyod-pca: .*nonsense"):
         parse_contestant("pyod-pca:nonsense=1")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -158,9 +157,8 @@ def compare_all(
     found: Sequence[Found], pairs: Sequence[Sequence[str]], seed: int = 0
 ) -> list[Comparison]:
     """Return the comparisons of all pairs by every measure."""
-    options: dict[str, Any] = {"seed": seed}
     return [
-        compare(found, first, second, field=field, **options)
+        compare(found, first, second, field=field, seed=seed)
         for first, second in pairs
         for field, _ in MEASURES
     ]
