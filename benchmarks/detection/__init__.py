@@ -1,0 +1,1 @@
+"""Detectors on labelled series: the command is ``python -m benchmarks.detection``."""
