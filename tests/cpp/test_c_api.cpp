@@ -121,6 +121,55 @@ void test_stream(const Folder& folder, Model& model, const slidecell::SequenceMo
   CHECK(slidecell_stream_push_many(many.get(), nullptr, nullptr, 0, 0, nullptr) == SLIDECELL_OK);
 }
 
+// A stream that is saved in memory, loaded and resized goes on as one that was made for so many.
+void test_resized_stream(const Model& model, const Floats& rows) {
+  slidecell_options options = {};
+  options.reduction = SLIDECELL_MAE;
+  const Stream stream = create(model, 2, &options), whole = create(model, 30, &options);
+  CHECK(same(push(stream, model, rows, 0, 30), push(whole, model, rows, 0, 30)));
+
+  std::int64_t size = -1, again = -1;
+  CHECK(slidecell_stream_saved_bytes(stream.get(), nullptr, 0, &size) == SLIDECELL_OK);
+  CHECK(size > 0);
+  std::vector<char> bytes(static_cast<std::size_t>(size) + 1, 'x');
+  CHECK(slidecell_stream_saved_bytes(stream.get(), bytes.data(), size, &again) == SLIDECELL_OK);
+  CHECK(again == size && bytes.back() == 'x');
+  slidecell_stream* loaded = nullptr;
+  CHECK(slidecell_stream_from_saved_bytes(model.get(), bytes.data(), size, &loaded) ==
+        SLIDECELL_OK);
+  const Stream second(loaded);
+  CHECK(slidecell_stream_resize(second.get(), 30) == SLIDECELL_OK);
+  CHECK(slidecell_stream_num_entities(second.get()) == 30);
+  CHECK(slidecell_stream_rows_seen(second.get(), 1) == 30);
+  CHECK(slidecell_stream_rows_seen(second.get(), 29) == 0);
+  CHECK(same(push(second, model, rows, 30, kRows), push(whole, model, rows, 30, kRows)));
+  CHECK(slidecell_stream_resize(second.get(), 1) == SLIDECELL_OK);
+  CHECK(slidecell_stream_rows_seen(second.get(), 1) == -1);
+
+  CHECK(slidecell_stream_resize(second.get(), 0) == SLIDECELL_INVALID_ARGUMENT);
+  CHECK(error_has("num_entities: expected at least 1, got 0"));
+  CHECK(slidecell_stream_num_entities(second.get()) == 1);
+  CHECK(slidecell_stream_resize(nullptr, 1) == SLIDECELL_INVALID_ARGUMENT);
+  CHECK(error_has("stream: expected a pointer, got NULL"));
+  bytes.assign(bytes.size(), 'x');
+  CHECK(slidecell_stream_saved_bytes(stream.get(), bytes.data(), size - 1, &again) ==
+        SLIDECELL_INVALID_ARGUMENT);
+  CHECK(error_has(("capacity: expected at least " + std::to_string(size) + " bytes").c_str()));
+  CHECK(bytes == std::vector<char>(bytes.size(), 'x'));
+  CHECK(slidecell_stream_saved_bytes(stream.get(), nullptr, size, &again) ==
+        SLIDECELL_INVALID_ARGUMENT);
+  CHECK(error_has("bytes: expected a pointer, got NULL"));
+  CHECK(slidecell_stream_saved_bytes(stream.get(), bytes.data(), size, nullptr) ==
+        SLIDECELL_INVALID_ARGUMENT);
+  for (const std::int64_t n : {std::int64_t{0}, size - 1, size}) {
+    CHECK(slidecell_stream_from_saved_bytes(model.get(), bytes.data(), n, &loaded) ==
+          SLIDECELL_INVALID_ARGUMENT);
+    CHECK(error_has("saved: ") && !loaded);
+  }
+  CHECK(slidecell_stream_from_saved_bytes(model.get(), nullptr, size, &loaded) ==
+        SLIDECELL_INVALID_ARGUMENT);
+}
+
 void test_load_errors(const Folder& folder, const std::string& good) {
   slidecell_model* model = nullptr;
   const std::string missing = folder.file("missing");
@@ -254,6 +303,7 @@ int main() {
     const auto truth = slidecell::SequenceModel::load(path);
     Model model = load(path);
     test_scores(model, truth, rows);
+    test_resized_stream(model, rows);
     test_stream(folder, model, truth, rows);
   }
   test_load_errors(folder, paths[0]);

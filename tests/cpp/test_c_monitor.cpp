@@ -75,6 +75,8 @@ void test_events(const std::string& path, const std::string& smoothing, const Fl
   CHECK(slidecell_stream_set_background(stream, 0) == SLIDECELL_OK);
   slidecell_stream_free(stream);
   CHECK(slidecell_stream_num_entities(stream) == 2);
+  CHECK(slidecell_stream_resize(stream, 3) == SLIDECELL_INVALID_ARGUMENT);
+  CHECK(error_has("got a monitor's") && slidecell_stream_num_entities(stream) == 2);
 }
 
 void test_errors(const std::string& path, const Floats& rows) {

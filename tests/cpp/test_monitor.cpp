@@ -137,6 +137,19 @@ void test_without_a_threshold() {
   CHECK(monitor.reset(-1) == Status::unknown_entity);
 }
 
+// The smoothed entities are those that the monitor was made for.
+void test_resized_stream() {
+  const SequenceModel model = model_with(R"({"kind":"moving_average","n":4})", "null");
+  Monitor monitor(model, 2);
+  monitor.stream().resize(1000);
+  const std::vector<double> row(2, 1e3);
+  Event event;
+  CHECK(monitor.push(1, row.data(), event) == Status::ok);
+  CHECK(monitor.push(2, row.data(), event) == Status::unknown_entity);
+  CHECK(monitor.reset(999) == Status::unknown_entity);
+  CHECK(monitor.stream().rows_seen(1) == 1 && monitor.stream().rows_seen(2) == 0);
+}
+
 void test_what_it_cannot_run() {
   const std::string fixed = R"({"kind":"fixed","value":1.0})";
   const SequenceModel moving = model_with("null", R"({"kind":"cusum","k":0.3})");
@@ -155,6 +168,7 @@ int main() {
   test_smoothing();
   test_too_large_row();
   test_bytes();
+  test_resized_stream();
   test_without_a_threshold();
   test_what_it_cannot_run();
   return test::result();

@@ -108,6 +108,49 @@ void test_too_large_rows(std::mt19937& rng) {
   }
 }
 
+// Rows outside of all windows, whose range depends on the scaler: of float32 and float64, side by
+// side and apart.
+template <class T>
+void test_scaled_rows_outside(std::mt19937& rng) {
+  ModelSpec spec;
+  spec.window = 4;
+  LayerSpec layer;
+  layer.input_size = 3;
+  layer.hidden_size = 2;
+  spec.encoder = {layer};
+  spec.center = {0.0, -1e8, 0.0};
+  spec.scale = {1.0, -1e-30, 1e30};
+  const SequenceModel model = test::random_model(spec, rng);
+  const std::int64_t F = 3, S = 3000;
+  CHECK(model.input_size() == F);
+  std::vector<std::int64_t> offsets;
+  for (std::int64_t r = 0; r <= S; r += 3) offsets.push_back(r);
+  for (const std::int64_t wide : {F, F + 2}) {
+    std::vector<T> rows(static_cast<std::size_t>(S * wide), std::numeric_limits<T>::infinity());
+    const auto at = [&](std::int64_t r, std::int64_t c) -> T& {
+      return rows[static_cast<std::size_t>(r * wide + c)];
+    };
+    for (std::int64_t r = 0; r < S; ++r) {
+      at(r, 0) = T(3e38), at(r, 1) = T(2e8), at(r, 2) = T(-3e38);
+    }
+    at(1, 1) = T(1e9);             // scaled by 1e-30: too large
+    at(2, 0) = T(NAN);             // missing, and
+    at(1500, 1) = T(-1e9);         // too large in the same thousand rows
+    at(2000, 1) = T(INFINITY);     // missing
+    at(2999, 1) = T(-2e8) * T(3);  // the last row
+    const Floats expected = [&] {
+      Floats scores(static_cast<std::size_t>(S), NAN);
+      for (const std::size_t r : {1, 1500, 2999}) scores[r] = INFINITY;
+      return scores;
+    }();
+    SeriesView view(rows.data(), S, F);
+    view.row_stride = wide * static_cast<std::ptrdiff_t>(sizeof(T));
+    Floats scores(static_cast<std::size_t>(S));
+    model.score(view, offsets, scores.data());
+    CHECK(same(scores, expected));
+  }
+}
+
 // A window of a file that is no longer than the series, but whose hidden sequences nobody can hold.
 void test_scratch_is_bounded(std::mt19937& rng) {
   ModelSpec spec;
@@ -137,6 +180,8 @@ int main() {
     std::mt19937 rng(9);
     test_long_strides(rng);
     test_too_large_rows(rng);
+    test_scaled_rows_outside<float>(rng);
+    test_scaled_rows_outside<double>(rng);
     test_scratch_is_bounded(rng);
   }
   return slidecell::test::result();

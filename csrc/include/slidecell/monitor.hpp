@@ -33,6 +33,7 @@ class SLIDECELL_API Monitor {
   Stream& stream() noexcept { return stream_; }  // for advance, predict_next; push rows here only
 
  private:
+  bool knows(std::int64_t entity) const noexcept;
   void judge(std::int64_t entity, Event& event) noexcept;
   double smooth(std::int64_t entity, double score) noexcept;
 

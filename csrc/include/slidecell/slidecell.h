@@ -221,6 +221,14 @@ SLIDECELL_API int slidecell_stream_load(const slidecell_model* model, const char
                                         slidecell_stream** stream);
 /* Writes all state to a file: whole, or not at all. */
 SLIDECELL_API int slidecell_stream_save(slidecell_stream* stream, const char* path);
+/* Copies what slidecell_stream_save writes to bytes [capacity]. *size: how many bytes that are; the
+ * model and the number of entities determine it. bytes = NULL and capacity = 0 ask for *size alone;
+ * any other capacity below *size is SLIDECELL_INVALID_ARGUMENT. */
+SLIDECELL_API int slidecell_stream_saved_bytes(slidecell_stream* stream, void* bytes,
+                                               int64_t capacity, int64_t* size);
+/* As slidecell_stream_load, from such bytes. */
+SLIDECELL_API int slidecell_stream_from_saved_bytes(const slidecell_model* model, const void* bytes,
+                                                    int64_t size, slidecell_stream** stream);
 /* NULL is allowed. */
 SLIDECELL_API void slidecell_stream_free(slidecell_stream* stream);
 
@@ -263,6 +271,10 @@ SLIDECELL_API int slidecell_stream_advance(slidecell_stream* stream);
 SLIDECELL_API int slidecell_stream_set_background(slidecell_stream* stream, int32_t on);
 /* Forgets the entity's rows: its next row is its first. */
 SLIDECELL_API int slidecell_stream_reset(slidecell_stream* stream, int64_t entity);
+/* Makes room for another number of entities. Those that stay go on bit for bit at
+ * SLIDECELL_HIGHEST; those beyond the new number are forgotten. It allocates; on failure nothing
+ * has changed. A monitor's stream is refused. */
+SLIDECELL_API int slidecell_stream_resize(slidecell_stream* stream, int64_t num_entities);
 
 /* ---- monitor: a stream that smooths its scores and raises alarms, as the model file says ---- */
 

@@ -1,4 +1,6 @@
 // Streams of the C interface.
+#include <cstring>
+#include <string>
 #include <utility>
 
 #include "c_api/errors.h"
@@ -79,6 +81,36 @@ int slidecell_stream_save(slidecell_stream* stream, const char* path) {
   });
 }
 
+int slidecell_stream_saved_bytes(slidecell_stream* stream, void* bytes, int64_t capacity,
+                                 int64_t* size) {
+  return guarded([&] {
+    require(stream, "stream");
+    require(size, "size");
+    require_array(bytes, capacity, "bytes", "capacity");
+    const std::string saved = stream->stream->saved_bytes();
+    *size = static_cast<int64_t>(saved.size());
+    if (capacity == 0 && !bytes) return;
+    if (capacity < *size) {
+      throw std::invalid_argument("capacity: expected at least " + std::to_string(*size) +
+                                  " bytes, got " + std::to_string(capacity));
+    }
+    std::memcpy(bytes, saved.data(), saved.size());
+  });
+}
+
+int slidecell_stream_from_saved_bytes(const slidecell_model* model, const void* bytes, int64_t size,
+                                      slidecell_stream** stream) {
+  return guarded([&] {
+    require(stream, "stream");
+    *stream = nullptr;
+    require(model, "model");
+    require_array(bytes, size, "bytes", "size");
+    std::string saved;
+    if (size > 0) saved.assign(static_cast<const char*>(bytes), static_cast<std::size_t>(size));
+    *stream = new_stream(Stream::from_saved_bytes(model->model, saved));
+  });
+}
+
 void slidecell_stream_free(slidecell_stream* stream) {
   if (stream && stream->owned) delete stream;
 }
@@ -145,4 +177,16 @@ int slidecell_stream_set_background(slidecell_stream* stream, int32_t on) {
 int slidecell_stream_reset(slidecell_stream* stream, int64_t entity) {
   if (!stream) return null_argument(kNoStream);
   return report(*stream->stream, stream->stream->reset(entity), entity);
+}
+
+int slidecell_stream_resize(slidecell_stream* stream, int64_t num_entities) {
+  return guarded([&] {
+    require(stream, "stream");
+    if (!stream->owned) {
+      throw std::invalid_argument(
+          "stream: expected one of slidecell_stream_create or slidecell_stream_load, got a "
+          "monitor's, whose entities are fixed");
+    }
+    stream->stream->resize(num_entities);
+  });
 }

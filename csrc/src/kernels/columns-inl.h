@@ -25,9 +25,10 @@ void step_block(const slidecell::StepColumns& a, const float* w, std::int64_t j,
 #pragma GCC unroll 8
   for (int u = 0; u < units; ++u) {
     if (j + u >= a.hidden) break;
-    const auto sum = [&acc, u](int g) __attribute__((always_inline)) {
-      return Vecs<vectors>::of(acc[gates * u + g]);
-    };
+    Vecs<vectors> sums[gates];
+#pragma GCC unroll 8
+    for (int g = 0; g < gates; ++g) sums[g] = Vecs<vectors>::of(acc[gates * u + g]);
+    const auto sum = [&sums](int g) __attribute__((always_inline)) { return sums[g]; };
     const ColumnsUnit<Cell, half, vectors, slidecell::StepColumns, decltype(sum)> unit(a, j + u, v0,
                                                                                        sum);
     const auto result = run_unit<Cell, half>(act, unit);

@@ -27,19 +27,27 @@ Monitor::Monitor(const SequenceModel& model, std::int64_t num_entities,
   count_.assign(static_cast<std::size_t>(num_entities), 0);
 }
 
+// The stream may have been resized beyond the entities that are smoothed.
+bool Monitor::knows(std::int64_t entity) const noexcept {
+  return entity < static_cast<std::int64_t>(count_.size());
+}
+
 Status Monitor::push(std::int64_t entity, const float* row, Event& event) noexcept {
+  if (!knows(entity)) return Status::unknown_entity;
   const Status status = stream_.push(entity, row, event.score);
   if (status == Status::ok) judge(entity, event);
   return status;
 }
 
 Status Monitor::push(std::int64_t entity, const double* row, Event& event) noexcept {
+  if (!knows(entity)) return Status::unknown_entity;
   const Status status = stream_.push(entity, row, event.score);
   if (status == Status::ok) judge(entity, event);
   return status;
 }
 
 Status Monitor::reset(std::int64_t entity) noexcept {
+  if (!knows(entity)) return Status::unknown_entity;
   const Status status = stream_.reset(entity);
   if (status == Status::ok) count_[static_cast<std::size_t>(entity)] = 0;
   return status;
