@@ -99,10 +99,11 @@ def refuse_large_parquet(given: Any, most: int, *, source: str) -> None:
     texts = [name for name in texts if name in file.schema_arrow.names]
     if not texts:
         return
+    lengths: Counter[str] = Counter()
     for batch in pq.ParquetFile(given, read_dictionary=texts).iter_batches(columns=texts):
         for name in texts:
-            sizes[name] += _text_size(batch.column(name))
-    _refuse(sizes, most, source)
+            lengths[name] += _NUMBER * len(batch) + _text_size(batch.column(name))
+    _refuse(lengths, most, source)
 
 
 def _text_size(column: Any) -> int:
