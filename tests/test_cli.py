@@ -98,7 +98,7 @@ def test_cli_detect_flags_reach_the_job(file, tmp_path):
         *["--hidden-size", "6,3", "--epochs", "2", "--batch-size", "16", "--lr", "0.01"],
         *["--patience", "1", "--validation", "0", "--scaler", "robust", "--percentile", "90"],
         *["--train-until", "0.5", "--train-on", "normal", "--max-gap", "5", "--missing", "ffill"],
-        *["--duplicates", "last", "--seed", "7", "--threads", "1"],
+        *["--duplicates", "last", "--seed", "7", "--threads", "1", "--max-memory", "2MiB"],
     ]
     done = invoke("detect", file, "-o", tmp_path / "out", *arguments)
     assert done.exit_code == 0
@@ -108,6 +108,7 @@ def test_cli_detect_flags_reach_the_job(file, tmp_path):
         "out": str(tmp_path / "out"),
         "test": None,
         "time": "t",
+        "max_bytes": 2**21,
         "entity": "host",
         "label": "bad",
         "features": ["load,heat"],

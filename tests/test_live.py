@@ -212,12 +212,15 @@ def test_live_unusual_json_lines(model_file: Path, tmp_path: Path) -> None:
     ]
     out, err = live(tmp_path, as_lines(rows), format="jsonl")
     assert [json.loads(line)["host"] for line in out.splitlines()] == [7, "\ud800"]
-    assert "2 rows, 0 scores" in err
+    assert "2 rows, 1 scores" in err
+    assert json.loads(out.splitlines()[0])["score"] == "Infinity"  # too large, and not missing
 
 
 @pytest.mark.parametrize(
     ("header", "text"),
     [
+        ("5,6,7,0", r"line 1: expected the names of the columns, got a row of numbers"),
+        ("0.5,2024-01-01,3,0", r"line 1: expected the names of the columns, got a row of numbers"),
         ("load,host,t", "line 1: no column 'heat', a feature of the model"),
         ("load,heat,host", "line 1: --time: no column 't'"),
         ("load,heat,host,t,load", "line 1: two columns are called 'load'"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import zipfile
@@ -13,7 +14,9 @@ import pytest
 
 import slidecell as sc
 from slidecell.live.monitor import Monitor
-from tests.live_lines import KEYS, as_csv, as_lines, live, save_model
+from slidecell.tables.options import TableOptions
+from slidecell.tables.table import read_table
+from tests.live_lines import KEYS, as_csv, as_lines, live, save_model, table
 from tests.models import layer, random_model
 
 ALONE = {"time": None, "entity": None}
@@ -248,3 +251,60 @@ def test_live_duplicates(tmp_path: Path) -> None:
     live(tmp_path, "load,heat\n1,2\n", time="", entity="")  # no times, no equal ones
     with pytest.raises(ValueError, match="--duplicates: expected error, keep, last, got 'first'"):
         live(tmp_path, text, duplicates="first")
+
+
+def test_live_line_that_states_the_delimiter_is_read(model_file: Path, tmp_path: Path) -> None:
+    rows = table(12)
+    want, _ = live(tmp_path, as_csv(rows, ";"))
+    for start in ("sep=;\n", "\ufeffsep=;\r\n", '\n"SEP=;"\n\n'):
+        out, err = live(tmp_path, start + as_csv(rows, ";"))
+        assert out == want
+        assert "0 malformed" in err
+    # It holds for the names too: no other delimiter is looked for.
+    with pytest.raises(ValueError, match="line 2: --time: no column 't'"):
+        live(tmp_path, "sep=|\n" + as_csv(rows, ";"))
+
+
+def test_live_names_that_count_are_names(tmp_path: Path) -> None:
+    parts = random_model(np.random.default_rng(0), [layer("lstm", 4)], features=2, window=3)
+    sc.SequenceModel(*parts).save(tmp_path / "model.safetensors")
+    none = {"time": None, "entity": None}
+    out, _ = live(tmp_path, "0,1\n5,6\n7,8\n", **none)
+    assert len(out.splitlines()) == 3
+    with pytest.raises(ValueError, match=r"line 1: expected the names .* numbers \('5', '6'\)"):
+        live(tmp_path, "5,6\n7,8\n", **none)
+
+
+@pytest.mark.parametrize("format", ["csv", "jsonl"])
+def test_live_number_beyond_float64_is_too_large_and_not_missing(
+    tmp_path: Path, format: str
+) -> None:
+    pd = pytest.importorskip("pandas")
+    scaler = {"kind": "standard", "center": [-9.0, 1.0], "scale": [0.5, 3.0], "constant": []}
+    parts = random_model(
+        np.random.default_rng(0), [layer("lstm", 4)], features=2, window=3, scaler=scaler
+    )
+    model = sc.SequenceModel(*parts).with_metadata(features=["load", "heat"])
+    model.save(tmp_path / "model.safetensors")
+    series = np.round(np.random.default_rng(1).random((24, 2)), 3)
+    cells = series.astype(str).astype(object)
+    cells[5, 0], cells[12, 1], cells[18, 1] = "1e400", "-1" + "0" * 400, "Infinity"
+    if format == "csv":
+        text = "load,heat\n" + "".join(",".join(row) + "\n" for row in cells)
+        (tmp_path / "in.csv").write_text(text)
+        batch = read_table(tmp_path / "in.csv", TableOptions()).features
+    else:
+        text = "".join(f'{{"load": {a}, "heat": {b}}}\n' for a, b in cells)
+        batch = None
+    out, _ = live(tmp_path, text, format=format, time=None, entity=None)
+    large = np.finfo(np.float64).max
+    series[5, 0], series[12, 1], series[18, 1] = large, -large, np.nan
+    want = model.score(series, kernel="fma")
+    assert np.flatnonzero(np.isposinf(want)).tolist() == [5, 12]
+    if batch is None:
+        got = [json.loads(line)["score"] for line in out.splitlines()]
+        got = [np.nan if score is None else float(score) for score in got]
+    else:
+        got = pd.read_csv(io.StringIO(out))["score"].tolist()
+        np.testing.assert_array_equal(batch, series)
+    np.testing.assert_array_equal(np.float32(got), want)

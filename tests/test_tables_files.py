@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import re
 import threading
 
 import numpy as np
@@ -13,6 +14,7 @@ pd = pytest.importorskip("pandas")
 pa = pytest.importorskip("pyarrow")
 pytest.importorskip("pyarrow.parquet")
 
+from slidecell.tables.header import find_delimiter  # noqa: E402
 from slidecell.tables.options import TableOptions  # noqa: E402
 from slidecell.tables.table import read_table  # noqa: E402
 
@@ -180,3 +182,46 @@ def test_tables_a_long_name_is_kept_once():
     names = ["u"] * 3000 + ["x" * 3_000_000]  # as text of fixed width: 33 GiB
     figure = plot_scores(np.zeros((3001, 1)), np.zeros(3001), entities=names)
     assert figure.get_suptitle().startswith("u ")
+
+
+def test_tables_a_number_beyond_float64_is_too_large_and_not_missing(tmp_path):
+    most = np.finfo(np.float64).max
+    wide = ["1e400", "-1e999", "1" + "0" * 400, "-" + "9" * 401 + ".5"]
+    rows = read(tmp_path, "x,y\n" + "".join(f"{cell},1\n" for cell in [*wide, "inf", "-Infinity"]))
+    assert values(rows) == [most, -most, most, -most, None, None]
+    assert rows.missing_cells == 2
+    # The others of the column stay what they were, to the last bit.
+    rows = read(tmp_path, "t,x\n1,0.1\n2,1e400\n3,NA\n4,1e-400\n5,3e-310\n", time="t")
+    assert values(rows) == [0.1, most, None, 0.0, 3e-310]
+
+
+def test_tables_rows_are_named_by_their_lines_too(tmp_path):
+    where = "data row 2 (line 5)"
+    for text, options in (
+        ("u,x\na,1\n\n\nb,?\na,3\n", {"entity": "u"}),
+        ("u,x\na,1\n\n\n,2\n", {"entity": "u"}),
+        ("t,x\n1,1\n\n\nnoon,2\n", {"time": "t"}),
+        ("t,x\n1,1\n\n\n,2\n", {"time": "t"}),
+        ("u,x,y\na,1,0\n\n\na,2,3\n", {"entity": "u", "label": "y"}),
+    ):
+        with pytest.raises(ValueError, match=re.escape(where)):
+            read(tmp_path, text, **options)
+    with pytest.raises(ValueError, match=r"data rows 1 and 2 \(lines 3 and 7\) share 1: choose"):
+        read(tmp_path, '"t","x\ny"\n1,1\n\n\n\n1,2\n', time="t")
+    # Where no line was left out, rows are counted as ever.
+    with pytest.raises(ValueError, match="'noon' in data row 1: "):
+        read(tmp_path, "t,x\nnoon,1\n", time="t")
+
+
+def test_tables_a_cell_with_a_unit_may_be_a_name(tmp_path):
+    with pytest.raises(ValueError, match=r"'10A'.*unit 'A', as 10.*--exclude s, .*--entity s"):
+        read(tmp_path, "s,x\n10A,1\n12A,2\n")
+    for cells in (("10A", "12"), ("10%", "12%"), ("1,5", "2,5")):
+        with pytest.raises(ValueError, match="--exclude s") as error:
+            read(tmp_path, "s;x\n" + "".join(f"{cell};1\n" for cell in cells))
+        assert "--entity" not in str(error.value)
+
+
+def test_tables_a_header_of_tabs_takes_no_time_by_their_square():
+    assert find_delimiter("\t" * 200_000) == "\t"
+    assert find_delimiter('a\t "b;c;d;e"\t"f;g;h"') == "\t"

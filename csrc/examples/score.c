@@ -7,6 +7,7 @@
  * skipped. Prints a score per row, "nan" where it has none: after the last row, or with --live
  * after each row. --alarms: after each row the score, the smoothed score and 1 for an alarm or 0,
  * as the model file's smoothing and threshold say. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -62,6 +63,12 @@ static int is_number(const char* text) {
   return end != text && *end == '\0';
 }
 
+/* Digits that double cannot hold would be read as infinity, which is a missing value. */
+static int is_beyond_double(const char* text) {
+  const double value = strtod(text, NULL);
+  return (value == HUGE_VAL || value == -HUGE_VAL) && strpbrk(text, "0123456789");
+}
+
 static int is_header(char** fields, int64_t n) {
   int64_t i;
   for (i = 0; i < n; ++i) {
@@ -100,7 +107,7 @@ static int read_row(const struct columns* columns, char** fields, int64_t n, int
   }
   for (f = 0; f < columns->F; ++f) {
     const char* const text = fields[columns->field[f]];
-    if (text[0] != '\0' && !is_number(text)) {
+    if (text[0] != '\0' && (!is_number(text) || is_beyond_double(text))) {
       fprintf(stderr, "line %lld: value %lld: expected a number, got '%s'\n", (long long)line,
               (long long)columns->field[f] + 1, text);
       return 0;

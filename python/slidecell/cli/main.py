@@ -67,6 +67,7 @@ def detect(
     max_gap: o.MaxGapOption = None,
     missing: o.MissingOption = o.Missing.skip,
     duplicates: o.DuplicatesOption = o.Duplicates.error,
+    max_memory: o.MaxColumnOption = None,
     detector: o.DetectorOption = "forecast",
     window: o.WindowOption = None,
     horizon: o.HorizonOption = None,
@@ -113,6 +114,7 @@ def detect(
             max_gap=max_gap,
             missing=missing.value,
             duplicates=duplicates.value,
+            max_bytes=o.column_bytes(max_memory),
         ),
         test=test,
         train_until=train_until,
@@ -158,6 +160,7 @@ def score(
     max_gap: o.MaxGapOption = None,
     missing: o.MissingAgainOption = None,
     duplicates: o.DuplicatesAgainOption = None,
+    max_memory: o.MaxColumnOption = None,
     threads: o.ThreadsOption = None,
     html: o.HtmlOption = False,
 ) -> None:
@@ -180,6 +183,7 @@ def score(
         max_gap=max_gap,
         missing=None if missing is None else missing.value,
         duplicates=None if duplicates is None else duplicates.value,
+        max_bytes=o.column_bytes(max_memory),
         num_threads=threads,
         html=html,
     )

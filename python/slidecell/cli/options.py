@@ -8,8 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
+from slidecell._arguments import as_bytes
 from slidecell._cells import CELLS
 from slidecell.detect.registry import DETECTORS
+from slidecell.tables.budget import COLUMN_BYTES
 
 Cell = Enum("Cell", {name: name for name in CELLS}, type=str)  # type: ignore[misc]
 
@@ -122,6 +124,19 @@ MissingOption = Annotated[
 DuplicatesOption = Annotated[
     Duplicates, _data("Equal times in one series: refuse, keep all rows, or use the last one.")
 ]
+
+MaxColumnOption = Annotated[
+    str | None,
+    _data(
+        "Memory that a column may take, and what comes from a pipe or unpacked from gzip, as 4GiB "
+        "(default: 1GiB)"
+    ),
+]
+
+
+def column_bytes(text: str | None) -> int:
+    """Return what ``--max-memory`` says of a table in bytes."""
+    return COLUMN_BYTES if text is None else as_bytes("--max-memory", text)
 
 
 def _complete_detector(incomplete: str) -> list[tuple[str, str]]:

@@ -12,7 +12,7 @@ from slidecell.training.settings import WITHOUT_FLAG, TrainingSettings
 __all__ = ["command_line"]
 
 _POSITIONAL = ("model", "file")
-_FLAGS = {"num_threads": "threads"}
+_FLAGS = {"num_threads": "threads", "max_bytes": "max-memory"}
 
 
 def command_line(command: str, options: Any) -> str:

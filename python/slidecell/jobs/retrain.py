@@ -44,7 +44,7 @@ class RetrainOptions(TrainingSettings, SavedOptions):
 
     Parameters
     ----------
-    model, file, out, time, entity, label, max_gap, missing, duplicates
+    model, file, out, time, entity, label, max_gap, missing, duplicates, max_bytes
         See `slidecell.jobs.score.SavedOptions`; the file has the new rows.
     train_until : str, optional
         A fraction of each entity's rows, or a time: rows before it train, those after it are the

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ from slidecell.jobs.results import (
     why_no_score,
 )
 from slidecell.jobs.write_result import write_result
+from slidecell.tables.budget import COLUMN_BYTES
 from slidecell.tables.columns import NoColumnError
 from slidecell.tables.options import TableOptions
 from slidecell.tables.rows import Rows
@@ -60,6 +61,8 @@ class SavedOptions:
         this file has no such column.
     label : str, optional
         Column to measure the flags against; never taken from the detector.
+    max_bytes : int
+        As in `slidecell.tables.options.TableOptions`; never taken from the detector.
     """
 
     model: Path
@@ -71,6 +74,7 @@ class SavedOptions:
     max_gap: str | None = None
     missing: str | None = None
     duplicates: str | None = None
+    max_bytes: int = field(default=COLUMN_BYTES, kw_only=True)
 
     def to_dict(self) -> dict[str, Any]:
         """Return all options that the command line has, ready for JSON."""
@@ -84,7 +88,7 @@ class ScoreOptions(SavedOptions):
 
     Parameters
     ----------
-    model, file, out, time, entity, label, max_gap, missing, duplicates
+    model, file, out, time, entity, label, max_gap, missing, duplicates, max_bytes
         See `SavedOptions`.
     num_threads : int, optional
     html : bool

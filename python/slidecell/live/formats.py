@@ -5,15 +5,16 @@ from __future__ import annotations
 import csv
 import json
 import math
-import re
 from abc import ABC, abstractmethod
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from slidecell.tables.files import MISSING
+from slidecell.tables.header import find_delimiter, no_header, repeated_name, stated_delimiter
+from slidecell.tables.numbers import number_float, text_float
 
 if TYPE_CHECKING:
     from slidecell.live.monitor import Event
@@ -30,8 +31,6 @@ __all__ = [
     "make_format",
 ]
 
-_DELIMITERS = ",;\t|"
-_QUOTED = re.compile(r'"[^"]*"')
 _NAMES_SHOWN = 20
 _WORDS = {**dict.fromkeys(MISSING, math.nan), "true": 1.0, "false": 0.0}
 
@@ -148,6 +147,7 @@ class CsvFormat(Format):
         self._name_of: list[str] = []
         self._places: list[int] = []  # of the features
         self._key_places: list[int] = []
+        self._stated: str | None = None
         self._set_delimiter(",")
 
     def _set_delimiter(self, delimiter: str) -> None:
@@ -167,11 +167,11 @@ class CsvFormat(Format):
     def read(self, line: str) -> Row | None:
         """Return the row of a line; the first line is the header.
 
-        A blank line is no row, but where there is one column it is a row whose cell is empty.
+        A line before it may state the delimiter, as ``sep=;`` does. A blank line is no row, but
+        where there is one column it is a row whose cell is empty.
         """
         if self._names is None:
-            if line.strip():
-                self._read_header(line.removeprefix("\ufeff"))
+            self._read_first(line.removeprefix("\ufeff"))
             return None
         if line.strip():
             cells = self._cells(line)
@@ -197,16 +197,26 @@ class CsvFormat(Format):
         score = "" if math.isnan(event.score) else _shortest(event.score)
         return str(self._writer.writerow([*row.keys, score, int(event.alarm)]))
 
+    def _read_first(self, line: str) -> None:
+        """Read a line before the rows: a blank one, the delimiter, or the names."""
+        if not line.strip():
+            return
+        stated = stated_delimiter(line) if self._stated is None else None
+        if stated is None:
+            self._read_header(line)
+        else:
+            self._stated = stated
+
     def _read_header(self, line: str) -> None:
-        # A comma where none occurs.
-        self._set_delimiter(max(_DELIMITERS, key=_QUOTED.sub("", line).count))
+        self._set_delimiter(self._stated or find_delimiter(line))
         try:
-            names: dict[str, int] = {}
-            for cell in self._cells(line):
-                name = cell.strip()
-                if name in names:
-                    raise ValueError(f"two columns are called {name!r}")
-                names[name] = len(names)
+            cells = self._cells(line)
+            if (text := no_header(cells)) is not None:
+                raise ValueError(text)
+            listed = [cell.strip() for cell in cells]
+            if (name := repeated_name(listed)) is not None:
+                raise ValueError(f"two columns are called {name!r}")
+            names = {name: place for place, name in enumerate(listed)}
             self._features = self._find_features(names, "column")
         except ValueError as error:
             raise HeaderError(str(error)) from None
@@ -227,11 +237,10 @@ class CsvFormat(Format):
         if known is not None:
             return known
         try:
-            if "_" not in text:  # Python's own way of writing 1_000
-                return float(text)
+            return text_float(text)
         except ValueError:
-            pass
-        raise ValueError(f"column {self._name_of[place]!r}: expected a number, got {cell!r}")
+            name = self._name_of[place]
+            raise ValueError(f"column {name!r}: expected a number, got {cell!r}") from None
 
 
 class JsonFormat(Format):
@@ -253,6 +262,8 @@ class JsonFormat(Format):
         time = None if self._time is None else found.get(self._time)
         try:
             values = self._values(found)
+            if any(map(math.isinf, values)):  # infinity, or digits beyond float64
+                values = self._values(_json_object(line, parse_float=text_float))
         except ValueError as error:
             raise self._unreadable(error, entity, time) from None
         return Row(entity, time, values, [found[name] for name in self._keys])
@@ -278,9 +289,9 @@ class JsonFormat(Format):
         return f'{{{found}{comma}"score": {score}, "alarm": {str(event.alarm).lower()}}}\n'
 
 
-def _json_object(line: str) -> dict[str, Any]:
+def _json_object(line: str, *, parse_float: Callable[[str], float] | None = None) -> dict[str, Any]:
     try:
-        found = json.loads(line)
+        found = json.loads(line, parse_float=parse_float)
     except RecursionError:
         raise ValueError("not readable as JSON: nested too deeply") from None
     except ValueError as error:
@@ -299,10 +310,7 @@ def _json_number(value: object, name: str) -> float:
     if value is None:
         return math.nan
     if isinstance(value, (int, float)):
-        try:
-            return float(value)
-        except OverflowError:
-            return math.inf  # a missing value, as any number that float64 cannot hold
+        return number_float(value)
     raise ValueError(f"key {name!r}: expected a number or null, got {json.dumps(value)[:60]}")
 
 

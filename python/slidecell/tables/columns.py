@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from slidecell.tables.numbers import number_float
+from slidecell.tables.row_error import RowError
 from slidecell.tables.times import looks_like_dates
 
 if TYPE_CHECKING:
@@ -78,7 +80,8 @@ def to_numbers(column: pd.Series[Any]) -> Floats | None:
     if column.dtype == object:  # true and false with missing cells between them
         kind = pd.api.types.infer_dtype(column, skipna=True)
         if kind in {"boolean", "integer", "floating", "mixed-integer-float", "decimal"}:
-            return np.array([np.nan if pd.isna(v) else float(v) for v in column], np.float64)
+            numbers = [np.nan if pd.isna(v) else number_float(v) for v in column]
+            return np.array(numbers, np.float64)
     return None
 
 
@@ -91,7 +94,7 @@ def feature_numbers(column: pd.Series[Any], *, source: str, may_exclude: bool = 
     values = to_numbers(column)
     if values is None:
         exclude = f"leave it out with {flag('exclude', name)}" if may_exclude else ""
-        raise ValueError(f"{source}: {_text_complaint(column, name, exclude)}")
+        raise _text_complaint(column, name, exclude, source)
     if not np.isfinite(values).any():
         advice = f"leave it out with {flag('exclude', name)}" if may_exclude else "expected some"
         raise ValueError(f"{source}: column {name!r} has no values: {advice}")
@@ -103,28 +106,28 @@ def flag(name: str, value: str) -> str:
     return f"--{name} {value!r}" if " " in value or not value else f"--{name} {value}"
 
 
-def _text_complaint(column: pd.Series[Any], name: str, exclude: str) -> str:
+def _text_complaint(column: pd.Series[Any], name: str, exclude: str, source: str) -> ValueError:
     """Return what is wrong with a column; ``exclude`` says how to leave it out."""
     import pandas as pd
 
+    where = f"{source}: column {name!r}"
     or_exclude = f", or {exclude}" if exclude else ""
     filled = column[column.notna()]
     example = str(filled.iloc[0])
     if pd.api.types.is_timedelta64_dtype(column.dtype):
-        return (
-            f"column {name!r} holds durations ({example!r}) and is no feature: "
+        return ValueError(
+            f"{where} holds durations ({example!r}) and is no feature: "
             f"write them as numbers, such as seconds{or_exclude}"
         )
     if pd.api.types.is_datetime64_any_dtype(column.dtype) or looks_like_dates(filled):
         time = f"name it as the time with {flag('time', name)}"
         mend = f"{time}{or_exclude}" if exclude else "expected numbers"
-        return f"column {name!r} holds dates ({example!r}) and is no feature: {mend}"
+        return ValueError(f"{where} holds dates ({example!r}) and is no feature: {mend}")
     texts = filled.map(str)
     bad = pd.to_numeric(texts, errors="coerce").isna().to_numpy()
     if not bad.any():
-        return (
-            f"column {name!r} holds numbers kept as text ({example!r}): "
-            f"write them as numbers{or_exclude}"
+        return ValueError(
+            f"{where} holds numbers kept as text ({example!r}): write them as numbers{or_exclude}"
         )
     first = int(np.flatnonzero(bad)[0])
     cell = texts.iloc[first]
@@ -132,17 +135,26 @@ def _text_complaint(column: pd.Series[Any], name: str, exclude: str) -> str:
     sample = texts.iloc[:_COMPARED]
     meant = ~bad[:_COMPARED] | [_cell_advice(text) is not None for text in sample]
     if bad.mean() < 0.5 or meant.mean() > 0.5:
-        row = int(np.flatnonzero(column.notna().to_numpy())[first]) + 1
-        return (
-            f"column {name!r}: {_shortened(cell)} in data row {row} is no number: "
-            f"{advice or 'mend the cell'}{or_exclude}"
+        row = int(np.flatnonzero(column.notna().to_numpy())[first])
+        # "10A" and "12A" may be currents, and names of seats.
+        or_entity = (
+            f", or {_entity_hint(name)}" if exclude and bad.all() and _has_unit(cell) else ""
+        )
+        return RowError(
+            f"{where}: {_shortened(cell)} in ",
+            [row],
+            f" is no number: {advice or 'mend the cell'}{or_exclude}{or_entity}",
         )
     if not exclude:
-        return f"column {name!r} holds text ({_shortened(example)}): expected numbers"
-    return (
-        f"column {name!r} holds text ({_shortened(example)}) and is no feature: {exclude}, "
-        f"or if it names the series that a row belongs to use {flag('entity', name)}"
+        return ValueError(f"{where} holds text ({_shortened(example)}): expected numbers")
+    return ValueError(
+        f"{where} holds text ({_shortened(example)}) and is no feature: {exclude}, "
+        f"or {_entity_hint(name)}"
     )
+
+
+def _entity_hint(name: str) -> str:
+    return f"if it names the series that a row belongs to use {flag('entity', name)}"
 
 
 def _shortened(text: str, most: int = 60) -> str:
@@ -151,6 +163,12 @@ def _shortened(text: str, most: int = 60) -> str:
 
 _SPACES = "\u00a0\u202f\u2009 "
 _DIGITS = r"[-+]?[0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?"
+_BEFORE_UNIT = re.compile(rf"([-+0-9.,eE{_SPACES}]*[0-9])[{_SPACES}]*([^0-9,.\s]{{1,12}})")
+
+
+def _has_unit(text: str) -> bool:
+    found = _BEFORE_UNIT.fullmatch(text.strip(_SPACES))
+    return found is not None and found[2].isalpha()
 
 
 def _cell_advice(text: str) -> str | None:
@@ -164,7 +182,7 @@ def _cell_advice(text: str) -> str | None:
         return (
             f"write it without spaces (it has one between its digits or a no-break one), as {bare}"
         )
-    found = re.fullmatch(rf"([-+0-9.,eE{_SPACES}]*[0-9])[{_SPACES}]*([^0-9,.\s]{{1,12}})", cell)
+    found = _BEFORE_UNIT.fullmatch(cell)
     if found is None:
         return None
     number = _commas_read(re.sub(f"[{_SPACES}]", "", found[1]))
@@ -217,7 +235,8 @@ def parse_labels(
             return values.astype(np.int8)
         bad = int(wrong[0])
         got = "an empty cell" if np.isnan(values[bad]) else f"{values[bad]:g}"
-    raise ValueError(
+    raise RowError(
         f"{source}: label column {str(column.name)!r}: expected 0 or 1 (1 = anomaly), "
-        f"got {got} in data row {bad + 1}"
+        f"got {got} in ",
+        [bad],
     )

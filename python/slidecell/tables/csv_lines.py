@@ -5,17 +5,27 @@ from __future__ import annotations
 import csv
 import re
 import sys
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TextIO
+from typing import NamedTuple, TextIO
 
 import numpy as np
 import numpy.typing as npt
 
+from slidecell.tables.budget import bounded_chunks
 from slidecell.tables.header import find_delimiter, no_header, repeated_name, stated_delimiter
 from slidecell.tables.source import Source
 
-__all__ = ["Header", "encoding_place", "find_blank_rows", "has_blank_lines", "read_header"]
+__all__ = [
+    "Extent",
+    "Header",
+    "Records",
+    "encoding_place",
+    "find_records",
+    "measure",
+    "read_header",
+]
 
 _BLANK = re.compile(rb"\n[ \t\r]*\n|\r[ \t]*\r")
 _BOM = b"\xef\xbb\xbf"
@@ -40,15 +50,30 @@ class Header:
     returns: bool = False
 
 
-def has_blank_lines(path: Source) -> bool:
-    """Tell whether blank lines stand between others, and refuse zero bytes with their place.
+class Extent(NamedTuple):
+    """How large a CSV file is."""
+
+    size: int  # bytes, unpacked
+    lines: int
+    blank: bool  # whether blank lines stand between others
+
+
+class Records(NamedTuple):
+    """The lines of R rows; those with line breaks in quotes count once."""
+
+    blank: npt.NDArray[np.bool_]  # [R] whether a row is a blank line
+    lines: npt.NDArray[np.int64]  # [R] the line that a row begins at
+
+
+def measure(path: Source, *, most: int | None = None) -> Extent:
+    """Return how large a CSV file is, and refuse zero bytes with their place.
 
     Parsers drop zero bytes or end a cell at them; a file that a crash filled with zeros would be
-    read as other numbers.
+    read as other numbers. What gzip has compressed has ``most`` bytes at most.
     """
     line, place, tail, blank = 1, 0, b"\n", False
     with path.open() as stream:
-        while chunk := stream.read(1 << 20):
+        for chunk in bounded_chunks(stream, most if path.is_packed else None, source=str(path)):
             zero = chunk.find(b"\0")
             if zero >= 0:
                 line += chunk.count(b"\n", 0, zero)
@@ -61,7 +86,7 @@ def has_blank_lines(path: Source) -> bool:
             tail = chunk[-256:]
             line += chunk.count(b"\n")
             place += len(chunk)
-    return blank
+    return Extent(place, line, blank)
 
 
 def read_header(path: Source) -> Header:
@@ -96,8 +121,8 @@ def read_header(path: Source) -> Header:
     return Header(names, delimiter, records + 1, line.endswith("\r"))
 
 
-def find_blank_rows(path: Source, header: Header) -> npt.NDArray[np.bool_]:
-    """Tell for each line below the header whether it is blank; those at the end are not counted.
+def find_records(path: Source, header: Header) -> Records:
+    """Return the rows below the header, blank lines among them; those at the end are not counted.
 
     Raises
     ------
@@ -106,11 +131,12 @@ def find_blank_rows(path: Source, header: Header) -> npt.NDArray[np.bool_]:
     """
     csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
     expected = len(header.names)
-    found = bytearray()
+    found, begins, line = bytearray(), array("q"), 1
     with path.open_text(encoding="utf-8-sig") as stream:
         lines = _Lines(stream)
         reader = csv.reader(lines, delimiter=header.delimiter)
         for number, row in enumerate(reader):
+            begin, line = line, reader.line_num + 1
             if number < header.records:
                 continue
             blank = len(row) <= 1 and not lines.last.strip(" \t\r\n")
@@ -120,9 +146,11 @@ def find_blank_rows(path: Source, header: Header) -> npt.NDArray[np.bool_]:
                     + _decimal_commas(row, expected, header.delimiter)
                 )
             found.append(blank)
+            begins.append(begin)
     marks = np.frombuffer(bytes(found), np.bool_)
     filled = np.flatnonzero(~marks)
-    return marks[: filled[-1] + 1 if len(filled) else 0]
+    count = filled[-1] + 1 if len(filled) else 0
+    return Records(marks[:count], np.array(begins, np.int64)[:count])
 
 
 def encoding_place(path: Source, error: UnicodeDecodeError) -> str:

@@ -4,24 +4,34 @@ from __future__ import annotations
 
 import gzip
 import io
-import math
 import re
 import warnings
 import zlib
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 import numpy as np
 import numpy.typing as npt
 
+from slidecell.tables.budget import (
+    COLUMN_BYTES,
+    bounded_chunks,
+    refuse_large_columns,
+    refuse_large_parquet,
+)
 from slidecell.tables.csv_lines import (
+    Header,
+    Records,
     encoding_place,
-    find_blank_rows,
-    has_blank_lines,
+    find_records,
+    measure,
     read_header,
 )
 from slidecell.tables.header import repeated_name
+from slidecell.tables.numbers import number_float, text_float
 from slidecell.tables.source import Source
 
 if TYPE_CHECKING:
@@ -36,6 +46,7 @@ MISSING = (
 )  # fmt: skip
 
 _PARQUET_MAGIC = b"PAR1"
+_ROWS_AT_ONCE = 1 << 16
 
 # What other files begin with; gzip is read.
 _OTHERS = {
@@ -79,7 +90,32 @@ def file_kind(path: Path | Source) -> FileKind:
     return "csv"
 
 
+@dataclass(frozen=True)
+class FileFrame:
+    """What a file holds.
+
+    Attributes
+    ----------
+    frame : DataFrame, [R]
+    lines : ndarray of int64, [R], or None
+        The line that each row begins at, where blank lines were left out between them.
+    blank_lines : int
+        That were left out, since nobody knows whose row they would be.
+    """
+
+    frame: pd.DataFrame
+    lines: npt.NDArray[np.int64] | None = None
+    blank_lines: int = 0
+
+
 def read_frame(path: Path | Source, *, keys: Collection[str] = ()) -> pd.DataFrame:
+    """Return the rows of a file, as `read_file` does."""
+    return read_file(path, keys=keys).frame
+
+
+def read_file(
+    path: Path | Source, *, keys: Collection[str] = (), max_bytes: int = COLUMN_BYTES
+) -> FileFrame:
     """Read a file; columns named in ``keys`` keep the text of a CSV file as it stands.
 
     The path ``-`` is standard input.
@@ -87,66 +123,94 @@ def read_frame(path: Path | Source, *, keys: Collection[str] = ()) -> pd.DataFra
     Raises
     ------
     ValueError
-        Empty file, header only, damaged content: the text names the file and the place.
+        Empty file, header only, damaged content, a column that takes more than ``max_bytes``: the
+        text names the file and the place.
     OSError
         The file cannot be opened.
     """
-    path = Source.of(path)
+    path = Source.of(path, max_bytes=max_bytes)
     try:
-        frame = _read_csv(path, keys) if file_kind(path) == "csv" else _read_parquet(path)
+        if file_kind(path) == "csv":
+            found = _read_csv(path, keys, max_bytes)
+        else:
+            found = FileFrame(_read_parquet(path, max_bytes))
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise ValueError(f"{path}: damaged gzip file: {error}") from error
-    if len(frame.columns) == 0 or len(frame) == 0:
+    if len(found.frame.columns) == 0 or len(found.frame) == 0:
         raise ValueError(f"{path}: no rows below the header")
-    return frame
+    return found
 
 
-def _read_csv(path: Source, keys: Collection[str]) -> pd.DataFrame:
+def _read_csv(path: Source, keys: Collection[str], most: int) -> FileFrame:
+    extent = measure(path, most=most)
+    header = read_header(path)
+    if extent.size + 8 * extent.lines > most:  # else no column can take as much
+        rows = max(1, min(_ROWS_AT_ONCE, most * extent.lines // extent.size))
+        parts = _parse_csv(path, header, keys, chunksize=rows)
+        refuse_large_columns(_read_parts(path, header, parts), most, source=str(path))
+    frame: pd.DataFrame = _parse_csv(path, header, keys)
+    for name in set(header.names) - set(keys):
+        if (numbers := _wide_numbers(frame[name], path, header)) is not None:
+            frame[name] = numbers
+    # The parser fills a short row with missing cells; only then is the last column missing.
+    if len(frame) and (
+        extent.blank or len(header.names) == 1 or frame[header.names[-1]].isna().any()
+    ):
+        return _with_blank_rows(frame, find_records(path, header), path, keys)
+    return FileFrame(frame)
+
+
+def _parse_csv(path: Source, header: Header, keys: Collection[str], **options: Any) -> Any:
+    """Return the rows below the header, or with a ``chunksize`` an iterator of their parts."""
     import pandas as pd
 
-    frame: pd.DataFrame
-
-    blank_lines = has_blank_lines(path)
-    header = read_header(path)
     names = header.names
     missing = {name: [""] if name in keys else list(MISSING) for name in names}
+    with _csv_errors(path, header):
+        return pd.read_csv(
+            _with_newlines(path) if header.returns else path.for_parser(),
+            sep=header.delimiter,
+            names=names,
+            header=None,
+            skiprows=header.records,
+            dtype={name: str for name in keys if name in names},
+            index_col=False,  # or the first cells of longer rows would become an index
+            keep_default_na=False,
+            na_values=missing,
+            low_memory=False,  # one dtype per column, not one per chunk
+            encoding="utf-8-sig",
+            compression=None,
+            on_bad_lines="error",
+            **_exact_floats(),
+            **options,
+        )
+
+
+def _read_parts(path: Source, header: Header, parts: Any) -> Iterator[pd.DataFrame]:
+    with parts, _csv_errors(path, header):
+        yield from parts
+
+
+@contextmanager
+def _csv_errors(path: Source, header: Header) -> Iterator[None]:
+    """Turn the parser's errors into a ValueError with the place."""
+    import pandas as pd
+
     try:
         with warnings.catch_warnings():
             # It warns where rows are all longer than the header.
             warnings.simplefilter("error", pd.errors.ParserWarning)
-            frame = pd.read_csv(
-                _with_newlines(path) if header.returns else path.for_parser(),
-                sep=header.delimiter,
-                names=names,
-                header=None,
-                skiprows=header.records,
-                index_col=False,  # or the first cells of longer rows would become an index
-                dtype={name: str for name in keys if name in names},
-                keep_default_na=False,
-                na_values=missing,
-                low_memory=False,  # one dtype per column, not one per chunk
-                encoding="utf-8-sig",
-                compression=None,
-                on_bad_lines="error",
-                **_exact_floats(),
-            )
+            yield
     except pd.errors.ParserWarning as warning:
-        find_blank_rows(path, header)
+        find_records(path, header)
         raise ValueError(f"{path}: not readable as CSV: {warning}") from warning
     except pd.errors.EmptyDataError as error:
         raise ValueError(f"{path}: no rows below the header") from error
     except pd.errors.ParserError as error:
-        find_blank_rows(path, header)
+        find_records(path, header)
         raise ValueError(f"{path}: {_parser_place(error)}") from error
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: {encoding_place(path, error)}") from error
-    for name in set(names) - set(keys):
-        if (numbers := _wide_numbers(frame[name])) is not None:
-            frame[name] = numbers
-    # The parser fills a short row with missing cells; only then is the last column missing.
-    if len(frame) and (blank_lines or len(names) == 1 or frame[names[-1]].isna().any()):
-        frame = _with_blank_rows(frame, find_blank_rows(path, header), path, keys)
-    return frame
 
 
 def _with_newlines(path: Source) -> TextIO:
@@ -164,13 +228,25 @@ def _exact_floats() -> dict[str, Any]:
     return {"float_precision": "round_trip"} if (major, minor) < (3, 1) else {}
 
 
-def _wide_numbers(column: pd.Series[Any]) -> list[float] | None:
-    """Return a text column as numbers if all its cells are, such as integers beyond 64 bits."""
+def _wide_numbers(
+    column: pd.Series[Any], path: Source, header: Header
+) -> npt.NDArray[np.float64] | None:
+    """Return a column as numbers if it has some that the parser does not read; else None.
+
+    They are whole numbers beyond 64 bits, which it keeps as text, and numbers beyond float64, which
+    it reads as infinity.
+    """
     if not _is_text(column):
-        return None
-    cells = column.tolist()
+        if column.dtype.kind != "f" or not np.isinf(column).any():
+            return None
+        name = str(column.name)
+        texts = _parse_csv(path, header, (name,), usecols=[name])[name]
+        numbers = column.to_numpy(np.float64, copy=True)
+        infinite = np.isinf(numbers)
+        numbers[infinite] = [text_float(text) for text in texts[infinite]]
+        return numbers
     try:
-        return [math.nan if cell is None or cell != cell else _number(cell) for cell in cells]  # noqa: PLR0124
+        return np.array([_number(cell) for cell in column.tolist()], np.float64)
     except (TypeError, ValueError):
         return None
 
@@ -182,33 +258,32 @@ def _is_text(column: pd.Series[Any]) -> bool:
 
 
 def _number(cell: Any) -> float:
-    if isinstance(cell, bool) or (isinstance(cell, str) and "_" in cell):
-        raise ValueError(cell)
-    try:
-        return float(cell)
-    except OverflowError:  # an integer beyond all floats
-        return math.inf
+    if isinstance(cell, str):
+        return text_float(cell)
+    if isinstance(cell, bool):
+        raise TypeError(cell)
+    return np.nan if cell is None else number_float(cell)
 
 
 def _with_blank_rows(
-    frame: pd.DataFrame, blank: npt.NDArray[np.bool_], path: Source, keys: Collection[str]
-) -> pd.DataFrame:
+    frame: pd.DataFrame, records: Records, path: Source, keys: Collection[str]
+) -> FileFrame:
     """Return a frame in which blank lines are rows without a value, so that none bridges them.
 
     In a file with a time or an entity nobody knows whose row a blank line would be: its frame has
-    no such row, and tells how many there were as its attribute ``blank_lines``.
+    no such row.
     """
+    blank, lines = records
     count = int(blank.sum())
     if count == 0:
-        return frame
+        return FileFrame(frame)
     if len(blank) - count != len(frame):
         raise ValueError(f"{path}: not readable as CSV: its blank lines have no certain place")
     if any(name in keys for name in frame.columns):
-        frame.attrs["blank_lines"] = count
-        return frame
+        return FileFrame(frame, lines[~blank], count)
     place = np.full(len(blank), -1, np.int64)
     place[~blank] = np.arange(len(frame))
-    return frame.reindex(place).reset_index(drop=True)
+    return FileFrame(frame.reindex(place).reset_index(drop=True))
 
 
 def _parser_place(error: Exception) -> str:
@@ -222,14 +297,19 @@ def _parser_place(error: Exception) -> str:
     return f"not readable as CSV: {text}"
 
 
-def _read_parquet(path: Source) -> pd.DataFrame:
+def _read_parquet(path: Source, most: int) -> pd.DataFrame:
     from slidecell._extras import require
 
     require("pyarrow", extra="detect")
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    if path.is_packed:
+        with path.open() as stream:
+            for _ in bounded_chunks(stream, most, source=str(path)):
+                pass
     try:
+        refuse_large_parquet(path.for_parser(), most, source=str(path))
         table = pq.ParquetFile(path.for_parser()).read()
         names = [str(name) for name in table.column_names]
         if (name := repeated_name(names)) is not None:

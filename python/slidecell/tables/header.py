@@ -12,8 +12,9 @@ from slidecell.tables.times import looks_like_dates
 __all__ = ["counted_names", "find_delimiter", "no_header", "repeated_name", "stated_delimiter"]
 
 _DELIMITERS = ",;\t|"
-# A quoted cell begins the line or follows a delimiter; its end may be on a later line.
-_QUOTED = re.compile(r'(?:^|(?<=[,;\t|]))\s*"(?:[^"]|"")*(?:"|$)')
+# A quoted cell begins the line or follows a delimiter; its end may be on a later line. A tab is no
+# space before it: where tabs are many, each would be looked at once more for each.
+_QUOTED = re.compile(r'(?:^|(?<=[,;\t|]))[^\S\t]*"(?:[^"]|"")*(?:"|$)')
 _STATED = re.compile(r'"?sep=([^"\r\n])"?\s*', re.IGNORECASE)
 
 

@@ -6,6 +6,9 @@ from collections.abc import Hashable
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from slidecell._arguments import whole_number
+from slidecell.tables.budget import COLUMN_BYTES
+
 if TYPE_CHECKING:
     from slidecell.tables.times import Times
 
@@ -35,6 +38,9 @@ class TableOptions:
     time_format : str, optional
         What the dates of a fitted table look like, such as ``d.m.Y``: its order of day and month is
         taken where all dates of a table could be read in two. A detector remembers it.
+    max_bytes : int
+        Memory that a column of a file may take, and what is read from a pipe or unpacked by gzip.
+        No detector remembers it.
     """
 
     time: Hashable | None = None
@@ -46,6 +52,7 @@ class TableOptions:
     missing: Literal["skip", "ffill"] = "skip"
     duplicates: Literal["error", "keep", "last"] = "error"
     time_format: str | None = None
+    max_bytes: int = COLUMN_BYTES
 
     def __post_init__(self) -> None:
         if self.missing not in {"skip", "ffill"}:
@@ -54,6 +61,7 @@ class TableOptions:
             raise ValueError(f"--duplicates: expected error, keep or last, got {self.duplicates!r}")
         if self.max_gap is not None and self.time is None:
             raise ValueError("--max-gap: needs --time, the column to measure the gap in")
+        whole_number("max_bytes", self.max_bytes, least=1)
         roles = {"--time": self.time, "--entity": self.entity, "--label": self.label}
         seen: dict[Hashable, str] = {}
         for name, column in roles.items():
@@ -72,8 +80,12 @@ class TableOptions:
         return self if known is None else replace(self, time_format=known)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the options as JSON has them; a column whose name is no text is left out."""
-        found = {field.name: getattr(self, field.name) for field in fields(self)}
+        """Return what a detector remembers, as JSON has it: all but ``max_bytes``.
+
+        A column whose name is no text is left out.
+        """
+        names = {field.name for field in fields(self)} - {"max_bytes"}
+        found = {name: getattr(self, name) for name in names}
         for role in ("time", "entity", "label"):
             if not isinstance(found[role], str):
                 found[role] = None

@@ -11,6 +11,7 @@ import numpy as np
 from slidecell.frames import is_frame
 from slidecell.tables.keys import find_key, key_column, time_column
 from slidecell.tables.options import TableOptions
+from slidecell.tables.row_error import RowError
 from slidecell.tables.rows import Ints
 from slidecell.tables.times import Times, parse_gap, parse_times
 from slidecell.windows import entity_offsets
@@ -152,10 +153,8 @@ def _entity_codes(frame: Any, entity: Hashable | None, source: str) -> tuple[Int
     column = key_column(frame, entity)
     empty = np.flatnonzero(column.isna().to_numpy())
     if len(empty):
-        raise ValueError(
-            f"{source}: entity column {entity!r}: {len(empty)} empty, "
-            f"the first in data row {empty[0] + 1}"
-        )
+        before = f"{source}: entity column {entity!r}: {len(empty)} empty, the first in "
+        raise RowError(before, empty[:1].tolist())
     import pandas as pd
 
     try:
@@ -203,12 +202,12 @@ def _settle_duplicates(
         notes.append(f"{count} row(s) with a later duplicate of the same time left out")
         kept: Ints = rows[np.append(~repeated, True)]
         return kept
-    first, second = rows[int(np.flatnonzero(repeated)[0]) :][:2].tolist()
+    pair = rows[int(np.flatnonzero(repeated)[0]) :][:2].tolist()
     one_series = "" if options.entity else "; several series in one file need --entity COLUMN"
-    raise ValueError(
-        f"{where}: {count} duplicate time(s), data rows "
-        f"{first + 1} and {second + 1} share {times.text(first)}: choose --duplicates keep "
-        f"or --duplicates last{one_series}"
+    raise RowError(
+        f"{where}: {count} duplicate time(s), ",
+        pair,
+        f" share {times.text(pair[0])}: choose --duplicates keep or --duplicates last{one_series}",
     )
 
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, TextIO, cast
 
+from slidecell.tables.budget import COLUMN_BYTES, bounded_chunks
+
 __all__ = ["Source", "is_standard", "source_name"]
 
 _NAME = "standard input"
@@ -55,23 +57,25 @@ class Source:
     content: bytes | None = None
 
     @classmethod
-    def of(cls, given: str | Path | Source) -> Source:
+    def of(cls, given: str | Path | Source, *, max_bytes: int = COLUMN_BYTES) -> Source:
         """Return the source that a path means; ``-`` reads standard input to its end.
+
+        So is a named pipe, once somebody writes to it. Either may have ``max_bytes``.
 
         Raises
         ------
         OSError
             If standard input is closed.
         ValueError
-            If it is empty.
+            If it is empty, or has too much.
         """
         if isinstance(given, Source):
             return given
         if not is_standard(given):
-            return cls(Path(given), _piped(Path(given)))
+            return cls(Path(given), _piped(Path(given), max_bytes))
         if sys.stdin is None:
             raise OSError(f"{_NAME}: it is closed")
-        content = sys.stdin.buffer.read()
+        content = b"".join(bounded_chunks(sys.stdin.buffer, max_bytes, source=_NAME))
         if not content:
             raise ValueError(f"{_NAME}: expected a CSV or Parquet table, got nothing")
         return cls(Path(given), content)
@@ -90,12 +94,19 @@ class Source:
         """Whether it is a folder, which holds no table."""
         return self.content is None and self.path.is_dir()
 
+    @property
+    def is_packed(self) -> bool:
+        """Whether gzip has compressed it."""
+        with self._open_packed() as stream:
+            return stream.read(len(_GZIP)) == _GZIP
+
+    def _open_packed(self) -> BinaryIO:
+        return self.path.open("rb") if self.content is None else io.BytesIO(self.content)
+
     def open(self) -> BinaryIO:
         """Open it for bytes; what gzip has compressed is unpacked."""
-        stream = self.path.open("rb") if self.content is None else io.BytesIO(self.content)
-        packed = stream.read(len(_GZIP)) == _GZIP
-        stream.seek(0)
-        if not packed:
+        stream = self._open_packed()
+        if not self.is_packed:
             return stream
         if self.content is not None:
             return cast("BinaryIO", gzip.open(stream))
@@ -115,12 +126,13 @@ class Source:
         return stream
 
 
-def _piped(path: Path) -> bytes | None:
+def _piped(path: Path, most: int) -> bytes | None:
     """Return what a named pipe holds, which is read once; None for other files."""
     try:
         mode = path.stat().st_mode
         if stat.S_ISFIFO(mode):
-            return path.read_bytes()
+            with path.open("rb") as stream:
+                return b"".join(bounded_chunks(stream, most, source=str(path)))
     except OSError:
         return None  # who opens it says so
     if stat.S_ISCHR(mode) or stat.S_ISBLK(mode) or stat.S_ISSOCK(mode):

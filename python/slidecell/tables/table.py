@@ -16,9 +16,10 @@ from slidecell.tables.columns import (
     parse_labels,
     split_names,
 )
-from slidecell.tables.files import FileKind, file_kind, read_frame
+from slidecell.tables.files import FileKind, file_kind, read_file
 from slidecell.tables.header import counted_names
 from slidecell.tables.options import TableOptions
+from slidecell.tables.row_error import RowError
 from slidecell.tables.rows import Ints, Rows
 from slidecell.tables.sorting import sort_rows
 from slidecell.tables.source import Source
@@ -26,6 +27,8 @@ from slidecell.tables.times import join_times
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from slidecell.tables.files import FileFrame
 
 __all__ = ["join_tables", "make_table", "read_table"]
 
@@ -49,28 +52,34 @@ def read_table(
     OSError
         The file cannot be opened.
     """
-    file = Source.of(path)
+    file = Source.of(path, max_bytes=options.max_bytes)
     kind = file_kind(file)
     keys = [str(name) for name in (options.time, options.entity) if name is not None]
-    frame = read_frame(file, keys=keys)
+    found = read_file(file, keys=keys, max_bytes=options.max_bytes)
+    frame = found.frame
     if label_optional and options.label not in [str(name) for name in frame.columns]:
         options = replace(options, label=None)
-    rows = make_table(frame, options, source=str(file), kind=kind, features_of=features_of)
-    return replace(rows, notes=(*rows.notes, *_notes_of_reading(frame, kind)))
+    try:
+        rows = make_table(frame, options, source=str(file), kind=kind, features_of=features_of)
+    except RowError as error:
+        if found.lines is None:
+            raise
+        raise error.with_lines(found.lines) from error
+    return replace(rows, notes=(*rows.notes, *_notes_of_reading(found, kind)))
 
 
-def _notes_of_reading(frame: pd.DataFrame, kind: FileKind) -> list[str]:
+def _notes_of_reading(found: FileFrame, kind: FileKind) -> list[str]:
     """Return what a reader should know of how a file was read."""
     notes = []
-    names = [str(name) for name in frame.columns]
+    names = [str(name) for name in found.frame.columns]
     cells = ["" if is_unnamed(name) else name for name in names]
     if kind == "csv" and counted_names(cells):
         shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
         notes.append(f"the first line was read as the names of the columns: {shown}")
-    if blank := frame.attrs.get("blank_lines", 0):
+    if found.blank_lines:
         notes.append(
-            f"{blank} blank line(s) were left out: nobody knows whose row or which time they are, "
-            "and windows reach across them"
+            f"{found.blank_lines} blank line(s) were left out: nobody knows whose row or which "
+            "time they are, and windows reach across them"
         )
     return notes
 

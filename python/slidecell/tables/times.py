@@ -12,6 +12,7 @@ import numpy.typing as npt
 from slidecell._date_text import DateFormat, read_date
 from slidecell._instants import Instants, TimeKind, TimeReader, read_times
 from slidecell._time_values import BadTimeError, shown
+from slidecell.tables.row_error import RowError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,17 +70,12 @@ def parse_times(column: pd.Series[Any], *, source: str, hint: str | None = None)
     where = f"{source}: time column {str(column.name)!r}"
     missing = np.flatnonzero(column.isna().to_numpy())
     if len(missing):
-        raise ValueError(f"{where}: {len(missing)} empty, the first in data row {missing[0] + 1}")
+        raise RowError(f"{where}: {len(missing)} empty, the first in ", missing[:1].tolist())
     try:
         found = _read_series(column, known)
     except BadTimeError as error:
-        if error.is_empty:
-            raise ValueError(
-                f"{where}: {shown(error.value)} in data row {error.row + 1} is an empty time"
-            ) from None
-        raise ValueError(
-            f"{where}: {shown(error.value)} in data row {error.row + 1}: {error}"
-        ) from None
+        after = " is an empty time" if error.is_empty else f": {error}"
+        raise RowError(f"{where}: {shown(error.value)} in ", [error.row], after) from None
     return Times(found.values, found.kind, found.format)
 
 
