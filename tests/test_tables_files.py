@@ -14,6 +14,7 @@ pd = pytest.importorskip("pandas")
 pa = pytest.importorskip("pyarrow")
 pytest.importorskip("pyarrow.parquet")
 
+from slidecell.tables.arrays import take_rows  # noqa: E402
 from slidecell.tables.header import find_delimiter  # noqa: E402
 from slidecell.tables.options import TableOptions  # noqa: E402
 from slidecell.tables.table import read_table  # noqa: E402
@@ -174,6 +175,18 @@ def test_tables_parquet_that_is_unusual_is_read_or_refused(tmp_path):
         pa.parquet.write_table(pa.table({"x": column}), path)
         with pytest.raises(ValueError, match=f"column 'x' {what}"):
             read_table(path, TableOptions())
+
+
+@pytest.mark.parametrize("keys", [["a", [1]], [[1], [2]]])
+def test_tables_lists_are_no_entities(tmp_path, keys):
+    row = 2 if keys[0] == "a" else 1
+    frame = pd.DataFrame({"u": keys, "x": [1.0, 2.0]})
+    with pytest.raises(ValueError, match=f"entity column 'u': .* got list in data row {row}"):
+        take_rows(frame, None, TableOptions(entity="u"))
+    if row == 1:
+        frame.to_parquet(tmp_path / "in.parquet")
+        with pytest.raises(ValueError, match=r"entity column 'u': .* got ndarray in data row 1"):
+            read_table(tmp_path / "in.parquet", TableOptions(entity="u"))
 
 
 def test_tables_a_long_name_is_kept_once():

@@ -159,7 +159,12 @@ def _entity_codes(frame: Any, entity: Hashable | None, source: str) -> tuple[Int
 
     try:
         codes, unique = pd.factorize(column, sort=True)
-    except TypeError:  # keys that have no order among each other
+    except TypeError:  # keys that have no order among each other, or lists
+        lists = [row for row, key in enumerate(column) if not isinstance(key, Hashable)]
+        if lists:
+            kind = type(column.iloc[lists[0]]).__name__
+            before = f"{source}: entity column {entity!r}: expected text or numbers, got {kind} in "
+            raise RowError(before, lists[:1]) from None
         codes, unique = pd.factorize(column)
     order = _by_number(unique)
     if order is not None:
