@@ -261,7 +261,7 @@ def test_a_terminal_shows_ten_events_and_ends_with_them() -> None:
     scores = np.zeros(60)
     scores[::2] = np.arange(30) + 10.0
     section = events_section(event_facts(told(scores)), has_times=False)
-    assert section.text.startswith("30 events in all rows; the worst 20 of them.")
+    assert section.text.startswith("30 events in all rows, of which the worst follow.")
     (table,) = section.tables
     assert (len(table.rows), len(table.terminal_rows)) == (20, 10)
     assert [row[table.columns.index("peak")] for row in table.terminal_rows[:2]] == ["39", "38"]

@@ -244,7 +244,8 @@ def events_section(facts: Mapping[str, Any], *, has_times: bool) -> Section:
     }
     cells = {name: texts for name, texts in cells.items() if any(texts)}
     number = "1 event" if count == 1 else f"{count:,} events"
-    listed = f"; the worst {len(worst)} of them" if count > len(worst) else ", the worst first"
+    # A terminal shows fewer of them than the page does.
+    listed = ", of which the worst follow" if count > _TOP_TERMINAL else ", the worst first"
     counted = "" if has_times else " Rows are counted as in the file of scores."
     text = (
         f"{number} in {facts['part']}{listed}. An event is flagged rows with at most "
