@@ -33,6 +33,7 @@ from slidecell.jobs.terminal import print_report  # noqa: E402
 from slidecell.tables.options import TableOptions  # noqa: E402
 from slidecell.tables.rows import Rows  # noqa: E402
 from slidecell.tables.table import make_table  # noqa: E402
+from tests.detectors import ALL, NETWORKS, make, rows_needed, series  # noqa: E402
 
 KEYS = ["--time", "day", "--entity", "host"]
 
@@ -307,14 +308,14 @@ def test_shares_of_an_ensemble_are_of_members_that_raise_the_score() -> None:
 
 @pytest.mark.parametrize("gap", [-1, 1.5])
 def test_a_gap_that_cannot_be_is_refused(gap, tmp_path) -> None:
-    for make in (
+    for options in (
         lambda: DetectOptions(tmp_path / "a.csv", tmp_path / "o", event_gap=gap),
         lambda: ScoreOptions(tmp_path / "m", tmp_path / "a.csv", tmp_path / "o", event_gap=gap),
     ):
         with pytest.raises(
             ValueError, match=f"--event-gap: expected a whole number >= 0, got {gap}"
         ):
-            make()
+            options()
 
 
 def test_results_do_not_replace_an_input_named_as_they_are(job) -> None:
@@ -324,3 +325,29 @@ def test_results_do_not_replace_an_input_named_as_they_are(job) -> None:
     options = DetectOptions(folder / "events.csv", folder, detector="zscore")
     with pytest.raises(ValueError, match=r"--out: its events\.csv would replace the input"):
         run_detect(options, progress=False)
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_shares_of_the_events_of_every_detector(kind) -> None:
+    if kind in NETWORKS:
+        pytest.importorskip("torch")
+    X = series(80)
+    X[70] += [0.0, 9.0, 0.0]
+    detector = make(kind, contamination=0.1).fit(X[:60])
+    rows = Rows(X, np.array([0, 80]))
+    part = np.where(np.arange(80) < 60, "train", "test")
+    gap = default_event_gap(detector)
+    assert gap == rows_needed(kind) - 1
+    result = Result(rows, part, detector.score_rows(rows), detector, {}, event_gap=gap)
+    events = result.events
+    assert events
+    shares = event_shares(result, events)
+    if not detector.has_feature_parts:
+        assert shares is None
+        assert all("columns" not in event for event in event_facts(result)["worst"])
+        return
+    assert (shares >= 0.0).all()
+    assert shares.sum(axis=1) == pytest.approx(1.0)
+    if kind in ("rolling_variance", "zscore"):  # the others' errors spread over columns
+        assert events[0].start <= 70 <= events[0].end
+        assert event_facts(result)["worst"][0]["columns"][0]["column"] == "1"
