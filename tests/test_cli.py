@@ -99,6 +99,7 @@ def test_cli_detect_flags_reach_the_job(file, tmp_path):
         *["--patience", "1", "--validation", "0", "--scaler", "robust", "--percentile", "90"],
         *["--train-until", "0.5", "--train-on", "normal", "--max-gap", "5", "--missing", "ffill"],
         *["--duplicates", "last", "--seed", "7", "--threads", "1", "--max-memory", "2MiB"],
+        *["--event-gap", "2"],
     ]
     done = invoke("detect", file, "-o", tmp_path / "out", *arguments)
     assert done.exit_code == 0
@@ -133,6 +134,7 @@ def test_cli_detect_flags_reach_the_job(file, tmp_path):
         "percentile": 90.0,
         "seed": 7,
         "num_threads": 1,
+        "event_gap": 2,
         "html": False,
     }
 
@@ -238,6 +240,7 @@ def test_cli_demo_small(tmp_path):
     assert done.exit_code == 0
     assert set(os.listdir(tmp_path / "demo")) == {
         "detector",
+        "events.csv",
         "insider_threat.csv",
         "scores.csv",
         "scores.png",

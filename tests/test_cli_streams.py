@@ -73,7 +73,7 @@ def test_cli_scores_on_stdout_are_those_of_the_file(file, fitted, tmp_path, monk
     assert done.exit_code == 0
     assert done.stdout_bytes == (fitted / "scores.csv").read_bytes()
     assert "Zürich".encode() in done.stdout_bytes
-    for text in ("Data", "Anomalies in standard input", "Threshold", "Highest scores"):
+    for text in ("Data", "Anomalies in standard input", "Threshold", "Events"):
         assert text in done.stderr
     assert "note: the detector was not kept; --out FOLDER keeps it\n" in done.stderr
     invoke("score", fitted, file, "--out", tmp_path / "scored")
@@ -176,7 +176,7 @@ def test_cli_ends_quietly_when_the_reader_has_gone(file, fitted, tmp_path):
         said = process.stderr.read().decode()
         process.wait(timeout=120)
     assert process.returncode == 1
-    assert "Highest scores" in said
+    assert "Events" in said
     for word in ("error", "Broken", "Exception", "Traceback"):
         assert f"{word}:" not in said
         assert f"{word} ignored" not in said

@@ -23,7 +23,9 @@ from slidecell.tables.split import held_out_rows, name_parts, past_rows  # noqa:
 from slidecell.tables.table import make_table  # noqa: E402
 from tests.detect_cases import PANEL, panel, run  # noqa: E402
 
-FILES = {"detector", "model.safetensors", "report.json", "scores.csv", "scores.png"}
+FILES = {
+    *("detector", "events.csv", "model.safetensors", "report.json", "scores.csv", "scores.png"),
+}
 
 
 @pytest.fixture(scope="module")

@@ -29,7 +29,8 @@ def test_detect_job_score_with_the_saved_model(done, tmp_path):
     frame = panel().rename(columns={"label": "truth"})
     frame[["truth", "mail", "user", "load", "day"]].to_csv(file, index=False)
     scored = run_score(ScoreOptions(out / "model.safetensors", file, tmp_path / "s", label="truth"))
-    assert set(os.listdir(tmp_path / "s")) == {"scores.csv", "report.json", "scores.png"}
+    files = {"scores.csv", "events.csv", "report.json", "scores.png"}
+    assert set(os.listdir(tmp_path / "s")) == files
     assert np.array_equal(scored.scores, result.scores, equal_nan=True)
     assert scored.threshold == result.threshold
     assert set(scored.part) == {"test"}

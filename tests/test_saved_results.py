@@ -36,7 +36,7 @@ def test_another_detector_leaves_nothing_of_the_old_one_beside_it(tmp_path: Path
     run(tmp_path, panel(2), detector="zscore", **SIMPLE)
     assert files(out) == {
         *("detector/arrays.safetensors", "detector/detector.json", "detector/notes.txt"),
-        *("mine.txt", "report.json", "scores.csv", "scores.png"),
+        *("events.csv", "mine.txt", "report.json", "scores.csv", "scores.png"),
     }
 
 

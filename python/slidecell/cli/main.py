@@ -86,12 +86,14 @@ def detect(
     train_on: o.TrainOnOption = o.TrainOn.all,
     seed: o.SeedOption = 0,
     threads: o.ThreadsOption = None,
+    event_gap: o.EventGapOption = None,
     html: o.HtmlOption = False,
 ) -> None:
     """Fit a detector on a file of series, score every row, flag the unlikely ones.
 
     Writes scores.csv (or .parquet, as FILE: key columns, score, flagged, part, one row per row of
-    FILE in its order), the folder detector, which score, stream and retrain take,
+    FILE in its order), events.csv (flagged rows that lie near each other, worst first), the folder
+    detector, which score, stream and retrain take,
     model.safetensors where the detector is a forecaster or an autoencoder, report.json and
     scores.png. Metrics use the test part only. A score looks back only; test rows may have training
     rows as their history. An option that the chosen detector has no use for is
@@ -134,6 +136,7 @@ def detect(
         percentile=percentile,
         seed=seed,
         num_threads=threads,
+        event_gap=event_gap,
         html=html,
     )
     console = report_console(out)
@@ -162,6 +165,7 @@ def score(
     duplicates: o.DuplicatesAgainOption = None,
     max_memory: o.MaxColumnOption = None,
     threads: o.ThreadsOption = None,
+    event_gap: o.EventGapOption = None,
     html: o.HtmlOption = False,
 ) -> None:
     """Score the raw rows of a file with a saved detector.
@@ -185,6 +189,7 @@ def score(
         duplicates=None if duplicates is None else duplicates.value,
         max_bytes=o.column_bytes(max_memory),
         num_threads=threads,
+        event_gap=event_gap,
         html=html,
     )
     console = report_console(out)

@@ -209,6 +209,13 @@ PercentileOption = Annotated[
         "1 % of them."
     ),
 ]
+EventGapOption = Annotated[
+    int | None,
+    typer.Option(
+        help="Flagged rows with at most so many others between them are one event (default: the "
+        "rows before its own that a score depends on; of a network its window)"
+    ),
+]
 TrainUntilOption = Annotated[
     str | None,
     _training(

@@ -20,7 +20,7 @@ from slidecell.detect.fusion.normalisers import (
 from slidecell.detect.fusion.search import PERCENTILES, FoundWeights, as_labels, search_weights
 from slidecell.detect.members import checked_members, fit_member, member_folder, naming
 from slidecell.detect.registry import find_detector, no_such_setting
-from slidecell.detect.shares import chosen_places, share_out
+from slidecell.detect.shares import chosen_places, share_out, shares_of_sum
 from slidecell.tables.rows import Floats, Ints, Rows
 from slidecell.thresholds.state_values import mapping, numbers
 
@@ -240,7 +240,18 @@ class Ensemble(Detector):
 
     def parts_at(self, rows: Rows, chosen: Ints) -> Floats:
         """Return each feature's part: each weighted member's part, shared out as its score is."""
-        of_members = self._member_parts(rows, chosen)
+        return self._shared_out(self._member_parts(rows, chosen), rows, chosen)
+
+    def shares_at(self, rows: Rows, chosen: Ints) -> Floats:
+        """Return each feature's share of what raises the scores above the usual: [n, F].
+
+        Members that lower a score have no part in it here, so that no share is below 0.
+        """
+        raising = np.maximum(self._member_parts(rows, chosen), 0.0)
+        return shares_of_sum(self._shared_out(raising, rows, chosen))
+
+    def _shared_out(self, of_members: Floats, rows: Rows, chosen: Ints) -> Floats:
+        """Share the parts of members [n, M] out among features: [n, F]."""
         parts = np.zeros((len(chosen), rows.num_features))
         for m, (name, member) in enumerate(self.members_.items()):
             if self.weights_[m] > 0.0:

@@ -19,6 +19,7 @@ from slidecell.jobs.results import (
     Stopwatch,
     check_key_names,
     count_too_large,
+    default_event_gap,
     parameters,
     refuse_overwriting,
     score_table,
@@ -72,6 +73,9 @@ class DetectOptions(TrainingSettings):
         Fitted on the rows that train only.
     percentile : float
         The threshold is this percentile of the scores of the fitted rows.
+    event_gap : int, optional
+        Flagged rows with at most so many others between them are one event. Default: as many as
+        the rows before its own that a score depends on, of a network its window.
     html : bool
         Write ``report.html`` too: what was run, what was found, figures, in one file.
     epochs, patience, batch_size, lr, validation, seed, num_threads
@@ -92,11 +96,12 @@ class DetectOptions(TrainingSettings):
     layers: int | None = None
     scaler: Literal["minmax", "standard", "robust"] | None = None
     percentile: float = 95.0
+    event_gap: int | None = None
     html: bool = False
 
     def __post_init__(self) -> None:
         self.check_flags()
-        for name, low in {"window": 1, "horizon": 0, "layers": 1}.items():
+        for name, low in {"window": 1, "horizon": 0, "layers": 1, "event_gap": 0}.items():
             refuse_below(name, getattr(self, name), low)
         if any(int(size) != size or size < 1 for size in self.hidden_size):
             raise ValueError(f"--hidden-size: expected sizes >= 1, got {self.hidden_size}")
@@ -182,10 +187,10 @@ def run_detect(
     Returns
     -------
     Result
-        In ``options.out``: ``scores.csv`` (or ``.parquet``, as the input), ``detector``, the folder
-        that `Detector.save` writes, ``model.safetensors`` where a network's errors are the scores,
-        ``report.json``, ``scores.png``, with ``html`` ``report.html``. They appear together, or
-        none does.
+        In ``options.out``: ``scores.csv`` (or ``.parquet``, as the input), ``events.csv``,
+        ``detector``, the folder that `Detector.save` writes, ``model.safetensors`` where a
+        network's errors are the scores, ``report.json``, ``scores.png``, with ``html``
+        ``report.html``. They appear together, or none does.
 
     Examples
     --------
@@ -203,7 +208,7 @@ def run_detect(
     ... )
     >>> result = run_detect(options, progress=False)
     >>> sorted(path.name for path in (folder / "out").iterdir())
-    ['detector', 'model.safetensors', 'report.json', 'scores.csv', 'scores.png']
+    ['detector', 'events.csv', 'model.safetensors', 'report.json', 'scores.csv', 'scores.png']
     >>> bool((result.scores[result.flagged] > result.threshold).all())
     True
     """
@@ -235,6 +240,7 @@ def run_detect(
                 f"--percentile {options.percentile:g} flags nearly every row; to flag the highest "
                 f"{100.0 * (1.0 - options.percentile):.3g} %, give {100.0 * options.percentile:g}"
             )
+        gap = default_event_gap(detector) if options.event_gap is None else options.event_gap
         report = {
             "command": "detect",
             "options": options.to_dict(),
@@ -246,7 +252,7 @@ def run_detect(
         }
         return write_result(
             folder,
-            Result(rows, part, scores, detector, report),
+            Result(rows, part, scores, detector, report, event_gap=gap),
             stopwatch,
             title=source_name(options.test or options.file),
             save=True,

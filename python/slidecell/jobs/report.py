@@ -121,6 +121,9 @@ class Section:
         What a reader may not expect, each without a full stop.
     terminal : bool
         Whether a terminal shows the section.
+    main : bool
+        Whether it is what a reader looks for: a page begins with it, and a terminal, of which the
+        last lines are seen, ends with it.
 
     Examples
     --------
@@ -135,6 +138,7 @@ class Section:
     figures: list[Figure] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     terminal: bool = True
+    main: bool = False
 
     @property
     def paragraphs(self) -> list[str]:

@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from slidecell.evaluate.inputs import as_scores, runs_of
+from slidecell.jobs.events import events_section
 from slidecell.jobs.highest import highest_rows, highest_table, label_texts
 from slidecell.jobs.report import Figure, Report, Section
-from slidecell.jobs.results import Result
+from slidecell.jobs.results import Result, judged_rows
 from slidecell.jobs.sections import (
     data_section,
     flagged_table,
@@ -58,6 +59,7 @@ def result_report(
     # Notes of the scores stand beside the threshold; the data's were shown before the work began.
     notes = [note for note in facts["data"]["notes"] if note not in facts.get("notes", ())]
     sections = [
+        events_section(facts["events"], has_times=result.table.times is not None),
         run_section(
             command,
             facts["machine"],
@@ -90,7 +92,7 @@ def _threshold_section(result: Result) -> Section:
     facts = result.report
     figures = []
     if facts["metrics"] is None:
-        chosen, name = _judged_rows(result)
+        chosen, name = judged_rows(result)
         caption = f"Scores of {name}."
         figures = [
             Figure(_plot("plot_errors", result.scores[chosen], None, result.threshold), caption)
@@ -122,7 +124,7 @@ def _highest_section(result: Result) -> Section:
     rows, lengths = _highest(result)
     if len(rows) == 0:
         return Section("Highest scores", "No row has a score.")
-    table, name = result.table, _judged_rows(result)[1]
+    table, name = result.table, judged_rows(result)[1]
     names = table.names or ()
     parts = _feature_parts(result, rows)
     columns = {
@@ -157,7 +159,8 @@ def _highest_section(result: Result) -> Section:
         title = "Each feature's part in the score"
         draw = _plot("plot_feature_attribution", parts[:_DRAWN], names, points=points, title=title)
         figures = [Figure(draw)]
-    return Section("Highest scores", text, [listed], figures)
+    # On a terminal the events have said it.
+    return Section("Highest scores", text, [listed], figures, terminal=not lengths.any())
 
 
 def _feature_parts(result: Result, rows: Ints) -> Floats | None:
@@ -167,19 +170,12 @@ def _feature_parts(result: Result, rows: Ints) -> Floats | None:
     return result.detector.parts_at(result.table, rows)
 
 
-def _judged_rows(result: Result) -> tuple[npt.NDArray[np.bool_], str]:
-    """Return the rows [S] of the test part and its name; all rows where none of it has a score."""
-    test: npt.NDArray[np.bool_] = result.part == "test"
-    chosen = np.ones(len(test), np.bool_) if np.isnan(result.scores[test]).all() else test
-    return chosen, "all rows" if chosen.all() else "the test part"
-
-
 def _highest(result: Result) -> tuple[Ints, Ints]:
     """Return the highest row of each run of flagged rows, best first, and the runs' lengths.
 
     Where none is flagged, the highest rows are returned, each for itself, with lengths of 0.
     """
-    chosen = _judged_rows(result)[0] & ~np.isnan(result.scores)
+    chosen = judged_rows(result)[0] & ~np.isnan(result.scores)
     first, end = runs_of(result.flagged & chosen, result.table.offsets)
     if len(first):
         tops = [b + int(result.scores[b:e].argmax()) for b, e in zip(first, end, strict=True)]

@@ -19,6 +19,7 @@ from slidecell.jobs.report import Report
 from slidecell.tables.options import TableOptions
 from slidecell.tables.rows import Rows
 from slidecell.tables.split import PARTS
+from slidecell.thresholds.events import Event, find_events, worst_first
 
 if TYPE_CHECKING:
     from slidecell.detect.base import Detector
@@ -30,8 +31,10 @@ __all__ = [
     "check_key_names",
     "count_flagged",
     "count_too_large",
+    "default_event_gap",
     "judge",
     "judge_result",
+    "judged_rows",
     "machine",
     "parameters",
     "refuse_overwriting",
@@ -73,6 +76,8 @@ class Result:
         The facts as numbers and texts: what ``report.json`` holds.
     document : Report
         The report for people: sections of text, tables and figures.
+    event_gap : int
+        Rows that are not flagged between two flags of one event, at most.
     """
 
     table: Rows
@@ -81,6 +86,7 @@ class Result:
     detector: Detector
     report: dict[str, Any]
     document: Report = field(default_factory=Report)
+    event_gap: int = 0
 
     @property
     def threshold(self) -> float | None:
@@ -98,6 +104,29 @@ class Result:
     def flagged(self) -> npt.NDArray[np.bool_]:
         """Rows that the detector's rule flags, [S]; never one without a score."""
         return self.detector.flag_rows(self.table, self.scores)
+
+    @cached_property
+    def events(self) -> list[Event]:
+        """The events of the flagged rows, worst first.
+
+        Their rows are those of `scores`, their entities those of ``table.entity_names``. None
+        crosses a gap of the table, or from the rows before the test part into it.
+        """
+        test = self.part == "test"
+        cuts = np.flatnonzero(test[1:] != test[:-1]) + 1
+        found = find_events(
+            self.flagged,
+            self.scores,
+            np.union1d(self.table.offsets, cuts),
+            gap=self.event_gap,
+            threshold=self.threshold,
+        )
+        entities = self.table.entities
+        if entities is None:
+            entities = np.repeat(
+                np.arange(len(self.table.offsets) - 1), np.diff(self.table.offsets)
+            )
+        return worst_first(event._replace(entity=int(entities[event.start])) for event in found)
 
 
 def score_table(detector: Detector, rows: Rows) -> npt.NDArray[np.floating[Any]]:
@@ -130,7 +159,7 @@ def check_key_names(options: TableOptions) -> None:
 def refuse_overwriting(out: Path, *inputs: Path | None) -> None:
     """Refuse an input file that a file of the results would replace."""
     names = (
-        *("scores.csv", "scores.parquet", "scores.png"),
+        *("scores.csv", "scores.parquet", "scores.png", "events.csv"),
         *("report.json", "report.html", "retrain.json"),
     )
     results = {(out / name).resolve() for name in names}
@@ -208,6 +237,33 @@ def judge_result(result: Result) -> dict[str, Any] | None:
     if result.table.labels is None or rule is None:
         return None
     return judge(result.table, result.scores, test, rule, result.flagged)
+
+
+def default_event_gap(detector: Detector) -> int:
+    """Return the gap between the flags of one event where none is asked for.
+
+    It is the number of rows before its own that a score depends on: scores further apart have
+    nothing in common. Of a network these are its windows' rows.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from slidecell.detect import RollingVarianceDetector, ZScoreDetector
+    >>> from slidecell.jobs.results import default_event_gap
+    >>> X = np.random.default_rng(0).normal(size=(100, 2))
+    >>> detectors = (ZScoreDetector(), RollingVarianceDetector(window=30))
+    >>> [default_event_gap(detector.fit(X)) for detector in detectors]
+    [0, 29]
+    """
+    needed = detector.rows_needed()
+    return (detector.shortest_series() if needed is None else needed) - 1
+
+
+def judged_rows(result: Result) -> tuple[npt.NDArray[np.bool_], str]:
+    """Return the rows [S] of the test part and its name; all rows where none of it has a score."""
+    test: npt.NDArray[np.bool_] = result.part == "test"
+    chosen = np.ones(len(test), np.bool_) if np.isnan(result.scores[test]).all() else test
+    return chosen, "all rows" if chosen.all() else "the test part"
 
 
 def count_flagged(result: Result) -> dict[str, dict[str, int]]:

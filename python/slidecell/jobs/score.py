@@ -17,6 +17,7 @@ from slidecell.jobs.results import (
     Stopwatch,
     check_key_names,
     count_too_large,
+    default_event_gap,
     refuse_overwriting,
     score_table,
     summarise_data,
@@ -29,7 +30,7 @@ from slidecell.tables.options import TableOptions
 from slidecell.tables.rows import Rows
 from slidecell.tables.source import is_standard, source_name
 from slidecell.tables.table import read_table
-from slidecell.training.settings import WITHOUT_FLAG
+from slidecell.training.settings import WITHOUT_FLAG, refuse_below
 
 if TYPE_CHECKING:
     from slidecell.detect.base import Detector
@@ -91,12 +92,19 @@ class ScoreOptions(SavedOptions):
     model, file, out, time, entity, label, max_gap, missing, duplicates, max_bytes
         See `SavedOptions`.
     num_threads : int, optional
+    event_gap : int, optional
+        Flagged rows with at most so many others between them are one event. Default: as many as
+        the rows before its own that a score depends on, of a network its window.
     html : bool
         Write ``report.html`` too.
     """
 
     num_threads: int | None = None
+    event_gap: int | None = None
     html: bool = False
+
+    def __post_init__(self) -> None:
+        refuse_below("event_gap", self.event_gap, 0)
 
 
 def run_score(
@@ -110,8 +118,8 @@ def run_score(
     Returns
     -------
     Result
-        In ``options.out``: ``scores.csv`` (or ``.parquet``, as the input), ``report.json``,
-        ``scores.png``, with ``html`` ``report.html``.
+        In ``options.out``: ``scores.csv`` (or ``.parquet``, as the input), ``events.csv``,
+        ``report.json``, ``scores.png``, with ``html`` ``report.html``.
 
     Examples
     --------
@@ -151,6 +159,7 @@ def run_score(
         if detector.threshold_state() is not None and np.isnan(scores).all():
             notes.append(why_no_score(rows, detector))
         data = data | {"notes": [*data["notes"], *notes]} | count_too_large(detector, rows)
+        gap = default_event_gap(detector) if options.event_gap is None else options.event_gap
         report = {
             "command": "score",
             "options": options.to_dict(),
@@ -160,7 +169,7 @@ def run_score(
         }
         return write_result(
             folder,
-            Result(rows, part, scores, detector, report),
+            Result(rows, part, scores, detector, report, event_gap=gap),
             stopwatch,
             title=source_name(options.file),
             save=False,

@@ -39,7 +39,7 @@ def print_report(console: Console, report: Report) -> None:
     if report.title:
         console.print()
         console.print(Text(report.title, style="bold"))
-    for section in report.sections:
+    for section in sorted(report.sections, key=lambda section: section.main):
         print_section(console, section)
     if report.sections:
         console.print()

@@ -1,4 +1,4 @@
-"""Files of a result: scores, model, report, picture and page."""
+"""Files of a result: scores, events, model, report, picture and page."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from slidecell.jobs.events import event_facts, events_frame
 from slidecell.jobs.json_file import write_json
 from slidecell.jobs.outputs import OutputFolder
 from slidecell.jobs.page import write_page
@@ -48,17 +49,19 @@ def write_result(
         folder.add(name, lambda path: frame.to_csv(path, index=False))
     else:
         folder.add(name, lambda path: frame.to_parquet(path, index=False))
+    events = event_facts(result)
+    folder.add("events.csv", lambda path: events_frame(result, events).to_csv(path, index=False))
     picture = scores_figure(result, title, draw_from)
     folder.add("scores.png", picture.save)
-    files = [name, "scores.png", "report.json"]
+    files = [name, "events.csv", "scores.png", "report.json"]
     network = result.model
     if save:
         folder.add("detector", lambda path: save_new(result.detector, path))
-        files.insert(1, "detector")
+        files.insert(2, "detector")
         model = result.detector.scoring_model
         if model is not None:
             folder.add("model.safetensors", model.save)
-            files.insert(1, "model.safetensors")
+            files.insert(2, "model.safetensors")
     if page:
         files.append("report.html")
     metrics = judge_result(result)
@@ -67,6 +70,7 @@ def write_result(
         **result.report,
         "threshold": result.detector.threshold_state(),
         "flagged": count_flagged(result),
+        "events": events,
         "metrics": metrics,
         "machine": machine(None if network is None else network.plan(num_threads=num_threads)),
         "seconds": stopwatch.seconds,

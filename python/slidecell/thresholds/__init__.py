@@ -12,6 +12,13 @@ from slidecell.thresholds.constant import (
 from slidecell.thresholds.cusum import CusumThreshold
 from slidecell.thresholds.dynamic import DynamicThreshold
 from slidecell.thresholds.dynamic_batch import DynamicAnomalies, dynamic_threshold
+from slidecell.thresholds.events import (
+    Event,
+    EventChange,
+    EventTracker,
+    find_events,
+    worst_first,
+)
 from slidecell.thresholds.registry import threshold_from_state
 from slidecell.thresholds.rolling import RollingQuantileThreshold
 from slidecell.thresholds.spot import SpotThreshold
@@ -22,11 +29,16 @@ __all__ = [
     "CusumThreshold",
     "DynamicAnomalies",
     "DynamicThreshold",
+    "Event",
+    "EventChange",
+    "EventTracker",
     "FixedThreshold",
     "PercentileThreshold",
     "RollingQuantileThreshold",
     "SpotThreshold",
     "Threshold",
     "dynamic_threshold",
+    "find_events",
     "threshold_from_state",
+    "worst_first",
 ]
