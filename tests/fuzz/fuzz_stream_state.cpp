@@ -74,6 +74,29 @@ void push_rows(Stream& stream, std::size_t rows, Random& random) {
   }
 }
 
+// What a wider stream goes on with is what it was: at the highest precision the same rows bring the
+// same scores to both.
+void require_same_when_wider(const SequenceModel& model, Stream& stream, bool highest,
+                             Random& random) {
+  Stream wider = Stream::from_saved_bytes(model, stream.saved_bytes());
+  wider.resize(stream.num_entities() + static_cast<std::int64_t>(random.below(36)));
+  const std::vector<float> rows(static_cast<std::size_t>(2 * stream.input_size()), 0.375f);
+  const std::vector<std::int64_t> entities(2, stream.num_entities() - 1);
+  std::vector<float> one(2), other(2);
+  const slidecell::SeriesView view(rows.data(), 2, stream.input_size());
+  stream.push_many(entities, view, one.data(), 1);
+  wider.push_many(entities, view, other.data(), 1);
+  if (highest && !slidecell::test::same(one, other)) std::abort();
+  for (const std::int64_t few : {std::int64_t{1}, std::int64_t{2}}) {
+    const std::vector<std::int64_t> wrong(static_cast<std::size_t>(few), wider.num_entities());
+    try {
+      wider.push_many(wrong, view, other.data(), 1);
+      std::abort();
+    } catch (const std::invalid_argument&) {
+    }
+  }
+}
+
 std::string saved(Stream& stream) {
   const std::string path = scratch_folder() + "/state";
   stream.save(path);
@@ -190,6 +213,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     for (std::int64_t e = 0; e < stream.num_entities(); ++e) {
       if (stream.rows_seen(e) < 0) std::abort();
     }
+    const bool highest = data[1 + offsetof(Header, precision)] == 0;
+    if (random.one_in(16)) require_same_when_wider(model(data[0]), stream, highest, random);
     ++counts().ran;
     ++counts().past_header;
   } catch (const std::invalid_argument& error) {
