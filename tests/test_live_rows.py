@@ -327,3 +327,30 @@ def test_live_numbers_are_names_where_the_model_asks_for_them(tmp_path: Path) ->
     assert len(out.splitlines()) == 4
     with pytest.raises(ValueError, match=r"line 1: expected the names .* numbers \('103', '5'\)"):
         live(tmp_path, "103,5\n7,8\n", **none)
+    path = tmp_path / "nameless.safetensors"
+    sc.SequenceModel(*parts).save(path)
+    options = {"time": None, "entity": None}
+    with pytest.raises(ValueError, match=r"got a row of numbers \('0.5', '1'\)"):
+        live(tmp_path, "0.5,1\n1,2\n2,3\n3,4\n", model=path, **options)
+    out, _ = live(tmp_path, "0,1\n1,2\n2,3\n3,4\n", model=path, **options)
+    assert out.count("\n") == 4
+
+
+@pytest.mark.parametrize(
+    ("gap", "bad", "good"),
+    [
+        ("2", ["2024-01-01", "2024-01-02"], [0, 1, 2, 3, 4]),
+        ("2h", [0, 1], [f"2024-01-01 0{hour}:00" for hour in range(5)]),
+    ],
+)
+def test_live_gap_decides_the_scale_of_times(
+    model_file: Path, tmp_path: Path, gap: str, bad: list[Any], good: list[Any]
+) -> None:
+    lines = [f"1,2,a,{time}\n" for time in bad + good]
+    state = tmp_path / "state"
+    out, err = live(tmp_path, "load,heat,host,t\n" + "".join(lines), max_gap=gap, state=state)
+    assert err.count("--max-gap: expected a") == len(bad)
+    assert f"unused lines: {len(bad)} malformed, 0 out of order" in err
+    assert [line.split(",")[0] for line in out.splitlines()[1:]] == list(map(str, good))
+    kept = Monitor.load(sc.SequenceModel.load(model_file), state).extra
+    assert kept["time"] == ("number" if gap == "2" else "date")

@@ -79,7 +79,11 @@ class Clock:
         except BadTimeError as error:
             raise ValueError(f"{error}, got {shown(value)}") from None
         if is_first:
-            self._settle(self.kind)
+            try:
+                self._settle(self.kind)
+            except ValueError:  # a gap on the other scale: this time decides nothing
+                self._reader.kind = self._reader.format = None
+                raise
         return found
 
     def read_saved(self, value: object) -> float | int:
