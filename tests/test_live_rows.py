@@ -327,13 +327,6 @@ def test_live_numbers_are_names_where_the_model_asks_for_them(tmp_path: Path) ->
     assert len(out.splitlines()) == 4
     with pytest.raises(ValueError, match=r"line 1: expected the names .* numbers \('103', '5'\)"):
         live(tmp_path, "103,5\n7,8\n", **none)
-    path = tmp_path / "nameless.safetensors"
-    sc.SequenceModel(*parts).save(path)
-    options = {"time": None, "entity": None}
-    with pytest.raises(ValueError, match=r"got a row of numbers \('0.5', '1'\)"):
-        live(tmp_path, "0.5,1\n1,2\n2,3\n3,4\n", model=path, **options)
-    out, _ = live(tmp_path, "0,1\n1,2\n2,3\n3,4\n", model=path, **options)
-    assert out.count("\n") == 4
 
 
 @pytest.mark.parametrize(
