@@ -55,7 +55,7 @@ const std::vector<std::string>& paths() {
     auto* made = new std::vector<std::string>;
     for (std::uint32_t i = 0; i < kModelFiles; ++i) {
       made->push_back(scratch_folder() + "/model-" + std::to_string(i));
-      slidecell::write_model_file(made->back(), small_file(200 + i));
+      slidecell::write_model_file(made->back(), small_file(i));
     }
     made->push_back(scratch_folder());
     made->push_back(scratch_folder() + "/none");

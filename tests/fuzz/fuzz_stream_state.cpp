@@ -12,6 +12,7 @@
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "counts.h"
@@ -96,6 +97,14 @@ void require_same_when_wider(const SequenceModel& model, Stream& stream, bool hi
     } catch (const std::invalid_argument&) {
     }
   }
+  float score = 0;
+  for (const Status status : {wider.push(wider.num_entities(), rows.data(), score),
+                              wider.push(0, static_cast<const float*>(nullptr), score)}) {
+    if (status == Status::ok || slidecell::status_text(status)[0] == '\0') std::abort();
+  }
+  const std::size_t names = wider.features().size();
+  if (names != 0 && names != static_cast<std::size_t>(wider.input_size())) std::abort();
+  stream = std::move(wider);
 }
 
 std::string saved(Stream& stream) {
