@@ -235,3 +235,8 @@ def test_files_are_matched_by_the_text_of_names(tmp_path: Path) -> None:
     scores = pd.read_csv(tmp_path / "out" / "scores.csv")["score"]
     np.testing.assert_allclose(scores, detector.decision_scores_, rtol=1e-6)
     assert load_saved(tmp_path / "saved").feature_names_in_.tolist() == [101, 102, 103]
+    # A first row of other numbers is a row still, and so is one of some names twice.
+    for first in ("101,102,104", "101,101,102", "101,102,103,105"):
+        (tmp_path / "rows.csv").write_text(first + "\n" + "1,2,3\n" * 5)
+        with pytest.raises(ValueError, match="line 1: expected the names of the columns"):
+            run_score(ScoreOptions(tmp_path / "saved", tmp_path / "rows.csv", out=tmp_path / "out"))

@@ -85,6 +85,8 @@ def test_detect_job_output_folder_files_get_usual_rights(tmp_path):
         ({"epochs": 0}, "--epochs: expected a whole number >= 1, got 0"),
         ({"num_threads": 0}, "--threads: expected a whole number >= 1, got 0"),
         ({"batch_size": 0}, "--batch-size: expected a whole number >= 1, got 0"),
+        ({"epochs": float("inf")}, "--epochs: expected a whole number >= 1, got inf"),
+        ({"hidden_size": (8, float("inf"))}, "--hidden-size: expected sizes >= 1"),
         ({"hidden_size": (8, 0)}, "--hidden-size: expected sizes >= 1"),
         ({"hidden_size": (8, 4), "layers": 3}, "--layers: expected 2, the number of hidden sizes"),
         ({"percentile": 100.0}, "--percentile: expected between 0 and 100, got 100"),

@@ -268,3 +268,14 @@ def test_detect_table_damaged_parquet_is_refused_wherever_it_is_cut_or_changed(t
     path.write_text("x\n1\n")
     with pytest.raises(ValueError, match="not a Parquet file: expected PAR1 at byte 0"):
         read_table(path, TableOptions())
+
+
+@pytest.mark.parametrize("dtype", ["datetime64[ns]", "datetime64[us, UTC]", "complex64", "object"])
+def test_a_column_of_any_type_may_have_no_values(dtype: str) -> None:
+    frame = pd.DataFrame({"x": pd.Series([None] * 3, dtype=dtype), "y": [1.0, 2.0, 3.0]})
+    with pytest.raises(ValueError, match="column 'x' has no values: leave it out with --exclude x"):
+        make_table(frame, TableOptions())
+    # Beside it, dates are what they were.
+    frame["x"] = pd.to_datetime(["2024-01-01", None, "2024-01-02"])
+    with pytest.raises(ValueError, match="column 'x' holds dates"):
+        make_table(frame, TableOptions())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -82,7 +83,15 @@ def test_pca_of_one_feature_is_the_squared_z_score() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "kind"), [(0, ValueError), (1.5, ValueError), (True, TypeError), ("mle", TypeError)]
+    ("asked", "kind"),
+    [
+        (0, ValueError),
+        (1.5, ValueError),
+        (math.inf, ValueError),
+        (math.nan, ValueError),
+        (True, TypeError),
+        ("mle", TypeError),
+    ],
 )
 def test_pca_refuses_impossible_numbers_of_components(asked: Any, kind: type[Exception]) -> None:
     with pytest.raises(kind, match="n_components: expected"):

@@ -214,6 +214,13 @@ def test_monitor_writes_no_state_that_cannot_be_read(model_file: Path, tmp_path:
         {"entities": [{"id": "a", "time": math.nan, "values": []}]},
         {"entities": [{"id": "a", "time": 1, "values": [math.inf, 1.0]}]},
         {"entities": [{"id": "a", "time": 1, "values": [], "missed": 1}]},
+        {"entities": [{"id": "a", "time": 2**64, "values": []}]},
+        {"entities": [{"id": "a", "time": -(2**63) - 1, "values": []}]},
+        {"entities": [{"id": "a", "time": True, "values": []}]},
+        {"entities": [{"id": "a", "time": "1", "values": []}]},
+        {"time": "date", "entities": [{"id": "a", "time": 2**63, "values": []}]},
+        {"time": "date", "entities": [{"id": "a", "time": -(2**63), "values": []}]},
+        {"time": "date", "entities": [{"id": "a", "time": 1.5, "values": []}]},
         {"max_entities": 0},
         {"max_entities": 1.5},
         {"max_entities": 1},
@@ -308,3 +315,35 @@ def test_live_number_beyond_float64_is_too_large_and_not_missing(
         got = pd.read_csv(io.StringIO(out))["score"].tolist()
         np.testing.assert_array_equal(batch, series)
     np.testing.assert_array_equal(np.float32(got), want)
+
+
+def test_live_numbers_are_names_where_the_model_asks_for_them(tmp_path: Path) -> None:
+    parts = random_model(np.random.default_rng(0), [layer("lstm", 4)], features=2, window=3)
+    model = sc.SequenceModel(*parts).with_metadata(features=["103", "101"])
+    model.save(tmp_path / "model.safetensors")
+    none = {"time": None, "entity": None}
+    out, _ = live(tmp_path, "103,101\n5,6\n7,8\n9,1\n", **none)
+    assert live(tmp_path, "101,103\n6,5\n8,7\n1,9\n", **none)[0] == out
+    assert len(out.splitlines()) == 4
+    with pytest.raises(ValueError, match=r"line 1: expected the names .* numbers \('103', '5'\)"):
+        live(tmp_path, "103,5\n7,8\n", **none)
+
+
+@pytest.mark.parametrize(
+    ("gap", "bad", "good"),
+    [
+        ("2", ["2024-01-01", "2024-01-02"], [0, 1, 2, 3, 4]),
+        ("2h", [0, 1], [f"2024-01-01 0{hour}:00" for hour in range(5)]),
+    ],
+)
+def test_live_gap_decides_the_scale_of_times(
+    model_file: Path, tmp_path: Path, gap: str, bad: list[Any], good: list[Any]
+) -> None:
+    lines = [f"1,2,a,{time}\n" for time in bad + good]
+    state = tmp_path / "state"
+    out, err = live(tmp_path, "load,heat,host,t\n" + "".join(lines), max_gap=gap, state=state)
+    assert err.count("--max-gap: expected a") == len(bad)
+    assert f"unused lines: {len(bad)} malformed, 0 out of order" in err
+    assert [line.split(",")[0] for line in out.splitlines()[1:]] == list(map(str, good))
+    kept = Monitor.load(sc.SequenceModel.load(model_file), state).extra
+    assert kept["time"] == ("number" if gap == "2" else "date")

@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
 #include <limits>
 #include <string>
 #include <utility>
@@ -54,7 +55,7 @@ const std::vector<std::string>& paths() {
     auto* made = new std::vector<std::string>;
     for (std::uint32_t i = 0; i < kModelFiles; ++i) {
       made->push_back(scratch_folder() + "/model-" + std::to_string(i));
-      slidecell::write_model_file(made->back(), small_file(200 + i));
+      slidecell::write_model_file(made->back(), small_file(i));
     }
     made->push_back(scratch_folder());
     made->push_back(scratch_folder() + "/none");
@@ -103,13 +104,16 @@ slidecell_options options(Arguments& a) {
     return value == 63 ? -1 : value == 62 ? count : value % count;
   };
   const std::size_t what = a.below(8);
-  if (what > 2) return made;
-  made.precision = any(3);
-  made.reduction = any(3);
-  made.aggregate = any(3);
-  if (what == 1) made.per_feature = 1;
-  if (what == 2) made.kernel = any(3);
-  if (what == 1) made.stride = static_cast<std::int64_t>(a.below(5)) - 1;
+  if (what == 0) {
+    made.precision = any(3);
+    made.reduction = any(3);
+    made.aggregate = any(3);
+  } else if (what == 1) {
+    made.per_feature = 1;
+    made.stride = static_cast<std::int64_t>(a.below(5)) - 1;
+  } else if (what == 2) {
+    made.kernel = any(3);
+  }
   return made;
 }
 
@@ -380,7 +384,10 @@ class World {
   }
 
   bool save_or_load(Arguments& a) {
-    const std::string path = scratch_folder() + (a.rarely() ? "/none/state" : "/state-0");
+    const bool lost = a.rarely();
+    // A folder that is not there, or a folder in the file's place; and what an ended process left.
+    const std::string path = scratch_folder() + (!lost ? "/state-0" : saved_ ? "/none/state" : "");
+    if (lost) std::ofstream(scratch_folder() + "/.slidecell-0123456789abcdef") << "part";
     const std::size_t slot = a.below(kSlots);
     const bool save = a.below(2) == 0;
     if (save && saves_++ == 0) {
@@ -527,6 +534,7 @@ void restore_isa() {
     return std::string(name);
   }();
   if (slidecell_set_isa(first.c_str()) != SLIDECELL_OK) std::abort();
+  if (slidecell_version()[0] == '\0') std::abort();
 }
 
 }  // namespace

@@ -19,6 +19,7 @@ namespace {
 using namespace slidecell::fuzz;
 using slidecell::Json;
 using slidecell::ModelFile;
+using slidecell::SequenceModel;
 using slidecell::Tensor;
 
 constexpr std::size_t kLengthBytes = 8;
@@ -232,6 +233,27 @@ std::string with_metadata(const Json& header, const Parts& parts, const std::str
   return joined({json_text(with_key(header, "__metadata__", std::move(metadata))), parts.data});
 }
 
+// What is written is read again as it was; what does not fit itself is not written.
+void require_same_when_written(const std::string& read_from, ModelFile file) {
+  const SequenceModel loaded = SequenceModel::load(read_from);
+  const std::string path = scratch_folder() + "/model";
+  slidecell::write_model_file(path, file);
+  const ModelFile again = slidecell::read_model_file(path);
+  if (again.metadata != file.metadata || again.tensors.size() != file.tensors.size()) std::abort();
+  for (const auto& [name, tensor] : file.tensors) {
+    const Tensor& other = again.tensors.at(name);
+    if (other.shape != tensor.shape || other.data.size() != tensor.data.size()) std::abort();
+  }
+  for (const std::int64_t size : {std::int64_t{-1}, std::int64_t{1} << 40}) {
+    file.tensors.begin()->second.shape = {size};
+    try {
+      slidecell::write_model_file(path, file);
+      std::abort();
+    } catch (const std::invalid_argument&) {
+    }
+  }
+}
+
 std::string with_odd_number(Parts parts, Random& random) {
   static const std::vector<float> numbers = {0.0f, -0.0f, 1e-45f, 1e38f, -3e38f, 1.0f, -2.0f};
   const std::size_t count = parts.data.size() / sizeof(float);
@@ -251,12 +273,14 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   try {
     const ModelFile file = slidecell::read_model_file(memory.path());
     ++counts().past_header;
-    const slidecell::SequenceModel model(file.metadata, file.tensors);
+    const SequenceModel model(file.metadata, file.tensors);
     ++counts().accepted;
     std::size_t weights = 0;
     for (const auto& entry : file.tensors) weights += entry.second.data.size();
     std::uint32_t seed = 0;
     for (std::size_t i = 0; i < size; ++i) seed = seed * 31 + data[i];
+    // To write to a file is dear beside all else.
+    if (seed % 61 == 0) require_same_when_written(memory.path(), file);
     if (run_model(model, weights, seed)) ++counts().ran;
   } catch (const std::invalid_argument& error) {
     if (error.what()[0] == '\0') std::abort();

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
@@ -11,6 +12,7 @@
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "counts.h"
@@ -72,6 +74,37 @@ void push_rows(Stream& stream, std::size_t rows, Random& random) {
     if (random.one_in(16)) stream.advance();
     if (random.one_in(32) && stream.reset(entity) != Status::ok) std::abort();
   }
+}
+
+// What a wider stream goes on with is what it was: at the highest precision the same rows bring the
+// same scores to both.
+void require_same_when_wider(const SequenceModel& model, Stream& stream, bool highest,
+                             Random& random) {
+  Stream wider = Stream::from_saved_bytes(model, stream.saved_bytes());
+  wider.resize(stream.num_entities() + static_cast<std::int64_t>(random.below(36)));
+  const std::vector<float> rows(static_cast<std::size_t>(2 * stream.input_size()), 0.375f);
+  const std::vector<std::int64_t> entities(2, stream.num_entities() - 1);
+  std::vector<float> one(2), other(2);
+  const slidecell::SeriesView view(rows.data(), 2, stream.input_size());
+  stream.push_many(entities, view, one.data(), 1);
+  wider.push_many(entities, view, other.data(), 1);
+  if (highest && !slidecell::test::same(one, other)) std::abort();
+  for (const std::int64_t few : {std::int64_t{1}, std::int64_t{2}}) {
+    const std::vector<std::int64_t> wrong(static_cast<std::size_t>(few), wider.num_entities());
+    try {
+      wider.push_many(wrong, view, other.data(), 1);
+      std::abort();
+    } catch (const std::invalid_argument&) {
+    }
+  }
+  float score = 0;
+  for (const Status status : {wider.push(wider.num_entities(), rows.data(), score),
+                              wider.push(0, static_cast<const float*>(nullptr), score)}) {
+    if (status == Status::ok || slidecell::status_text(status)[0] == '\0') std::abort();
+  }
+  const std::size_t names = wider.features().size();
+  if (names != 0 && names != static_cast<std::size_t>(wider.input_size())) std::abort();
+  stream = std::move(wider);
 }
 
 std::string saved(Stream& stream) {
@@ -172,9 +205,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (size == 0) return 0;
   ++counts().inputs;
   memory.set(data + 1, size - 1);
+  bool accepted = false;
   try {
     Stream stream = Stream::load(model(data[0]), memory.path());
     ++counts().accepted;
+    accepted = true;
     slidecell::Fnv hash;
     hash.add(data, size);
     Random random(hash.value());
@@ -187,14 +222,21 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const std::int64_t rows = std::max<std::int64_t>(1, model(data[0]).horizon());
     std::vector<float> next(static_cast<std::size_t>(rows * model(data[0]).num_targets()));
     stream.predict_next(0, next.data());
+    // Rows counted up to the most that a file may hold have gone beyond it by now.
+    bool savable = true;
     for (std::int64_t e = 0; e < stream.num_entities(); ++e) {
       if (stream.rows_seen(e) < 0) std::abort();
+      savable = savable && stream.rows_seen(e) <= std::int64_t{1} << 62;
     }
+    const bool highest = data[1 + offsetof(Header, precision)] == 0;
+    if (savable && random.one_in(16))
+      require_same_when_wider(model(data[0]), stream, highest, random);
     ++counts().ran;
     ++counts().past_header;
   } catch (const std::invalid_argument& error) {
     const std::string text = error.what();
-    if (text.empty()) std::abort();
+    if (accepted) std::fprintf(stderr, "refused after it was accepted: %s\n", text.c_str());
+    if (accepted || text.empty()) std::abort();
     // What is refused for its body has a header that was accepted.
     for (const char* later : {"entities: damaged", "checksum", "truncated", "more data"}) {
       if (size > sizeof(Header) && text.find(later) != std::string::npos) {

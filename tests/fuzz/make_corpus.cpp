@@ -51,6 +51,18 @@ void write_models(const std::filesystem::path& folder) {
   }
 }
 
+// What only a monitor refuses.
+void write_odd_smoothing(const std::filesystem::path& folder) {
+  slidecell::ModelFile file = small_file(0);
+  const std::string alpha = R"("alpha":0.5)";
+  file.metadata.replace(file.metadata.find(alpha), alpha.size(), R"("alpha":2.5)");
+  slidecell::write_model_file((folder / "alpha").string(), file);
+  file = small_file(0);
+  const std::string kind = R"("ewma")";
+  file.metadata.replace(file.metadata.find(kind), kind.size(), R"("else")");
+  slidecell::write_model_file((folder / "smoothing").string(), file);
+}
+
 // As fuzz_stream_state reads them.
 void write_states(const std::filesystem::path& folder) {
   std::filesystem::create_directories(folder);
@@ -99,6 +111,7 @@ int main(int count, char** arguments) {
   const std::filesystem::path folder = arguments[1];
   write_texts(folder / "json");
   write_models(folder / "model_file");
+  write_odd_smoothing(folder / "model_file");
   write_states(folder / "stream_state");
   write_calls(folder / "calls");
   return 0;

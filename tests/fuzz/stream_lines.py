@@ -49,6 +49,8 @@ class Lines:
                 live(self.folder, text, **options)
         except ALLOWED as error:
             check_text(error)
+            if "not written, it could not be read" in str(error):
+                raise AssertionError("a state that no start would read") from error
             return Reached.NOTHING
         return Reached.ALL if out.count("\n") > 1 else Reached.HEADER
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import numbers
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any, Literal
@@ -138,7 +139,7 @@ class PCADetector(Detector):
         n = self.n_components
         if isinstance(n, bool) or not isinstance(n, numbers.Real):
             raise TypeError(f"n_components: expected a number, got {n!r}")
-        if not n > 0 or (n >= 1 and int(n) != n):
+        if not n > 0 or n == math.inf or (n >= 1 and int(n) != n):
             raise ValueError(
                 f"n_components: expected a whole number of components >= 1, or a share of the "
                 f"variance between 0 and 1, got {n!r}"

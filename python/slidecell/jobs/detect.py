@@ -103,7 +103,7 @@ class DetectOptions(TrainingSettings):
         self.check_flags()
         for name, low in {"window": 1, "horizon": 0, "layers": 1, "event_gap": 0}.items():
             refuse_below(name, getattr(self, name), low)
-        if any(int(size) != size or size < 1 for size in self.hidden_size):
+        if any(size % 1 != 0 or size < 1 for size in self.hidden_size):
             raise ValueError(f"--hidden-size: expected sizes >= 1, got {self.hidden_size}")
         if len(self.hidden_size) > 1 and self.layers not in {None, 1, len(self.hidden_size)}:
             raise ValueError(

@@ -255,8 +255,10 @@ class Entities:
             missed = found.get("missed", False)
             if not isinstance(name, str) or name in known:
                 raise ValueError(f"entities: expected different names, got {name!r}")
-            if not _is_number(time) or (isinstance(time, int) and abs(time) >= 1 << 63):
-                raise ValueError(f"entity {name!r}: expected a number as time, got {time!r:.60}")
+            try:
+                time = None if time is None else clock.read_saved(time)
+            except ValueError as error:
+                raise ValueError(f"entity {name!r}: {error}") from None
             if not isinstance(values, list) or len(values) not in {0, len(self._missing)}:
                 raise ValueError(
                     f"entity {name!r}: expected {len(self._missing)} values, got {values!r:.60}"

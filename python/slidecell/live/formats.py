@@ -211,7 +211,7 @@ class CsvFormat(Format):
         self._set_delimiter(self._stated or find_delimiter(line))
         try:
             cells = self._cells(line)
-            if (text := no_header(cells)) is not None:
+            if (text := no_header(cells, asked=(*self._keys, *(self._features or ())))) is not None:
                 raise ValueError(text)
             listed = [cell.strip() for cell in cells]
             if (name := repeated_name(listed)) is not None:

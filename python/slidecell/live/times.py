@@ -9,7 +9,7 @@ import numpy as np
 
 from slidecell._date_text import DateFormat
 from slidecell._instants import TimeReader
-from slidecell._time_values import BadTimeError, shown
+from slidecell._time_values import LEAST, MOST, BadTimeError, brief, read_value, shown
 from slidecell.tables.times import Times, parse_gap
 
 __all__ = ["Clock"]
@@ -79,8 +79,27 @@ class Clock:
         except BadTimeError as error:
             raise ValueError(f"{error}, got {shown(value)}") from None
         if is_first:
-            self._settle(self.kind)
+            try:
+                self._settle(self.kind)
+            except ValueError:  # a gap on the other scale: this time decides nothing
+                self._reader.kind = self._reader.format = None
+                raise
         return found
+
+    def read_saved(self, value: object) -> float | int:
+        """Return a time that an earlier run has saved; ValueError if `read` never returns it."""
+        if self.kind == "date":
+            # The lowest one stands for no time.
+            if isinstance(value, int) and not isinstance(value, bool) and LEAST < value <= MOST:
+                return value
+        elif not isinstance(value, str):
+            try:
+                found = read_value(value)
+            except BadTimeError:
+                found = []
+            if not isinstance(found, list):
+                return found
+        raise ValueError(f"expected a number as time, got {brief(value)}")
 
     def text(self, value: float | int) -> str:
         """Return a time as a reader would write it."""

@@ -92,6 +92,8 @@ def feature_numbers(column: pd.Series[Any], *, source: str, may_exclude: bool = 
     """
     name = str(column.name)
     values = to_numbers(column)
+    if values is None and column.isna().all():
+        values = np.full(len(column), np.nan)
     if values is None:
         exclude = f"leave it out with {flag('exclude', name)}" if may_exclude else ""
         raise _text_complaint(column, name, exclude, source)

@@ -6,7 +6,7 @@ import csv
 import re
 import sys
 from array import array
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, TextIO
 
@@ -89,8 +89,11 @@ def measure(path: Source, *, most: int | None = None) -> Extent:
     return Extent(place, line, blank)
 
 
-def read_header(path: Source) -> Header:
-    """Return the names of the columns, from the first line that is not blank."""
+def read_header(path: Source, *, asked: Collection[str] = ()) -> Header:
+    """Return the names of the columns, from the first line that is not blank.
+
+    Numbers are names where they are different and all in ``asked``.
+    """
     delimiter: str | None = None
     stated: str | None = None
     records, line = 0, ""
@@ -113,7 +116,7 @@ def read_header(path: Source) -> Header:
         raise ValueError(f"{path}: {encoding_place(path, error)}") from error
     except csv.Error as error:
         raise ValueError(f"{path}: line {records + 1}: {error}") from error
-    if (text := no_header(cells)) is not None:
+    if (text := no_header(cells, asked=asked)) is not None:
         raise ValueError(f"{path}: line {records + 1}: {text}")
     names = [name.strip() or f"Unnamed: {index}" for index, name in enumerate(cells)]
     if (name := repeated_name(names)) is not None:

@@ -114,11 +114,16 @@ def read_frame(path: Path | Source, *, keys: Collection[str] = ()) -> pd.DataFra
 
 
 def read_file(
-    path: Path | Source, *, keys: Collection[str] = (), max_bytes: int = COLUMN_BYTES
+    path: Path | Source,
+    *,
+    keys: Collection[str] = (),
+    asked: Collection[str] = (),
+    max_bytes: int = COLUMN_BYTES,
 ) -> FileFrame:
     """Read a file; columns named in ``keys`` keep the text of a CSV file as it stands.
 
-    The path ``-`` is standard input.
+    A first line of numbers is refused, unless they are different and all in ``asked``. The path
+    ``-`` is standard input.
 
     Raises
     ------
@@ -131,7 +136,7 @@ def read_file(
     path = Source.of(path, max_bytes=max_bytes)
     try:
         if file_kind(path) == "csv":
-            found = _read_csv(path, keys, max_bytes)
+            found = _read_csv(path, keys, asked, max_bytes)
         else:
             found = FileFrame(_read_parquet(path, max_bytes))
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
@@ -141,9 +146,11 @@ def read_file(
     return found
 
 
-def _read_csv(path: Source, keys: Collection[str], most: int) -> FileFrame:
+def _read_csv(
+    path: Source, keys: Collection[str], asked: Collection[str], most: int
+) -> FileFrame:
     extent = measure(path, most=most)
-    header = read_header(path)
+    header = read_header(path, asked=asked)
     if extent.size + 8 * extent.lines > most:  # else no column can take as much
         rows = max(1, min(_ROWS_AT_ONCE, most * extent.lines // extent.size))
         parts = _parse_csv(path, header, keys, chunksize=rows)

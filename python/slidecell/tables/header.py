@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import pairwise
 
 from slidecell.tables.times import looks_like_dates
@@ -63,10 +63,11 @@ def repeated_name(names: Sequence[str]) -> str | None:
     return None
 
 
-def no_header(cells: Sequence[str]) -> str | None:
+def no_header(cells: Sequence[str], *, asked: Collection[str] = ()) -> str | None:
     """Return what to say of a first line that holds numbers, and no names; None if it holds names.
 
-    Names that count (``0,1,2``, as pandas writes columns without names, or years) are names.
+    Names that count (``0,1,2``, as pandas writes columns without names, or years) are names, and so
+    are different ones that are all in ``asked``: a detector was fitted on columns of these names.
     Cells without a text say nothing. A time beside numbers is a cell of a row too.
 
     Examples
@@ -74,10 +75,14 @@ def no_header(cells: Sequence[str]) -> str | None:
     >>> from slidecell.tables.header import no_header
     >>> no_header(["load", "2"]), no_header(["0", "1", "2"]), no_header(["", "0"])
     (None, None, None)
+    >>> no_header(["103", "101"], asked=["101", "103"]) is None
+    True
     >>> no_header(["0.5", "1"])
     "expected the names of the columns, got a row of numbers ('0.5', '1'): put a line of names before it"
     """  # noqa: E501
     texts = [text for cell in cells if (text := cell.strip())]
+    if len(set(texts)) == len(cells) and set(texts) <= set(asked):
+        return None
     blanks = len(texts) == 1 and len(cells) == 1 and len(texts[0].split()) > 1
     parts = texts[0].split() if blanks else texts
     numbers = [_is_number(text) for text in parts]

@@ -55,7 +55,14 @@ def read_table(
     file = Source.of(path, max_bytes=options.max_bytes)
     kind = file_kind(file)
     keys = [str(name) for name in (options.time, options.entity) if name is not None]
-    found = read_file(file, keys=keys, max_bytes=options.max_bytes)
+    roles = [options.time, options.entity, options.label]
+    asked = [str(name) for name in (*options.features, *roles) if name is not None]
+    found = read_file(
+        file,
+        keys=keys,
+        asked=asked if options.features else (),
+        max_bytes=options.max_bytes,
+    )
     frame = found.frame
     if label_optional and options.label not in [str(name) for name in frame.columns]:
         options = replace(options, label=None)

@@ -82,6 +82,6 @@ def refuse_below(name: str, value: Any, low: int) -> None:
     ValueError: --threads: expected a whole number >= 1, got 0
     """
     flag = {"num_threads": "threads"}.get(name, name).replace("_", "-")
-    whole = isinstance(value, (int, float)) and int(value) == value
+    whole = isinstance(value, (int, float)) and value % 1 == 0  # not infinite
     if value is not None and (not whole or value < low):
         raise ValueError(f"--{flag}: expected a whole number >= {low}, got {value}")
