@@ -243,6 +243,7 @@ void test_isas() {
   CHECK(slidecell_set_isa(nullptr) == SLIDECELL_INVALID_ARGUMENT);
   CHECK(slidecell_active_isa(nullptr) == SLIDECELL_INVALID_ARGUMENT);
   CHECK(slidecell_default_num_threads() == slidecell::default_num_threads());
+  CHECK(slidecell_had_fewer_threads() == (slidecell::had_fewer_threads() ? 1 : 0));
 }
 
 }  // namespace

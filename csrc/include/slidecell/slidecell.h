@@ -134,6 +134,9 @@ SLIDECELL_API int slidecell_active_isa(const char** name);
 SLIDECELL_API int slidecell_set_isa(const char* name);
 /* Threads that a call with num_threads = 0 uses. */
 SLIDECELL_API int32_t slidecell_default_num_threads(void);
+/* 1 once a call of this process ran on fewer threads than it asked for, because the system had no
+ * more; its result is the same. Else 0. */
+SLIDECELL_API int32_t slidecell_had_fewer_threads(void);
 
 /* ---- model ---- */
 

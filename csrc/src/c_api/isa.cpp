@@ -58,3 +58,4 @@ int slidecell_set_isa(const char* name) {
 }
 
 int32_t slidecell_default_num_threads(void) { return slidecell::default_num_threads(); }
+int32_t slidecell_had_fewer_threads(void) { return slidecell::had_fewer_threads() ? 1 : 0; }

@@ -51,7 +51,7 @@ class FlatTile {
   float* out_;
 };
 
-class WindowScorer::Impl {
+class [[gnu::visibility("hidden")]] WindowScorer::Impl {
  public:
   Impl(FlatWindows windows, std::int64_t horizon);
   virtual ~Impl() = default;
