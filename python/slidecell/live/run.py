@@ -213,6 +213,8 @@ class _Run:
 
     def _take_chunk(self, chunk: Chunk) -> bool:
         """Score the lines that a chunk completes; False if its source is of no use any more."""
+        if self._signals.stop and not chunk.data:
+            return False  # a signal ends the run: what is unfinished then is no line
         lines = self._feeds.get(chunk.source)
         if lines is None:
             lines = self._feeds[chunk.source] = Lines(make_format(self._options, self._model))
