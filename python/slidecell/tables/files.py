@@ -146,9 +146,7 @@ def read_file(
     return found
 
 
-def _read_csv(
-    path: Source, keys: Collection[str], asked: Collection[str], most: int
-) -> FileFrame:
+def _read_csv(path: Source, keys: Collection[str], asked: Collection[str], most: int) -> FileFrame:
     extent = measure(path, most=most)
     header = read_header(path, asked=asked)
     if extent.size + 8 * extent.lines > most:  # else no column can take as much
