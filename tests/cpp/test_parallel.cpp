@@ -132,7 +132,13 @@ void test_poll_ends_a_call() {
   CHECK(work(2) == 6);
 }
 
-#if defined(__unix__) && !defined(__SANITIZE_THREAD__)  // which starts no threads after a fork
+// The thread sanitizer starts no threads after a fork, and qemu's user mode ends there with an
+// assertion of its own.
+#if defined(__unix__) && !defined(__SANITIZE_THREAD__) && !defined(SLIDECELL_TEST_UNDER_QEMU)
+#define SLIDECELL_TEST_FORK
+#endif
+
+#ifdef SLIDECELL_TEST_FORK
 // A child has none of its parent's threads: it starts its own, and a call in whose middle it was
 // forked ends with an error there.
 void test_fork() {
@@ -185,7 +191,7 @@ int main() {
   test_waits_for_those_that_began();
   test_errors_come_out();
   test_poll_ends_a_call();
-#if defined(__unix__) && !defined(__SANITIZE_THREAD__)
+#ifdef SLIDECELL_TEST_FORK
   test_fork();
 #endif
   return slidecell::test::result();
