@@ -356,9 +356,9 @@ class Detector(SavedDetector):
 
         Of features, those whose value it is; the others of the row have none, NaN.
         """
-        large = self.too_large_rows(rows)
-        if large.any():
-            cells = self.too_large_cells(rows)
+        cells = self.too_large_cells(rows)
+        if cells.any():
+            large = cells.any(axis=1) & rows.complete()
             scores[large] = np.inf if scores.ndim == 1 else np.where(cells[large], np.inf, np.nan)
         return scores
 

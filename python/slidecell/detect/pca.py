@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import numbers
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,6 +12,8 @@ from slidecell.detect.base import Detector, FeatureReduction
 from slidecell.detect.fitted_values import read_scaler
 from slidecell.detect.principal import (
     Fixed,
+    check_n_components,
+    components_wanted,
     mean_squared_residual,
     numerical_rank,
     squared_residuals,
@@ -113,12 +113,9 @@ class PCADetector(Detector):
                 f"got {len(values)}"
             )
         pca = PCA(svd_solver="full").fit(values)
-        kept = self.n_components
-        if kept < 1:
-            # The share is reached at the first component that brings the sum to it.
-            kept = int(np.searchsorted(np.cumsum(pca.explained_variance_ratio_), kept)) + 1
+        kept = components_wanted(self.n_components, pca.explained_variance_ratio_)
         rank = numerical_rank(pca.singular_values_, values.shape, rows.features.dtype)
-        kept = max(min(int(kept), rank - 1), 0)
+        kept = max(min(kept, rank - 1), 0)
         self.components_ = np.array(pca.components_[:kept], np.float64)
         self.mean_ = np.array(pca.mean_, np.float64)
         # Few rows span few directions; what they leave over is unknown, not fixed.
@@ -136,14 +133,7 @@ class PCADetector(Detector):
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
-        n = self.n_components
-        if isinstance(n, bool) or not isinstance(n, numbers.Real):
-            raise TypeError(f"n_components: expected a number, got {n!r}")
-        if not n > 0 or n == math.inf or (n >= 1 and int(n) != n):
-            raise ValueError(
-                f"n_components: expected a whole number of components >= 1, or a share of the "
-                f"variance between 0 and 1, got {n!r}"
-            )
+        check_n_components(self.n_components)
 
     def _score(self, rows: Rows) -> Floats:
         scaled = scale(self.scaler_, rows.floats())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import numbers
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +13,14 @@ import numpy.typing as npt
 
 from slidecell.tables.rows import Floats
 
-__all__ = ["Fixed", "mean_squared_residual", "numerical_rank", "squared_residuals"]
+__all__ = [
+    "Fixed",
+    "check_n_components",
+    "components_wanted",
+    "mean_squared_residual",
+    "numerical_rank",
+    "squared_residuals",
+]
 
 # Rows at a time: two vectors of doubles in a first-level cache of 32 KB.
 _CHUNK = 2048
@@ -34,6 +43,47 @@ class Fixed:
 
     varying: Floats
     units: Floats
+
+
+def check_n_components(n: float) -> None:
+    """Raise an error unless ``n_components`` is a number of components or a share of the variance.
+
+    Raises
+    ------
+    TypeError
+        If it is no number.
+    ValueError
+        If it is no whole number >= 1, and no share between 0 and 1.
+
+    Examples
+    --------
+    >>> from slidecell.detect.principal import check_n_components
+    >>> check_n_components(3), check_n_components(0.9)
+    (None, None)
+    """
+    if isinstance(n, bool) or not isinstance(n, numbers.Real):
+        raise TypeError(f"n_components: expected a number, got {n!r}")
+    if not n > 0 or n == math.inf or (n >= 1 and int(n) != n):
+        raise ValueError(
+            f"n_components: expected a whole number of components >= 1, or a share of the "
+            f"variance between 0 and 1, got {n!r}"
+        )
+
+
+def components_wanted(n: float, ratios: Floats) -> int:
+    """Return how many components ``n_components`` asks for.
+
+    ``ratios`` [k] are the shares of the variance that each explains. A share is reached at the
+    first component that brings their sum to it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from slidecell.detect.principal import components_wanted
+    >>> components_wanted(0.9, np.array([0.7, 0.25, 0.05])), components_wanted(5, np.ones(1))
+    (2, 5)
+    """
+    return int(n) if n >= 1 else int(np.searchsorted(np.cumsum(ratios), n)) + 1
 
 
 def numerical_rank(singular: Floats, shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:

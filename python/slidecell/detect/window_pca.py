@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,6 +12,7 @@ from sklearn.decomposition import PCA
 from slidecell import _core
 from slidecell.detect.base import FeatureReduction
 from slidecell.detect.flat_windows import Align, FlatWindowsDetector
+from slidecell.detect.principal import check_n_components, components_wanted
 from slidecell.detect.scales import ScalerKind
 from slidecell.tables.rows import Floats, Rows
 
@@ -98,14 +98,7 @@ class WindowPCADetector(FlatWindowsDetector):
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
-        n = self.n_components
-        if isinstance(n, bool) or not isinstance(n, numbers.Real):
-            raise TypeError(f"n_components: expected a number, got {n!r}")
-        if not n > 0 or (n >= 1 and int(n) != n):
-            raise ValueError(
-                f"n_components: expected a whole number of components >= 1, or a share of the "
-                f"variance between 0 and 1, got {n!r}"
-            )
+        check_n_components(self.n_components)
 
     def _fit_windows(self, rows: Rows) -> None:
         windows = self._windows(rows, self._starts(rows, _MOST_WINDOWS, least=2))
@@ -116,12 +109,7 @@ class WindowPCADetector(FlatWindowsDetector):
                 f"columns that vary: {depth}); one leaves nothing over"
             )
         pca = PCA(svd_solver="covariance_eigh" if depth <= count else "full").fit(windows)
-        if self.n_components < 1:
-            # The share is reached at the first component that brings the sum to it.
-            shares = np.cumsum(pca.explained_variance_ratio_)
-            kept = int(np.searchsorted(shares, self.n_components)) + 1
-        else:
-            kept = int(self.n_components)
+        kept = components_wanted(self.n_components, pca.explained_variance_ratio_)
         # Directions in which the windows do not vary are rounding: they explain nothing.
         spread = pca.singular_values_
         rank = int((spread > spread[0] * max(windows.shape) * np.finfo(np.float32).eps).sum())

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slidecell._date_text import DateFormat, read_date
-from slidecell._instants import Instants, TimeKind, TimeReader, read_times
+from slidecell._instants import Instants, TimeReader, read_times
 from slidecell._time_values import BadTimeError, shown
 from slidecell.tables.row_error import RowError
 
@@ -32,12 +32,8 @@ _UNITS = {
 
 
 @dataclass(frozen=True)
-class Times:
-    """Times of rows as numbers: nanoseconds since 1970 (UTC) for dates, else as they stand."""
-
-    values: npt.NDArray[Any]  # [S], int64, uint64 or float64
-    kind: TimeKind
-    format: DateFormat | None = None  # of dates, unless day and month are equal in all
+class Times(Instants):
+    """Times of rows as numbers, with what tables do with them."""
 
     def take(self, rows: npt.NDArray[np.int64]) -> Times:
         """Return the times of some rows, in their order."""
