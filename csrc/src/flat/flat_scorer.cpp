@@ -189,10 +189,7 @@ void WindowScorer::Impl::run(const SeriesView& series, Span<const std::int64_t> 
       ceil_div(vectors.size(), size), num_threads,
       [&] { return tile(kernels, series, plan, call, out); },
       [&](std::unique_ptr<FlatTile>& workspace, std::int64_t i) {
-        std::vector<WindowVector> some;
-        const std::int64_t end = std::min(vectors.size(), (i + 1) * size);
-        for (std::int64_t v = i * size; v < end; ++v) some.push_back(vectors.at(v));
-        workspace->score(some);
+        workspace->score(vectors.tile(i, size));
       });
 }
 

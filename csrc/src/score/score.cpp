@@ -18,15 +18,6 @@ namespace {
 
 constexpr float kNoScore = std::numeric_limits<float>::quiet_NaN();
 
-// The vectors of tile `index`.
-std::vector<WindowVector> tile_at(const VectorPlan& vectors, std::int64_t tile_size,
-                                  std::int64_t index) {
-  std::vector<WindowVector> tile;
-  const std::int64_t end = std::min(vectors.size(), (index + 1) * tile_size);
-  for (std::int64_t v = index * tile_size; v < end; ++v) tile.push_back(vectors.at(v));
-  return tile;
-}
-
 // Calls work(workspace, vectors) for every tile of the plan, each thread with a workspace of
 // make().
 template <class Make, class Work>
@@ -34,10 +25,9 @@ void for_tiles(const ModelParts& model, const KernelTable& kernels, const Kernel
                const WindowPlan& plan, int num_threads, Make make, Work work) {
   const VectorPlan vectors(plan, kernels.lanes);
   const std::int64_t size = tile_vectors(kernels, model, choice);
-  parallel_for(
-      ceil_div(vectors.size(), size),
-      affordable_threads(model, kernels, choice, plan, 0, num_threads), make,
-      [&](auto& workspace, std::int64_t i) { work(*workspace, tile_at(vectors, size, i)); });
+  parallel_for(ceil_div(vectors.size(), size),
+               affordable_threads(model, kernels, choice, plan, 0, num_threads), make,
+               [&](auto& workspace, std::int64_t i) { work(*workspace, vectors.tile(i, size)); });
 }
 
 // Calls write(v, lane, column) for every window of the tile, in order.

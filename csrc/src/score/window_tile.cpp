@@ -42,6 +42,13 @@ std::int64_t tile_columns(const KernelTable& kernels, const WindowPlan& plan,
          kernels.lanes;
 }
 
+std::vector<WindowVector> VectorPlan::tile(std::int64_t index, std::int64_t tile_size) const {
+  std::vector<WindowVector> vectors;
+  const std::int64_t end = std::min(size(), (index + 1) * tile_size);
+  for (std::int64_t v = index * tile_size; v < end; ++v) vectors.push_back(at(v));
+  return vectors;
+}
+
 WindowTile::WindowTile(const KernelTable& kernels, const SeriesView& series,
                        const ColumnScaler* scaler, const WindowPlan& plan, std::int64_t max_vectors)
     : kernels_(kernels),

@@ -25,6 +25,8 @@ class VectorPlan {
   VectorPlan(const WindowPlan& plan, std::int64_t lanes);
   std::int64_t size() const { return first_.back(); }
   WindowVector at(std::int64_t index) const;  // O(log G)
+  // Those of tile `index`, where each tile takes `tile_size` and the last one what is left.
+  std::vector<WindowVector> tile(std::int64_t index, std::int64_t tile_size) const;
 
  private:
   const WindowPlan& plan_;
