@@ -38,6 +38,9 @@ COUNTERPARTS = {
     "SequenceModel::features": "slidecell_model_feature",
     "SequenceModel::score": "slidecell_score slidecell_score_f64",
     "SequenceModel::predict": "slidecell_predict slidecell_predict_f64",
+    "SequenceModel::predict_log_variance": (
+        "slidecell_predict_log_variance slidecell_predict_log_variance_f64"
+    ),
     "SequenceModel::encode": "slidecell_encode slidecell_encode_f64",
     "SequenceModel::decision": "slidecell_model_decision",
     "SequenceModel::plan": "slidecell_model_plan",
@@ -226,7 +229,7 @@ def test_rows_are_float_or_double() -> None:
         for name in functions
         if re.search(rf"{name}\([^;]*const float\* (?:series|rows?)\b", text)
     }
-    assert len(takes_rows) == 6
+    assert len(takes_rows) == 7
     assert {f"{name}_f64" for name in takes_rows} <= functions
 
 

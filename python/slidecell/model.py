@@ -26,7 +26,9 @@ __all__ = ["SequenceModel"]
 
 Floats = npt.NDArray[np.float32]
 
-FORMAT = 1
+# Of a file whose head is one product, and of one with a key that no older reader knows.
+_PLAIN_FORMAT, FORMAT = 1, 2
+_NEW_KEYS = ("head", "distribution")
 STREAM_BYTES = 2**30
 _MOST_BYTES = 2**63 - 1  # as a 64-bit integer holds them
 _DEFAULTS: dict[str, Any] = {
@@ -41,12 +43,17 @@ _DEFAULTS: dict[str, Any] = {
 
 
 def _with_defaults(metadata: dict[str, Any]) -> dict[str, Any]:
-    """Return metadata with every key that a model file has."""
-    return {"format": FORMAT, **copy.deepcopy(_DEFAULTS), **metadata}
+    """Return metadata with every key that a model file has, in the oldest format that holds it."""
+    new = any(metadata.get(key) is not None for key in _NEW_KEYS)
+    given = metadata.get("format", _PLAIN_FORMAT)
+    number = FORMAT if new and given == _PLAIN_FORMAT else given
+    whole = {"format": number, **copy.deepcopy(_DEFAULTS), **metadata}
+    whole["format"] = number
+    return whole
 
 
 class SequenceModel:
-    """A recurrent encoder, an optional decoder and a linear head, compiled for this CPU.
+    """A recurrent encoder, an optional decoder and a head of dense layers, compiled for this CPU.
 
     A forecaster (``horizon`` K >= 1) predicts the K rows after a window from the encoder's last h.
     An autoencoder (``horizon`` 0) predicts the window itself: its decoder is fed the encoder's
@@ -59,9 +66,21 @@ class SequenceModel:
     metadata : mapping
         What the file's JSON says: ``window``, ``horizon``, ``encoder`` and ``decoder`` (one dict
         per layer), and optionally ``features``, ``targets``, ``scaler``, ``error``, ``smoothing``,
-        ``threshold``, ``extra``.
+        ``threshold``, ``extra``, ``head`` and ``distribution``.
+
+        Without ``head`` the head is one dense layer, of horizon * targets rows (an autoencoder's:
+        targets). Else ``head`` is a list of up to 8 layers, 1 to 4 of them dense. A dense layer has
+        ``output_size``; each has an ``activation``, which follows the product, if any:
+        ``"linear"`` (none), ``"relu"``, ``"tanh"``, ``"sigmoid"``, ``"gelu"``, ``"gelu_tanh"``
+        (torch's ``approximate="tanh"``) or ``"leaky_relu"`` with its ``slope``. Its products are
+        float32 at every precision.
+
+        With ``distribution="gaussian"`` a forecaster's head has twice the rows: first the means,
+        horizon by target, then the natural logarithms of their variances in the same order.
     tensors : mapping of str to ndarray
-        Weights by name, as torch names them: ``encoder.0.weight_ih_l0``, ..., ``head.weight``.
+        Weights by name, as torch names them: ``encoder.0.weight_ih_l0``, ..., ``head.weight``,
+        ``head.bias``; with a list of layers ``head.0.weight``, ``head.0.bias``, ..., numbered by
+        their place in it.
 
     Raises
     ------
@@ -305,9 +324,12 @@ class SequenceModel:
         kernel : {"auto", "fma", "matrix"}
             Which instructions multiply: by a fixed rule (see `plan`), float32 multiply-adds, or
             the CPU's bf16 products: AMX tiles, or AVX512-BF16's dot products.
-        reduction : {"mse", "mae", "mahalanobis"}
-            Mean squared error, mean absolute error, or squared Mahalanobis distance of the error
-            (see `fit_error`), in scaled units.
+        reduction : {"mse", "mae", "mahalanobis", "nll"}
+            Mean squared error, mean absolute error, squared Mahalanobis distance of the error
+            (see `fit_error`), or Gaussian negative log likelihood, in scaled units. The last is
+            the mean of (log v + error^2 / v) / 2 with v the predicted variance, no smaller than
+            1e-6: what ``torch.nn.GaussianNLLLoss`` gives with its default ``eps=1e-6``. It may be
+            negative, and takes a model with ``distribution="gaussian"``.
         aggregate : {"window", "last", "mean"}
             For autoencoders: all errors of the window, at its last row; the last row's own error;
             or a row's own errors averaged over all windows that cover it (not causal).
@@ -361,6 +383,27 @@ class SequenceModel:
         one that is too large, predicts NaN.
         """
         return self._core.predict(
+            match_features(series, self._metadata["features"]), offsets, num_threads=num_threads
+        )
+
+    def predict_log_variance(
+        self,
+        series: npt.ArrayLike,
+        offsets: npt.ArrayLike | None = None,
+        *,
+        num_threads: int | None = None,
+    ) -> Floats:
+        """Predict the natural logarithm of the variance of every prediction: [N, K, targets].
+
+        In raw units where the model has a scaler, as `predict`, and as the head gives it:
+        `score` takes no variance below 1e-6 of scaled units.
+
+        Raises
+        ------
+        ValueError
+            If the model predicts no variances (``distribution="gaussian"`` in its metadata).
+        """
+        return self._core.predict_log_variance(
             match_features(series, self._metadata["features"]), offsets, num_threads=num_threads
         )
 

@@ -20,7 +20,9 @@ enum class Precision : std::uint8_t { highest, high, medium };
 // multiply-adds; matrix: the CPU's bf16 products (AMX tiles, or AVX512-BF16's dot products), in as
 // many parts as the precision asks for.
 enum class Kernel : std::uint8_t { automatic, fma, matrix };
-enum class Reduction : std::uint8_t { mse, mae, mahalanobis };
+// nll: the Gaussian negative log likelihood (log v + error^2 / v) / 2 with v the variance that the
+// model predicts, no smaller than 1e-6; of models with log variances.
+enum class Reduction : std::uint8_t { mse, mae, mahalanobis, nll };
 enum class Aggregate : std::uint8_t { window, last, mean };
 
 struct ScoreOptions {
@@ -96,6 +98,10 @@ class SLIDECELL_API SequenceModel {
   // float32 products, like encode.
   void predict(const SeriesView& series, const WindowPlan& plan, float* out,
                int num_threads = 0) const;
+  // out: [windows, horizon, num_targets], the natural logarithms of the predictions' variances in
+  // raw units. Throws std::invalid_argument if the model predicts none.
+  void predict_log_variance(const SeriesView& series, const WindowPlan& plan, float* out,
+                            int num_threads = 0) const;
   // out: [windows, code_size].
   void encode(const SeriesView& series, const WindowPlan& plan, float* out,
               int num_threads = 0) const;

@@ -60,7 +60,8 @@ enum slidecell_kernel {
 enum slidecell_reduction {
   SLIDECELL_MSE = 0,
   SLIDECELL_MAE = 1,
-  SLIDECELL_MAHALANOBIS = 2 /* needs a model with error statistics */
+  SLIDECELL_MAHALANOBIS = 2, /* needs a model with error statistics */
+  SLIDECELL_NLL = 3 /* Gaussian negative log likelihood: needs a model with log variances */
 };
 
 /* Which errors an autoencoder's score reduces. A forecaster's is always SLIDECELL_WINDOW. */
@@ -201,6 +202,18 @@ SLIDECELL_API int slidecell_predict_f64(const slidecell_model* model, const doub
                                         int64_t num_rows, const int64_t* offsets,
                                         int64_t num_entities, int64_t stride, int32_t num_threads,
                                         float* predictions);
+/* The natural logarithms of the predictions' variances in raw units. SLIDECELL_INVALID_ARGUMENT if
+ * the model predicts none. */
+SLIDECELL_API int slidecell_predict_log_variance(const slidecell_model* model, const float* series,
+                                                 int64_t num_rows, const int64_t* offsets,
+                                                 int64_t num_entities, int64_t stride,
+                                                 int32_t num_threads,
+                                                 float* log_variances); /* [N, K, T] */
+SLIDECELL_API int slidecell_predict_log_variance_f64(const slidecell_model* model,
+                                                     const double* series, int64_t num_rows,
+                                                     const int64_t* offsets, int64_t num_entities,
+                                                     int64_t stride, int32_t num_threads,
+                                                     float* log_variances);
 /* Writes the encoder's last h of every window. */
 SLIDECELL_API int slidecell_encode(const slidecell_model* model, const float* series,
                                    int64_t num_rows, const int64_t* offsets, int64_t num_entities,

@@ -70,6 +70,16 @@ int predict(const slidecell_model* model, const T* series, int64_t num_rows, con
 }
 
 template <class T>
+int predict_log_variance(const slidecell_model* model, const T* series, int64_t num_rows,
+                         const int64_t* offsets, int64_t num_entities, int64_t stride,
+                         int32_t num_threads, float* out) {
+  return for_windows(model, series, num_rows, offsets, num_entities, stride, "log_variances", out,
+                     [&](const SeriesView& view, const WindowPlan& plan) {
+                       model->model.predict_log_variance(view, plan, out, num_threads);
+                     });
+}
+
+template <class T>
 int encode(const slidecell_model* model, const T* series, int64_t num_rows, const int64_t* offsets,
            int64_t num_entities, int64_t stride, int32_t num_threads, float* out) {
   return for_windows(model, series, num_rows, offsets, num_entities, stride, "codes", out,
@@ -179,6 +189,20 @@ int slidecell_predict_f64(const slidecell_model* model, const double* series, in
                           const int64_t* offsets, int64_t num_entities, int64_t stride,
                           int32_t num_threads, float* predictions) {
   return predict(model, series, num_rows, offsets, num_entities, stride, num_threads, predictions);
+}
+
+int slidecell_predict_log_variance(const slidecell_model* model, const float* series,
+                                   int64_t num_rows, const int64_t* offsets, int64_t num_entities,
+                                   int64_t stride, int32_t num_threads, float* log_variances) {
+  return predict_log_variance(model, series, num_rows, offsets, num_entities, stride, num_threads,
+                              log_variances);
+}
+int slidecell_predict_log_variance_f64(const slidecell_model* model, const double* series,
+                                       int64_t num_rows, const int64_t* offsets,
+                                       int64_t num_entities, int64_t stride, int32_t num_threads,
+                                       float* log_variances) {
+  return predict_log_variance(model, series, num_rows, offsets, num_entities, stride, num_threads,
+                              log_variances);
 }
 
 int slidecell_encode(const slidecell_model* model, const float* series, int64_t num_rows,

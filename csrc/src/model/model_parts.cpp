@@ -21,7 +21,8 @@ std::string short_text(double value) {
   return text;
 }
 
-constexpr std::int64_t kFormat = 1;
+// Of a file whose head is one product, and of one with 'head' or 'distribution'.
+constexpr std::int64_t kPlainFormat = 1, kFormat = 2;
 constexpr std::int64_t kMaxWindow = std::int64_t{1} << 30;
 
 // The value of a key that a file may lack: null where it does.
@@ -258,15 +259,88 @@ void read_decision(const Json& json, ModelParts& parts) {
   }
 }
 
-std::unique_ptr<Linear> read_head(const ModelParts& parts, Tensors& tensors) {
-  const Stack& below = parts.decoder ? *parts.decoder : *parts.encoder;
-  const std::int64_t rows = parts.num_targets() * (parts.forecasts() ? parts.horizon : 1);
-  const Span<const float> w = tensors.get("head.weight", {rows, below.output_size()}, false);
-  const Span<const float> b = tensors.get("head.bias", {rows}, true);
+// The tensors `name`.weight and `name`.bias.
+std::unique_ptr<Linear> read_linear(const std::string& name, std::int64_t rows, std::int64_t depth,
+                                    Tensors& tensors) {
+  const Span<const float> w = tensors.get(name + ".weight", {rows, depth}, false);
+  const Span<const float> b = tensors.get(name + ".bias", {rows}, true);
   std::vector<float> bias(b.begin(), b.end());
   bias.resize(static_cast<std::size_t>(rows), 0.0f);
-  return std::make_unique<Linear>(rows, below.output_size(), std::vector<float>(w.begin(), w.end()),
+  return std::make_unique<Linear>(rows, depth, std::vector<float>(w.begin(), w.end()),
                                   std::move(bias));
+}
+
+// Whether the head predicts log variances too.
+bool read_distribution(const Json& json, const ModelParts& parts) {
+  if (json.is_null()) return false;
+  const std::string& name = json.as_string("distribution");
+  if (name != "gaussian") {
+    refuse("metadata: 'distribution': expected 'gaussian' or null, got '" + name + "'");
+  }
+  if (!parts.forecasts()) {
+    refuse("metadata: 'distribution': expected null for an autoencoder, got 'gaussian'");
+  }
+  return true;
+}
+
+constexpr std::int64_t kMaxHeadProducts = 4;
+constexpr std::size_t kMaxHeadLayers = 8;
+
+// Layer number `n` of a head; `size`: the numbers that it reads, then those that it gives.
+HeadLayer read_head_layer(const Json& json, std::size_t n, std::int64_t& size, Tensors& tensors) {
+  HeadLayer layer;
+  layer.activation = choose<HeadActivation>(json, "activation", head_activations_by_name());
+  const Json& slope = optional(json, "slope");
+  if ((layer.activation == HeadActivation::leaky_relu) == slope.is_null()) {
+    refuse("metadata: 'slope': expected one for 'leaky_relu', and only there, in layer " +
+           std::to_string(n) + " of 'head'");
+  }
+  if (!slope.is_null()) layer.slope = as_float(slope.as_double("slope"), "slope");
+  if (!optional(json, "output_size").is_null()) {
+    const std::int64_t rows = integer(json, "output_size", 1, kMaxLayerSize);
+    layer.linear = read_linear("head." + std::to_string(n), rows, size, tensors);
+    size = rows;
+  }
+  return layer;
+}
+
+// Checks a list of layers before any tensor is read. rows: what the last of them must give.
+void check_head_layers(const Json::Array& layers, const ModelParts& parts, std::int64_t rows) {
+  std::int64_t products = 0, last = 0;
+  for (const Json& layer : layers) {
+    if (optional(layer, "output_size").is_null()) continue;
+    last = integer(layer, "output_size", 1, kMaxLayerSize);
+    ++products;
+  }
+  if (products < 1 || products > kMaxHeadProducts || layers.size() > kMaxHeadLayers) {
+    refuse("metadata: 'head': expected 1 to " + std::to_string(kMaxHeadProducts) +
+           " layers with output_size and at most " + std::to_string(kMaxHeadLayers) +
+           " in all, got " + std::to_string(products) + " of " + std::to_string(layers.size()));
+  }
+  if (last != rows) {
+    refuse("metadata: 'head': expected the last output_size to be " + std::to_string(rows) +
+           (parts.gaussian ? " (means and log variances of " : " (") +
+           (parts.forecasts() ? "horizon * targets" : "targets") + "), got " +
+           std::to_string(last));
+  }
+}
+
+std::unique_ptr<Head> read_head(const ModelParts& parts, const Json& json, Tensors& tensors) {
+  const std::int64_t depth = (parts.decoder ? *parts.decoder : *parts.encoder).output_size();
+  const std::int64_t rows = parts.head_size() * (parts.gaussian ? 2 : 1);
+  std::vector<HeadLayer> layers;
+  if (json.is_null()) {
+    layers.emplace_back();
+    layers.back().linear = read_linear("head", rows, depth, tensors);
+    return std::make_unique<Head>(depth, std::move(layers));
+  }
+  const Json::Array& given = json.as_array("head");
+  check_head_layers(given, parts, rows);
+  std::int64_t size = depth;
+  for (const Json& layer : given) {
+    layers.push_back(read_head_layer(layer, layers.size(), size, tensors));
+  }
+  return std::make_unique<Head>(depth, std::move(layers));
 }
 
 // Weights, window, horizon, targets and scaler; not names, thresholds or what else goes with them.
@@ -291,7 +365,22 @@ std::uint64_t fingerprint(const ModelParts& parts, const Json& json, const Tenso
       hash.add(&reset_after, sizeof reset_after);
     }
   }
+  // What plain heads do not have, so that theirs stays what it was.
+  for (const HeadLayer& layer : parts.head->layers()) {
+    if (optional(json, "head").is_null()) break;
+    const bool product = layer.linear != nullptr;
+    hash.add(&product, sizeof product);
+    hash.add(&layer.activation, sizeof layer.activation);
+    hash.add(&layer.slope, sizeof layer.slope);
+  }
+  if (parts.gaussian) hash.add("gaussian", 8);
   return hash.value();
+}
+
+// The format that a file's keys need.
+std::int64_t needed_format(const Json& json) {
+  const bool plain = optional(json, "head").is_null() && optional(json, "distribution").is_null();
+  return plain ? kPlainFormat : kFormat;
 }
 
 }  // namespace
@@ -299,10 +388,16 @@ std::uint64_t fingerprint(const ModelParts& parts, const Json& json, const Tenso
 ModelParts read_model_parts(const std::string& metadata, const TensorMap& tensor_map) {
   const Json json = Json::parse(metadata);
   const Json* given_format = json.find("format");
-  const std::int64_t format = given_format ? given_format->as_int("format") : kFormat;
-  if (format != kFormat) {
-    refuse("metadata: 'format': expected 1, got " + std::to_string(format) +
+  const std::int64_t needed = needed_format(json);
+  const std::int64_t format = given_format ? given_format->as_int("format") : needed;
+  if (format < kPlainFormat || format > kFormat) {
+    refuse("metadata: 'format': expected " + std::to_string(kPlainFormat) + " to " +
+           std::to_string(kFormat) + ", got " + std::to_string(format) +
            " (written by a newer slidecell?)");
+  }
+  if (format < needed) {
+    refuse("metadata: 'format': expected " + std::to_string(needed) +
+           " with 'head' or 'distribution', got " + std::to_string(format));
   }
   Tensors tensors(tensor_map);
   ModelParts parts;
@@ -321,7 +416,8 @@ ModelParts read_model_parts(const std::string& metadata, const TensorMap& tensor
   }
   const std::int64_t F = parts.input_size();
   parts.targets = read_targets(json, F);
-  parts.head = read_head(parts, tensors);
+  parts.gaussian = read_distribution(optional(json, "distribution"), parts);
+  parts.head = read_head(parts, optional(json, "head"), tensors);
   tensors.check_all_used();
 
   parts.features = read_features(optional(json, "features"), F);
@@ -338,7 +434,7 @@ ModelParts read_model_parts(const std::string& metadata, const TensorMap& tensor
     parts.column_scaler = {parts.center.data(), parts.scale.data()};
   }
   if (const Json& error = optional(json, "error"); !error.is_null()) {
-    parts.whiten = read_error(error, parts.num_targets() * (parts.forecasts() ? parts.horizon : 1));
+    parts.whiten = read_error(error, parts.head_size());
   }
   read_decision(json, parts);
   parts.fingerprint = fingerprint(parts, json, tensor_map);

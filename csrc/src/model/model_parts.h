@@ -1,12 +1,14 @@
 // What a model file says, checked: the stacks, the head and all that surrounds them.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "slidecell/model.hpp"
+#include "weights/head.h"
 #include "weights/linear.h"
 #include "weights/stack.h"
 #include "windows/cast_rows.h"
@@ -18,7 +20,8 @@ struct ModelParts {
   std::int64_t horizon = 0;  // 0: autoencoder
   std::unique_ptr<Stack> encoder;
   std::unique_ptr<Stack> decoder;     // autoencoders only
-  std::unique_ptr<Linear> head;       // [K*T, code] or [T, decoder output]
+  std::unique_ptr<Head> head;         // code -> K*T, or decoder output -> T; twice if gaussian
+  bool gaussian = false;              // the head's second half are log variances
   std::vector<std::int32_t> targets;  // [T] columns that the head predicts
   std::vector<std::string> features;  // [F] names, or empty: not known
   std::vector<double> center, scale;  // [F] or empty: no scaler
@@ -33,11 +36,19 @@ struct ModelParts {
   // Rows that the head predicts for one window, and where the first of them stands in it.
   std::int64_t predicted_rows() const { return forecasts() ? horizon : window; }
   std::int64_t first_predicted_row() const { return forecasts() ? window : 0; }
+  // Numbers that the head predicts at once; log variances follow them where there are any.
+  std::int64_t head_size() const { return num_targets() * (forecasts() ? horizon : 1); }
   // A prediction of target number `target` in raw units.
   float raw(std::int64_t target, float scaled) const {
     if (center.empty()) return scaled;
     const auto f = static_cast<std::size_t>(targets[static_cast<std::size_t>(target)]);
     return static_cast<float>(static_cast<double>(scaled) * scale[f] + center[f]);
+  }
+  // A log variance of it, likewise.
+  float raw_log_variance(std::int64_t target, float scaled) const {
+    if (center.empty()) return scaled;
+    const auto f = static_cast<std::size_t>(targets[static_cast<std::size_t>(target)]);
+    return static_cast<float>(static_cast<double>(scaled) + 2.0 * std::log(std::abs(scale[f])));
   }
   // The scaler for cast_rows, or null.
   const ColumnScaler* scaler() const { return center.empty() ? nullptr : &column_scaler; }

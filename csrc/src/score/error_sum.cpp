@@ -11,7 +11,8 @@ double error_divisor(const ModelParts& model, Reduction reduction, bool per_feat
   if (whitens(reduction)) {
     return model.forecasts() ? 1.0 : static_cast<double>(rows);
   }
-  return static_cast<double>(per_feature ? rows : rows * model.num_targets());
+  const std::int64_t errors = per_feature ? rows : rows * model.num_targets();
+  return static_cast<double>(takes_variance(reduction) ? 2 * errors : errors);
 }
 
 ErrorSum::ErrorSum(const ModelParts& model, const KernelTable& kernels, Reduction reduction,
@@ -49,6 +50,10 @@ void ErrorSum::add(WindowTile& tile, std::int64_t row, const float* pred, float*
       break;
     case Reduction::mae:
       kernels_.add_absolute_error(a);
+      break;
+    case Reduction::nll:
+      a.log_variance = pred + model_.head_size() * stride_;
+      kernels_.add_gaussian_error(a);
       break;
     case Reduction::mahalanobis:
       // A forecast's K rows form one error vector, a reconstruction's rows one each.

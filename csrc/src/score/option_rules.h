@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "model/model_parts.h"
 #include "slidecell/model.hpp"
 
 namespace slidecell {
@@ -12,11 +13,38 @@ inline bool whitens(Reduction reduction) {
   switch (reduction) {
     case Reduction::mse:
     case Reduction::mae:
+    case Reduction::nll:
       return false;
     case Reduction::mahalanobis:
       break;
   }
   return true;
+}
+
+// Whether errors are weighed by their predicted variance, for which a model needs log variances.
+inline bool takes_variance(Reduction reduction) {
+  switch (reduction) {
+    case Reduction::mse:
+    case Reduction::mae:
+    case Reduction::mahalanobis:
+      return false;
+    case Reduction::nll:
+      break;
+  }
+  return true;
+}
+
+// What a model lacks that the reduction needs; null: nothing.
+inline const char* lacking(const ModelParts& model, Reduction reduction) {
+  if (whitens(reduction) && !model.whiten) {
+    return "reduction: 'mahalanobis' needs error statistics, but the model has none: call "
+           "fit_error on held-out normal rows first";
+  }
+  if (takes_variance(reduction) && !model.gaussian) {
+    return "reduction: 'nll' needs predicted variances, but the model has none: give its head "
+           "log variances beside the means (metadata 'distribution': 'gaussian')";
+  }
+  return nullptr;
 }
 
 // The first predicted row of a window that counts.

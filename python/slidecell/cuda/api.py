@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slidecell._arguments import as_choice, whole_number
+from slidecell._core import UnsupportedError
 from slidecell.cuda import whole_series
 from slidecell.cuda.arrays import is_device_array
 from slidecell.cuda.availability import require
@@ -37,6 +38,8 @@ def _model_engine(model: SequenceModel, runtime: Any) -> Engine:
 
 def _check_options(model: SequenceModel, options: ScoreOptions) -> None:
     as_choice("precision", options.precision, PRECISIONS)
+    if options.reduction == "nll":
+        raise UnsupportedError("cuda: reduction 'nll' runs on the CPU only")
     as_choice("reduction", options.reduction, ("mse", "mae", "mahalanobis"))
     as_choice("aggregate", options.aggregate, ("window", "last", "mean"))
     if options.aggregate != "window" and model.horizon > 0:
