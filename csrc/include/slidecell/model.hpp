@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,7 +21,9 @@ enum class Precision : std::uint8_t { highest, high, medium };
 // multiply-adds; matrix: the CPU's bf16 products (AMX tiles, or AVX512-BF16's dot products), in as
 // many parts as the precision asks for.
 enum class Kernel : std::uint8_t { automatic, fma, matrix };
-enum class Reduction : std::uint8_t { mse, mae, mahalanobis };
+// calibrated: the mean of max((|error| - m) / s, 0) with each target's usual error m and its spread
+// s, for forecasters with a scaler. It and mahalanobis need error statistics in the model file.
+enum class Reduction : std::uint8_t { mse, mae, mahalanobis, calibrated };
 enum class Aggregate : std::uint8_t { window, last, mean };
 
 struct ScoreOptions {
@@ -42,11 +45,13 @@ struct KernelPlan {
   int threads = 0;
 };
 
-// The threshold and the smoothing of scores that a model file holds.
+// What a model file says of its scores: which they are, how they are smoothed and judged.
 struct Decision {
-  double threshold;             // NaN: none
-  double ewma_alpha;            // 0: no exponentially weighted average
-  std::int64_t moving_average;  // scores that are averaged; 0: none
+  double threshold;                    // NaN: none
+  double ewma_alpha;                   // 0: no exponentially weighted average
+  std::int64_t moving_average;         // scores that are averaged; 0: none
+  std::int64_t trailing_mean;          // rows whose scores are averaged; 0: none
+  std::optional<Reduction> reduction;  // of the scores that are smoothed and judged; none: not said
 };
 
 // A float32 tensor by name, row-major.

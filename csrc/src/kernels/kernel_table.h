@@ -67,9 +67,9 @@ struct StepColumns {
   RecurrentActivation recurrent_activation;
 };
 
-// acc[r][col] += error(r, col)^2 or |error(r, col)|; with acc_stride 0 the sum over r ascending,
-// from 0, is added to the one acc. error(r, col) = pred[r][col] - truth[truth_row[r]][truth_col[v]
-// + lane].
+// acc[r][col] += error(r, col)^2, |error(r, col)| or max(slope[r] |error(r, col)| + intercept[r],
+// 0); with acc_stride 0 the sum over r ascending, from 0, is added to the one acc. error(r, col) =
+// pred[r][col] - truth[truth_row[r]][truth_col[v] + lane].
 struct ErrorColumns {
   const float* pred;  // [rows][stride]
   std::int64_t rows;
@@ -81,6 +81,8 @@ struct ErrorColumns {
   float* acc;                     // [rows][acc_stride]; acc_stride 0: one sum over all rows
   std::ptrdiff_t acc_stride;
   std::ptrdiff_t stride;
+  const float* slope;  // [rows], as intercept, of calibrated errors
+  const float* intercept;
 };
 
 // out [panels][gates][lanes] = b + W x, for one x. `gates` (1 to 4) rows share a unit.
@@ -108,13 +110,15 @@ struct CellRow {
   RecurrentActivation recurrent_activation;
 };
 
-// acc plus the squared or absolute errors of one predicted row.
+// acc plus the squared, absolute or calibrated errors of one predicted row.
 struct ErrorRow {
   float acc;
   const float* pred;  // [rows]
   std::int64_t rows;
   const float* truth;             // [F]; null: truth is zero
   const std::int32_t* truth_row;  // [rows]
+  const float* slope;             // [rows], as intercept, of calibrated errors
+  const float* intercept;
 };
 
 // The steps of one form of a cell.
@@ -139,9 +143,11 @@ struct KernelTable {
 
   void (*add_squared_error)(const ErrorColumns&);
   void (*add_absolute_error)(const ErrorColumns&);
+  void (*add_calibrated_error)(const ErrorColumns&);
   void (*subtract)(const ErrorColumns&);  // acc[r] = error(r), acc_stride must be `stride`
   float (*squared_error_row)(const ErrorRow&);
   float (*absolute_error_row)(const ErrorRow&);
+  float (*calibrated_error_row)(const ErrorRow&);
 
   TrainKernels train;
 

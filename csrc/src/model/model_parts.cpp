@@ -21,7 +21,9 @@ std::string short_text(double value) {
   return text;
 }
 
-constexpr std::int64_t kFormat = 1;
+// 1, or 2 where a file holds what the first version would overlook: calibrated errors, or whose
+// scores its threshold is for.
+constexpr std::int64_t kNewestFormat = 2;
 constexpr std::int64_t kMaxWindow = std::int64_t{1} << 30;
 
 // The value of a key that a file may lack: null where it does.
@@ -215,7 +217,7 @@ float as_float(double value, const char* key) {
 }
 
 // z = whiten (error - mean) as a dense layer with bias -whiten mean.
-std::unique_ptr<Linear> read_error(const Json& error, std::int64_t size) {
+std::unique_ptr<Linear> read_whitening(const Json& error, std::int64_t size) {
   const std::vector<double> mean = read_numbers(error, "mean", size);
   const auto& rows = error.at("whiten").as_array("whiten");
   if (static_cast<std::int64_t>(rows.size()) != size) {
@@ -240,8 +242,40 @@ std::unique_ptr<Linear> read_error(const Json& error, std::int64_t size) {
   return std::make_unique<Linear>(size, size, std::move(w), std::move(b));
 }
 
+// z = max(slope |error| + intercept, 0). A slope that float32 rounds to 0 or makes subnormal would
+// turn an infinite error into NaN.
+void read_calibration(const Json& error, std::int64_t size, ModelParts& parts) {
+  for (const double value : read_numbers(error, "slope", size)) {
+    if (!(value >= static_cast<double>(std::numeric_limits<float>::min()))) {
+      refuse("metadata: 'slope': expected numbers above 0 that float32 holds, got " +
+             short_text(value));
+    }
+    parts.slope.push_back(as_float(value, "slope"));
+  }
+  for (const double value : read_numbers(error, "intercept", size)) {
+    parts.intercept.push_back(as_float(value, "intercept"));
+  }
+}
+
+// What is known of the errors: their covariance, their calibration, or both.
+void read_error(const Json& error, ModelParts& parts) {
+  const std::int64_t size = parts.num_targets() * (parts.forecasts() ? parts.horizon : 1);
+  const bool calibrated = error.find("slope") || error.find("intercept");
+  if (!calibrated || error.find("mean") || error.find("whiten")) {
+    parts.whiten = read_whitening(error, size);
+  }
+  if (calibrated) read_calibration(error, size, parts);
+}
+
 // Thresholds that move with the scores have no value; they are another program's matter.
 void read_decision(const Json& json, ModelParts& parts) {
+  if (!optional(json, "reduction").is_null()) {
+    parts.reduction = choose<Reduction>(json, "reduction",
+                                        {{"mse", Reduction::mse},
+                                         {"mae", Reduction::mae},
+                                         {"mahalanobis", Reduction::mahalanobis},
+                                         {"calibrated", Reduction::calibrated}});
+  }
   if (const Json& threshold = optional(json, "threshold"); !threshold.is_null()) {
     parts.threshold = threshold.at("kind").as_string("kind");
     const Json* value = threshold.find("value");
@@ -252,7 +286,7 @@ void read_decision(const Json& json, ModelParts& parts) {
     parts.smoothing = smoothing.at("kind").as_string("kind");
     if (parts.smoothing == "ewma") {
       parts.smoothing_value = smoothing.at("alpha").as_double("alpha");
-    } else if (parts.smoothing == "moving_average") {
+    } else if (parts.smoothing == "moving_average" || parts.smoothing == "trailing_mean") {
       parts.smoothing_value = static_cast<double>(integer(smoothing, "n", 1, kMaxWindow));
     }
   }
@@ -299,9 +333,9 @@ std::uint64_t fingerprint(const ModelParts& parts, const Json& json, const Tenso
 ModelParts read_model_parts(const std::string& metadata, const TensorMap& tensor_map) {
   const Json json = Json::parse(metadata);
   const Json* given_format = json.find("format");
-  const std::int64_t format = given_format ? given_format->as_int("format") : kFormat;
-  if (format != kFormat) {
-    refuse("metadata: 'format': expected 1, got " + std::to_string(format) +
+  const std::int64_t format = given_format ? given_format->as_int("format") : 1;
+  if (format < 1 || format > kNewestFormat) {
+    refuse("metadata: 'format': expected 1 or 2, got " + std::to_string(format) +
            " (written by a newer slidecell?)");
   }
   Tensors tensors(tensor_map);
@@ -338,7 +372,7 @@ ModelParts read_model_parts(const std::string& metadata, const TensorMap& tensor
     parts.column_scaler = {parts.center.data(), parts.scale.data()};
   }
   if (const Json& error = optional(json, "error"); !error.is_null()) {
-    parts.whiten = read_error(error, parts.num_targets() * (parts.forecasts() ? parts.horizon : 1));
+    read_error(error, parts);
   }
   read_decision(json, parts);
   parts.fingerprint = fingerprint(parts, json, tensor_map);

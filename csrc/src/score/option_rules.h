@@ -7,11 +7,12 @@
 
 namespace slidecell {
 
-// Whether errors are whitened, for which a model needs error statistics.
+// Whether errors are whitened, for which a model needs their mean and covariance.
 inline bool whitens(Reduction reduction) {
   switch (reduction) {
     case Reduction::mse:
     case Reduction::mae:
+    case Reduction::calibrated:
       return false;
     case Reduction::mahalanobis:
       break;

@@ -142,7 +142,7 @@ std::unique_ptr<Impl> read_state(const Model& model, Reader& file) {
   }
   header.isa[sizeof header.isa - 1] = '\0';
   const KernelTable& kernels = kernels_named(header.isa);
-  if (header.num_entities < 1 || header.precision > 2 || header.reduction > 2 ||
+  if (header.num_entities < 1 || header.precision > 2 || header.reduction > 3 ||
       header.aggregate > 1) {
     refuse(path, "header: damaged");
   }
