@@ -88,6 +88,10 @@ def random_model(
             "mean": rng.normal(0, 0.1, D).tolist(),
             "whiten": np.tril(rng.normal(0, 1, (D, D)) + 2 * np.eye(D)).tolist(),
         }
+        if horizon and scaler is not None:
+            own = np.random.default_rng(D)
+            statistics["slope"] = own.uniform(0.5, 20.0, D).tolist()
+            statistics["intercept"] = own.uniform(-8.0, 0.0, D).tolist()
     metadata = {
         "format": 1,
         "window": window,

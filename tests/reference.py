@@ -368,6 +368,12 @@ def score_reference(
         if K:
             err = err.reshape(len(err), 1, -1)
         own = _squared_distance(metadata, err)[:, :, None]  # [N,W or 1,1]
+    elif reduction == "calibrated":
+        slope, intercept = (
+            np.asarray(metadata["error"][name]).reshape(err.shape[1:])
+            for name in ("slope", "intercept")
+        )
+        own = np.maximum(slope * np.abs(err) + intercept, 0.0)
     else:
         own = err * err if reduction == "mse" else np.abs(err)  # [N,K or W,targets]
     if not per_feature:

@@ -62,6 +62,8 @@ COUNTERPARTS = {
     "Decision::threshold": "slidecell_decision.threshold",
     "Decision::ewma_alpha": "slidecell_decision.ewma_alpha",
     "Decision::moving_average": "slidecell_decision.moving_average",
+    "Decision::trailing_mean": "slidecell_decision.trailing_mean",
+    "Decision::reduction": "slidecell_decision.reduction",
     "Stream::Stream": "slidecell_stream_create",
     "Stream::num_entities": "slidecell_stream_num_entities",
     "Stream::input_size": "slidecell_stream_input_size",

@@ -39,7 +39,8 @@ inline slidecell::Reduction reduction_of(const std::string& value) {
                                       {{"mse", slidecell::Reduction::mse},
                                        {"mae", slidecell::Reduction::mae},
                                        {"mahalanobis", slidecell::Reduction::mahalanobis},
-                                       {"nll", slidecell::Reduction::nll}});
+                                       {"nll", slidecell::Reduction::nll},
+                                       {"calibrated", slidecell::Reduction::calibrated}});
 }
 inline slidecell::Aggregate aggregate_of(const std::string& value) {
   return choose<slidecell::Aggregate>("aggregate", value,

@@ -41,6 +41,11 @@ struct ModelSpec {
   double gain = 1.0;  // of the weights, on torch's initialisation
 };
 
+// Whether the model has calibrated errors: forecasters with error statistics and a scaler.
+inline bool calibrated(const ModelSpec& spec) {
+  return spec.error && spec.horizon > 0 && !spec.center.empty();
+}
+
 namespace detail {
 
 inline Tensor random_tensor(std::vector<std::int64_t> shape, double bound, std::mt19937& rng) {
@@ -137,7 +142,15 @@ inline ModelFile random_file(ModelSpec spec, std::mt19937& rng) {
       for (double& number : numbers) number = uniform(rng);
       whiten += (r > 0 ? "," : "") + list(numbers);
     }
-    error = R"({"mean":)" + list(numbers) + R"(,"whiten":[)" + whiten + "]}";
+    error = R"({"mean":)" + list(numbers) + R"(,"whiten":[)" + whiten + "]";
+    if (calibrated(spec)) {
+      std::uniform_real_distribution<double> slope(0.5, 20.0);
+      for (double& number : numbers) number = slope(rng);
+      error += R"(,"slope":)" + list(numbers);
+      for (double& number : numbers) number = -5.0 * (1.0 + uniform(rng));
+      error += R"(,"intercept":)" + list(numbers);
+    }
+    error += "}";
   }
   const std::string scaler = spec.center.empty()
                                  ? "null"

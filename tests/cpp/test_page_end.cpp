@@ -127,6 +127,12 @@ void test_errors(const KernelTable& kernels, std::int64_t vectors, std::mt19937&
   }
   PageEnd pred(rows * columns, rng), truth(3 * columns, rng);
   const float* const last = pred.data() + columns - 1;
+  PageEnd slope(rows, rng), intercept(rows, rng);
+  const auto calibrated = [&](std::int64_t r, double error) {
+    const double value = static_cast<double>(slope.data()[r]) * std::abs(error) +
+                         static_cast<double>(intercept.data()[r]);
+    return value > 0.0 ? value : 0.0;
+  };
   for (const bool series : {false, true}) {
     const auto error = [&](std::int64_t r) {
       const std::int64_t row = truth_row[static_cast<std::size_t>(r)];
@@ -138,24 +144,33 @@ void test_errors(const KernelTable& kernels, std::int64_t vectors, std::mt19937&
                    vectors,          series ? truth.data() : nullptr,
                    columns,          truth_row.data(),
                    truth_col.data(), each.data(),
-                   columns,          columns};
+                   columns,          columns,
+                   slope.data(),     intercept.data()};
     kernels.subtract(a);
     CHECK(std::abs(each.data()[rows * columns - 1] - error(rows - 1)) < 1e-6);
     kernels.add_squared_error(a);
     kernels.add_absolute_error(a);
     const double e = error(rows - 1);
     CHECK(std::abs(each.data()[rows * columns - 1] - (e + e * e + std::abs(e))) < 1e-5);
+    const double before = static_cast<double>(each.data()[rows * columns - 1]);
+    kernels.add_calibrated_error(a);
+    CHECK(std::abs(each.data()[rows * columns - 1] - before - calibrated(rows - 1, e)) < 1e-5);
     double expected = static_cast<double>(sum.data()[columns - 1]);
-    for (std::int64_t r = 0; r < rows; ++r) expected += error(r) * error(r) + std::abs(error(r));
+    for (std::int64_t r = 0; r < rows; ++r) {
+      expected += error(r) * error(r) + std::abs(error(r)) + calibrated(r, error(r));
+    }
     a.acc = sum.data();
     a.acc_stride = 0;
     kernels.add_squared_error(a);
     kernels.add_absolute_error(a);
+    kernels.add_calibrated_error(a);
     CHECK(std::abs(sum.data()[columns - 1] - expected) < 1e-4);
   }
   PageEnd row(rows, rng), numbers(3, rng);
-  const ErrorRow a{0.0f, row.data(), rows, numbers.data(), truth_row.data()};
+  const ErrorRow a{0.0f,         row.data(),      rows, numbers.data(), truth_row.data(),
+                   slope.data(), intercept.data()};
   CHECK(std::isfinite(kernels.squared_error_row(a)) && kernels.absolute_error_row(a) > 0.0f);
+  CHECK(kernels.calibrated_error_row(a) >= 0.0f);
 }
 
 // One window, lanes are units: the products, with weights of both sizes, and both halves of a step.

@@ -220,7 +220,9 @@ void test_stream_is_quiet(std::mt19937& rng) {
     const SequenceModel model = test::random_model(spec, rng);
     for (const std::int64_t entities : {1, 2, 110}) {
       StreamOptions options;
-      options.reduction = entities == 2 ? Reduction::mae : Reduction::mahalanobis;
+      options.reduction = entities == 2                               ? Reduction::mae
+                          : entities == 110 && test::calibrated(spec) ? Reduction::calibrated
+                                                                      : Reduction::mahalanobis;
       Stream stream(model, entities, options);
       stream.set_background(entities == 2);
       Floats ahead(static_cast<std::size_t>(3 * spec.horizon));

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,7 +23,9 @@ enum class Precision : std::uint8_t { highest, high, medium };
 enum class Kernel : std::uint8_t { automatic, fma, matrix };
 // nll: the Gaussian negative log likelihood (log v + error^2 / v) / 2 with v the variance that the
 // model predicts, no smaller than 1e-6; of models with log variances.
-enum class Reduction : std::uint8_t { mse, mae, mahalanobis, nll };
+// calibrated: the mean of max((|error| - m) / s, 0) with each target's usual error m and its spread
+// s, for forecasters with a scaler. It and mahalanobis need error statistics in the model file.
+enum class Reduction : std::uint8_t { mse, mae, mahalanobis, nll, calibrated };
 enum class Aggregate : std::uint8_t { window, last, mean };
 
 struct ScoreOptions {
@@ -44,11 +47,13 @@ struct KernelPlan {
   int threads = 0;
 };
 
-// The threshold and the smoothing of scores that a model file holds.
+// What a model file says of its scores: which they are, how they are smoothed and judged.
 struct Decision {
-  double threshold;             // NaN: none
-  double ewma_alpha;            // 0: no exponentially weighted average
-  std::int64_t moving_average;  // scores that are averaged; 0: none
+  double threshold;                    // NaN: none
+  double ewma_alpha;                   // 0: no exponentially weighted average
+  std::int64_t moving_average;         // scores that are averaged; 0: none
+  std::int64_t trailing_mean;          // rows whose scores are averaged; 0: none
+  std::optional<Reduction> reduction;  // of the scores that are smoothed and judged; none: not said
 };
 
 // A float32 tensor by name, row-major.

@@ -61,7 +61,8 @@ enum slidecell_reduction {
   SLIDECELL_MSE = 0,
   SLIDECELL_MAE = 1,
   SLIDECELL_MAHALANOBIS = 2, /* needs a model with error statistics */
-  SLIDECELL_NLL = 3 /* Gaussian negative log likelihood: needs a model with log variances */
+  SLIDECELL_NLL = 3,         /* Gaussian negative log likelihood: needs log variances */
+  SLIDECELL_CALIBRATED = 4   /* needs error statistics, and a forecaster with a scaler */
 };
 
 /* Which errors an autoencoder's score reduces. A forecaster's is always SLIDECELL_WINDOW. */
@@ -92,11 +93,13 @@ typedef struct slidecell_plan {
   int32_t threads;
 } slidecell_plan;
 
-/* The threshold and the smoothing of scores that a model file holds. */
+/* What a model file says of its scores: which they are, how they are smoothed and judged. */
 typedef struct slidecell_decision {
   double threshold;       /* a row raises an alarm above it; NaN: none */
   double ewma_alpha;      /* 0: no exponentially weighted average */
   int64_t moving_average; /* scores that are averaged; 0: none */
+  int64_t trailing_mean;  /* rows whose scores are averaged; 0: none */
+  int32_t reduction;      /* enum slidecell_reduction; -1: the file does not say */
 } slidecell_decision;
 
 /* What a monitor says of a row. */

@@ -23,6 +23,7 @@ static_assert(same_number(SLIDECELL_MSE, Reduction::mse));
 static_assert(same_number(SLIDECELL_MAE, Reduction::mae));
 static_assert(same_number(SLIDECELL_MAHALANOBIS, Reduction::mahalanobis));
 static_assert(same_number(SLIDECELL_NLL, Reduction::nll));
+static_assert(same_number(SLIDECELL_CALIBRATED, Reduction::calibrated));
 static_assert(same_number(SLIDECELL_WINDOW, Aggregate::window));
 static_assert(same_number(SLIDECELL_LAST, Aggregate::last));
 static_assert(same_number(SLIDECELL_MEAN, Aggregate::mean));

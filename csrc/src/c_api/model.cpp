@@ -129,7 +129,8 @@ int slidecell_model_decision(const slidecell_model* model, slidecell_decision* d
     require(model, "model");
     require(decision, "decision");
     const slidecell::Decision found = model->model.decision();
-    *decision = {found.threshold, found.ewma_alpha, found.moving_average};
+    *decision = {found.threshold, found.ewma_alpha, found.moving_average, found.trailing_mean,
+                 found.reduction ? static_cast<int32_t>(*found.reduction) : -1};
   });
 }
 

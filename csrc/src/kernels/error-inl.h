@@ -12,6 +12,11 @@ inline Vec error_at(const slidecell::ErrorColumns& a, std::int64_t r, std::int64
   return pred - Vec::load(a.truth + a.truth_row[r] * a.truth_stride + a.truth_col[v]);
 }
 
+// How far an error is beyond the usual one. NaN, in the second operand of max, comes through.
+inline Vec calibrated(Vec error, float slope, float intercept) {
+  return max(Vec(0.0f), fma(abs(error), Vec(slope), Vec(intercept)));
+}
+
 // One sum per row: acc[r] <- combine(r, v, acc[r]).
 template <class Combine>
 inline void for_rows(const slidecell::ErrorColumns& a, Combine combine) {
@@ -46,15 +51,21 @@ inline void add_terms(const slidecell::ErrorColumns& a, Combine combine) {
 
 template <class Combine>
 inline void add_errors(const slidecell::ErrorColumns& a, Combine combine) {
-  add_terms(
-      a, [&](std::int64_t r, std::int64_t v, Vec acc) { return combine(error_at(a, r, v), acc); });
+  add_terms(a, [&](std::int64_t r, std::int64_t v, Vec acc) {
+    return combine(error_at(a, r, v), r, acc);
+  });
 }
 
 void add_squared_error_columns(const slidecell::ErrorColumns& a) {
-  add_errors(a, [](Vec error, Vec acc) { return fma(error, error, acc); });
+  add_errors(a, [](Vec error, std::int64_t, Vec acc) { return fma(error, error, acc); });
 }
 void add_absolute_error_columns(const slidecell::ErrorColumns& a) {
-  add_errors(a, [](Vec error, Vec acc) { return acc + abs(error); });
+  add_errors(a, [](Vec error, std::int64_t, Vec acc) { return acc + abs(error); });
+}
+void add_calibrated_error_columns(const slidecell::ErrorColumns& a) {
+  add_errors(a, [&](Vec error, std::int64_t r, Vec acc) {
+    return acc + calibrated(error, a.slope[r], a.intercept[r]);
+  });
 }
 void add_gaussian_error_columns(const slidecell::ErrorColumns& a) {
   add_terms(a, [&](std::int64_t r, std::int64_t v, Vec acc) {

@@ -91,10 +91,10 @@ struct ActivateColumns {
   float slope;  // leaky_relu
 };
 
-// acc[r][col] += error(r, col)^2 or |error(r, col)| or, where a kernel is told log variances v,
-// max(v, log 1e-6) + error^2 / variance; with acc_stride 0 the sum over r ascending,
-// from 0, is added to the one acc. error(r, col) = pred[r][col] - truth[truth_row[r]][truth_col[v]
-// + lane].
+// acc[r][col] += error(r, col)^2, |error(r, col)|, max(slope[r] |error(r, col)| + intercept[r], 0)
+// or, with log variances v, max(v, log 1e-6) + error^2 / variance; with acc_stride 0 the sum over r
+// ascending, from 0, is added to the one acc. error(r, col) = pred[r][col] -
+// truth[truth_row[r]][truth_col[v] + lane].
 struct ErrorColumns {
   const float* pred;  // [rows][stride]
   std::int64_t rows;
@@ -107,6 +107,8 @@ struct ErrorColumns {
   std::ptrdiff_t acc_stride;
   std::ptrdiff_t stride;
   const float* log_variance;  // [rows][stride]
+  const float* slope;  // [rows], as intercept, of calibrated errors
+  const float* intercept;
 };
 
 // out [panels][gates][lanes] = b + W x, for one x. `gates` (1 to 4) rows share a unit.
@@ -134,7 +136,7 @@ struct CellRow {
   RecurrentActivation recurrent_activation;
 };
 
-// acc plus the squared or absolute errors of one predicted row, or what ErrorColumns says.
+// acc plus the errors of one predicted row, combined as ErrorColumns says.
 struct ErrorRow {
   float acc;
   const float* pred;  // [rows]
@@ -142,6 +144,8 @@ struct ErrorRow {
   const float* truth;             // [F]; null: truth is zero
   const std::int32_t* truth_row;  // [rows]
   const float* log_variance;      // [rows]
+  const float* slope;             // [rows], as intercept, of calibrated errors
+  const float* intercept;
 };
 
 // The steps of one form of a cell.
@@ -168,10 +172,12 @@ struct KernelTable {
   void (*add_squared_error)(const ErrorColumns&);
   void (*add_absolute_error)(const ErrorColumns&);
   void (*add_gaussian_error)(const ErrorColumns&);
+  void (*add_calibrated_error)(const ErrorColumns&);
   void (*subtract)(const ErrorColumns&);  // acc[r] = error(r), acc_stride must be `stride`
   float (*squared_error_row)(const ErrorRow&);
   float (*absolute_error_row)(const ErrorRow&);
   float (*gaussian_error_row)(const ErrorRow&);
+  float (*calibrated_error_row)(const ErrorRow&);
 
   TrainKernels train;
 

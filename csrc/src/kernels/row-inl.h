@@ -7,6 +7,7 @@
 
 #include "kernels/activations-inl.h"
 #include "kernels/cell_unit-inl.h"
+#include "kernels/error-inl.h"
 #include "kernels/head-inl.h"
 
 namespace {
@@ -177,6 +178,11 @@ float absolute_error_row(const slidecell::ErrorRow& a) {
 float gaussian_error_row(const slidecell::ErrorRow& a) {
   return error_row(a, [&](Vec error, std::int64_t r, Vec acc) {
     return add_gaussian(error, Vec(a.log_variance[r]), acc);
+  });
+}
+float calibrated_error_row(const slidecell::ErrorRow& a) {
+  return error_row(a, [&](Vec error, std::int64_t r, Vec acc) {
+    return acc + calibrated(error, a.slope[r], a.intercept[r]);
   });
 }
 

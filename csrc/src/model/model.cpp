@@ -36,7 +36,7 @@ const std::vector<std::string>& SequenceModel::features() const { return impl_->
 
 Decision SequenceModel::decision() const {
   const ModelParts& model = impl_->parts;
-  Decision decision{std::numeric_limits<double>::quiet_NaN(), 0.0, 0};
+  Decision decision{std::numeric_limits<double>::quiet_NaN(), 0.0, 0, 0, model.reduction};
   if (!model.threshold.empty()) {
     if (std::isnan(model.threshold_value)) {
       throw UnsupportedError("threshold: expected one with a fixed value, got '" + model.threshold +
@@ -52,9 +52,12 @@ Decision SequenceModel::decision() const {
     decision.ewma_alpha = model.smoothing_value;
   } else if (model.smoothing == "moving_average") {
     decision.moving_average = static_cast<std::int64_t>(model.smoothing_value);
+  } else if (model.smoothing == "trailing_mean") {
+    decision.trailing_mean = static_cast<std::int64_t>(model.smoothing_value);
   } else if (!model.smoothing.empty()) {
-    throw UnsupportedError("smoothing: expected 'ewma' or 'moving_average', got '" +
-                           model.smoothing + "'");
+    throw UnsupportedError(
+        "smoothing: expected 'ewma', 'moving_average' or 'trailing_mean', got '" + model.smoothing +
+        "'");
   }
   return decision;
 }

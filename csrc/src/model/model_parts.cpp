@@ -21,7 +21,7 @@ std::string short_text(double value) {
   return text;
 }
 
-// Of a file whose head is one product, and of one with 'head' or 'distribution'.
+// The first, and the one of files that hold what it would overlook (see needed_format).
 constexpr std::int64_t kPlainFormat = 1, kFormat = 2;
 constexpr std::int64_t kMaxWindow = std::int64_t{1} << 30;
 
@@ -216,7 +216,7 @@ float as_float(double value, const char* key) {
 }
 
 // z = whiten (error - mean) as a dense layer with bias -whiten mean.
-std::unique_ptr<Linear> read_error(const Json& error, std::int64_t size) {
+std::unique_ptr<Linear> read_whitening(const Json& error, std::int64_t size) {
   const std::vector<double> mean = read_numbers(error, "mean", size);
   const auto& rows = error.at("whiten").as_array("whiten");
   if (static_cast<std::int64_t>(rows.size()) != size) {
@@ -241,8 +241,41 @@ std::unique_ptr<Linear> read_error(const Json& error, std::int64_t size) {
   return std::make_unique<Linear>(size, size, std::move(w), std::move(b));
 }
 
+// z = max(slope |error| + intercept, 0). A slope that float32 rounds to 0 or makes subnormal would
+// turn an infinite error into NaN.
+void read_calibration(const Json& error, std::int64_t size, ModelParts& parts) {
+  for (const double value : read_numbers(error, "slope", size)) {
+    if (!(value >= static_cast<double>(std::numeric_limits<float>::min()))) {
+      refuse("metadata: 'slope': expected numbers above 0 that float32 holds, got " +
+             short_text(value));
+    }
+    parts.slope.push_back(as_float(value, "slope"));
+  }
+  for (const double value : read_numbers(error, "intercept", size)) {
+    parts.intercept.push_back(as_float(value, "intercept"));
+  }
+}
+
+// What is known of the errors: their covariance, their calibration, or both.
+void read_error(const Json& error, ModelParts& parts) {
+  const std::int64_t size = parts.head_size();
+  const bool calibrated = error.find("slope") || error.find("intercept");
+  if (!calibrated || error.find("mean") || error.find("whiten")) {
+    parts.whiten = read_whitening(error, size);
+  }
+  if (calibrated) read_calibration(error, size, parts);
+}
+
 // Thresholds that move with the scores have no value; they are another program's matter.
 void read_decision(const Json& json, ModelParts& parts) {
+  if (!optional(json, "reduction").is_null()) {
+    parts.reduction = choose<Reduction>(json, "reduction",
+                                        {{"mse", Reduction::mse},
+                                         {"mae", Reduction::mae},
+                                         {"mahalanobis", Reduction::mahalanobis},
+                                         {"nll", Reduction::nll},
+                                         {"calibrated", Reduction::calibrated}});
+  }
   if (const Json& threshold = optional(json, "threshold"); !threshold.is_null()) {
     parts.threshold = threshold.at("kind").as_string("kind");
     const Json* value = threshold.find("value");
@@ -253,7 +286,7 @@ void read_decision(const Json& json, ModelParts& parts) {
     parts.smoothing = smoothing.at("kind").as_string("kind");
     if (parts.smoothing == "ewma") {
       parts.smoothing_value = smoothing.at("alpha").as_double("alpha");
-    } else if (parts.smoothing == "moving_average") {
+    } else if (parts.smoothing == "moving_average" || parts.smoothing == "trailing_mean") {
       parts.smoothing_value = static_cast<double>(integer(smoothing, "n", 1, kMaxWindow));
     }
   }
@@ -377,10 +410,14 @@ std::uint64_t fingerprint(const ModelParts& parts, const Json& json, const Tenso
   return hash.value();
 }
 
-// The format that a file's keys need.
+// The format that a file's keys need: the second for other heads than one product, for calibrated
+// errors, and for a named reduction, whose scores the threshold is for.
 std::int64_t needed_format(const Json& json) {
-  const bool plain = optional(json, "head").is_null() && optional(json, "distribution").is_null();
-  return plain ? kPlainFormat : kFormat;
+  for (const char* key : {"head", "distribution", "reduction"}) {
+    if (!optional(json, key).is_null()) return kFormat;
+  }
+  const Json& error = optional(json, "error");
+  return !error.is_null() && error.find("slope") ? kFormat : kPlainFormat;
 }
 
 }  // namespace
@@ -397,7 +434,7 @@ ModelParts read_model_parts(const std::string& metadata, const TensorMap& tensor
   }
   if (format < needed) {
     refuse("metadata: 'format': expected " + std::to_string(needed) +
-           " with 'head' or 'distribution', got " + std::to_string(format));
+           " with 'head', 'distribution', 'reduction' or calibrated errors, got " + std::to_string(format));
   }
   Tensors tensors(tensor_map);
   ModelParts parts;
@@ -434,7 +471,7 @@ ModelParts read_model_parts(const std::string& metadata, const TensorMap& tensor
     parts.column_scaler = {parts.center.data(), parts.scale.data()};
   }
   if (const Json& error = optional(json, "error"); !error.is_null()) {
-    parts.whiten = read_error(error, parts.head_size());
+    read_error(error, parts);
   }
   read_decision(json, parts);
   parts.fingerprint = fingerprint(parts, json, tensor_map);

@@ -8,12 +8,13 @@
 
 namespace slidecell {
 
-// Whether errors are whitened, for which a model needs error statistics.
+// Whether errors are whitened, for which a model needs their mean and covariance.
 inline bool whitens(Reduction reduction) {
   switch (reduction) {
     case Reduction::mse:
     case Reduction::mae:
     case Reduction::nll:
+    case Reduction::calibrated:
       return false;
     case Reduction::mahalanobis:
       break;
@@ -27,24 +28,12 @@ inline bool takes_variance(Reduction reduction) {
     case Reduction::mse:
     case Reduction::mae:
     case Reduction::mahalanobis:
+    case Reduction::calibrated:
       return false;
     case Reduction::nll:
       break;
   }
   return true;
-}
-
-// What a model lacks that the reduction needs; null: nothing.
-inline const char* lacking(const ModelParts& model, Reduction reduction) {
-  if (whitens(reduction) && !model.whiten) {
-    return "reduction: 'mahalanobis' needs error statistics, but the model has none: call "
-           "fit_error on held-out normal rows first";
-  }
-  if (takes_variance(reduction) && !model.gaussian) {
-    return "reduction: 'nll' needs predicted variances, but the model has none: give its head "
-           "log variances beside the means (metadata 'distribution': 'gaussian')";
-  }
-  return nullptr;
 }
 
 // The first predicted row of a window that counts.

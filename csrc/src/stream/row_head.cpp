@@ -19,7 +19,7 @@ RowErrors::RowErrors(const ModelParts& model, const KernelTable& kernels, Reduct
 
 void RowErrors::add(std::int64_t row, const float* pred, const float* truth) {
   const std::int64_t T = model_.num_targets();
-  ErrorRow a{sum_, pred, T, truth, model_.targets.data(), nullptr};
+  ErrorRow a{sum_, pred, T, truth, model_.targets.data(), nullptr, nullptr, nullptr};
   switch (reduction_) {
     case Reduction::mse:
       sum_ = kernels_.squared_error_row(a);
@@ -31,12 +31,18 @@ void RowErrors::add(std::int64_t row, const float* pred, const float* truth) {
       a.log_variance = pred + model_.head_size();
       sum_ = kernels_.gaussian_error_row(a);
       break;
+    case Reduction::calibrated:
+      a.slope = model_.slope.data() + row * T;
+      a.intercept = model_.intercept.data() + row * T;
+      sum_ = kernels_.calibrated_error_row(a);
+      break;
     case Reduction::mahalanobis:
       float* errors = errors_.data() + (model_.forecasts() ? row * T : 0);
       for (std::int64_t i = 0; i < T; ++i) errors[i] = pred[i] - truth[model_.targets[i]];
       if (model_.forecasts() && row + 1 < model_.horizon) return;
       project_row(kernels_, model_.whiten->packed(kernels_), errors_.data(), whitened_.data());
-      a = {sum_, whitened_.data(), model_.whiten->rows(), nullptr, nullptr, nullptr};
+      a = {sum_,    whitened_.data(), model_.whiten->rows(), nullptr, nullptr, nullptr,
+           nullptr, nullptr};
       sum_ = kernels_.squared_error_row(a);
       break;
   }
