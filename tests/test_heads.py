@@ -358,7 +358,7 @@ def test_a_file_has_the_oldest_format_that_holds_it(tmp_path: Path) -> None:
     head = [dense(3, "relu")]
     assert sc.SequenceModel({**metadata, "head": head}, named).metadata["format"] == 2
     assert sc.SequenceModel({**plain.metadata, "head": head}, named).metadata["format"] == 2
-    with pytest.raises(ValueError, match=r"'format': expected 1 to 2, got 3 \(written by a newer"):
+    with pytest.raises(ValueError, match=r"'format': expected 1 or 2, got 3 \(written by a newer"):
         sc.SequenceModel({**metadata, "format": 3}, tensors)
     core = sc._core.SequenceModel
     text = '"format": 1, "head": [{"output_size": 3, "activation": "relu"}]'
@@ -456,3 +456,17 @@ def test_what_knows_plain_heads_alone_refuses_others_by_name(emulated_gpu: Any) 
             sc.cuda.score(model, rows_for(metadata, 30))
     with pytest.raises(sc.UnsupportedError, match="cuda: reduction 'nll' runs on the CPU only"):
         sc.cuda.score(model, rows_for(metadata, 30), reduction="nll")
+
+
+def test_monitors_judge_likelihoods(isa: str) -> None:
+    """Whose scores may be negative, and so may be the threshold."""
+    metadata, tensors = parts("gaussian_scaled")
+    model = sc.SequenceModel(metadata, tensors)
+    series = rows_for(metadata, 60)
+    scores = model.score(series, reduction="nll", kernel="fma")
+    limit = float(np.nanmedian(scores))
+    monitor = sc.Monitor(model.stream(reduction="nll"), threshold=limit)
+    events = [monitor.push(row) for row in series]
+    assert_array_equal(np.float32([event.score for event in events]), scores)
+    assert [event.alarm for event in events] == list(scores > limit)
+    assert any(event.alarm for event in events)

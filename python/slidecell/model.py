@@ -26,9 +26,7 @@ __all__ = ["SequenceModel"]
 
 Floats = npt.NDArray[np.float32]
 
-# Of a file whose head is one product, and of one with a key that no older reader knows.
-_PLAIN_FORMAT, FORMAT = 1, 2
-_NEW_KEYS = ("head", "distribution")
+FORMAT, NEWEST_FORMAT = 1, 2
 STREAM_BYTES = 2**30
 _MOST_BYTES = 2**63 - 1  # as a 64-bit integer holds them
 _DEFAULTS: dict[str, Any] = {
@@ -43,12 +41,14 @@ _DEFAULTS: dict[str, Any] = {
 
 
 def _with_defaults(metadata: dict[str, Any]) -> dict[str, Any]:
-    """Return metadata with every key that a model file has, in the oldest format that holds it."""
-    new = any(metadata.get(key) is not None for key in _NEW_KEYS)
-    given = metadata.get("format", _PLAIN_FORMAT)
-    number = FORMAT if new and given == _PLAIN_FORMAT else given
-    whole = {"format": number, **copy.deepcopy(_DEFAULTS), **metadata}
-    whole["format"] = number
+    """Return metadata with every key that a model file has.
+
+    The format is the second where the first version would overlook what it says.
+    """
+    whole = {"format": FORMAT, **copy.deepcopy(_DEFAULTS), **metadata}
+    new = [key for key in ("head", "distribution") if whole.get(key) is not None]
+    if whole["format"] == FORMAT and new:
+        whole["format"] = NEWEST_FORMAT
     return whole
 
 

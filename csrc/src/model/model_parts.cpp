@@ -21,8 +21,9 @@ std::string short_text(double value) {
   return text;
 }
 
-// Of a file whose head is one product, and of one with 'head' or 'distribution'.
-constexpr std::int64_t kPlainFormat = 1, kFormat = 2;
+// 1, or 2 where a file holds what the first version would overlook: a head of several layers, or
+// what its numbers are besides predictions.
+constexpr std::int64_t kNewestFormat = 2;
 constexpr std::int64_t kMaxWindow = std::int64_t{1} << 30;
 
 // The value of a key that a file may lack: null where it does.
@@ -380,7 +381,7 @@ std::uint64_t fingerprint(const ModelParts& parts, const Json& json, const Tenso
 // The format that a file's keys need.
 std::int64_t needed_format(const Json& json) {
   const bool plain = optional(json, "head").is_null() && optional(json, "distribution").is_null();
-  return plain ? kPlainFormat : kFormat;
+  return plain ? 1 : kNewestFormat;
 }
 
 }  // namespace
@@ -390,9 +391,8 @@ ModelParts read_model_parts(const std::string& metadata, const TensorMap& tensor
   const Json* given_format = json.find("format");
   const std::int64_t needed = needed_format(json);
   const std::int64_t format = given_format ? given_format->as_int("format") : needed;
-  if (format < kPlainFormat || format > kFormat) {
-    refuse("metadata: 'format': expected " + std::to_string(kPlainFormat) + " to " +
-           std::to_string(kFormat) + ", got " + std::to_string(format) +
+  if (format < 1 || format > kNewestFormat) {
+    refuse("metadata: 'format': expected 1 or 2, got " + std::to_string(format) +
            " (written by a newer slidecell?)");
   }
   if (format < needed) {

@@ -1,6 +1,7 @@
 #include "score/error_sum.h"
 
 #include <cstring>
+#include <stdexcept>
 
 #include "score/option_rules.h"
 
@@ -13,6 +14,27 @@ double error_divisor(const ModelParts& model, Reduction reduction, bool per_feat
   }
   const std::int64_t errors = per_feature ? rows : rows * model.num_targets();
   return static_cast<double>(takes_variance(reduction) ? 2 * errors : errors);
+}
+
+void check_reduction(const ModelParts& model, Reduction reduction) {
+  const auto refuse = [](const char* text) { throw std::invalid_argument(text); };
+  switch (reduction) {
+    case Reduction::mse:
+    case Reduction::mae:
+      break;
+    case Reduction::mahalanobis:
+      if (model.whiten) break;
+      refuse(
+          "reduction: 'mahalanobis' needs error statistics, but the model has none: call "
+          "fit_error on held-out normal rows first");
+      break;
+    case Reduction::nll:
+      if (model.gaussian) break;
+      refuse(
+          "reduction: 'nll' needs predicted variances, but the model has none: its head gives log "
+          "variances beside the means where the metadata's 'distribution' is 'gaussian'");
+      break;
+  }
 }
 
 ErrorSum::ErrorSum(const ModelParts& model, const KernelTable& kernels, Reduction reduction,

@@ -14,6 +14,9 @@ namespace slidecell {
 double error_divisor(const ModelParts& model, Reduction reduction, bool per_feature,
                      std::int64_t rows);
 
+// Throws std::invalid_argument unless the model has what the reduction needs.
+void check_reduction(const ModelParts& model, Reduction reduction);
+
 // Adds up the errors of the predicted rows that it is given.
 class ErrorSum {
  public:

@@ -3,7 +3,6 @@
 
 #include <cstdint>
 
-#include "model/model_parts.h"
 #include "slidecell/model.hpp"
 
 namespace slidecell {
@@ -32,19 +31,6 @@ inline bool takes_variance(Reduction reduction) {
       break;
   }
   return true;
-}
-
-// What a model lacks that the reduction needs; null: nothing.
-inline const char* lacking(const ModelParts& model, Reduction reduction) {
-  if (whitens(reduction) && !model.whiten) {
-    return "reduction: 'mahalanobis' needs error statistics, but the model has none: call "
-           "fit_error on held-out normal rows first";
-  }
-  if (takes_variance(reduction) && !model.gaussian) {
-    return "reduction: 'nll' needs predicted variances, but the model has none: give its head "
-           "log variances beside the means (metadata 'distribution': 'gaussian')";
-  }
-  return nullptr;
 }
 
 // The first predicted row of a window that counts.

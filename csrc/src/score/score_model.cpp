@@ -9,6 +9,7 @@
 #include "cpu/threads.h"
 #include "model/model_impl.h"
 #include "score/choose_kernel.h"
+#include "score/error_sum.h"
 #include "score/option_rules.h"
 #include "score/score.h"
 #include "score/tile_runner.h"
@@ -52,7 +53,7 @@ void SequenceModel::score(const SeriesView& series, Span<const std::int64_t> off
     refuse("aggregate: expected 'window' for a forecaster (horizon=" +
            std::to_string(model.horizon) + "); 'last' and 'mean' are an autoencoder's");
   }
-  if (const char* text = lacking(model, options.reduction)) refuse(text);
+  check_reduction(model, options.reduction);
   if (whitens(options.reduction) && options.per_feature) {
     refuse("per_feature: expected False with reduction 'mahalanobis'");
   }

@@ -12,6 +12,7 @@
 #include "cpu/denormals.h"
 #include "cpu/parallel.h"
 #include "cpu/threads.h"
+#include "score/error_sum.h"
 #include "score/option_rules.h"
 #include "score/scratch.h"
 #include "score/tile_runner.h"
@@ -104,7 +105,7 @@ Stream::Impl::Impl(std::shared_ptr<const SequenceModel::Impl> owner_, const Kern
   if (options.aggregate != Aggregate::window && model.forecasts()) {
     throw std::invalid_argument("aggregate: expected 'window' for a forecaster");
   }
-  if (const char* text = lacking(model, options.reduction)) throw std::invalid_argument(text);
+  check_reduction(model, options.reduction);
   check_bytes(model, needed_bytes(model, kernels, num_entities), num_entities, options.max_bytes);
   const Stack& encoder = *model.encoder;
   ring_rows = ring_rows_of(model);
