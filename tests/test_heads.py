@@ -1,9 +1,7 @@
-"""Heads of several layers, and of means and variances: float64, streams, files, refusals."""
+"""Heads of several layers, and of means and variances: float64, streams, threads, bad rows."""
 
 from __future__ import annotations
 
-import copy
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -12,29 +10,10 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import slidecell as sc
-from tests.models import HEADS, Model, dense, layer, random_model
+from tests.head_cases import ACTIVATIONS, parts, reductions, rows_for
+from tests.models import HEADS, dense, layer, random_model
 from tests.reference import encode_reference, head_activation, predict_reference, score_reference
 from tests.score_cases import ATOL, RTOL, awkward_offsets
-
-GAUSSIAN = [name for name in HEADS if "gaussian" in name]
-ACTIVATIONS = ("linear", "relu", "tanh", "sigmoid", "gelu", "gelu_tanh", "leaky_relu")
-
-
-def parts(name: str, seed: int = 3, **options: Any) -> Model:
-    return random_model(np.random.default_rng(seed), **(HEADS[name] | {"error": True} | options))
-
-
-def rows_for(metadata: dict[str, Any], S: int, *, missing: bool = False) -> np.ndarray:
-    rng = np.random.default_rng(4)
-    series = rng.random((S, metadata["encoder"][0]["input_size"]), dtype=np.float32)
-    if missing:
-        series[S // 3, 0] = np.nan
-        series[S // 2, -1] = np.inf
-    return series
-
-
-def reductions(metadata: dict[str, Any]) -> list[str]:
-    return ["mse", "mae", "mahalanobis", *(["nll"] if metadata.get("distribution") else [])]
 
 
 def activated(name: str, x: np.ndarray, **slope: float) -> np.ndarray:
@@ -222,68 +201,6 @@ def test_every_precision_scores_within_its_bound(isa: str, precision: str) -> No
     assert_allclose(streamed, want, rtol=1e-2 if precision == "medium" else 1e-6, atol=1e-3)
 
 
-# --- means and variances --------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", GAUSSIAN)
-def test_log_variances_equal_reference(isa: str, name: str) -> None:
-    metadata, tensors = parts(name)
-    model = sc.SequenceModel(metadata, tensors)
-    series = rows_for(metadata, 40, missing=True)
-    got = model.predict_log_variance(series)
-    want = predict_reference(metadata, tensors, series, variances=True)
-    assert got.shape == (len(want), model.horizon, model.num_targets)
-    assert_allclose(got, want, rtol=1e-6, atol=1e-6)
-    assert_array_equal(np.isnan(got), np.isnan(model.predict(series)))
-
-
-@pytest.mark.parametrize("shift", [0.0, -30.0, 30.0])
-def test_nll_is_torchs_gaussian_nll_loss(isa: str, shift: float) -> None:
-    """With its default eps, which takes over where the variance is smaller: log variance -30."""
-    torch = pytest.importorskip("torch")
-    metadata, tensors = parts("gaussian")
-    tensors["head.bias"][9:] += shift
-    model = sc.SequenceModel(metadata, tensors)
-    series = rows_for(metadata, 30)
-    scores = model.score(series, reduction="nll")
-    mean = torch.from_numpy(model.predict(series).astype(np.float64))
-    variance = torch.from_numpy(np.exp(model.predict_log_variance(series).astype(np.float64)))
-    loss = torch.nn.GaussianNLLLoss()
-    W, K = model.window, model.horizon
-    for n in range(len(mean)):
-        target = torch.from_numpy(series[n + W : n + W + K].astype(np.float64))
-        want = float(loss(mean[n], target, variance[n]))
-        assert_allclose(scores[n + W + K - 1], want, rtol=2e-6, atol=5e-7)
-
-
-def test_nll_of_large_errors_and_variances(isa: str) -> None:
-    """Neither the error's square nor the variance need be a float32 number for the score to be."""
-    metadata, tensors = parts("gaussian", features=1, horizon=1, window=1)
-    tensors["head.weight"][:] = 0
-    for log_variance, error in ((100.0, 1e21), (160.0, 1e30), (2.0, 1e15), (-50.0, 1e10)):
-        tensors["head.bias"][:] = [0.0, log_variance]
-        model = sc.SequenceModel(metadata, tensors)
-        got = model.score(np.array([[0.0], [error]]), reduction="nll")[1]
-        v = max(log_variance, np.log(1e-6))
-        x = float(np.float32(error))
-        assert_allclose(got, 0.5 * (v + x * x / np.exp(v)), rtol=1e-5)
-
-
-def test_other_reductions_and_predict_take_the_means_alone(isa: str) -> None:
-    metadata, tensors = parts("gaussian")
-    model = sc.SequenceModel(metadata, tensors)
-    means = {**tensors, "head.weight": tensors["head.weight"][:9]}
-    means["head.bias"] = tensors["head.bias"][:9]
-    plain = sc.SequenceModel({**metadata, "distribution": None, "format": 1}, means)
-    series = rows_for(metadata, 40)
-    assert_array_equal(model.predict(series), plain.predict(series))
-    for reduction in ("mse", "mae", "mahalanobis"):
-        assert_array_equal(
-            model.score(series, reduction=reduction), plain.score(series, reduction=reduction)
-        )
-    assert not np.array_equal(model.score(series, reduction="nll"), plain.score(series))
-
-
 # --- rows that are missing, too large, or overflow ------------------------------------------------
 
 
@@ -326,133 +243,3 @@ def test_an_overflow_inside_the_head_scores_no_nan(isa: str, activation: str) ->
         assert (scores[2:] == np.inf).all()
     stream = model.stream()
     assert_array_equal(np.float32([stream.push(row) for row in series]), scores)
-
-
-# --- files, copies, refusals ----------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", ["activation_first", "ae_per_step", "gaussian_layers"])
-def test_files_and_copies_keep_the_head(name: str, tmp_path: Path) -> None:
-    metadata, tensors = parts(name)
-    model = sc.SequenceModel(metadata, tensors)
-    series = rows_for(metadata, 50)
-    reduction = reductions(metadata)[-1]
-    want = model.score(series, reduction=reduction)
-    model.save(tmp_path / "model.safetensors")
-    loaded = sc.SequenceModel.load(tmp_path / "model.safetensors")
-    assert loaded.metadata == model.metadata
-    assert loaded.metadata["head"] == HEADS[name].get("head")
-    changed = model.with_metadata(threshold={"kind": "fixed", "value": 0.5})
-    for other in (loaded, pickle.loads(pickle.dumps(model)), copy.deepcopy(model), changed):
-        assert_array_equal(other.score(series, reduction=reduction), want)
-
-
-def test_a_file_has_the_oldest_format_that_holds_it(tmp_path: Path) -> None:
-    """So that an older reader takes plain heads and refuses the others by number."""
-    metadata, tensors = random_model(np.random.default_rng(0), [layer("lstm", 4)])
-    del metadata["format"]
-    plain = sc.SequenceModel(metadata, tensors)
-    assert plain.metadata["format"] == 1
-    assert "head" not in plain.metadata
-    named = {k.replace("head.", "head.0."): v for k, v in tensors.items()}
-    head = [dense(3, "relu")]
-    assert sc.SequenceModel({**metadata, "head": head}, named).metadata["format"] == 2
-    assert sc.SequenceModel({**plain.metadata, "head": head}, named).metadata["format"] == 2
-    with pytest.raises(ValueError, match=r"'format': expected 1 to 2, got 3 \(written by a newer"):
-        sc.SequenceModel({**metadata, "format": 3}, tensors)
-    core = sc._core.SequenceModel
-    text = '"format": 1, "head": [{"output_size": 3, "activation": "relu"}]'
-    with pytest.raises(ValueError, match="'format': expected 2 with 'head' or 'distribution'"):
-        core(f"{{{text}}}", {})
-
-
-def test_the_saved_state_of_another_head_is_refused(tmp_path: Path) -> None:
-    """The weights are the same; the activation, its slope or the distribution is not."""
-    metadata, tensors = parts("leaky")
-    stream = sc.SequenceModel(metadata, tensors).stream()
-    stream.save(tmp_path / "state")
-    for change in ({"slope": 0.5}, {"activation": "relu"}):
-        head = copy.deepcopy(metadata["head"])
-        head[0].update(change)
-        if "activation" in change:
-            del head[0]["slope"]
-        other = sc.SequenceModel({**metadata, "head": head}, tensors)
-        with pytest.raises(ValueError, match="the state of another model"):
-            other.stream(state=tmp_path / "state")
-
-
-@pytest.mark.parametrize(
-    ("head", "text"),
-    [
-        ([dense(3)] * 5, "'head': expected 1 to 4 layers with output_size .* got 5 of 5"),
-        ([], "'head': expected 1 to 4 layers with output_size .* got 0 of 0"),
-        ([dense(None, "relu")], "'head': expected 1 to 4 layers with output_size .* got 0 of 1"),
-        ([dense(None, "relu")] * 8 + [dense(3)], "at most 8 in all, got 1 of 9"),
-        ([dense(0), dense(3)], "'output_size': expected 1 to 1048576, got 0"),
-        ([dense(-1), dense(3)], "'output_size': expected 1 to 1048576, got -1"),
-        ([dense(2**40), dense(3)], "'output_size': expected 1 to 1048576"),
-        ([dense(4)], r"last output_size to be 3 \(horizon \* targets\), got 4"),
-        ([dense(3, "elu")], "'activation': expected one of linear, relu, .*leaky_relu, got 'elu'"),
-        ([{"output_size": 3}], "missing key 'activation'"),
-        ([dense(3, "leaky_relu")], "'slope': expected one for 'leaky_relu', and only there"),
-        ([dense(3, "relu", slope=1.0)], "'slope': expected one for 'leaky_relu', and only there"),
-        ([dense(3, "leaky_relu", slope=1e300)], "'slope': expected numbers that float32 holds"),
-        ([7], "missing key|expected 1 to 4 layers"),
-        ("relu", "'head': expected an array"),
-        ([dense(5), dense(3)], r"tensor 'head.0.weight': expected shape \[5, 4\]"),
-        (None, "tensor 'head.0.bias': not expected"),
-    ],
-)
-def test_heads_that_do_not_fit_are_refused(head: Any, text: str) -> None:
-    metadata, tensors = random_model(np.random.default_rng(0), [layer("lstm", 4)])
-    bound = {k: v for k, v in tensors.items() if not k.startswith("head.")}
-    bound |= {"head.0.weight": np.zeros((3, 4)), "head.0.bias": np.zeros(3)}
-    if head is None:
-        bound |= {"head.weight": np.zeros((3, 4))}
-    with pytest.raises(ValueError, match=text):
-        sc.SequenceModel({**metadata, "head": head}, bound)
-
-
-def test_distributions_that_do_not_fit_are_refused() -> None:
-    metadata, tensors = parts("gaussian")
-    with pytest.raises(ValueError, match="'distribution': expected 'gaussian' or null, got 'cauc"):
-        sc.SequenceModel({**metadata, "distribution": "cauchy"}, tensors)
-    halved = {**tensors, "head.weight": tensors["head.weight"][:9]}
-    with pytest.raises(ValueError, match=r"'head.weight': expected shape \[18, 9\]"):
-        sc.SequenceModel(metadata, halved)
-    metadata, tensors = parts("gaussian_layers")
-    halved = {**metadata, "head": [dense(33, "gelu"), dense(4)]}
-    with pytest.raises(ValueError, match=r"last output_size to be 8 \(means and log variances of"):
-        sc.SequenceModel(halved, tensors)
-    metadata, tensors = parts("ae_per_step")
-    with pytest.raises(ValueError, match="'distribution': expected null for an autoencoder"):
-        sc.SequenceModel({**metadata, "distribution": "gaussian"}, tensors)
-
-
-def test_models_without_variances_refuse_nll() -> None:
-    metadata, tensors = parts("leaky")
-    model = sc.SequenceModel(metadata, tensors)
-    series = rows_for(metadata, 30)
-    for call in (
-        lambda: model.score(series, reduction="nll"),
-        lambda: model.stream(reduction="nll"),
-    ):
-        with pytest.raises(ValueError, match="reduction: 'nll' needs predicted variances"):
-            call()
-    with pytest.raises(ValueError, match="predict_log_variance: the model predicts no variances"):
-        model.predict_log_variance(series)
-
-
-def test_what_knows_plain_heads_alone_refuses_others_by_name(emulated_gpu: Any) -> None:
-    pytest.importorskip("torch")
-    from slidecell.training import to_module
-
-    for name, key in (("leaky", "head"), ("gaussian", "distribution")):
-        metadata, tensors = parts(name)
-        model = sc.SequenceModel(metadata, tensors)
-        with pytest.raises(ValueError, match=f"one dense layer .* got one with '{key}'"):
-            to_module(model)
-        with pytest.raises(sc.UnsupportedError, match=f"cuda: heads .*'{key}'"):
-            sc.cuda.score(model, rows_for(metadata, 30))
-    with pytest.raises(sc.UnsupportedError, match="cuda: reduction 'nll' runs on the CPU only"):
-        sc.cuda.score(model, rows_for(metadata, 30), reduction="nll")

@@ -32,9 +32,7 @@ __all__ = ["SequenceModel"]
 
 Floats = npt.NDArray[np.float32]
 
-# The first format, and the one of files that hold what it would overlook.
-_PLAIN_FORMAT, FORMAT = 1, 2
-_NEW_KEYS = ("head", "distribution", "reduction")
+FORMAT, NEWEST_FORMAT = 1, 2
 STREAM_BYTES = 2**30
 _MOST_BYTES = 2**63 - 1  # as a 64-bit integer holds them
 _DEFAULTS: dict[str, Any] = {
@@ -49,14 +47,16 @@ _DEFAULTS: dict[str, Any] = {
 
 
 def _with_defaults(metadata: dict[str, Any]) -> dict[str, Any]:
-    """Return metadata with every key that a model file has, in the oldest format that holds it."""
-    error = metadata.get("error")
+    """Return metadata with every key that a model file has.
+
+    The format is the second where the first version would overlook what it says.
+    """
+    whole = {"format": FORMAT, **copy.deepcopy(_DEFAULTS), **metadata}
+    new = any(whole.get(key) is not None for key in ("head", "distribution", "reduction"))
+    error = whole["error"]
     calibrated = isinstance(error, Mapping) and "slope" in error
-    new = calibrated or any(metadata.get(key) is not None for key in _NEW_KEYS)
-    given = metadata.get("format", _PLAIN_FORMAT)
-    number = FORMAT if new and given == _PLAIN_FORMAT else given
-    whole = {"format": number, **copy.deepcopy(_DEFAULTS), **metadata}
-    whole["format"] = number
+    if whole["format"] == FORMAT and (new or calibrated):
+        whole["format"] = NEWEST_FORMAT
     return whole
 
 

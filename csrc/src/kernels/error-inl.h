@@ -17,13 +17,13 @@ inline Vec calibrated(Vec error, float slope, float intercept) {
   return max(Vec(0.0f), fma(abs(error), Vec(slope), Vec(intercept)));
 }
 
-// One sum per row: acc[r] <- combine(r, v, acc[r]).
+// One sum per row: acc[r] <- combine(error, acc[r], r, v).
 template <class Combine>
 inline void for_rows(const slidecell::ErrorColumns& a, Combine combine) {
   for (std::int64_t r = 0; r < a.rows; ++r) {
     for (std::int64_t v = 0; v < a.vectors; ++v) {
       float* acc = a.acc + r * a.acc_stride + v * Vec::lanes;
-      combine(r, v, Vec::load(acc)).store(acc);
+      combine(error_at(a, r, v), Vec::load(acc), r, v).store(acc);
     }
   }
 }
@@ -34,14 +34,14 @@ template <class Combine>
 inline void over_rows(const slidecell::ErrorColumns& a, Combine combine) {
   for (std::int64_t v = 0; v < a.vectors; ++v) {
     Vec sum(0.0f);
-    for (std::int64_t r = 0; r < a.rows; ++r) sum = combine(r, v, sum);
+    for (std::int64_t r = 0; r < a.rows; ++r) sum = combine(error_at(a, r, v), sum, r, v);
     float* acc = a.acc + v * Vec::lanes;
     (Vec::load(acc) + sum).store(acc);
   }
 }
 
 template <class Combine>
-inline void add_terms(const slidecell::ErrorColumns& a, Combine combine) {
+inline void add_errors(const slidecell::ErrorColumns& a, Combine combine) {
   if (a.acc_stride == 0) {
     over_rows(a, combine);
   } else {
@@ -49,32 +49,25 @@ inline void add_terms(const slidecell::ErrorColumns& a, Combine combine) {
   }
 }
 
-template <class Combine>
-inline void add_errors(const slidecell::ErrorColumns& a, Combine combine) {
-  add_terms(a, [&](std::int64_t r, std::int64_t v, Vec acc) {
-    return combine(error_at(a, r, v), r, acc);
-  });
-}
-
 void add_squared_error_columns(const slidecell::ErrorColumns& a) {
-  add_errors(a, [](Vec error, std::int64_t, Vec acc) { return fma(error, error, acc); });
+  add_errors(a,
+             [](Vec error, Vec acc, std::int64_t, std::int64_t) { return fma(error, error, acc); });
 }
 void add_absolute_error_columns(const slidecell::ErrorColumns& a) {
-  add_errors(a, [](Vec error, std::int64_t, Vec acc) { return acc + abs(error); });
+  add_errors(a, [](Vec error, Vec acc, std::int64_t, std::int64_t) { return acc + abs(error); });
 }
 void add_calibrated_error_columns(const slidecell::ErrorColumns& a) {
-  add_errors(a, [&](Vec error, std::int64_t r, Vec acc) {
+  add_errors(a, [&a](Vec error, Vec acc, std::int64_t r, std::int64_t) {
     return acc + calibrated(error, a.slope[r], a.intercept[r]);
   });
 }
 void add_gaussian_error_columns(const slidecell::ErrorColumns& a) {
-  add_terms(a, [&](std::int64_t r, std::int64_t v, Vec acc) {
-    const Vec log_variance = Vec::load(a.log_variance + r * a.stride + v * Vec::lanes);
-    return add_gaussian(error_at(a, r, v), log_variance, acc);
+  add_errors(a, [&a](Vec error, Vec acc, std::int64_t r, std::int64_t v) {
+    return add_gaussian(error, Vec::load(a.log_variance + r * a.stride + v * Vec::lanes), acc);
   });
 }
 void subtract_columns(const slidecell::ErrorColumns& a) {
-  for_rows(a, [&](std::int64_t r, std::int64_t v, Vec) { return error_at(a, r, v); });
+  for_rows(a, [](Vec error, Vec, std::int64_t, std::int64_t) { return error; });
 }
 
 }  // namespace

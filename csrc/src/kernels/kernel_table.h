@@ -107,7 +107,7 @@ struct ErrorColumns {
   std::ptrdiff_t acc_stride;
   std::ptrdiff_t stride;
   const float* log_variance;  // [rows][stride]
-  const float* slope;  // [rows], as intercept, of calibrated errors
+  const float* slope;         // [rows], as intercept, of calibrated errors
   const float* intercept;
 };
 

@@ -1,58 +1,22 @@
 #include "model/model_parts.h"
 
 #include <cmath>
-#include <cstdio>
 #include <limits>
 #include <set>
-#include <stdexcept>
 #include <utility>
 
 #include "model/fnv.h"
 #include "model/json.h"
+#include "model/json_fields.h"
+#include "model/read_head.h"
+#include "model/tensors.h"
 
 namespace slidecell {
 namespace {
 
-[[noreturn]] void refuse(const std::string& text) { throw std::invalid_argument(text); }
-
-std::string short_text(double value) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%g", value);
-  return text;
-}
-
 // The first, and the one of files that hold what it would overlook (see needed_format).
-constexpr std::int64_t kPlainFormat = 1, kFormat = 2;
+constexpr std::int64_t kPlainFormat = 1, kNewestFormat = 2;
 constexpr std::int64_t kMaxWindow = std::int64_t{1} << 30;
-
-// The value of a key that a file may lack: null where it does.
-const Json& optional(const Json& object, const char* key) {
-  static const Json null;
-  const Json* value = object.find(key);
-  return value ? *value : null;
-}
-
-template <class Enum>
-Enum choose(const Json& object, const char* key,
-            const std::vector<std::pair<const char*, Enum>>& choices) {
-  const std::string& value = object.at(key).as_string(key);
-  std::string names;
-  for (const auto& [name, choice] : choices) {
-    if (value == name) return choice;
-    names += (names.empty() ? "" : ", ") + std::string(name);
-  }
-  refuse(std::string("metadata: '") + key + "': expected one of " + names + ", got '" + value +
-         "'");
-}
-
-std::int64_t integer(const Json& object, const char* key, std::int64_t least, std::int64_t most) {
-  const std::int64_t value = object.at(key).as_int(key);
-  if (value < least || value > most) {
-    refuse(std::string("metadata: '") + key + "': expected " + std::to_string(least) + " to " +
-           std::to_string(most) + ", got " + std::to_string(value));
-  }
-  return value;
-}
 
 LayerSpec read_layer(const Json& json) {
   LayerSpec spec;
@@ -67,59 +31,6 @@ LayerSpec read_layer(const Json& json) {
   spec.reset_after = json.at("reset_after").as_bool("reset_after");
   return spec;
 }
-
-// Hands out tensors by name and remembers which were asked for.
-class Tensors {
- public:
-  explicit Tensors(const TensorMap& map) : map_(map) {}
-
-  const Tensor* find(const std::string& name) {
-    const auto found = map_.find(name);
-    if (found == map_.end()) return nullptr;
-    used_.insert(name);
-    return &found->second;
-  }
-
-  // Empty if `optional` and absent. The shape is checked.
-  Span<const float> get(const std::string& name, const std::vector<std::int64_t>& shape,
-                        bool optional) {
-    const Tensor* tensor = find(name);
-    if (!tensor) {
-      if (optional) return {};
-      refuse("tensor '" + name + "': missing");
-    }
-    std::size_t size = 1;
-    for (const std::int64_t n : shape) size *= static_cast<std::size_t>(n);
-    if (tensor->shape != shape || tensor->data.size() != size) {
-      refuse("tensor '" + name + "': expected shape " + text(shape) + ", got " +
-             text(tensor->shape));
-    }
-    for (const float value : tensor->data) {
-      if (!std::isfinite(value))
-        refuse("tensor '" + name + "': expected finite values, got NaN or infinity");
-    }
-    return tensor->data;
-  }
-
-  void check_all_used() const {
-    for (const auto& entry : map_) {
-      if (!used_.count(entry.first)) refuse("tensor '" + entry.first + "': not expected");
-    }
-  }
-
- private:
-  static std::string text(const std::vector<std::int64_t>& shape) {
-    std::string s = "[";
-    for (std::size_t i = 0; i < shape.size(); ++i) {
-      s += (i ? ", " : "") + std::to_string(shape[i]);
-    }
-    return s + "]";
-  }
-  const TensorMap& map_;
-  std::set<std::string> used_;
-};
-
-constexpr std::int64_t kMaxLayerSize = std::int64_t{1} << 20;
 
 DirectionWeights read_direction(const LayerSpec& spec, const std::string& prefix,
                                 const std::string& suffix, Tensors& tensors) {
@@ -158,16 +69,6 @@ std::unique_ptr<Stack> read_stack(const Json& metadata, const char* key, Tensors
   return specs.empty() ? nullptr : std::make_unique<Stack>(key, std::move(specs), weights);
 }
 
-std::vector<double> read_numbers(const Json& json, const char* key, std::int64_t expected) {
-  std::vector<double> values;
-  for (const Json& value : json.at(key).as_array(key)) values.push_back(value.as_double(key));
-  if (static_cast<std::int64_t>(values.size()) != expected) {
-    refuse(std::string("metadata: '") + key + "': expected " + std::to_string(expected) +
-           " numbers, got " + std::to_string(values.size()));
-  }
-  return values;
-}
-
 std::vector<std::int32_t> read_targets(const Json& metadata, std::int64_t features) {
   std::vector<std::int32_t> targets;
   const Json& json = optional(metadata, "targets");
@@ -202,17 +103,6 @@ std::vector<std::string> read_features(const Json& json, std::int64_t expected) 
     names.push_back(*label.string());
   }
   return names;
-}
-
-// A number that is computed with as float32. What float32 does not hold is refused: its products
-// with 0 are NaN.
-float as_float(double value, const char* key) {
-  constexpr double kLargest = std::numeric_limits<float>::max();
-  if (!(std::abs(value) <= kLargest)) {
-    refuse(std::string("metadata: '") + key + "': expected numbers that float32 holds, got " +
-           short_text(value));
-  }
-  return static_cast<float>(value);
 }
 
 // z = whiten (error - mean) as a dense layer with bias -whiten mean.
@@ -292,90 +182,6 @@ void read_decision(const Json& json, ModelParts& parts) {
   }
 }
 
-// The tensors `name`.weight and `name`.bias.
-std::unique_ptr<Linear> read_linear(const std::string& name, std::int64_t rows, std::int64_t depth,
-                                    Tensors& tensors) {
-  const Span<const float> w = tensors.get(name + ".weight", {rows, depth}, false);
-  const Span<const float> b = tensors.get(name + ".bias", {rows}, true);
-  std::vector<float> bias(b.begin(), b.end());
-  bias.resize(static_cast<std::size_t>(rows), 0.0f);
-  return std::make_unique<Linear>(rows, depth, std::vector<float>(w.begin(), w.end()),
-                                  std::move(bias));
-}
-
-// Whether the head predicts log variances too.
-bool read_distribution(const Json& json, const ModelParts& parts) {
-  if (json.is_null()) return false;
-  const std::string& name = json.as_string("distribution");
-  if (name != "gaussian") {
-    refuse("metadata: 'distribution': expected 'gaussian' or null, got '" + name + "'");
-  }
-  if (!parts.forecasts()) {
-    refuse("metadata: 'distribution': expected null for an autoencoder, got 'gaussian'");
-  }
-  return true;
-}
-
-constexpr std::int64_t kMaxHeadProducts = 4;
-constexpr std::size_t kMaxHeadLayers = 8;
-
-// Layer number `n` of a head; `size`: the numbers that it reads, then those that it gives.
-HeadLayer read_head_layer(const Json& json, std::size_t n, std::int64_t& size, Tensors& tensors) {
-  HeadLayer layer;
-  layer.activation = choose<HeadActivation>(json, "activation", head_activations_by_name());
-  const Json& slope = optional(json, "slope");
-  if ((layer.activation == HeadActivation::leaky_relu) == slope.is_null()) {
-    refuse("metadata: 'slope': expected one for 'leaky_relu', and only there, in layer " +
-           std::to_string(n) + " of 'head'");
-  }
-  if (!slope.is_null()) layer.slope = as_float(slope.as_double("slope"), "slope");
-  if (!optional(json, "output_size").is_null()) {
-    const std::int64_t rows = integer(json, "output_size", 1, kMaxLayerSize);
-    layer.linear = read_linear("head." + std::to_string(n), rows, size, tensors);
-    size = rows;
-  }
-  return layer;
-}
-
-// Checks a list of layers before any tensor is read. rows: what the last of them must give.
-void check_head_layers(const Json::Array& layers, const ModelParts& parts, std::int64_t rows) {
-  std::int64_t products = 0, last = 0;
-  for (const Json& layer : layers) {
-    if (optional(layer, "output_size").is_null()) continue;
-    last = integer(layer, "output_size", 1, kMaxLayerSize);
-    ++products;
-  }
-  if (products < 1 || products > kMaxHeadProducts || layers.size() > kMaxHeadLayers) {
-    refuse("metadata: 'head': expected 1 to " + std::to_string(kMaxHeadProducts) +
-           " layers with output_size and at most " + std::to_string(kMaxHeadLayers) +
-           " in all, got " + std::to_string(products) + " of " + std::to_string(layers.size()));
-  }
-  if (last != rows) {
-    refuse("metadata: 'head': expected the last output_size to be " + std::to_string(rows) +
-           (parts.gaussian ? " (means and log variances of " : " (") +
-           (parts.forecasts() ? "horizon * targets" : "targets") + "), got " +
-           std::to_string(last));
-  }
-}
-
-std::unique_ptr<Head> read_head(const ModelParts& parts, const Json& json, Tensors& tensors) {
-  const std::int64_t depth = (parts.decoder ? *parts.decoder : *parts.encoder).output_size();
-  const std::int64_t rows = parts.head_size() * (parts.gaussian ? 2 : 1);
-  std::vector<HeadLayer> layers;
-  if (json.is_null()) {
-    layers.emplace_back();
-    layers.back().linear = read_linear("head", rows, depth, tensors);
-    return std::make_unique<Head>(depth, std::move(layers));
-  }
-  const Json::Array& given = json.as_array("head");
-  check_head_layers(given, parts, rows);
-  std::int64_t size = depth;
-  for (const Json& layer : given) {
-    layers.push_back(read_head_layer(layer, layers.size(), size, tensors));
-  }
-  return std::make_unique<Head>(depth, std::move(layers));
-}
-
 // Weights, window, horizon, targets and scaler; not names, thresholds or what else goes with them.
 std::uint64_t fingerprint(const ModelParts& parts, const Json& json, const TensorMap& tensors) {
   Fnv hash;
@@ -414,10 +220,10 @@ std::uint64_t fingerprint(const ModelParts& parts, const Json& json, const Tenso
 // errors, and for a named reduction, whose scores the threshold is for.
 std::int64_t needed_format(const Json& json) {
   for (const char* key : {"head", "distribution", "reduction"}) {
-    if (!optional(json, key).is_null()) return kFormat;
+    if (!optional(json, key).is_null()) return kNewestFormat;
   }
   const Json& error = optional(json, "error");
-  return !error.is_null() && error.find("slope") ? kFormat : kPlainFormat;
+  return !error.is_null() && error.find("slope") ? kNewestFormat : kPlainFormat;
 }
 
 }  // namespace
@@ -427,14 +233,14 @@ ModelParts read_model_parts(const std::string& metadata, const TensorMap& tensor
   const Json* given_format = json.find("format");
   const std::int64_t needed = needed_format(json);
   const std::int64_t format = given_format ? given_format->as_int("format") : needed;
-  if (format < kPlainFormat || format > kFormat) {
-    refuse("metadata: 'format': expected " + std::to_string(kPlainFormat) + " to " +
-           std::to_string(kFormat) + ", got " + std::to_string(format) +
+  if (format < 1 || format > kNewestFormat) {
+    refuse("metadata: 'format': expected 1 or 2, got " + std::to_string(format) +
            " (written by a newer slidecell?)");
   }
   if (format < needed) {
     refuse("metadata: 'format': expected " + std::to_string(needed) +
-           " with 'head', 'distribution', 'reduction' or calibrated errors, got " + std::to_string(format));
+           " with 'head', 'distribution', 'reduction' or calibrated errors, got " +
+           std::to_string(format));
   }
   Tensors tensors(tensor_map);
   ModelParts parts;

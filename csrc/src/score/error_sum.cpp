@@ -31,8 +31,8 @@ void check_reduction(const ModelParts& model, Reduction reduction) {
     case Reduction::nll:
       if (model.gaussian) break;
       refuse(
-          "reduction: 'nll' needs predicted variances, but the model has none: give its head "
-          "log variances beside the means (metadata 'distribution': 'gaussian')");
+          "reduction: 'nll' needs predicted variances, but the model has none: its head gives log "
+          "variances beside the means where the metadata's 'distribution' is 'gaussian'");
       break;
     case Reduction::calibrated:
       if (!model.forecasts()) {

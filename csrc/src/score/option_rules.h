@@ -3,7 +3,6 @@
 
 #include <cstdint>
 
-#include "model/model_parts.h"
 #include "slidecell/model.hpp"
 
 namespace slidecell {
