@@ -56,7 +56,7 @@ class ForecastDetector(NetworkDetector):
         LSTM: size of the projected h; 0 for none.
     bidirectional, recurrent_activation, reset_after, single_bias
         Of the layers: see `NetworkDetector`.
-    reduction : {"calibrated", "mahalanobis", "mse", "mae"}
+    reduction : {"mse", "mae", "mahalanobis", "calibrated"}
         ``"calibrated"``: the mean of ``max((|error| - m) / s, 0)`` over columns and the K rows,
         with the mean m and the standard deviation s of each absolute error on the rows that train.
         It needs a scaler. The others: see `SequenceModel.score`.
@@ -88,7 +88,7 @@ class ForecastDetector(NetworkDetector):
     """
 
     _scoring_parameters: ClassVar[tuple[str, ...]] = ("missing", "reduction", "align", "smoothing")
-    _reductions: ClassVar[tuple[str, ...]] = ("calibrated", "mahalanobis", "mse", "mae")
+    _reductions: ClassVar[tuple[str, ...]] = ("mse", "mae", "mahalanobis", "calibrated")
     _earlier_parameters: ClassVar[Mapping[str, Any]] = {"align": "end", "smoothing": 1}
 
     window: int = 32

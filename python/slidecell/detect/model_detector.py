@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -48,6 +48,8 @@ class ModelDetector(NetworkDetector):
     >>> bool(np.array_equal(again.score_samples(X), detector.score_samples(X), equal_nan=True))
     True
     """
+
+    _reductions: ClassVar[tuple[str, ...]] = ("mse", "mae", "mahalanobis", "calibrated")
 
     dropout = 0.0
     scaler = None  # that of the file
