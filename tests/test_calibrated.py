@@ -221,7 +221,7 @@ def test_format_of_the_file_is_the_second_where_it_must_be() -> None:
     judged = plain.with_metadata(reduction="mae")
     assert (judged.metadata["format"], judged.reduction, plain.reduction) == (2, "mae", None)
     with pytest.raises(
-        ValueError, match="'reduction': expected one of mse, mae, mahalanobis, calib"
+        ValueError, match="'reduction': expected one of mse, mae, mahalanobis, nll, calib"
     ):
         plain.with_metadata(reduction="rmse")
 

@@ -47,7 +47,7 @@ def test_a_file_has_the_oldest_format_that_holds_it(tmp_path: Path) -> None:
         sc.SequenceModel({**metadata, "format": 3}, tensors)
     core = sc._core.SequenceModel
     text = '"format": 1, "head": [{"output_size": 3, "activation": "relu"}]'
-    with pytest.raises(ValueError, match="'format': expected 2 with 'head' or 'distribution'"):
+    with pytest.raises(ValueError, match="'format': expected 2 with 'head', 'distribution', 'red"):
         core(f"{{{text}}}", {})
 
 

@@ -7,6 +7,8 @@
 
 namespace slidecell {
 
+constexpr Reduction kLastReduction = Reduction::calibrated;
+
 // Whether errors are whitened, for which a model needs their mean and covariance.
 inline bool whitens(Reduction reduction) {
   switch (reduction) {
