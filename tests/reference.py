@@ -342,6 +342,15 @@ def _squared_distance(metadata: Mapping[str, Any], errors: Array) -> Array:
     return (z * z).sum(axis=-1)
 
 
+def _beyond_usual(metadata: Mapping[str, Any], errors: Array) -> Array:
+    """Errors [N,K,targets] -> how far each is beyond its usual size, in its spreads."""
+    slope, intercept = (
+        np.asarray(metadata["error"][name]).reshape(errors.shape[1:])
+        for name in ("slope", "intercept")
+    )
+    return np.maximum(slope * np.abs(errors) + intercept, 0.0)
+
+
 def score_reference(
     metadata: Mapping[str, Any],
     tensors: Tensors,
@@ -369,11 +378,7 @@ def score_reference(
             err = err.reshape(len(err), 1, -1)
         own = _squared_distance(metadata, err)[:, :, None]  # [N,W or 1,1]
     elif reduction == "calibrated":
-        slope, intercept = (
-            np.asarray(metadata["error"][name]).reshape(err.shape[1:])
-            for name in ("slope", "intercept")
-        )
-        own = np.maximum(slope * np.abs(err) + intercept, 0.0)
+        own = _beyond_usual(metadata, err)
     else:
         own = err * err if reduction == "mse" else np.abs(err)  # [N,K or W,targets]
     if not per_feature:
