@@ -52,6 +52,8 @@ def _with_defaults(metadata: dict[str, Any]) -> dict[str, Any]:
     The format is the second where the first version would overlook what it says.
     """
     whole = {"format": FORMAT, **copy.deepcopy(_DEFAULTS), **metadata}
+    if whole.get("reduction") is None:
+        whole.pop("reduction", None)
     error = whole["error"]
     calibrated = isinstance(error, Mapping) and "slope" in error
     if whole["format"] == FORMAT and (calibrated or whole.get("reduction") is not None):
