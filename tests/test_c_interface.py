@@ -36,6 +36,7 @@ COUNTERPARTS = {
     "SequenceModel::num_targets": "slidecell_model_num_targets",
     "SequenceModel::code_size": "slidecell_model_code_size",
     "SequenceModel::features": "slidecell_model_feature",
+    "SequenceModel::reduction": "slidecell_model_reduction",
     "SequenceModel::score": "slidecell_score slidecell_score_f64",
     "SequenceModel::predict": "slidecell_predict slidecell_predict_f64",
     "SequenceModel::predict_log_variance": (

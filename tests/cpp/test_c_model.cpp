@@ -181,6 +181,8 @@ void test_what_the_file_says(const ModelHandle& model, const ModelHandle& namele
   CHECK(slidecell_model_decision(model.get(), nullptr) == SLIDECELL_INVALID_ARGUMENT);
   CHECK(slidecell_model_decision(nullptr, &decision) == SLIDECELL_INVALID_ARGUMENT);
   CHECK(slidecell_model_code_size(nullptr) == -1);
+  CHECK(slidecell_model_reduction(nameless.get()) == -1);
+  CHECK(slidecell_model_reduction(nullptr) == -1);
 }
 
 void test_plans(const ModelHandle& model, const slidecell::SequenceModel& truth) {

@@ -143,6 +143,7 @@ void test_reduction_of_the_file() {
                         R"("format":2,"reduction":"calibrated")");
   const SequenceModel model(file.metadata, file.tensors);
   CHECK(model.decision().reduction == Reduction::calibrated);
+  CHECK(model.reduction() == Reduction::calibrated);
   const std::int64_t S = 40;
   const Floats rows = rows_with_a_hole(S);
   Floats scores(static_cast<std::size_t>(S));

@@ -94,6 +94,8 @@ class SLIDECELL_API SequenceModel {
   std::int64_t code_size() const;    // length of `encode`'s rows
   // [input_size] names in the order of the columns; empty: the file has none.
   const std::vector<std::string>& features() const;
+  // Whose scores the file's smoothing and threshold are for; none: the file does not say.
+  std::optional<Reduction> reduction() const;
 
   // out: float32 [S] or, with per_feature, [S, num_targets]; offsets [G+1], empty: one entity.
   // Throws UnsupportedError for Kernel::matrix where this CPU or model has none.

@@ -160,6 +160,9 @@ SLIDECELL_API int64_t slidecell_model_code_size(const slidecell_model* model);
 /* The name of feature `index` (0 .. F-1), UTF-8; NULL if the model knows no names, and for any
  * other index. It is valid until the model is freed. */
 SLIDECELL_API const char* slidecell_model_feature(const slidecell_model* model, int64_t index);
+/* Whose scores the file's smoothing and threshold are for: enum slidecell_reduction; -1: the file
+ * does not say. */
+SLIDECELL_API int32_t slidecell_model_reduction(const slidecell_model* model);
 /* The threshold and smoothing in the file. SLIDECELL_INVALID_ARGUMENT if they are damaged,
  * SLIDECELL_UNSUPPORTED if the threshold is not a fixed number. */
 SLIDECELL_API int slidecell_model_decision(const slidecell_model* model,

@@ -117,6 +117,11 @@ int64_t slidecell_model_code_size(const slidecell_model* model) {
   return model ? model->model.code_size() : -1;
 }
 
+int32_t slidecell_model_reduction(const slidecell_model* model) {
+  if (!model || !model->model.reduction()) return -1;
+  return static_cast<int32_t>(*model->model.reduction());
+}
+
 const char* slidecell_model_feature(const slidecell_model* model, int64_t index) {
   if (!model || index < 0) return nullptr;
   const std::vector<std::string>& names = model->model.features();

@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <limits>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -33,6 +34,7 @@ std::int64_t SequenceModel::horizon() const { return impl_->parts.horizon; }
 std::int64_t SequenceModel::num_targets() const { return impl_->parts.num_targets(); }
 std::int64_t SequenceModel::code_size() const { return impl_->parts.encoder->output_size(); }
 const std::vector<std::string>& SequenceModel::features() const { return impl_->parts.features; }
+std::optional<Reduction> SequenceModel::reduction() const { return impl_->parts.reduction; }
 
 Decision SequenceModel::decision() const {
   const ModelParts& model = impl_->parts;
