@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -225,3 +226,11 @@ def test_defaults_of_score_and_smoothing() -> None:
     chosen = ForecastDetector().get_params()
     assert (chosen["reduction"], chosen["smoothing"], chosen["align"]) == ("calibrated", 20, "end")
     assert AutoencoderDetector().get_params()["align"] == "end"
+
+
+def test_the_reproduced_forecaster_keeps_its_sources_score() -> None:
+    from slidecell.reproduce.outcome import SystemOptions
+    from slidecell.reproduce.stacked_lstm import _detector
+
+    chosen = _detector(SystemOptions(Path("out"))).get_params()
+    assert (chosen["reduction"], chosen["smoothing"], chosen["align"]) == ("mse", 1, "end")
