@@ -224,7 +224,15 @@ def test_page_of_detect_tells_what_was_run_and_found(job):
     assert_self_contained(page)
     report = json.loads((job / "out" / "report.json").read_text())
     assert str(job / "out" / "report.html") in report["files"]
-    titles = ["Events", "What was run", "Data", "Threshold", "Scores", "Against the labels"]
+    titles = [
+        "Events",
+        "To be known",
+        "What was run",
+        "Data",
+        "Threshold",
+        "Scores",
+        "Against the labels",
+    ]
     assert page.texts["h2"] == [*titles, "Highest scores", "Training"]
     command = next(cell for cell in page.cells() if cell.startswith("slidecell detect"))
     for words in ("--time day", "--label bad", "--window 4", "--epochs 1", "--threads 1", "--html"):
@@ -255,7 +263,15 @@ def test_page_of_detect_explains_the_highest_scores(job):
 def test_page_of_score_without_labels(job):
     page = Page(job / "again" / "report.html")
     assert_self_contained(page)
-    titles = ["Events", "What was run", "Data", "Threshold", "Scores", "Highest scores"]
+    titles = [
+        "Events",
+        "To be known",
+        "What was run",
+        "Data",
+        "Threshold",
+        "Scores",
+        "Highest scores",
+    ]
     assert page.texts["h2"] == titles
     assert "labelled" not in page.texts["th"]
     assert any(cell.startswith("slidecell score ") for cell in page.cells())

@@ -62,8 +62,12 @@ def write_page(path: str | PathLike[str], report: Report) -> None:
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     template = environment.from_string(source.read_text(encoding="utf-8"))
-    ordered = sorted(report.sections, key=lambda section: not section.main)
-    sections = [(section, [_picture(f) for f in section.figures]) for section in ordered]
+    main = [section for section in report.sections if section.main]
+    others = [section for section in report.sections if not section.main]
+    noted = [report.noted] if report.notes else []
+    sections = [
+        (section, [_picture(f) for f in section.figures]) for section in (*main, *noted, *others)
+    ]
     text = template.render(title=report.title, sections=sections, version=__version__)
     with replacing(path) as temporary:
         # Half of a surrogate pair, as a damaged file's names may have, has no UTF-8.

@@ -165,6 +165,9 @@ class Report:
         Paths of the files that were written.
     data : dict
         The facts as numbers and texts: what ``report.json`` holds.
+    notes : list of str
+        What would surprise a reader, each without a full stop: of the data, of rows without a
+        score, of rows unlike those of training. All renderers show them, beside what is main.
     """
 
     title: str = ""
@@ -172,6 +175,12 @@ class Report:
     sections: list[Section] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
     data: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def noted(self) -> Section:
+        """The notes as a section; it is empty where there are none."""
+        return Section("To be known", notes=self.notes)
 
     @property
     def figures(self) -> list[Figure]:

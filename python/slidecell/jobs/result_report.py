@@ -56,8 +56,6 @@ def result_report(
     details = {"detector": repr(result.detector)} | (
         {} if model is None else {"model": repr(model)}
     )
-    # Notes of the scores stand beside the threshold; the data's were shown before the work began.
-    notes = [note for note in facts["data"]["notes"] if note not in facts.get("notes", ())]
     sections = [
         events_section(facts["events"], has_times=result.table.times is not None),
         run_section(
@@ -67,7 +65,7 @@ def result_report(
             facts["files"],
             details=details,
         ),
-        data_section({**facts["data"], "notes": notes}, terminal=False),
+        data_section({**facts["data"], "unscored": facts["unscored"], "notes": []}, terminal=False),
         _threshold_section(result),
         Section("Scores", figures=[scores or scores_figure(result, title)]),
         _labels_section(result),
@@ -80,6 +78,7 @@ def result_report(
         [section for section in sections if not section.empty],
         facts["files"],
         facts,
+        facts["notes"],
     )
 
 
@@ -98,8 +97,7 @@ def _threshold_section(result: Result) -> Section:
             Figure(_plot("plot_errors", result.scores[chosen], None, result.threshold), caption)
         ]
     text = threshold_text(facts["threshold"])
-    notes = list(facts.get("notes", ()))
-    return Section("Threshold", text, [flagged_table(facts["flagged"])], figures, notes)
+    return Section("Threshold", text, [flagged_table(facts["flagged"])], figures)
 
 
 def _labels_section(result: Result) -> Section:
