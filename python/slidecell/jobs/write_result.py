@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from slidecell.jobs.drift import drift_facts, drift_notes
+from slidecell.jobs.drift_report import drift_facts, drift_notes
 from slidecell.jobs.events import event_facts, events_frame
 from slidecell.jobs.json_file import write_json
 from slidecell.jobs.outputs import OutputFolder

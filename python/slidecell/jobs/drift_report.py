@@ -129,7 +129,7 @@ def drift_notes(facts: Mapping[str, Any] | None) -> list[str]:
 
     Examples
     --------
-    >>> from slidecell.jobs.drift import drift_notes
+    >>> from slidecell.jobs.drift_report import drift_notes
     >>> heat = {"level": 3.2, "spread": 1.0, "outside": 0.5, "missing": 0.0}
     >>> facts = {"part": "the test part", "rows": 100, "scored": 100, "flagged": 0.91}
     >>> facts |= {"expected": 0.05, "columns": {"heat": heat}, "drifted": ["heat"]}
