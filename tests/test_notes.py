@@ -236,7 +236,7 @@ def test_another_unit_is_named(tmp_path: Path) -> None:
     rows.to_csv(tmp_path / "in.csv", index=False)
     options = DetectOptions(tmp_path / "in.csv", tmp_path / "out", detector="zscore")
     notes = run_detect(options, progress=False).report["notes"]
-    assert notes[-1].startswith("the test part differs from training in 1 of 2 columns: m (1")
+    assert notes[-1].startswith("the test part differs from training in 1 of 2 columns: m (")
     assert (
         "times as large, as if its unit had changed, 100 % outside the training range" in notes[-1]
     )

@@ -150,7 +150,8 @@ deviations, 50 % outside the training range)
         why = (
             "it looks unlike training, and the threshold may not fit it"
             if drifted
-            else "no column alone is far from training, but what they do is unlike it"
+            else "no column alone is far from training; there are many anomalies, or the columns "
+            "together behave unlike it"
         )
         notes.append(
             f"{_percent(flagged)} of the scored rows of {part} are flagged, where "

@@ -89,11 +89,14 @@ class Figure:
     caption : str
     name : str
         Name of the file that it is also saved as, without suffix. Default: it has no file.
+    narrow : callable, optional
+        Returns the figure as a narrow screen shows it. Default: it shows the other, and scrolls.
     """
 
     draw: Callable[[], matplotlib_figure.Figure]
     caption: str = ""
     name: str = ""
+    narrow: Callable[[], matplotlib_figure.Figure] | None = None
 
     @cached_property
     def drawn(self) -> matplotlib_figure.Figure:

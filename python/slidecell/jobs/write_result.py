@@ -54,7 +54,7 @@ def write_result(
         folder.add(name, lambda path: frame.to_parquet(path, index=False))
     events = event_facts(result)
     folder.add("events.csv", lambda path: events_frame(result, events).to_csv(path, index=False))
-    picture = scores_figure(result, title, draw_from)
+    picture = scores_figure(result, title, draw_from, events=events)
     folder.add("scores.png", picture.save)
     files = [name, "events.csv", "scores.png", "report.json"]
     network = result.model
