@@ -24,6 +24,11 @@ from slidecell.detect import (
 )
 from slidecell.detect.attribution import feature_attribution, feature_baseline, member_attribution
 from slidecell.detect.ensemble import Ensemble
+from slidecell.detect.principal import contributions
+from slidecell.jobs.events import event_shares
+from slidecell.jobs.results import Result, default_event_gap
+from slidecell.tables.rows import Rows
+from tests.detectors import FLAT, NETWORKS, make
 from tests.models import layer, random_model
 
 W = 6
@@ -174,8 +179,28 @@ def test_feature_parts_add_up_to_the_score(name: str) -> None:
         np.testing.assert_allclose(parts.sum(axis=1), want, rtol=1e-12, atol=1e-12)
         assert (parts[np.isfinite(want)] >= 0.0).all()
         np.testing.assert_array_equal(np.isnan(parts).all(axis=1), np.isnan(want))
-    if name != "pca":
-        assert feature_attribution(detector, X, [200], OFFSETS).argmax() == 1
+    assert feature_attribution(detector, X, [200], OFFSETS).argmax() == 1
+
+
+def test_contributions_are_what_the_best_value_of_one_column_takes_from_the_error() -> None:
+    """Against a search over the column's value, also where training rows do not vary at all."""
+    rng = np.random.default_rng(3)
+    varying = rng.normal(size=(60, 2)) @ rng.normal(size=(2, 4)) + rng.normal(0, 0.1, (60, 4))
+    X = np.column_stack([varying, varying[:, 0] + varying[:, 1], np.full(60, 2.0)])
+    for columns in (slice(0, 4), slice(0, 6)):
+        detector = PCADetector(n_components=2, scaler=None).fit(X[:, columns])
+        assert (detector._fixed is None) == (columns.stop == 4)
+        row = X[7, columns] + rng.normal(size=columns.stop)
+        found = contributions(row[None], detector.mean_, detector.components_, detector._fixed)[0]
+        base = detector.score_samples(row[None])[0]
+        for f in range(columns.stop):
+            # The score is a parabola in a column's value: three of its points tell its minimum.
+            moved = np.tile(row, (3, 1))
+            moved[:, f] += [-1.0, 0.0, 1.0]
+            low, middle, high = detector.score_samples(moved) * columns.stop
+            bend = (low + high) / 2 - middle
+            fall = ((high - low) / 2) ** 2 / (4 * bend)
+            assert found[f] == pytest.approx(fall, rel=1e-4, abs=1e-9 * base)
 
 
 @each_model
@@ -248,6 +273,64 @@ def test_feature_parts_of_an_ensemble() -> None:
     got = feature_attribution(fitted, X, ROWS, OFFSETS)
     np.testing.assert_array_equal(got, everything[ROWS])
     assert everything[200].argmax() == 1
+
+
+def factors(rows: int, columns: int = 5) -> np.ndarray:
+    """Columns that two slow waves drive, each in its own way, with a little noise."""
+    rng = np.random.default_rng(4)
+    time = np.arange(rows)
+    waves = np.stack([np.sin(time / 7), np.cos(time / 11)], axis=1)
+    return waves @ rng.normal(size=(2, columns)) + rng.normal(0, 0.1, (rows, columns))
+
+
+PLANTED = [
+    *NETWORKS,
+    *FLAT,
+    *(f"{kind} cover" for kind in FLAT),
+    "rolling_variance",
+    "zscore",
+    "pca",
+]
+
+
+@pytest.mark.parametrize("kind", [*PLANTED, "ensemble"])
+def test_the_column_with_a_planted_anomaly_has_the_largest_share_of_its_event(kind: str) -> None:
+    name, _, align = kind.partition(" ")
+    if name in (*NETWORKS, "ensemble"):
+        pytest.importorskip("torch")
+    X, columns, training = factors(700), 5, 400
+    for column in range(columns):
+        X[430 + 50 * column : 433 + 50 * column, column] += 5.0
+    options: dict[str, Any] = {"contamination": 0.005}
+    if name in NETWORKS:
+        sizes = (
+            {"hidden_size": 8}
+            if name == "forecast"
+            else {"encoder_sizes": (8,), "decoder_sizes": (8,)}
+        )
+        options |= {"epochs": 15, "lr": 0.02, **sizes}
+    if align:
+        options["align"] = align
+    if name == "ensemble":
+        members = [("level", ZScoreDetector()), ("lags", make("ridge")), ("near", make("kmeans"))]
+        detector: Detector = Ensemble(members, **options)
+    else:
+        detector = make(name, **options)
+    detector.fit(X[:training])
+    part = np.where(np.arange(len(X)) < training, "train", "test")
+    rows = Rows(X, np.array([0, len(X)]))
+    gap = default_event_gap(detector)
+    result = Result(rows, part, detector.score_rows(rows), detector, {}, event_gap=gap)
+    for column in range(columns):
+        first = 430 + 50 * column
+        own = [e for e in result.events if e.start <= first + 2 and e.end >= first]
+        assert own, f"the anomaly of column {column} is no event"
+        shares = event_shares(result, own[:1])
+        assert shares is not None
+        assert (shares >= 0.0).all()
+        assert shares.sum() == pytest.approx(1.0)
+        assert shares[0].argmax() == column
+        assert shares[0, column] > 1.5 / columns
 
 
 def test_shares_of_a_maximum_are_shapley_values() -> None:

@@ -20,7 +20,7 @@ from slidecell.plots import plot_history  # noqa: E402
 
 HOSTILE = "<script>alert('x')</script>"
 BREAKOUT = '"><img src=//evil.example/x onerror=alert(1)>'
-VOID = {"meta", "link", "img", "br"}
+VOID = {"meta", "link", "source", "img", "br"}
 
 
 class Page(HTMLParser):
@@ -59,7 +59,7 @@ class Page(HTMLParser):
 def assert_self_contained(page: Page) -> None:
     allowed = {"html", "head", "meta", "link", "title", "style", "body", "main", "h1", "h2", "nav"}
     allowed |= {"a", "section", "p", "div", "table", "caption", "thead", "tbody", "tr", "th", "td"}
-    allowed |= {"figure", "img", "figcaption", "footer"}
+    allowed |= {"figure", "picture", "source", "img", "figcaption", "footer"}
     assert {tag for tag, _ in page.tags} <= allowed
     for tag, attributes in page.tags:
         assert not any(name.startswith("on") for name in attributes), tag
@@ -219,12 +219,26 @@ def job(tmp_path_factory):
     return folder
 
 
+def picture_width(data: str) -> int:
+    """Return the width in pixels that a PNG's header says."""
+    header = base64.b64decode(data.removeprefix("data:image/png;base64,"))[:24]
+    return int.from_bytes(header[16:20], "big")
+
+
 def test_page_of_detect_tells_what_was_run_and_found(job):
     page = Page(job / "out" / "report.html")
     assert_self_contained(page)
     report = json.loads((job / "out" / "report.json").read_text())
     assert str(job / "out" / "report.html") in report["files"]
-    titles = ["Events", "What was run", "Data", "Threshold", "Scores", "Against the labels"]
+    titles = [
+        "Events",
+        "To be known",
+        "What was run",
+        "Data",
+        "Threshold",
+        "Scores",
+        "Against the labels",
+    ]
     assert page.texts["h2"] == [*titles, "Highest scores", "Training"]
     command = next(cell for cell in page.cells() if cell.startswith("slidecell detect"))
     for words in ("--time day", "--label bad", "--window 4", "--epochs 1", "--threads 1", "--html"):
@@ -235,6 +249,10 @@ def test_page_of_detect_tells_what_was_run_and_found(job):
     assert f"{report['flagged']['test']['flagged']:,}" in cells
     assert f"{report['threshold']['value']:.6g}" in " ".join(page.texts["p"])
     assert len(page.of("img")) == 6
+    # Of series and scores a phone gets a picture of its own.
+    (narrow,) = page.of("source")
+    assert narrow["media"] == "(max-width: 40rem)"
+    assert picture_width(narrow["srcset"]) == round(144 * 4.6)
 
 
 def test_page_of_detect_explains_the_highest_scores(job):
@@ -255,7 +273,15 @@ def test_page_of_detect_explains_the_highest_scores(job):
 def test_page_of_score_without_labels(job):
     page = Page(job / "again" / "report.html")
     assert_self_contained(page)
-    titles = ["Events", "What was run", "Data", "Threshold", "Scores", "Highest scores"]
+    titles = [
+        "Events",
+        "To be known",
+        "What was run",
+        "Data",
+        "Threshold",
+        "Scores",
+        "Highest scores",
+    ]
     assert page.texts["h2"] == titles
     assert "labelled" not in page.texts["th"]
     assert any(cell.startswith("slidecell score ") for cell in page.cells())

@@ -81,7 +81,9 @@ def feature_attribution(
     """Each feature's part in the scores of chosen rows: [n, F].
 
     Where the score is the mean of the features' errors, the part is the score times the feature's
-    share of the error. Where it is their maximum, the part is the feature's Shapley value: equal
+    share of the error. A `PCADetector` shares by what each feature could take from the error
+    (`slidecell.detect.principal.contributions`), because one that is off leaves errors in others.
+    Where it is their maximum, the part is the feature's Shapley value: equal
     shares of what the least error reaches, the rest to the features above it, and so on. A row's
     parts add up to its score, with a baseline to the score less the baseline's sum. Of an ensemble
     each member's part (see `member_attribution`) is shared out as the member's score is: they add

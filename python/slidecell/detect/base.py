@@ -13,6 +13,7 @@ import numpy.typing as npt
 from sklearn.utils.validation import check_is_fitted
 
 from slidecell._arguments import whole_number
+from slidecell.detect.drift import TrainingStatistics
 from slidecell.detect.fitted_values import names_array
 from slidecell.detect.registry import no_such_setting
 from slidecell.detect.saved_detector import SavedDetector
@@ -93,6 +94,9 @@ class Detector(SavedDetector):
     n_features_in_ : int
     feature_names_in_ : ndarray of object, [F]
         Of a DataFrame: text, or what else names its columns.
+    training_statistics_ : TrainingStatistics or None
+        What the fitted rows and their scores look like: see `slidecell.detect.drift`. None where
+        a folder of version 0.1 or a model file was loaded.
     """
 
     contamination: float
@@ -399,6 +403,7 @@ class Detector(SavedDetector):
             self._set_features(rows)
             self._fit(rows)
             self._set_threshold(rows)
+            self._keep_statistics(rows)
 
     @contextmanager
     def _unchanged_on_error(self) -> Iterator[None]:
@@ -543,6 +548,10 @@ class Detector(SavedDetector):
         self.decision_scores_ = scores
         self.scored_share_ = float((~np.isnan(scores)).mean())
         self.labels_ = (scores > self.threshold_).astype(np.int64)
+
+    def _keep_statistics(self, rows: Rows) -> None:
+        """Keep what the fitted rows and their scores look like, to compare others with it."""
+        self.training_statistics_ = TrainingStatistics.of(rows.features, self.decision_scores_)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

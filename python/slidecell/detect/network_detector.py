@@ -173,6 +173,7 @@ class NetworkDetector(_Network):
                 self._table = rows.options.to_dict()
             self._train(rows, start=self.model_)
             self._set_threshold(rows)
+            self._keep_statistics(rows)
         return self
 
     def encode(self, X: Any, *, offsets: npt.ArrayLike | None = None) -> npt.NDArray[np.float32]:

@@ -14,12 +14,14 @@ from slidecell.detect.principal import (
     Fixed,
     check_n_components,
     components_wanted,
+    contributions,
     mean_squared_residual,
     numerical_rank,
     squared_residuals,
 )
 from slidecell.detect.scales import ScalerKind, fit_rows_scaler, scale
-from slidecell.tables.rows import Floats, Rows
+from slidecell.detect.shares import shares_of_sum
+from slidecell.tables.rows import Floats, Ints, Rows
 
 if TYPE_CHECKING:
     from slidecell.detect.storage import Parts
@@ -147,6 +149,21 @@ class PCADetector(Detector):
         errors = squared_residuals(scaled, self.mean_, self.components_, self._fixed)
         errors[~rows.complete()] = np.nan
         return self._mark_too_large(rows, errors)
+
+    def shares_at(self, rows: Rows, chosen: Ints) -> Floats:
+        """Return each feature's share of the scores of ``chosen`` rows of a table: [n, F].
+
+        It is the share of what each could take from the score: see
+        `slidecell.detect.principal.contributions`.
+        """
+        shares = shares_of_sum(self._scores_at(rows, chosen, self._contributions))
+        return self._too_large_shares(rows, chosen, shares)
+
+    def _contributions(self, rows: Rows) -> Floats:
+        scaled = scale(self.scaler_, rows.floats())
+        found = contributions(scaled, self.mean_, self.components_, self._fixed)
+        found[~rows.complete()] = np.nan
+        return found
 
     def _parts(self) -> Parts:
         parts = super()._parts()

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator
 
+from slidecell.detect.drift import TrainingStatistics
 from slidecell.detect.fitted_values import (
     names_array,
     plain_names,
@@ -47,6 +48,7 @@ class SavedDetector(BaseEstimator, ABC):  # type: ignore[misc]
     _earlier_parameters: ClassVar[Mapping[str, Any]] = MappingProxyType({})
     _fitted_parameters: dict[str, Any]
     _table: dict[str, Any]  # fields of `TableOptions`, of the file or frame that was fitted
+    training_statistics_: TrainingStatistics | None = None
 
     decision_scores_: Floats
     labels_: Ints
@@ -116,6 +118,9 @@ class SavedDetector(BaseEstimator, ABC):  # type: ignore[misc]
             detector._check_parameters()
             detector._remember_parameters()
             detector._restore(parts)
+            detector.training_statistics_ = TrainingStatistics.from_arrays(
+                parts.arrays, detector.n_features_in_
+            )
         except (ValueError, TypeError) as error:
             raise placed(error, folder) from error
         return detector
@@ -144,6 +149,8 @@ class SavedDetector(BaseEstimator, ABC):  # type: ignore[misc]
             "decision_scores": self.decision_scores_,
             "threshold": np.array([self.threshold_]),
         }
+        if self.training_statistics_ is not None:
+            arrays |= self.training_statistics_.arrays()
         return Parts(type(self).__name__, params, values, arrays)
 
     def _restore(self, parts: Parts) -> None:

@@ -17,9 +17,12 @@ __all__ = ["to_json", "write_json"]
 
 
 def write_json(path: str | PathLike[str], report: Report) -> None:
-    """Write the facts of a report as one JSON file, whole or not at all."""
+    """Write the facts of a report as one JSON file, its notes among them: whole or not at all."""
     with replacing(path) as temporary:
-        temporary.write_text(to_json(report.data), encoding="utf-8")
+        temporary.write_text(
+            to_json(report.data | ({"notes": report.notes} if report.notes else {})),
+            encoding="utf-8",
+        )
 
 
 def to_json(value: object) -> str:

@@ -7,10 +7,14 @@ import io
 from dataclasses import dataclass
 from importlib import resources
 from os import PathLike
+from typing import TYPE_CHECKING
 
 from slidecell._extras import require
 from slidecell._whole_files import replacing
 from slidecell.jobs.report import Figure, Report
+
+if TYPE_CHECKING:
+    from matplotlib import figure as matplotlib_figure
 
 __all__ = ["write_page"]
 
@@ -25,6 +29,7 @@ class _Picture:
     caption: str
     alt: str
     data: str  # base64 of a PNG
+    narrow: str  # of another, for narrow screens; empty: there is none
     width: int  # pixels on the page; the picture has more
     height: int
 
@@ -62,8 +67,12 @@ def write_page(path: str | PathLike[str], report: Report) -> None:
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     template = environment.from_string(source.read_text(encoding="utf-8"))
-    ordered = sorted(report.sections, key=lambda section: not section.main)
-    sections = [(section, [_picture(f) for f in section.figures]) for section in ordered]
+    main = [section for section in report.sections if section.main]
+    others = [section for section in report.sections if not section.main]
+    noted = [report.noted] if report.notes else []
+    sections = [
+        (section, [_picture(f) for f in section.figures]) for section in (*main, *noted, *others)
+    ]
     text = template.render(title=report.title, sections=sections, version=__version__)
     with replacing(path) as temporary:
         # Half of a surrogate pair, as a damaged file's names may have, has no UTF-8.
@@ -72,17 +81,23 @@ def write_page(path: str | PathLike[str], report: Report) -> None:
 
 def _picture(figure: Figure) -> _Picture:
     """Return a figure as a picture; its titles are the text for those who cannot see it."""
-    stream = io.BytesIO()
     drawn = figure.drawn
-    # matplotlib's own note in the file has an address in it.
-    drawn.savefig(stream, format="png", dpi=_DOTS_PER_INCH, metadata={"Software": None})
     titles = [drawn.get_suptitle(), *(axis.get_title(loc="left") for axis in drawn.axes)]
     titles += [axis.get_title() for axis in drawn.axes]
     width, height = (round(96 * inches) for inches in drawn.get_size_inches())
     return _Picture(
         figure.caption,
         "; ".join(title for title in titles if title) or figure.caption,
-        base64.b64encode(stream.getvalue()).decode("ascii"),
+        _png(drawn),
+        "" if figure.narrow is None else _png(figure.narrow()),
         width,
         height,
     )
+
+
+def _png(drawn: matplotlib_figure.Figure) -> str:
+    """Return the base64 of a PNG."""
+    stream = io.BytesIO()
+    # matplotlib's own note in the file has an address in it.
+    drawn.savefig(stream, format="png", dpi=_DOTS_PER_INCH, metadata={"Software": None})
+    return base64.b64encode(stream.getvalue()).decode("ascii")

@@ -89,11 +89,14 @@ class Figure:
     caption : str
     name : str
         Name of the file that it is also saved as, without suffix. Default: it has no file.
+    narrow : callable, optional
+        Returns the figure as a narrow screen shows it. Default: it shows the other, and scrolls.
     """
 
     draw: Callable[[], matplotlib_figure.Figure]
     caption: str = ""
     name: str = ""
+    narrow: Callable[[], matplotlib_figure.Figure] | None = None
 
     @cached_property
     def drawn(self) -> matplotlib_figure.Figure:
@@ -165,6 +168,9 @@ class Report:
         Paths of the files that were written.
     data : dict
         The facts as numbers and texts: what ``report.json`` holds.
+    notes : list of str
+        What would surprise a reader, each without a full stop: of the data, of rows without a
+        score, of rows unlike those of training. All renderers show them, beside what is main.
     """
 
     title: str = ""
@@ -172,6 +178,12 @@ class Report:
     sections: list[Section] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
     data: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def noted(self) -> Section:
+        """The notes as a section; it is empty where there are none."""
+        return Section("To be known", notes=self.notes)
 
     @property
     def figures(self) -> list[Figure]:

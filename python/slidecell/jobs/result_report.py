@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from slidecell.jobs.sections import (
     threshold_text,
     training_section,
 )
+from slidecell.thresholds.events import Event
 from slidecell.thresholds.scores import Floats
 
 if TYPE_CHECKING:
@@ -32,6 +33,9 @@ __all__ = ["result_report", "scores_figure"]
 _TOP = 20
 _TOP_TERMINAL = 5
 _DRAWN = 6  # of them, with a bar for each feature
+
+_DRIVING = 0.1  # of an event, is the share of a column that is drawn for it
+_NARROW, _NARROW_COLUMNS = 4.6, 3  # inches and columns of the picture for a phone
 
 Ints = npt.NDArray[np.int64]
 
@@ -56,8 +60,6 @@ def result_report(
     details = {"detector": repr(result.detector)} | (
         {} if model is None else {"model": repr(model)}
     )
-    # Notes of the scores stand beside the threshold; the data's were shown before the work began.
-    notes = [note for note in facts["data"]["notes"] if note not in facts.get("notes", ())]
     sections = [
         events_section(facts["events"], has_times=result.table.times is not None),
         run_section(
@@ -67,9 +69,9 @@ def result_report(
             facts["files"],
             details=details,
         ),
-        data_section({**facts["data"], "notes": notes}, terminal=False),
+        data_section({**facts["data"], "unscored": facts["unscored"], "notes": []}, terminal=False),
         _threshold_section(result),
-        Section("Scores", figures=[scores or scores_figure(result, title)]),
+        Section("Scores", figures=[scores or scores_figure(result, title, events=facts["events"])]),
         _labels_section(result),
         _highest_section(result),
         training_section(facts.get("training"), facts["data"].get("constant_features")),
@@ -80,12 +82,33 @@ def result_report(
         [section for section in sections if not section.empty],
         facts["files"],
         facts,
+        facts["notes"],
     )
 
 
-def scores_figure(result: Result, title: str = "", first: int = 0) -> Figure:
-    """Return the figure of series and scores of the rows from ``first`` on."""
-    return Figure(partial(_draw_scores, result, title, first), name="scores")
+def scores_figure(
+    result: Result, title: str = "", first: int = 0, *, events: Mapping[str, Any]
+) -> Figure:
+    """Return the figure of series and scores of the rows from ``first`` on.
+
+    Parameters
+    ----------
+    result : Result
+    title : str
+    first : int
+    events : mapping
+        Of `slidecell.jobs.events.event_facts`: the worst are drawn, over the columns that they
+        name.
+    """
+    draw = partial(_draw_scores, result, title, first, events)
+    caption = (
+        "Bands are events, numbered from the worst. Of many columns, those that drive the worst "
+        "events are drawn."
+        if events["worst"]
+        else ""
+    )
+    narrow = partial(draw, width=_NARROW, columns=_NARROW_COLUMNS)
+    return Figure(draw, caption, name="scores", narrow=narrow)
 
 
 def _threshold_section(result: Result) -> Section:
@@ -98,8 +121,7 @@ def _threshold_section(result: Result) -> Section:
             Figure(_plot("plot_errors", result.scores[chosen], None, result.threshold), caption)
         ]
     text = threshold_text(facts["threshold"])
-    notes = list(facts.get("notes", ()))
-    return Section("Threshold", text, [flagged_table(facts["flagged"])], figures, notes)
+    return Section("Threshold", text, [flagged_table(facts["flagged"])], figures)
 
 
 def _labels_section(result: Result) -> Section:
@@ -203,7 +225,15 @@ def _plot(name: str, *arguments: Any, **options: Any) -> Callable[[], matplotlib
     return draw
 
 
-def _draw_scores(result: Result, title: str, first: int) -> matplotlib_figure.Figure:
+def _draw_scores(
+    result: Result,
+    title: str,
+    first: int,
+    events: Mapping[str, Any],
+    *,
+    width: float = 12.0,
+    columns: int = 4,
+) -> matplotlib_figure.Figure:
     from slidecell.plots import plot_scores
 
     table = result.table
@@ -212,6 +242,9 @@ def _draw_scores(result: Result, title: str, first: int) -> matplotlib_figure.Fi
         times = times.astype("datetime64[ns]")
     # Text of a fixed width would take the longest name for every row.
     names = np.array(table.entity_names, dtype=object)
+    judged = judged_rows(result)[0]
+    worst = [event for event in result.events if judged[event.peak_row]][: len(events["worst"])]
+    drawn = [event for event in worst if event.start >= first]
     return plot_scores(
         table.features[first:],
         result.scores[first:],
@@ -223,5 +256,29 @@ def _draw_scores(result: Result, title: str, first: int) -> matplotlib_figure.Fi
             names[table.entities[first:]] if len(names) > 1 and table.entities is not None else None
         ),
         names=table.names,
+        max_features=columns,
         title=title,
+        flags=result.flagged[first:],
+        events=[(event.start - first, event.end - first) for event in drawn],
+        features=_driving_features(result, worst, events, columns),
+        width=width,
     )
+
+
+def _driving_features(
+    result: Result, worst: Sequence[Event], facts: Mapping[str, Any], most: int
+) -> list[int] | None:
+    """Return the columns that drive the worst events of the entity of the very worst.
+
+    None where all columns have room, or nobody knows which drive the events.
+    """
+    names = [str(name) for name in result.table.names or range(result.table.num_features)]
+    if len(names) <= most or not worst:
+        return None
+    found: dict[int, None] = {}
+    for event, described in zip(worst, facts["worst"], strict=True):
+        if event.entity == worst[0].entity:
+            for column in described.get("columns", ()):
+                if column["share"] >= _DRIVING:
+                    found[names.index(column["column"])] = None
+    return list(found)[:most] or None

@@ -76,7 +76,7 @@ def data_section(data: Mapping[str, Any], *, terminal: bool = True) -> Section:
     Parameters
     ----------
     data : mapping
-        Of `slidecell.jobs.results.summarise_data`.
+        Of `slidecell.jobs.results.summarise_data`; ``unscored`` where rows were scored.
     terminal : bool
         Whether a terminal shows it. It does before a long job begins, and not once more after it.
     """
@@ -89,6 +89,7 @@ def data_section(data: Mapping[str, Any], *, terminal: bool = True) -> Section:
         "rows": f"{data['rows']:,}{used}",
         "missing cells": f"{data['missing_cells']:,}" + _missing_rows(data),
         "cells too large": f"{data['too_large_cells']:,}" if data.get("too_large_cells") else "",
+        "rows without a score": _unscored(data),
         "entities": f"{data['entities']:,}",
         "gaps": f"{data['gaps']:,} longer than {data['max_gap']}" if looked_for else "",
         "times": f"{data['first_time']} to {data['last_time']}" if "first_time" in data else "",
@@ -98,6 +99,14 @@ def data_section(data: Mapping[str, Any], *, terminal: bool = True) -> Section:
         ),
     }
     return Section("Data", tables=[pairs(rows)], notes=list(data["notes"]), terminal=terminal)
+
+
+def _unscored(data: Mapping[str, Any]) -> str:
+    counts = data.get("unscored", {})
+    if not counts:
+        return ""
+    reasons = ", ".join(f"{reason} {count:,}" for reason, count in counts.items())
+    return f"{sum(counts.values()):,}: {reasons}"
 
 
 def _missing_rows(data: Mapping[str, Any]) -> str:

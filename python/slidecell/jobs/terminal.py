@@ -19,7 +19,7 @@ _PAGE = "report.html"
 
 
 def print_report(console: Console, report: Report) -> None:
-    """Print a report's title, the sections for a terminal, and the files.
+    """Print a report's title, the sections for a terminal, the notes, and the files.
 
     Examples
     --------
@@ -39,7 +39,9 @@ def print_report(console: Console, report: Report) -> None:
     if report.title:
         console.print()
         console.print(Text(report.title, style="bold"))
-    for section in sorted(report.sections, key=lambda section: section.main):
+    main = [section for section in report.sections if section.main]
+    others = [section for section in report.sections if not section.main]
+    for section in (*others, report.noted, *main):
         print_section(console, section)
     if report.sections:
         console.print()

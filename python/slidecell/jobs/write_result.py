@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import PurePath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from slidecell.jobs.drift_report import drift_facts, drift_notes
 from slidecell.jobs.events import event_facts, events_frame
 from slidecell.jobs.json_file import write_json
 from slidecell.jobs.outputs import OutputFolder
 from slidecell.jobs.page import write_page
 from slidecell.jobs.result_report import result_report, scores_figure
 from slidecell.jobs.results import Result, Stopwatch, count_flagged, judge_result, machine
+from slidecell.jobs.unscored import unscored_note, unscored_rows
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,7 +54,7 @@ def write_result(
         folder.add(name, lambda path: frame.to_parquet(path, index=False))
     events = event_facts(result)
     folder.add("events.csv", lambda path: events_frame(result, events).to_csv(path, index=False))
-    picture = scores_figure(result, title, draw_from)
+    picture = scores_figure(result, title, draw_from, events=events)
     folder.add("scores.png", picture.save)
     files = [name, "events.csv", "scores.png", "report.json"]
     network = result.model
@@ -65,11 +68,16 @@ def write_result(
     if page:
         files.append("report.html")
     metrics = judge_result(result)
+    unscored = unscored_rows(result.detector, table, result.scores)
+    drift = drift_facts(result)
     stopwatch.lap("write")
     facts = {
         **result.report,
         "threshold": result.detector.threshold_state(),
         "flagged": count_flagged(result),
+        "unscored": unscored,
+        "drift": drift,
+        "notes": _notes(result, unscored, drift),
         "events": events,
         "metrics": metrics,
         "machine": machine(None if network is None else network.plan(num_threads=num_threads)),
@@ -83,6 +91,19 @@ def write_result(
         stopwatch.lap("page")
     folder.add("report.json", lambda path: write_json(path, report))
     return replace(result, document=report)
+
+
+def _notes(
+    result: Result, unscored: Mapping[str, int], drift: Mapping[str, Any] | None
+) -> list[str]:
+    """Return the one list of notes: of the data, of rows without a score, of drift, of the job."""
+    facts, table = result.report, result.table
+    of_job = list(facts.get("notes", ()))
+    notes = [note for note in facts["data"]["notes"] if note not in of_job]
+    if len(table) != sum(unscored.values()):  # else the job has said so
+        window = facts["command"] == "detect" and type(result.detector).takes_setting("window")
+        notes.append(unscored_note(unscored, table, window_option=window))
+    return [note for note in (*notes, *drift_notes(drift), *of_job) if note]
 
 
 def scores_frame(result: Result) -> pd.DataFrame:

@@ -13,7 +13,7 @@ from slidecell.plots.thin import runs, thin_mask
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["mark_parts", "name_parts", "shade_labels", "shade_runs"]
+__all__ = ["mark_parts", "name_parts", "part_bounds", "shade_labels", "shade_runs", "shade_spans"]
 
 Array = npt.NDArray[Any]
 Bools = npt.NDArray[np.bool_]
@@ -58,15 +58,44 @@ def shade_runs(
     if not mask.any():
         return
     x, mask = thin_mask(x, mask)
-    first, last = runs(mask)
+    shade_spans(
+        axis,
+        x,
+        runs(mask),
+        heights,
+        colour,
+        alpha=alpha,
+        name=name,
+        of_height=of_height,
+        below=below,
+    )
+
+
+def shade_spans(
+    axis: Axes,
+    x: Array,
+    spans: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]],
+    heights: tuple[float, float],
+    colour: str,
+    *,
+    alpha: float = 1.0,
+    name: str | None = None,
+    of_height: bool = False,
+    below: bool = False,
+) -> None:
+    """Fill a rectangle from the first row of each span to its last, as `shade_runs` does."""
+    first, last = spans
+    if len(first) == 0:
+        return
     left = _between(x, np.maximum(first - 1, 0), first)
     right = _between(x, last, np.minimum(last + 1, len(x) - 1))
     # Three points for each rectangle; the third ends it.
     edges = np.stack([left, right, right], axis=1).ravel()
+    marked = [True, True, False] * len(first)
     axis.fill_between(
         edges,
         *heights,
-        where=[True, True, False] * len(first),
+        where=marked,
         color=colour,
         alpha=alpha,
         linewidth=1.0,
@@ -76,17 +105,17 @@ def shade_runs(
     )
 
 
-def mark_parts(axis: Axes, x: Array, part: Array | None) -> None:
-    """Draw a line where one part of the rows [S] ends and the next begins."""
-    for row in _boundaries(part):
+def mark_parts(axis: Axes, x: Array, bounds: list[int]) -> None:
+    """Draw a line where one part of the rows ends and the next begins: at its first row."""
+    for row in bounds:
         axis.axvline(x[row], color=SOFT, linestyle=(0, (4, 3)), linewidth=1.1)
 
 
-def name_parts(axis: Axes, x: Array, part: Array | None) -> None:
+def name_parts(axis: Axes, x: Array, part: Array | None, bounds: list[int]) -> None:
     """Write the names of the parts above an axis, if they are few."""
     if part is None:
         return
-    starts = [0, *_boundaries(part)]
+    starts = [0, *bounds]
     if len(starts) > _NAMES:
         return
     for start in starts:
@@ -108,8 +137,8 @@ def _between(x: Array, before: npt.NDArray[np.int64], after: npt.NDArray[np.int6
     return middles
 
 
-def _boundaries(part: Array | None) -> list[int]:
-    """First row of each part but the first."""
+def part_bounds(part: Array | None) -> list[int]:
+    """Return the first row of each part of the rows [S] but the first."""
     if part is None:
         return []
     return [int(row) + 1 for row in np.flatnonzero(part[1:] != part[:-1])]

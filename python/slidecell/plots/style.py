@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ANOMALY", "CYCLE", "FLAG", "HATCHES", "LABEL", "LINES", "NORMAL", "SCORE", "SECOND", "SERIES",
-    "SOFT", "THRESHOLD", "drawable", "legend_below", "log_axis", "log_worth", "new_figure", "say",
-    "shown_times", "style",
+    "SOFT", "THRESHOLD", "drawable", "fewer_dates", "legend_below", "log_axis", "log_worth",
+    "new_figure", "say", "shown_times", "style",
 ]  # fmt: skip
 
 # Okabe and Ito (2008), "Color Universal Design": eight colours that people with any common colour
@@ -143,6 +143,20 @@ def log_worth(values: npt.NDArray[Any], reference: float | None = None) -> bool:
         return False
     middle = float(np.median(values)) if reference is None else reference
     return middle > 0.0 and bool(values.max() > _LOG_RATIO * middle)
+
+
+def fewer_dates(axis: Axes, x: npt.NDArray[Any], width: float) -> None:
+    """Leave out so many ticks of a horizontal axis of dates that their texts have room.
+
+    ``width`` is that of the figure in inches; a date takes about one, the axis two thirds of it.
+    """
+    if x.dtype.kind != "M":
+        return
+    low, high = axis.get_xlim()
+    ticks = [tick for tick in axis.get_xticks() if low <= tick <= high]
+    most = max(2, int(width / 1.5))
+    if len(ticks) > most:
+        axis.set_xticks(ticks[:: -(-len(ticks) // most)])
 
 
 def shown_times(axis: Axes, x: npt.NDArray[Any], *, given: bool, name: str = "time") -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["BINS", "runs", "thin", "thin_curve", "thin_mask"]
+__all__ = ["BINS", "bin_starts", "envelope", "runs", "strokes", "thin", "thin_curve", "thin_mask"]
 
 # Longer lines are drawn as the minimum and maximum of this many bins, about two per pixel:
 # the picture is the same and a million rows cost no more than ten thousand.
@@ -16,6 +16,60 @@ BINS = 2500
 Array = npt.NDArray[Any]
 Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
+
+
+def envelope(x: Array, y: Array) -> tuple[Array, Array, Array]:
+    """Return the least and the greatest value [n] of each bin of the axis of a long line [S].
+
+    Bins are equal pieces of the axis, more than its pixels; those without a row are left out. Where
+    x is not in order, they are equal numbers of rows. A bin whose rows have no value has NaN.
+
+    Returns
+    -------
+    x, low, high : ndarray, [n]
+        x is that of the first row of each bin. A line of few rows is its own envelope.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from slidecell.plots.thin import envelope
+    >>> y = np.zeros(100_000)
+    >>> y[77_777], y[33_333] = 5.0, -2.0
+    >>> x, low, high = envelope(np.arange(100_000), y)
+    >>> len(x), low.min(), high.max(), x[high.argmax()] <= 77_777 < x[high.argmax() + 1]
+    (2500, np.float64(-2.0), np.float64(5.0), np.True_)
+    """
+    starts = bin_starts(x)
+    if len(starts) == len(x):
+        return x, y, y
+    return x[starts], np.fmin.reduceat(y, starts), np.fmax.reduceat(y, starts)
+
+
+def bin_starts(x: Array) -> Ints:
+    """Return the first row of each bin that has one; all rows [S], where there are few."""
+    if len(x) <= 2 * BINS:
+        return np.arange(len(x))
+    if (x[1:] < x[:-1]).any() or not x[-1] > x[0]:
+        return np.linspace(0, len(x), BINS, endpoint=False).astype(np.int64)
+    edges = x[0] + (x[-1] - x[0]) / BINS * np.arange(BINS)
+    return np.unique(np.searchsorted(x, edges))
+
+
+def strokes(x: Array, y: Array) -> tuple[Array, Array]:
+    """Return a long line [S] as one that goes up and down through its `envelope`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from slidecell.plots.thin import strokes
+    >>> x, y = strokes(np.arange(100_000), np.sin(np.arange(100_000) / 50))
+    >>> len(x), round(float(y.max()), 3)
+    (5000, 1.0)
+    """
+    place, low, high = envelope(x, y)
+    if low is high:
+        return x, y
+    return np.repeat(place, 2), np.stack([low, high], axis=1).ravel()
 
 
 def thin(x: Array, y: Array) -> tuple[Array, Array]:

@@ -201,6 +201,10 @@ def _settle_duplicates(
     sorted_times, sorted_codes = times.values[rows], codes[rows]
     repeated = (sorted_codes[1:] == sorted_codes[:-1]) & (sorted_times[1:] == sorted_times[:-1])
     count = int(repeated.sum())
+    if count and options.duplicates == "keep":
+        notes.append(
+            f"{count} row(s) have the time of the row before; all are kept, in their order"
+        )
     if count == 0 or options.duplicates == "keep":
         return rows
     if options.duplicates == "last":

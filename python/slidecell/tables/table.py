@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ import numpy as np
 from slidecell.tables.columns import (
     feature_numbers,
     find_column,
+    flag,
     is_unnamed,
     parse_labels,
     split_names,
@@ -20,10 +22,11 @@ from slidecell.tables.files import FileKind, file_kind, read_file
 from slidecell.tables.header import counted_names
 from slidecell.tables.options import TableOptions
 from slidecell.tables.row_error import RowError
-from slidecell.tables.rows import Ints, Rows
+from slidecell.tables.rows import Floats, Ints, Rows
 from slidecell.tables.sorting import sort_rows
 from slidecell.tables.source import Source
 from slidecell.tables.times import join_times
+from slidecell.tables.unasked import column_notes, gap_notes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,6 +34,8 @@ if TYPE_CHECKING:
     from slidecell.tables.files import FileFrame
 
 __all__ = ["join_tables", "make_table", "read_table"]
+
+_LISTED = 20  # columns that are no features, in one error
 
 
 def read_table(
@@ -121,7 +126,11 @@ def make_table(
     notes: list[str] = []
     names = _feature_names(frame, options, source, notes, features_of)
     may_exclude = features_of == "--features"
-    columns = [feature_numbers(frame[n], source=source, may_exclude=may_exclude) for n in names]
+    columns = _feature_columns(frame, names, source=source, may_exclude=may_exclude)
+    if may_exclude and not options.features:  # nobody has chosen them
+        notes += column_notes(columns, names, has_label=options.label is not None)
+    if order.times is not None and options.max_gap is None:
+        notes += gap_notes(order.times, order.offsets, named=options.time is not None)
     features = np.stack(columns, axis=1)[order.rows]
     missing = ~np.isfinite(features)
     features[missing] = np.nan  # infinity is a missing value too
@@ -196,6 +205,31 @@ def join_tables(first: Rows, second: Rows) -> Rows:
 def _known(values: Ints | None) -> Ints:
     assert values is not None  # files have an order and entities
     return values
+
+
+def _feature_columns(
+    frame: pd.DataFrame, names: Sequence[str], *, source: str, may_exclude: bool
+) -> list[Floats]:
+    """Return the features as float64, [R] each; what is wrong with some is said of all at once."""
+    columns, wrong = [], {}
+    for name in names:
+        try:
+            columns.append(feature_numbers(frame[name], source=source, may_exclude=may_exclude))
+        except ValueError as error:
+            wrong[name] = error
+    if len(wrong) == 1:
+        raise next(iter(wrong.values()))
+    if wrong:
+        texts = [str(error).removeprefix(f"{source}: ") for error in wrong.values()]
+        more = [f"and {len(texts) - _LISTED} more"] if len(texts) > _LISTED else []
+        listed = "".join(f"\n  {text}" for text in [*texts[:_LISTED], *more])
+        together = not any("," in name for name in wrong)
+        excluded = [",".join(wrong)] if together else list(wrong)
+        mend = "; to leave them all out: " + " ".join(flag("exclude", name) for name in excluded)
+        raise ValueError(
+            f"{source}: {len(wrong)} columns are no features{mend if may_exclude else ''}{listed}"
+        )
+    return columns
 
 
 def _feature_names(
