@@ -1,4 +1,4 @@
-"""slidecell's detectors in other libraries: each adapter passes that library's own checks.
+"""slidecell's detectors as those of other libraries.
 
 `PyODDetector`, `SktimeDetector` and `AeonDetector` make a detector of PyOD, sktime or aeon out of
 any detector of `slidecell.detect`; `tsb_ad_runner` makes a function of TSB-AD. `scorer` is for

@@ -127,7 +127,14 @@ class Detector(SavedDetector):
         return self._restored(rows, self.score_rows(rows))
 
     def decision_function(self, X: Any, *, offsets: npt.ArrayLike | None = None) -> Floats:
-        """Do as `score_samples`: rows [S, F] -> their scores [S]."""
+        """Do as `score_samples`: rows [S, F] -> their scores [S].
+
+        Raises
+        ------
+        ValueError
+            If a scorer of scikit-learn asks for a metric that takes no row without a score, and
+            there is one: `slidecell.adapters.scorer` leaves it out.
+        """
         scores = self.score_samples(X, offsets=offsets)
         refuse_in_sklearn_metrics(scores)
         return scores
