@@ -24,7 +24,7 @@ from slidecell.detect import (
 
 NETWORKS = ("forecast", "autoencoder")
 FLAT = ("kmeans", "window_pca", "ridge", "neighbors")
-WINDOWED = (*NETWORKS, "random_gru", "rolling_variance", *FLAT)
+WINDOWED = (*NETWORKS, "random_gru", "rolling_variance", *FLAT, "sklearn_windows")
 ALL = (*WINDOWED, "zscore", "pca", "sklearn")
 PER_FEATURE = ("forecast", "autoencoder", "rolling_variance", "window_pca", "zscore", "pca")
 
@@ -52,9 +52,10 @@ _CLASSES: dict[str, tuple[type[Detector], dict[str, Any]]] = {
 
 def make(kind: str, **options: Any) -> Detector:
     """Return an unfitted detector that fits in some milliseconds."""
-    if kind == "sklearn":
+    if kind in {"sklearn", "sklearn_windows"}:
         forest = IsolationForest(n_estimators=5, random_state=0)
-        return SklearnDetector(**{"estimator": forest, **options})
+        window = 4 if kind == "sklearn_windows" else 1
+        return SklearnDetector(**{"estimator": forest, "window": window, **options})
     detector, small = _CLASSES[kind]
     quick = {"epochs": 1, "random_state": 0, "num_threads": 1} if kind in NETWORKS else {}
     if kind == "random_gru":

@@ -29,7 +29,16 @@ from slidecell.live import LiveOptions, run_live  # noqa: E402
 
 KEYS = ["--time", "t", "--entity", "host", "--threads", "1"]
 NETWORKS = ["forecast", "autoencoder", "ensemble"]
-WINDOWS = [*NETWORKS, "random-gru", "kmeans", "window-pca", "ridge", "neighbors", "variance"]
+WINDOWS = [
+    *NETWORKS,
+    "random-gru",
+    "kmeans",
+    "window-pca",
+    "ridge",
+    "neighbors",
+    "variance",
+    "sklearn",
+]
 
 
 def invoke(*arguments: object):

@@ -39,7 +39,7 @@ from tests.detectors import ALL, NETWORKS, WITHOUT_TORCH, make, series
 FILES = {
     kind: {"detector.json", "arrays.safetensors"}
     | ({"model.safetensors"} if kind in (*NETWORKS, "random_gru") else set())
-    | ({"estimator.skops"} if kind == "sklearn" else set())
+    | ({"estimator.skops"} if kind.startswith("sklearn") else set())
     for kind in ALL
 }
 
@@ -256,6 +256,9 @@ def test_load_names_what_is_missing(tmp_path: Path, saved: dict[str, Path]) -> N
         ("forecast", lambda t: t["params"].update(horizon=0), "horizon: expected an integer >= 1"),
         ("forecast", lambda t: t["fitted"].update(n_features_in=2), "expected a forecaster of 2"),
         ("sklearn", lambda t: t["fitted"].update(n_features_in=2), "expected one of 2 features"),
+        ("sklearn", lambda t: t["fitted"].update(window=2), r"one of 6 features \(3 in each of 2"),
+        ("sklearn", lambda t: t["fitted"].update(window=0), "window: expected an integer >= 1"),
+        ("sklearn_windows", lambda t: t["fitted"].pop("window"), "expected one of 3 features"),
     ],
 )
 def test_damaged_text_is_refused_with_its_place(

@@ -17,6 +17,7 @@ from slidecell.detect.drift import TrainingStatistics
 from slidecell.detect.fitted_values import names_array
 from slidecell.detect.registry import no_such_setting
 from slidecell.detect.saved_detector import SavedDetector
+from slidecell.detect.scorers import refuse_in_sklearn_metrics
 from slidecell.detect.shares import (
     chosen_places,
     scores_at,
@@ -141,14 +142,29 @@ class Detector(SavedDetector):
         return self._restored(rows, self.score_rows(rows, smoothed=smoothed))
 
     def decision_function(self, X: Any, *, offsets: npt.ArrayLike | None = None) -> Floats:
-        """Do as `score_samples`: rows [S, F] -> their scores [S]."""
-        return self.score_samples(X, offsets=offsets)
+        """Do as `score_samples`: rows [S, F] -> their scores [S].
+
+        Raises
+        ------
+        ValueError
+            If a scorer of scikit-learn asks for a metric that takes no row without a score, and
+            there is one: `slidecell.adapters.scorer` leaves it out.
+        """
+        scores = self.score_samples(X, offsets=offsets)
+        refuse_in_sklearn_metrics(scores)
+        return scores
 
     def predict(self, X: Any, *, offsets: npt.ArrayLike | None = None) -> Ints:
         """Rows [S, F] -> 1 where the score is above ``threshold_``, else 0: int64 [S]."""
         rows = self._known_rows(X, offsets)
         flags = self.flag_rows(rows, self.score_rows(rows))
         return rows.restore(flags.astype(np.int64), 0)
+
+    def fit_predict(
+        self, X: Any, y: object = None, *, offsets: npt.ArrayLike | None = None
+    ) -> Ints:
+        """Fit to rows [S, F] and return their ``labels_`` [S]: 1 for an anomaly."""
+        return self.fit(X, y, offsets=offsets).labels_
 
     def feature_scores(self, X: Any, *, offsets: npt.ArrayLike | None = None) -> Floats:
         """Rows [S, F] -> each feature's own score [S, F].
