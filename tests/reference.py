@@ -351,6 +351,26 @@ def _beyond_usual(metadata: Mapping[str, Any], errors: Array) -> Array:
     return np.maximum(slope * np.abs(errors) + intercept, 0.0)
 
 
+def _own_errors(
+    metadata: Mapping[str, Any], err: Array, reduction: str, per_feature: bool
+) -> Array:
+    """Errors [N,K or W,targets] -> what the reduction averages: as many, or [N,K or W or 1,1]."""
+    if metadata.get("distribution"):
+        err, log_variance = np.split(err, 2, axis=2)
+    if reduction == "nll":
+        v = np.maximum(log_variance, np.log(1e-6))
+        return 0.5 * (v + err * err / np.exp(v))
+    if reduction == "mahalanobis":
+        if per_feature:
+            raise ValueError("mahalanobis has no per-feature scores")
+        if metadata["horizon"]:
+            err = err.reshape(len(err), 1, -1)
+        return _squared_distance(metadata, err)[:, :, None]
+    if reduction == "calibrated":
+        return _beyond_usual(metadata, err)
+    return err * err if reduction == "mse" else np.abs(err)
+
+
 def score_reference(
     metadata: Mapping[str, Any],
     tensors: Tensors,
@@ -366,21 +386,7 @@ def score_reference(
     W, K = metadata["window"], metadata["horizon"]
     err, bad, starts = window_errors(metadata, tensors, series, offsets, stride)
     S = len(np.asarray(series))
-    if metadata.get("distribution"):
-        err, log_variance = np.split(err, 2, axis=2)
-    if reduction == "nll":
-        v = np.maximum(log_variance, np.log(1e-6))
-        own = 0.5 * (v + err * err / np.exp(v))
-    elif reduction == "mahalanobis":
-        if per_feature:
-            raise ValueError("mahalanobis has no per-feature scores")
-        if K:
-            err = err.reshape(len(err), 1, -1)
-        own = _squared_distance(metadata, err)[:, :, None]  # [N,W or 1,1]
-    elif reduction == "calibrated":
-        own = _beyond_usual(metadata, err)
-    else:
-        own = err * err if reduction == "mse" else np.abs(err)  # [N,K or W,targets]
+    own = _own_errors(metadata, err, reduction, per_feature)
     if not per_feature:
         own = own.mean(axis=2, keepdims=True)
 
