@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -100,19 +100,38 @@ class SequenceModel:
 
     @classmethod
     def from_torch(
-        cls, module: nn.Module, *, window: int | None = None, horizon: int | None = None
+        cls,
+        module: nn.Module,
+        *,
+        window: int | None = None,
+        horizon: int | None = None,
+        scaler: Mapping[str, Any] | object | None = None,
+        features: Sequence[str] | None = None,
+        targets: Sequence[int | str] | None = None,
     ) -> SequenceModel:
-        """Compile a torch module.
+        """Compile a torch module, read by what it computes (``torch.export``).
 
         Parameters
         ----------
         module : torch.nn.Module
-            A `slidecell.training.Forecaster` or `Autoencoder`, or any module made of one
-            ``nn.LSTM`` or ``nn.GRU`` and one ``nn.Linear`` on its last step.
+            A `slidecell.training.Forecaster` or `Autoencoder`; or any module [N, W, F] -> [N, K*F]
+            or [N, K, F] (a forecaster) or -> [N, W, F] (an autoencoder), however it is written:
+            LSTM, GRU and RNN layers and cells of any sizes, one after the other; dense layers,
+            batch norms and scalings before them; a head of up to four dense layers with relu,
+            tanh, sigmoid, gelu or leaky relu, which reads the last step. An autoencoder repeats
+            its encoder's last step for its decoder. A forecaster may return two tensors, mean and
+            log variance. Dropout and what else eval mode leaves out does not count.
         window : int, optional
             W; required where the module does not tell.
         horizon : int, optional
-            K; 1 where the module does not tell.
+            K; by default what the module tells, or 1.
+        scaler : mapping or fitted scaler of scikit-learn, optional
+            What the module's rows were scaled with: the model then takes raw rows and predicts
+            raw values. See `slidecell.scaling.fit_scaler`.
+        features : sequence of str, optional
+            Names of the F columns in their order: DataFrames are matched by them.
+        targets : sequence of int or str, optional
+            Columns that the module predicts, in its order, where it does not predict all.
 
         Returns
         -------
@@ -121,16 +140,36 @@ class SequenceModel:
         Raises
         ------
         ValueError
-            If the module computes something else: its answers on random windows differ from the
-            compiled model's by more than 1e-4, or it changes values before, between or after its
-            layers (a clamp, ``nan_to_num``).
-        """
-        from slidecell.convert import check_against, to_metadata
+            If the module computes something else: the text names the node of its graph and what
+            to do. Also if its answers on random, large and spiky windows differ from the compiled
+            model's by more than 1e-4 of the largest.
 
-        metadata, tensors = to_metadata(module, window=window, horizon=horizon)
-        model = cls(metadata, tensors)
-        check_against(module, model)
-        return model
+        Examples
+        --------
+        >>> import slidecell as sc
+        >>> from torch import nn
+        >>> class Net(nn.Module):
+        ...     def __init__(self):
+        ...         super().__init__()
+        ...         self.norm = nn.Linear(3, 6)
+        ...         self.gru = nn.GRU(6, 16, batch_first=True)
+        ...         self.fc = nn.Linear(16, 1)
+        ...
+        ...     def forward(self, x):
+        ...         return self.fc(self.gru(self.norm(x))[0][:, -1])
+        >>> sc.SequenceModel.from_torch(Net(), window=8, features=["a", "b", "c"], targets=["c"])
+        SequenceModel(3 features, gru 16, window=8, horizon=1)
+        """
+        from slidecell.convert import check_against, read_module
+
+        columns = None if features is None else len(features)
+        reading = read_module(module, window, columns=columns)
+        metadata, tensors = reading.parts(
+            horizon, targets=targets, features=features, scaler=scaler
+        )
+        model = cls({**metadata, "scaler": None}, tensors)
+        check_against(module, model, reading)
+        return model if scaler is None else model.with_metadata(scaler=metadata["scaler"])
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> SequenceModel:

@@ -11,17 +11,19 @@ from typing import TYPE_CHECKING, Any
 from slidecell._extras import require
 
 if TYPE_CHECKING:
+    from slidecell.convert.compare import check_against
     from slidecell.convert.interfaces import RecurrentLayer, SequenceNetwork
-    from slidecell.convert.torch_modules import check_against, to_metadata
+    from slidecell.convert.torch_modules import read_module, to_metadata
 
 _HOMES = {
     "RecurrentLayer": "slidecell.convert.interfaces",
     "SequenceNetwork": "slidecell.convert.interfaces",
-    "check_against": "slidecell.convert.torch_modules",
+    "check_against": "slidecell.convert.compare",
+    "read_module": "slidecell.convert.torch_modules",
     "to_metadata": "slidecell.convert.torch_modules",
 }
 
-__all__ = ["RecurrentLayer", "SequenceNetwork", "check_against", "to_metadata"]
+__all__ = ["RecurrentLayer", "SequenceNetwork", "check_against", "read_module", "to_metadata"]
 
 
 def __getattr__(name: str) -> Any:
