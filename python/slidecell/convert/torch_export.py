@@ -27,9 +27,8 @@ def read_exported(program: torch.export.ExportedProgram, x: Tensor) -> Graph:
     count, window, input_size = x.shape
     trace = Trace("module", windows=count, window=window, input_size=input_size)
     values = _Interpreter(program, trace).outputs()
-    wrong = next((value for value in values if not isinstance(value, Value)), None)
-    if len(values) not in (1, 2) or wrong is not None:
-        came = "a constant" if wrong is not None and len(values) == 1 else f"{len(values)} values"
+    if len(values) not in (1, 2) or not all(isinstance(value, Value) for value in values):
+        came = f"{len(values)} values" if len(values) > 1 else "what no window changes"
         raise ValueError(
             f"module: expected it to return one prediction, or mean and log variance, got {came}; "
             "return the prediction alone"
@@ -98,14 +97,14 @@ class _Interpreter:
             return args[0][args[1]]
         packet = getattr(target, "overloadpacket", None)
         operation = getattr(packet, "__name__", getattr(target, "__name__", str(target)))
-        if torch.Tag.nondeterministic_seeded in getattr(target, "tags", ()) and not _is_off(
-            operation, args
-        ):
+        known = operation.removesuffix("_")
+        random = torch.Tag.nondeterministic_seeded in getattr(target, "tags", ())
+        if random and known not in OPERATIONS:
             self.trace.refuse(name, "draws random numbers", "answer the same in eval mode")
         if not _has_value((args, kwargs)):
             return target(*args, **kwargs)
         args, kwargs = _by_place(target, args, kwargs)
-        function = OPERATIONS.get(operation.removesuffix("_"))
+        function = OPERATIONS.get(known)
         if operation in SHAPE_ONLY:
             return SHAPE_ONLY[operation](*args, **kwargs)
         if function is None:
@@ -155,11 +154,6 @@ def _has_value(arguments: Any) -> bool:
     if isinstance(arguments, (tuple, list)):
         return any(map(_has_value, arguments))
     return isinstance(arguments, Value)
-
-
-def _is_off(operation: str, args: Any) -> bool:
-    """Whether it is a dropout in eval mode, or a stack of layers without one."""
-    return "dropout" in operation or any(isinstance(one, Value) for one in args[:1])
 
 
 def _name_of(node: torch.fx.Node) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import io
+import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +27,8 @@ __all__ = ["Reading", "TimeFirst", "evaluated", "read_module", "to_metadata", "u
 
 _WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel)
 _WINDOWS = 32
+# What torch.export says of modules that it cannot follow; the error says it once more.
+_LOGGERS = ("torch.export", "torch.export._trace", "torch.fx.experimental.symbolic_shapes")
 
 
 class TimeFirst(nn.Module):
@@ -164,7 +168,8 @@ def _read(reference: nn.Module, window: int, columns: int | None) -> Reading:
         except TypeError as parts:
             raise ValueError(
                 f"module: torch.export cannot follow it ({_first_line(error)}), and its attributes "
-                f"do not tell what it is: {str(parts).removeprefix('module: ')}"
+                f"do not tell what it is: {str(parts).removeprefix('module: ')}; leave branches on "
+                "values out of its forward"
             ) from error
     try:
         return Reading(read_exported(program, x), exported=True)
@@ -177,7 +182,16 @@ def _read(reference: nn.Module, window: int, columns: int | None) -> Reading:
 
 
 def _exported(module: nn.Module, x: Tensor) -> torch.export.ExportedProgram:
-    return torch.export.export(module, (x,), strict=False)
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        with redirect_stderr(io.StringIO()):  # where it fails it prints the graph
+            return torch.export.export(module, (x,), strict=False)
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def _first_line(error: Exception) -> str:
@@ -186,28 +200,37 @@ def _first_line(error: Exception) -> str:
 
 
 def _input_size(module: nn.Module, window: int, columns: int | None) -> int:
-    """Return F, for which the module runs."""
+    """Return F: the first size that a part reads, for which the module runs.
+
+    Preferred is one that what it answers is a multiple of, as predictions of all columns are.
+    """
     sizes = [columns] if columns is not None else list(dict.fromkeys(_sizes_read(module)))
     failure: Exception | None = None
+    runs: list[int] = []
     for size in sizes:
         try:
-            module(torch.zeros(_WINDOWS, window, size))
+            answer = module(torch.zeros(_WINDOWS, window, size))
         except Exception as error:  # a module of the user's, which may raise anything
             failure = failure or error
-        else:
+            continue
+        if not isinstance(answer, Tensor) or answer.numel() % (_WINDOWS * size) == 0:
             return size
-    raise ValueError(
-        f"module: it fails on x {[_WINDOWS, window, sizes[0]]}: {failure}"
-    ) from failure
+        runs.append(size)
+    if not runs:
+        raise ValueError(
+            f"module: it fails on x {[_WINDOWS, window, sizes[0]]}: {failure}"
+        ) from failure
+    return runs[0]
 
 
 def _sizes_read(module: nn.Module) -> Iterator[int]:
-    """Yield what the parts of a module read per step, in their order."""
-    for part in module.modules():
-        for name in ("input_size", "in_features", "num_features"):
-            size = getattr(part, name, None)
-            if isinstance(size, int) and size > 0:
-                yield size
+    """Yield what the parts of a module read per step, in their order, then what they give."""
+    for names in (("input_size", "in_features", "num_features"), ("out_features",)):
+        for part in module.modules():
+            for name in names:
+                size = getattr(part, name, None)
+                if isinstance(size, int) and size > 0:
+                    yield size
     for tensor in (*module.parameters(), *module.buffers()):
         if tensor.ndim:
             yield tensor.shape[-1]

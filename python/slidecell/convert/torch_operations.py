@@ -37,11 +37,11 @@ HINTS: dict[str, tuple[str, str]] = {
     "softmax": ("weighs steps by attention", _LAST),
     "scaled_dot_product_attention": ("weighs steps by attention", _LAST),
     "bmm": ("multiplies values with each other", _LAST),
+    "einsum": ("multiplies by einsum", "use nn.Linear"),
     "conv1d": ("convolves", "leave it out: a model is recurrent layers and a head"),
     "flip": ("turns an axis around", "use bidirectional=True for both directions"),
     "exp": ("takes the exponential", "return the log variance itself, or leave it out"),
     "softplus": ("is a softplus", "return the log variance itself, or use relu"),
-    "randn_like": ("draws random numbers", "answer with the mean in eval mode"),
     "embedding": ("looks up an embedding", "give numbers as columns"),
     "_pack_padded_sequence": ("packs sequences", "give windows of one length, unpacked"),
     **{
@@ -301,8 +301,10 @@ def _layers(cell: CellName, activation: str = "tanh") -> Callable[..., Any]:
 
     def run(trace: Trace, name: str, x: Any, state: Any, weights: Any, *args: Any) -> Any:
         has_biases, num_layers, dropout, train, bidirectional, batch_first = args
-        if not isinstance(x, Value) or not isinstance(batch_first, bool):
+        if not isinstance(batch_first, bool):
             trace.refuse(name, "reads packed sequences", "give windows of one length, unpacked")
+        if not isinstance(x, Value):
+            trace.refuse(name, "reads the same whatever the window", "let it read its vector")
         if dropout and train:
             trace.refuse(name, "drops values in eval mode too", "call module.eval()")
         count = 2 if bidirectional else 1
