@@ -74,20 +74,23 @@ def _of_sklearn(scaler: Any, columns: int) -> tuple[str, Any, Any]:
             f"{scaler.n_features_in_}"
         )
     zeros, ones = np.zeros(columns), np.ones(columns)
-
-    def given(attribute: str, default: Any) -> Any:
-        value = getattr(scaler, attribute)
-        return default if value is None else value  # without centring, or without scaling
-
     if name == "MinMaxScaler":
         if scaler.clip:
             raise ValueError("scaler: expected one that does not clip, got MinMaxScaler(clip=True)")
         # scaled = x scale_ + min_
         return "minmax", 0.0 - scaler.min_ / scaler.scale_, 1.0 / scaler.scale_
     if name == "StandardScaler":
-        return "standard", given("mean_", zeros), given("scale_", ones)
+        return (
+            "standard",
+            scaler.mean_ if scaler.with_mean else zeros,
+            scaler.scale_ if scaler.with_std else ones,
+        )
     if name == "RobustScaler":
-        return "robust", given("center_", zeros), given("scale_", ones)
+        return (
+            "robust",
+            scaler.center_ if scaler.with_centering else zeros,
+            scaler.scale_ if scaler.with_scaling else ones,
+        )
     if name == "MaxAbsScaler":
         return "minmax", zeros, scaler.scale_
     raise TypeError(
