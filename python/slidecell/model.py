@@ -172,6 +172,77 @@ class SequenceModel:
         return model if scaler is None else model.with_metadata(scaler=metadata["scaler"])
 
     @classmethod
+    def from_state_dict(
+        cls,
+        state_dict: Mapping[str, Any],
+        *,
+        window: int,
+        horizon: int | None = None,
+        decoder: Sequence[str] | None = None,
+        activation: str = "tanh",
+        recurrent_activation: str = "sigmoid",
+        reset_after: bool = True,
+        scaler: Mapping[str, Any] | object | None = None,
+        features: Sequence[str] | None = None,
+        targets: Sequence[int | str] | None = None,
+    ) -> SequenceModel:
+        """Compile weights by torch's names, without the module; torch need not be installed.
+
+        Nothing can be compared with a module here: `from_torch` is the safer way where there is
+        one.
+
+        Parameters
+        ----------
+        state_dict : mapping of str to array or tensor
+            Of LSTM, GRU or RNN parts (``lstm.weight_ih_l0``, ...) in the order in which they are
+            computed, and one dense layer (``fc.weight``, ``fc.bias``), which reads their last step.
+        window : int
+            W.
+        horizon : int, optional
+            K; 1 by default, and 0 with a decoder.
+        decoder : sequence of str, optional
+            The recurrent parts of an autoencoder that read the others' last h at each step. By
+            default those whose name begins with "dec".
+        activation, recurrent_activation, reset_after
+            Of all layers, as in `slidecell.LSTM` and `slidecell.GRU`: ``activation="relu"`` for
+            an ``nn.RNN(nonlinearity="relu")``.
+        scaler, features, targets
+            As for `from_torch`.
+
+        Returns
+        -------
+        SequenceModel
+
+        Raises
+        ------
+        ValueError
+            If the names tell another network, or sizes do not fit; the text names them.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import slidecell as sc
+        >>> weights = {"gru.weight_ih_l0": np.ones((12, 3)), "gru.weight_hh_l0": np.ones((12, 4)),
+        ...            "fc.weight": np.ones((3, 4)), "fc.bias": np.ones(3)}
+        >>> sc.SequenceModel.from_state_dict(weights, window=7)
+        SequenceModel(3 features, gru 4, window=7, horizon=1)
+        """
+        from slidecell.convert.lowering import lower
+        from slidecell.convert.state_dicts import read_state_dict
+
+        graph = read_state_dict(
+            state_dict,
+            window=window,
+            decoder=decoder,
+            activation=activation,
+            recurrent_activation=recurrent_activation,
+            reset_after=reset_after,
+        )
+        return cls(
+            *lower(graph, horizon=horizon, targets=targets, features=features, scaler=scaler)
+        )
+
+    @classmethod
     def load(cls, path: str | os.PathLike[str]) -> SequenceModel:
         """Read a model file written by `save`.
 
