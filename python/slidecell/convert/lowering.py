@@ -85,7 +85,8 @@ def lower(
         if _output_size(variance) != rows:
             raise ValueError(
                 f"{graph.source}: expected as many log variances as means, {rows}, got "
-                f"{_output_size(variance)}"
+                f"{_output_size(variance)}; return the prediction alone, if the second is no log "
+                "variance"
             )
         head = joined(graph.source, network.head, variance.head)
     answers = decide_answers(
