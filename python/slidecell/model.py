@@ -45,6 +45,18 @@ def _with_defaults(metadata: dict[str, Any]) -> dict[str, Any]:
     return {"format": FORMAT, **copy.deepcopy(_DEFAULTS), **metadata}
 
 
+def _state_of(rule: Any) -> Any:
+    """Return the state of a threshold or a smoothing that has seen no score since it was fitted.
+
+    Anything else is returned as it is: the core checks it.
+    """
+    if not callable(getattr(rule, "state", None)):
+        return rule
+    rule.apply(np.empty(0))  # refuses one that is not fitted
+    state: dict[str, Any] = rule.fresh().state()
+    return state
+
+
 class SequenceModel:
     """A recurrent encoder, an optional decoder and a linear head, compiled for this CPU.
 
@@ -331,7 +343,8 @@ class SequenceModel:
         Parameters
         ----------
         **changes
-            ``features``, ``scaler``, ``error``, ``smoothing``, ``threshold`` or ``extra``.
+            ``features``, ``scaler``, ``error``, ``smoothing``, ``threshold`` or ``extra``. A
+            fitted object of `slidecell.thresholds` is kept as its state.
 
         Returns
         -------
@@ -341,7 +354,11 @@ class SequenceModel:
         for key in changes:
             if key not in allowed:
                 raise ValueError(f"{key}: expected one of {', '.join(allowed)}")
-        return SequenceModel({**self._metadata, **changes}, self._tensors)
+        plain = {
+            key: _state_of(value) if key in ("threshold", "smoothing") else value
+            for key, value in changes.items()
+        }
+        return SequenceModel({**self._metadata, **plain}, self._tensors)
 
     def fit_error(
         self, series: npt.ArrayLike, offsets: npt.ArrayLike | None = None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from slidecell._arguments import as_choice
 from slidecell._cells import CellName
-from slidecell.detect.network_detector import NetworkDetector
+from slidecell.detect.given_model import TakesModel
 from slidecell.detect.scales import ScalerKind
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ __all__ = ["AutoencoderDetector"]
 
 
 @dataclass(repr=False, eq=False)
-class AutoencoderDetector(NetworkDetector):
+class AutoencoderDetector(TakesModel):
     """Score rows by the error of an LSTM or GRU autoencoder that reconstructs their window.
 
     The error stands at the window's last row; the first W - 1 rows of an entity have no score.

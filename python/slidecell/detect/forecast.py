@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from slidecell._arguments import whole_number
 from slidecell._cells import CellName
-from slidecell.detect.network_detector import NetworkDetector
+from slidecell.detect.given_model import TakesModel
 from slidecell.detect.scales import ScalerKind
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ __all__ = ["ForecastDetector"]
 
 
 @dataclass(repr=False, eq=False)
-class ForecastDetector(NetworkDetector):
+class ForecastDetector(TakesModel):
     """Score rows by the error of an LSTM's or GRU's forecast of them.
 
     From W rows the network forecasts the next K; the error stands at the last of them. The first
