@@ -239,8 +239,7 @@ class SequenceModel:
         >>> sc.SequenceModel.from_state_dict(weights, window=7)
         SequenceModel(3 features, gru 4, window=7, horizon=1)
         """
-        from slidecell.convert.lowering import lower
-        from slidecell.convert.state_dicts import read_state_dict
+        from slidecell.convert import lower, read_state_dict
 
         graph = read_state_dict(
             state_dict,

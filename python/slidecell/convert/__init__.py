@@ -1,6 +1,6 @@
 """Conversion of networks to models: what a network computes (`graph`), and its readers.
 
-Names that need torch are imported when they are asked for.
+Each name is imported when it is asked for: torch modules need torch, the others numpy alone.
 """
 
 from __future__ import annotations
@@ -13,24 +13,41 @@ from slidecell._extras import require
 if TYPE_CHECKING:
     from slidecell.convert.compare import check_against
     from slidecell.convert.interfaces import RecurrentLayer, SequenceNetwork
+    from slidecell.convert.lowering import lower
+    from slidecell.convert.state_dicts import read_state_dict
     from slidecell.convert.torch_modules import read_module, to_metadata
 
 _HOMES = {
     "RecurrentLayer": "slidecell.convert.interfaces",
     "SequenceNetwork": "slidecell.convert.interfaces",
     "check_against": "slidecell.convert.compare",
+    "lower": "slidecell.convert.lowering",
     "read_module": "slidecell.convert.torch_modules",
+    "read_state_dict": "slidecell.convert.state_dicts",
     "to_metadata": "slidecell.convert.torch_modules",
 }
 
-__all__ = ["RecurrentLayer", "SequenceNetwork", "check_against", "read_module", "to_metadata"]
+__all__ = [
+    "RecurrentLayer",
+    "SequenceNetwork",
+    "check_against",
+    "lower",
+    "read_module",
+    "read_state_dict",
+    "to_metadata",
+]
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    require("torch", extra="train")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    try:
+        home = importlib.import_module(_HOMES[name])
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] == "torch":
+            require("torch", extra="train")  # names the extra
+        raise
+    return getattr(home, name)
 
 
 def __dir__() -> list[str]:

@@ -10,8 +10,10 @@ import torch
 from torch import Tensor
 
 from slidecell.convert.graph import Graph
-from slidecell.convert.torch_operations import HINTS, OPERATIONS, SHAPE_ONLY
-from slidecell.convert.values import Trace, Value
+from slidecell.convert.torch_hints import HINTS
+from slidecell.convert.torch_operations import OPERATIONS, SHAPE_ONLY
+from slidecell.convert.trace import Trace
+from slidecell.convert.values import Value, windows
 
 __all__ = ["read_exported"]
 
@@ -65,7 +67,7 @@ class _Interpreter:
 
     def outputs(self) -> list[Any]:
         """Return what the module returns, flattened."""
-        given = {self.inputs[0]: self.trace.start(), **self.constants}
+        given = {self.inputs[0]: windows(self.trace), **self.constants}
         by_name = {node.name: node for node in self.graph.graph.nodes}
         wanted = [by_name.get(str(name)) for name in self.answers]
         known = self._run(self.graph, given, [node for node in wanted if node is not None])

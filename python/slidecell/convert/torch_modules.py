@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from slidecell._arguments import whole_number
 from slidecell.convert.graph import Graph
 from slidecell.convert.interfaces import RecurrentLayer, SequenceNetwork
+from slidecell.convert.layers_over_rows import RecursOverWindowsError
 from slidecell.convert.lowering import Tensors, lower
 from slidecell.convert.torch_attributes import cell_of, read_network, read_parts
 from slidecell.convert.torch_export import read_exported
-from slidecell.convert.values import RecursOverWindowsError
 from slidecell.recurrent import TORCH_NAMES
 
 __all__ = ["Reading", "TimeFirst", "evaluated", "read_module", "to_metadata", "unwrapped"]

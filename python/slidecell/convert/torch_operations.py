@@ -12,46 +12,15 @@ from torch import Tensor
 
 from slidecell._cells import CellName
 from slidecell.convert.graph import Direction, Recurrent
-from slidecell.convert.values import Trace, Value, concatenated, linear_sum
+from slidecell.convert.joined_values import concatenated, linear_sum
+from slidecell.convert.layers_over_rows import run_layers
+from slidecell.convert.torch_hints import LAST, NO_CUT
+from slidecell.convert.trace import Trace
+from slidecell.convert.values import Value
 
-__all__ = ["HINTS", "OPERATIONS", "SHAPE_ONLY"]
+__all__ = ["OPERATIONS", "SHAPE_ONLY"]
 
 Number = float | int
-_SKIPS = "leave it out; slidecell skips missing values itself"
-_LAST = "read the last step: out[:, -1] or h_n"
-
-# What other operations are, and what a caller can do: their text, by name.
-HINTS: dict[str, tuple[str, str]] = {
-    "layer_norm": (
-        "normalises each vector by its own mean and spread",
-        "leave it out, or train with BatchNorm1d, which is folded into the weights",
-    ),
-    "group_norm": ("normalises groups of columns", "use BatchNorm1d"),
-    "instance_norm": ("normalises each window", "use BatchNorm1d, or scale the rows before"),
-    "nan_to_num": ("replaces missing values", _SKIPS),
-    "where": ("chooses by value", _SKIPS),
-    "mean": ("averages over an axis", _LAST),
-    "sum": ("sums over an axis", _LAST),
-    "max": ("takes the largest over an axis", _LAST),
-    "amax": ("takes the largest over an axis", _LAST),
-    "softmax": ("weighs steps by attention", _LAST),
-    "scaled_dot_product_attention": ("weighs steps by attention", _LAST),
-    "bmm": ("multiplies values with each other", _LAST),
-    "einsum": ("multiplies by einsum", "use nn.Linear"),
-    "conv1d": ("convolves", "leave it out: a model is recurrent layers and a head"),
-    "flip": ("turns an axis around", "use bidirectional=True for both directions"),
-    "exp": ("takes the exponential", "return the log variance itself, or leave it out"),
-    "softplus": ("is a softplus", "return the log variance itself, or use relu"),
-    "embedding": ("looks up an embedding", "give numbers as columns"),
-    "_pack_padded_sequence": ("packs sequences", "give windows of one length, unpacked"),
-    **{
-        name: (f"is {name}, which no head has", "use relu, tanh, sigmoid, gelu or leaky_relu")
-        for name in (
-            *("silu", "elu", "celu", "selu", "mish", "hardswish", "hardsigmoid", "prelu", "relu6"),
-            *("log_sigmoid", "softsign", "rrelu", "tanhshrink", "softshrink", "hardshrink"),
-        )
-    },
-}
 
 
 def _numbers(tensor: Tensor) -> npt.NDArray[Any]:
@@ -78,13 +47,13 @@ def _dropout(trace: Trace, name: str, x: Value, p: float, train: bool) -> Value:
 
 def _linear(trace: Trace, name: str, x: Any, weight: Any, bias: Tensor | None = None) -> Value:
     if not isinstance(x, Value) or isinstance(weight, Value) or isinstance(bias, Value):
-        trace.refuse(name, "multiplies values with each other", _LAST)
+        trace.refuse(name, "multiplies values with each other", LAST)
     return x.linear(name, _numbers(weight), None if bias is None else _numbers(bias))
 
 
 def _matmul(trace: Trace, name: str, x: Any, weight: Any) -> Value:
     if not isinstance(x, Value) or isinstance(weight, Value) or weight.ndim > 2:
-        trace.refuse(name, "multiplies values with each other, or from the left", _LAST)
+        trace.refuse(name, "multiplies values with each other, or from the left", LAST)
     if weight.ndim == 1:
         return x.linear(name, _numbers(weight)[None]).squeezed([-1])
     return x.linear(name, _numbers(weight).T)
@@ -162,7 +131,7 @@ def _leaky_relu(_: Trace, name: str, x: Value, slope: Number = 0.01) -> Value:
 
 def _clamp(trace: Trace, name: str, x: Value, low: Any = None, high: Any = None) -> Value:
     if isinstance(low, Tensor) or isinstance(high, Tensor):
-        trace.refuse(name, "cuts values", _SKIPS)
+        trace.refuse(name, "cuts values", NO_CUT)
     least = -np.inf if low is None else float(low)
     return x.clamped(name, least, np.inf if high is None else float(high))
 
@@ -323,8 +292,8 @@ def _layers(cell: CellName, activation: str = "tanh") -> Callable[..., Any]:
             )
             for layer in range(num_layers)
         ]
-        out, h_n, c_n = x.recurrent(
-            name, layers, time_axis=1 if batch_first else 0, state=_state(state)
+        out, h_n, c_n = run_layers(
+            name, x, layers, time_axis=1 if batch_first else 0, state=_state(state)
         )
         return (out, h_n, c_n) if cell == "lstm" else (out, h_n)
 
@@ -340,7 +309,7 @@ def _cell(cell: CellName, activation: str = "tanh") -> Callable[..., Any]:
         given = [weight for weight in weights if weight is not None]
         direction = _direction(given, has_biases=len(given) > 2)
         layer = Recurrent(name, cell, direction, None, activation)
-        out, _, c_n = x.unsqueezed(1).recurrent(name, [layer], time_axis=1, state=_state(state))
+        out, _, c_n = run_layers(name, x.unsqueezed(1), [layer], time_axis=1, state=_state(state))
         h = out.squeezed([1])
         return (h, c_n.squeezed([0])) if cell == "lstm" else h
 
