@@ -34,7 +34,7 @@ LEAVES_ITSELF_OUT = ("neighbors",)
 
 
 _CLASSES: dict[str, tuple[type[Detector], dict[str, Any]]] = {
-    "forecast": (ForecastDetector, {"window": 4, "hidden_size": 3}),
+    "forecast": (ForecastDetector, {"window": 4, "hidden_size": 3, "smoothing": 1}),
     "autoencoder": (
         AutoencoderDetector,
         {"window": 4, "encoder_sizes": (3, 2), "decoder_sizes": (2, 3)},

@@ -57,6 +57,8 @@ def random_model(
     bias: bool = True,
     scaler: dict[str, Any] | None = None,
     error: bool = False,
+    head: list[dict[str, Any]] | None = None,
+    gaussian: bool = False,
 ) -> Model:
     """Metadata and tensors; a model with a decoder reconstructs (horizon 0)."""
     tensors: dict[str, np.ndarray] = {}
@@ -70,16 +72,26 @@ def random_model(
             size = output_size(spec)
     horizon = 0 if decoder else horizon
     D = len(targets or range(features)) * (horizon or 1)
-    bound = size**-0.5
-    tensors["head.weight"] = rng.uniform(-bound, bound, (D, size)).astype(np.float32)
-    if bias:
-        tensors["head.bias"] = rng.uniform(-bound, bound, D).astype(np.float32)
+    given = [{"output_size": D * (1 + gaussian)}] if head is None else head
+    for n, dense in enumerate(given):
+        if "output_size" not in dense:
+            continue
+        prefix = "head." if head is None else f"head.{n}."
+        rows, bound = dense["output_size"], size**-0.5
+        tensors[prefix + "weight"] = rng.uniform(-bound, bound, (rows, size)).astype(np.float32)
+        if bias:
+            tensors[prefix + "bias"] = rng.uniform(-bound, bound, rows).astype(np.float32)
+        size = rows
     statistics = None
     if error:
         statistics = {
             "mean": rng.normal(0, 0.1, D).tolist(),
             "whiten": np.tril(rng.normal(0, 1, (D, D)) + 2 * np.eye(D)).tolist(),
         }
+        if horizon and scaler is not None:
+            own = np.random.default_rng(D)
+            statistics["slope"] = own.uniform(0.5, 20.0, D).tolist()
+            statistics["intercept"] = own.uniform(-8.0, 0.0, D).tolist()
     metadata = {
         "format": 1,
         "window": window,
@@ -93,6 +105,9 @@ def random_model(
         "threshold": None,
         "extra": {},
     }
+    if head is not None or gaussian:
+        more = {"head": head, "distribution": "gaussian" if gaussian else None}
+        metadata |= {"format": 2, **more}
     return metadata, tensors
 
 
@@ -165,3 +180,69 @@ AUTOENCODERS: dict[str, dict[str, Any]] = {
 }
 
 MODELS = FORECASTERS | AUTOENCODERS
+
+
+def dense(output_size: int | None, activation: str = "linear", **slope: float) -> dict[str, Any]:
+    """One layer of a head; without an output size the activation alone."""
+    size = {} if output_size is None else {"output_size": output_size}
+    return {**size, "activation": activation, **slope}
+
+
+# Heads of several layers, by the sizes that kernels find awkward.
+HEADS: dict[str, dict[str, Any]] = {
+    "relu_64_32": {
+        "encoder": [layer("lstm", 64)],
+        "head": [dense(64, "relu"), dense(32, "relu"), dense(3)],
+        "window": 7,
+    },
+    "one_unit": {
+        "encoder": [layer("lstm", 1)],
+        "head": [dense(1, "tanh"), dense(1, "sigmoid"), dense(3)],
+    },
+    "four_layers": {
+        "encoder": [layer("gru", 17)],
+        "head": [dense(3, "gelu"), dense(17, "gelu_tanh"), dense(33, "sigmoid"), dense(6, "tanh")],
+        "horizon": 2,
+    },
+    "leaky": {
+        "encoder": [layer("lstm", 9)],
+        "head": [dense(33, "leaky_relu", slope=0.25), dense(64, "leaky_relu", slope=-2), dense(2)],
+        "features": 5,
+        "targets": [4, 1],
+    },
+    "activation_first": {
+        "encoder": [layer("rnn", 5)],
+        "head": [dense(None, "relu"), dense(7), dense(None, "gelu"), dense(3, "sigmoid")],
+        "bias": False,
+    },
+    "ae_per_step": {
+        "encoder": [layer("lstm", 9), layer("lstm", 4)],
+        "decoder": [layer("lstm", 4), layer("lstm", 17)],
+        "head": [dense(33, "gelu"), dense(3, "sigmoid")],
+    },
+    "ae_bidirectional": {
+        "encoder": [layer("gru", 5, bidirectional=True)],
+        "decoder": [layer("lstm", 6, bidirectional=True)],
+        "head": [dense(None, "tanh"), dense(17, "relu"), dense(3)],
+        "window": 6,
+    },
+    "gaussian": {"encoder": [layer("lstm", 9)], "gaussian": True, "horizon": 3},
+    "gaussian_layers": {
+        "encoder": [layer("gru", 17, bidirectional=True)],
+        "head": [dense(33, "gelu"), dense(8)],
+        "gaussian": True,
+        "features": 5,
+        "targets": [3, 0],
+        "horizon": 2,
+    },
+    "gaussian_scaled": {
+        "encoder": [layer("lstm", 16)],
+        "gaussian": True,
+        "scaler": {
+            "kind": "standard",
+            "center": [1.0, -2.0, 0.5],
+            "scale": [2.0, 0.25, 1.0],
+            "constant": [],
+        },
+    },
+}

@@ -116,6 +116,8 @@ def random_case(seed: int) -> RandomCase:
     if rng.random() < 0.5:
         series = series.astype(np.float32)
     options: dict[str, Any] = {"reduction": str(rng.choice(["mse", "mae", "mahalanobis"]))}
+    if scaler is not None and not decoder and rng.random() < 0.3:
+        options["reduction"] = "calibrated"
     if decoder:
         options["aggregate"] = str(rng.choice(["window", "last", "mean"]))
     if options["reduction"] != "mahalanobis":

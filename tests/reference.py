@@ -9,7 +9,8 @@ are as torch keeps them, windows materialised, one entity after the other.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -194,18 +195,51 @@ def _last_h(specs: Sequence[Spec], out: Array) -> Array:
     return np.concatenate([out[:, -1, :half], out[:, 0, half:]], axis=1)
 
 
+HEAD_ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
+    "linear": lambda x: x,
+    "relu": lambda x: np.maximum(x, 0.0),
+    "tanh": np.tanh,
+    "sigmoid": lambda x: 1.0 / (1.0 + np.exp(-x)),
+    "gelu": lambda x: x * 0.5 * np.vectorize(math.erfc, otypes=[float])(-x / np.sqrt(2)),
+    "gelu_tanh": lambda x: x * 0.5 * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))),
+}
+
+
+def head_activation(name: str, x: Array, slope: float = 0.0) -> Array:
+    """What a head does with each number."""
+    if name == "leaky_relu":
+        return np.where(x < 0, slope * x, x)
+    with np.errstate(over="ignore"):
+        return HEAD_ACTIVATIONS[name](x)
+
+
+def _head(metadata: Mapping[str, Any], tensors: Tensors, x: Array) -> Array:
+    """x [..,depth] -> [..,rows]: dense layers, each with its activation."""
+    given = metadata.get("head")
+    for n, layer in enumerate([{"output_size": 0}] if given is None else given):
+        if "output_size" in layer:
+            prefix = "head." if given is None else f"head.{n}."
+            w = np.asarray(tensors[prefix + "weight"], np.float64)
+            x = x @ w.T + _f64(tensors, prefix + "bias", w.shape[0])
+        x = head_activation(layer.get("activation", "linear"), x, layer.get("slope", 0.0))
+    return x
+
+
 def network(metadata: Mapping[str, Any], tensors: Tensors, windows: Array) -> tuple[Array, Array]:
-    """Windows [N,W,F] -> code [N,C] and prediction [N,K or W,targets], in scaled units."""
+    """Windows [N,W,F] -> code [N,C] and prediction [N,K or W,targets], in scaled units.
+
+    With a distribution the log variances follow the means: [N,K,2*targets].
+    """
     specs, named = _stack(metadata, tensors, "encoder")
     N, W, _ = windows.shape
     code = _last_h(specs, stack_forward(specs, named, windows)[0])
-    w = np.asarray(tensors["head.weight"], np.float64)
-    b = _f64(tensors, "head.bias", w.shape[0])
     if not metadata["decoder"]:
-        return code, (code @ w.T + b).reshape(N, metadata["horizon"], -1)
+        halves = 2 if metadata.get("distribution") else 1
+        pred = _head(metadata, tensors, code).reshape(N, halves, metadata["horizon"], -1)
+        return code, np.concatenate(list(np.moveaxis(pred, 1, 0)), axis=2)
     specs, named = _stack(metadata, tensors, "decoder")
     y, _, _ = stack_forward(specs, named, np.repeat(code[:, None], W, axis=1))
-    return code, y @ w.T + b
+    return code, _head(metadata, tensors, y)
 
 
 def _windows(
@@ -229,15 +263,25 @@ def predict_reference(
     tensors: Tensors,
     series: npt.ArrayLike,
     offsets: npt.ArrayLike | None = None,
+    *,
+    variances: bool = False,
 ) -> Array:
-    """Series [S,F] -> [N,K or W,targets] in raw units; NaN where the W input rows are touched."""
+    """Series [S,F] -> [N,K or W,targets] in raw units; NaN where the W input rows are touched.
+
+    variances: the predictions' log variances in their place.
+    """
     W = metadata["window"]
     rows, bad, starts = _windows(metadata, series, offsets, 1)
     targets = _targets(metadata, rows.shape[1])
     if not starts:
         return np.zeros((0, metadata["horizon"] or W, len(targets)))
     _, pred = network(metadata, tensors, _materialise(rows, starts, W))
-    if metadata.get("scaler") is not None:
+    pred, log_variance = pred[:, :, : len(targets)], pred[:, :, len(targets) :]
+    if variances:
+        pred = log_variance
+        if metadata.get("scaler") is not None:
+            pred = pred + np.log(np.square(np.asarray(metadata["scaler"]["scale"])[targets]))
+    elif metadata.get("scaler") is not None:
         scaler = metadata["scaler"]
         pred = pred * np.asarray(scaler["scale"])[targets] + np.asarray(scaler["center"])[targets]
     pred[[bool(bad[s : s + W].any()) for s in starts]] = np.nan
@@ -274,7 +318,10 @@ def window_errors(
     offsets: npt.ArrayLike | None = None,
     stride: int = 1,
 ) -> tuple[Array, npt.NDArray[np.bool_], list[int]]:
-    """Errors [N,K or W,targets] in scaled units, which windows are bad [N], first rows [N]."""
+    """Errors [N,K or W,targets] in scaled units, which windows are bad [N], first rows [N].
+
+    With a distribution the log variances follow the errors.
+    """
     W, K = metadata["window"], metadata["horizon"]
     rows, bad, starts = _windows(metadata, series, offsets, stride)
     targets = _targets(metadata, rows.shape[1])
@@ -284,7 +331,8 @@ def window_errors(
     _, pred = network(metadata, tensors, whole[:, :W])
     truth = whole[:, W:] if K else whole
     touched = np.array([bool(bad[s : s + W + K].any()) for s in starts])
-    return pred - truth[:, :, targets], touched, starts
+    pred[:, :, : len(targets)] -= truth[:, :, targets]
+    return pred, touched, starts
 
 
 def _squared_distance(metadata: Mapping[str, Any], errors: Array) -> Array:
@@ -292,6 +340,15 @@ def _squared_distance(metadata: Mapping[str, Any], errors: Array) -> Array:
     statistics = metadata["error"]
     z = (errors - np.asarray(statistics["mean"])) @ np.asarray(statistics["whiten"]).T
     return (z * z).sum(axis=-1)
+
+
+def _beyond_usual(metadata: Mapping[str, Any], errors: Array) -> Array:
+    """Errors [N,K,targets] -> how far each is beyond its usual size, in its spreads."""
+    slope, intercept = (
+        np.asarray(metadata["error"][name]).reshape(errors.shape[1:])
+        for name in ("slope", "intercept")
+    )
+    return np.maximum(slope * np.abs(errors) + intercept, 0.0)
 
 
 def score_reference(
@@ -309,12 +366,19 @@ def score_reference(
     W, K = metadata["window"], metadata["horizon"]
     err, bad, starts = window_errors(metadata, tensors, series, offsets, stride)
     S = len(np.asarray(series))
-    if reduction == "mahalanobis":
+    if metadata.get("distribution"):
+        err, log_variance = np.split(err, 2, axis=2)
+    if reduction == "nll":
+        v = np.maximum(log_variance, np.log(1e-6))
+        own = 0.5 * (v + err * err / np.exp(v))
+    elif reduction == "mahalanobis":
         if per_feature:
             raise ValueError("mahalanobis has no per-feature scores")
         if K:
             err = err.reshape(len(err), 1, -1)
         own = _squared_distance(metadata, err)[:, :, None]  # [N,W or 1,1]
+    elif reduction == "calibrated":
+        own = _beyond_usual(metadata, err)
     else:
         own = err * err if reduction == "mse" else np.abs(err)  # [N,K or W,targets]
     if not per_feature:

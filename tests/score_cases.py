@@ -61,4 +61,6 @@ def all_scores(model: Any, series: Any, offsets: Any, **options: Any) -> list[np
         for aggregate in aggregates
         for reduction in ("mse", "mae", "mahalanobis")
     ]
+    if model.scaler is not None and model.horizon > 0:
+        scores.append(model.score(series, offsets, reduction="calibrated", **options))
     return [*scores, model.score(series, offsets, per_feature=True, **options)]

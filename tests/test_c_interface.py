@@ -36,8 +36,12 @@ COUNTERPARTS = {
     "SequenceModel::num_targets": "slidecell_model_num_targets",
     "SequenceModel::code_size": "slidecell_model_code_size",
     "SequenceModel::features": "slidecell_model_feature",
+    "SequenceModel::reduction": "slidecell_model_reduction",
     "SequenceModel::score": "slidecell_score slidecell_score_f64",
     "SequenceModel::predict": "slidecell_predict slidecell_predict_f64",
+    "SequenceModel::predict_log_variance": (
+        "slidecell_predict_log_variance slidecell_predict_log_variance_f64"
+    ),
     "SequenceModel::encode": "slidecell_encode slidecell_encode_f64",
     "SequenceModel::decision": "slidecell_model_decision",
     "SequenceModel::plan": "slidecell_model_plan",
@@ -59,6 +63,8 @@ COUNTERPARTS = {
     "Decision::threshold": "slidecell_decision.threshold",
     "Decision::ewma_alpha": "slidecell_decision.ewma_alpha",
     "Decision::moving_average": "slidecell_decision.moving_average",
+    "Decision::trailing_mean": "slidecell_decision.trailing_mean",
+    "Decision::reduction": "slidecell_decision.reduction",
     "Stream::Stream": "slidecell_stream_create",
     "Stream::num_entities": "slidecell_stream_num_entities",
     "Stream::input_size": "slidecell_stream_input_size",
@@ -226,7 +232,7 @@ def test_rows_are_float_or_double() -> None:
         for name in functions
         if re.search(rf"{name}\([^;]*const float\* (?:series|rows?)\b", text)
     }
-    assert len(takes_rows) == 6
+    assert len(takes_rows) == 7
     assert {f"{name}_f64" for name in takes_rows} <= functions
 
 

@@ -45,9 +45,11 @@ class Functions:
     """Each compiled function with arguments that fit, by name; an object's method with itself."""
 
     def __init__(self, folder: Path) -> None:
-        metadata, tensors = random_model(np.random.default_rng(1), **MODELS["lstm"])
+        rng = np.random.default_rng(1)
+        metadata, tensors = random_model(rng, **MODELS["lstm"])
         self.python = sc.SequenceModel(metadata, tensors)
         self.model = model = self.python._core
+        gaussian = sc.SequenceModel(*random_model(rng, gaussian=True, **MODELS["lstm"]))._core
         self.stream = stream = self.python.stream(2)._core
         self.file = str(folder / "model.safetensors")
         self.state = str(folder / "stream")
@@ -175,6 +177,10 @@ class Functions:
             "Recurrent.step": (layer.step, {"x": x[:, 0], "state": None}),
             "SequenceModel": (_core.SequenceModel, {"metadata": text, "tensors": tensors}),
             "SequenceModel.score": (model.score, {"series": series, "offsets": None} | score),
+            "SequenceModel.predict_log_variance": (
+                gaussian.predict_log_variance,
+                {"series": series, "offsets": None, "num_threads": 1},
+            ),
             "SequenceModel.predict": (
                 model.predict,
                 {"series": series, "offsets": None, "num_threads": 1},

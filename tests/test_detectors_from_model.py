@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -40,6 +41,11 @@ def forecaster(**options: object) -> sc.SequenceModel:
     )
 
 
+def plain_forecasts(model: sc.SequenceModel, **options: Any) -> ForecastDetector:
+    """Return a detector whose scores are the model's own."""
+    return ForecastDetector.from_model(model, **{"reduction": "mse", "smoothing": 1, **options})
+
+
 def autoencoder() -> sc.SequenceModel:
     torch.manual_seed(0)
     return sc.SequenceModel.from_torch(Autoencoder(2, (6, 2), (2, 6), cell="gru", window=8))
@@ -47,7 +53,7 @@ def autoencoder() -> sc.SequenceModel:
 
 def test_forecasts_of_a_model_are_calibrated_and_train_nothing(tmp_path: Path) -> None:
     model, X = forecaster(), rows()
-    detector = ForecastDetector.from_model(model, contamination=0.1).calibrate(X)
+    detector = plain_forecasts(model, contamination=0.1).calibrate(X)
     scores = detector.score_samples(X)
     np.testing.assert_array_equal(scores, model.score(X).astype(np.float64))
     assert detector.threshold_ == np.percentile(scores[8:], 90)
@@ -82,10 +88,10 @@ def test_reconstructions_of_a_model() -> None:
 def test_columns_are_matched_by_the_models_names() -> None:
     model, X = forecaster(), rows()
     frame = pd.DataFrame({"other": 1.0, "b": X[:, 1], "a": X[:, 0]})
-    detector = ForecastDetector.from_model(model).calibrate(frame)
+    detector = plain_forecasts(model).calibrate(frame)
     np.testing.assert_array_equal(detector.score_samples(frame), model.score(X).astype(np.float64))
     with pytest.raises(ValueError, match="'a' is missing"):
-        ForecastDetector.from_model(model).calibrate(frame[["b", "other"]])
+        plain_forecasts(model).calibrate(frame[["b", "other"]])
 
 
 def test_entities_and_the_order_of_time() -> None:
@@ -93,7 +99,7 @@ def test_entities_and_the_order_of_time() -> None:
     frame = pd.DataFrame(X, columns=NAMES).assign(
         machine=np.repeat([1, 0], 100), t=[*range(100)] * 2
     )
-    detector = ForecastDetector.from_model(model, entity="machine", time="t")
+    detector = plain_forecasts(model, entity="machine", time="t")
     shuffled = frame.sample(frac=1.0, random_state=0)
     scores = detector.calibrate(shuffled).score_samples(shuffled)
     expected = model.score(X, [0, 100, 200])[shuffled.index]
@@ -102,19 +108,55 @@ def test_entities_and_the_order_of_time() -> None:
 
 def test_error_statistics_come_from_the_rows_that_calibrate() -> None:
     model, X = forecaster(), rows()
-    detector = ForecastDetector.from_model(model, reduction="mahalanobis").calibrate(X)
+    detector = plain_forecasts(model, reduction="mahalanobis").calibrate(X)
     expected = model.fit_error(X).score(X, reduction="mahalanobis")
     np.testing.assert_array_equal(detector.score_samples(X), expected.astype(np.float64))
     # Those that the model has stay.
     model = model.fit_error(X[:120])
-    detector = ForecastDetector.from_model(model, reduction="mahalanobis").calibrate(X)
+    detector = plain_forecasts(model, reduction="mahalanobis").calibrate(X)
     expected = model.score(X, reduction="mahalanobis")
     np.testing.assert_array_equal(detector.score_samples(X), expected.astype(np.float64))
 
 
+def test_calibrated_errors_are_the_default_where_there_is_a_scaler() -> None:
+    model, X = forecaster(), rows()
+    detector = ForecastDetector.from_model(model, smoothing=1).calibrate(X)
+    expected = model.fit_error(X, reduction="calibrated").score(X, reduction="calibrated")
+    assert detector.reduction == "calibrated"
+    np.testing.assert_array_equal(detector.score_samples(X), expected.astype(np.float64))
+    raw = model.with_metadata(scaler=None)
+    assert ForecastDetector.from_model(raw).calibrate(X).reduction == "mse"
+
+
+def test_mean_and_log_variance() -> None:
+    class Gaussian(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.r = torch.nn.GRU(2, 6, batch_first=True)
+            self.mean, self.variance = torch.nn.Linear(6, 2), torch.nn.Linear(6, 2)
+
+        def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            h = self.r(x)[0][:, -1]
+            return self.mean(h), self.variance(h)
+
+    torch.manual_seed(0)
+    model, X = sc.SequenceModel.from_torch(Gaussian(), window=8), rows()
+    detector = plain_forecasts(model, reduction="nll").calibrate(X)
+    expected = model.score(X, reduction="nll").astype(np.float64)
+    np.testing.assert_array_equal(detector.score_samples(X), expected)
+    with pytest.raises(
+        ValueError, match="'nll' needs a model of mean and log variance: see from_m"
+    ):
+        plain_forecasts(forecaster(), reduction="nll").calibrate(X)
+    with pytest.raises(
+        ValueError, match="'nll' needs a model of mean and log variance: see from_m"
+    ):
+        ForecastDetector(window=8, reduction="nll").fit(X)
+
+
 def test_a_model_of_one_target() -> None:
     model, X = forecaster(targets=(1,)), rows()
-    detector = ForecastDetector.from_model(model).calibrate(X)
+    detector = plain_forecasts(model).calibrate(X)
     features = detector.feature_scores(X)
     assert np.isnan(features[:, 0]).all()
     np.testing.assert_array_equal(features[:, 1], detector.score_samples(X))
@@ -126,7 +168,7 @@ def test_a_model_of_one_target() -> None:
 def test_members_of_an_ensemble_keep_their_models() -> None:
     model, X = forecaster(), rows()
     members = [
-        ("forecast", ForecastDetector.from_model(model)),
+        ("forecast", plain_forecasts(model)),
         ("autoencoder", AutoencoderDetector.from_model(autoencoder())),
         ("level", ZScoreDetector()),
     ]
@@ -142,7 +184,7 @@ def test_members_of_an_ensemble_keep_their_models() -> None:
 
 def test_clones_and_further_training() -> None:
     model, X = forecaster(), rows()
-    detector = clone(ForecastDetector.from_model(model, epochs=1, batch_size=64, random_state=0))
+    detector = clone(plain_forecasts(model, epochs=1, batch_size=64, random_state=0))
     np.testing.assert_array_equal(
         detector.calibrate(X).score_samples(X), model.score(X).astype(np.float64)
     )
@@ -157,15 +199,15 @@ def test_clones_and_further_training() -> None:
 def test_arguments_that_do_not_fit_are_refused() -> None:
     model, X = forecaster(), rows()
     with pytest.raises(TypeError, match="model: expected a SequenceModel, got Forecaster; Seq"):
-        ForecastDetector.from_model(Forecaster(2, 6, window=8))
+        plain_forecasts(Forecaster(2, 6, window=8))
     with pytest.raises(ValueError, match=r"expected a forecaster, got .*; use AutoencoderDetector"):
-        ForecastDetector.from_model(autoencoder())
+        plain_forecasts(autoencoder())
     with pytest.raises(ValueError, match=r"expected an autoencoder, got .*; use ForecastDetector"):
         AutoencoderDetector.from_model(model)
     with pytest.raises(TypeError, match="window: the model decides it, 8"):
-        ForecastDetector.from_model(model, window=9)
+        plain_forecasts(model, window=9)
     with pytest.raises(ValueError, match=r"X: expected \[S, 2\] \(the model's features\), got \["):
-        ForecastDetector.from_model(model).calibrate(np.column_stack([X, X]))
+        plain_forecasts(model).calibrate(np.column_stack([X, X]))
     with pytest.raises(ValueError, match="calibrate: expected a detector of from_model, got a F"):
         ForecastDetector().calibrate(X)
 

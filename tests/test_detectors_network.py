@@ -22,6 +22,9 @@ from tests.detectors import NETWORKS, make, series  # noqa: E402
 OFFSETS = np.arange(6) * 30  # five entities
 
 
+PLAIN = {"scaler": None, "reduction": "mse"}  # calibrated errors are scaled ones
+
+
 def same(a: Any, b: Any) -> bool:
     return np.array_equal(a, b, equal_nan=True)
 
@@ -43,7 +46,7 @@ def by_hand(module: Any, train: tuple[Any, Any], held: tuple[Any, Any]) -> sc.Se
 
 def test_forecaster_trains_as_by_hand_and_holds_out_whole_entities() -> None:
     X = series(150) * np.repeat([1.0, 1.0, 5.0, 1.0, 1.0], 30)[:, None]
-    detector = make("forecast", epochs=2, random_state=3).fit(X, offsets=OFFSETS)
+    detector = make("forecast", epochs=2, random_state=3, reduction="mse").fit(X, offsets=OFFSETS)
     held = detector.history_.validation_rows
     per_entity = held.reshape(5, 30)
     assert (per_entity.all(axis=1) | ~per_entity.any(axis=1)).all()
@@ -141,10 +144,10 @@ def test_columns_constant_in_the_training_rows_are_constant() -> None:
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_mahalanobis_takes_its_statistics_from_rows_held_out(kind: str) -> None:
     X = series(100)
-    plain = make(kind, epochs=2).fit(X)
+    plain = make(kind, epochs=2, reduction="mse").fit(X)
     detector = make(kind, epochs=2, reduction="mahalanobis").fit(X)
     held = detector.history_.validation_rows
-    model = plain.model_.fit_error(X[held])
+    model = plain.model_.fit_error(X[held], reduction="mahalanobis")
     assert detector.model_.metadata["error"] == model.metadata["error"]
     assert same(detector.decision_scores_, model.score(X, reduction="mahalanobis").astype(float))
     assert detector.feature_reduction is None
@@ -163,7 +166,11 @@ def test_score_options_are_those_of_the_model(option: dict[str, str]) -> None:
         detector.feature_scores(X).mean(axis=1), detector.decision_scores_, rtol=1e-6
     )
     # A threshold in the model's file is for scores that its readers compute.
-    assert detector.model_.threshold is None
+    model = detector.model_
+    if "aggregate" in option:
+        assert (model.threshold, model.reduction) == (None, None)
+    else:
+        assert (model.threshold["value"], model.reduction) == (detector.threshold_, "mae")
 
 
 def test_the_model_carries_the_threshold_for_streams() -> None:
@@ -179,7 +186,7 @@ def test_the_model_carries_the_threshold_for_streams() -> None:
     ("kind", "options"),
     [
         ("forecast", {"cell": "gru", "reset_after": False, "hidden_size": (4, 3), "dropout": 0.1}),
-        ("forecast", {"bidirectional": True, "horizon": 3, "head_dropout": 0.1, "scaler": None}),
+        ("forecast", {"bidirectional": True, "horizon": 3, "head_dropout": 0.1, **PLAIN}),
         ("forecast", {"proj_size": 2, "num_layers": 2, "scaler": "robust"}),
         ("forecast", {"activation": "relu", "recurrent_activation": "hard_sigmoid"}),
         ("autoencoder", {"window": 1, "activation": "relu", "single_bias": True}),

@@ -14,10 +14,11 @@ import pytest
 import slidecell as sc
 from slidecell.thresholds import (
     CusumThreshold,
+    FixedThreshold,
     PercentileThreshold,
     RollingQuantileThreshold,
 )
-from slidecell.thresholds.smoothing import EWMA, MovingAverage
+from slidecell.thresholds.smoothing import EWMA, MovingAverage, TrailingMean
 from tests.models import MODELS, layer, random_model
 
 
@@ -192,6 +193,27 @@ def test_monitor_continues_after_save_and_load(name: str, tmp_path: Path) -> Non
             if a.attribution is not None:
                 np.testing.assert_array_equal(a.attribution, b.attribution)
     assert [p.name for p in tmp_path.iterdir()] == ["state"]
+
+
+def test_monitor_takes_the_scores_that_the_threshold_is_for() -> None:
+    scaler = {"kind": "minmax", "center": [0.0] * 3, "scale": [1.0] * 3, "constant": []}
+    model = make(scaler=scaler, error=True)
+    series = np.random.default_rng(1).random((50, 3))
+    scores = model.score(series, reduction="calibrated", kernel="fma")
+    rule = FixedThreshold(float(np.nanmedian(scores)))
+    carrying = model.with_metadata(
+        reduction="calibrated", threshold=rule.state(), smoothing={"kind": "trailing_mean", "n": 4}
+    )
+    smoothed = TrailingMean(4).apply(scores)
+    monitor = sc.Monitor.from_model(carrying)
+    events = [monitor.push(row) for row in series]
+    np.testing.assert_array_equal([event.score for event in events], scores)
+    np.testing.assert_array_equal([event.smoothed for event in events], smoothed)
+    assert [event.alarm for event in events] == (smoothed > rule.threshold).tolist()
+    with pytest.raises(
+        ValueError, match="reduction: expected 'calibrated', whose scores the model"
+    ):
+        sc.Monitor.from_model(carrying, reduction="mse")
 
 
 def test_monitor_reset() -> None:

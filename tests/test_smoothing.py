@@ -9,13 +9,23 @@ from typing import Any
 import numpy as np
 import pytest
 
-from slidecell.thresholds.smoothing import EWMA, MovingAverage, Smoothing, smoothing_from_state
+from slidecell.thresholds.smoothing import (
+    EWMA,
+    MovingAverage,
+    Smoothing,
+    TrailingMean,
+    smoothing_from_state,
+)
 
 SMOOTHINGS: list[Smoothing] = [
     MovingAverage(1),
     MovingAverage(2),
     MovingAverage(7),
     MovingAverage(1000),
+    TrailingMean(1),
+    TrailingMean(2),
+    TrailingMean(7),
+    TrailingMean(1000),
     EWMA(1.0),
     EWMA(0.3),
     EWMA(1e-3),
@@ -77,6 +87,30 @@ def test_smoothing_reset_and_apply_keep_apart(smoothing: Smoothing) -> None:
     assert rule.update(3.0) == 3.0
 
 
+def test_trailing_mean_is_that_of_the_scores_of_its_rows() -> None:
+    scores = scores_with_holes(300)
+    scores[100:130] = np.nan
+    offsets = [0, 0, 3, 200, 299, 300]
+    got = TrailingMean(7).apply(scores, offsets)
+    for first, end in itertools.pairwise(offsets):
+        for row in range(first, end):
+            if not np.isfinite(scores[row]):
+                assert repr(got[row]) == repr(scores[row])
+                continue
+            last = scores[max(first, row - 6) : row + 1]
+            np.testing.assert_allclose(got[row], last[np.isfinite(last)].mean(), rtol=1e-13)
+    assert got[130] == scores[130]  # nothing before the hole is reached
+    assert MovingAverage(7).apply(scores, offsets)[130] != scores[130]
+
+
+@pytest.mark.parametrize(
+    "running", [[1.0], [3.0, 1.0], [-1.0, 1.0], [1.0, 1.0, 1.0, 1.0], [0.5, 1.0], [0.0] * 8]
+)
+def test_trailing_mean_refuses_a_damaged_state(running: list[float]) -> None:
+    with pytest.raises(ValueError, match="running"):
+        smoothing_from_state({"kind": "trailing_mean", "n": 3, "running": running})
+
+
 def test_moving_average_is_the_mean() -> None:
     scores = np.random.default_rng(1).random(100)
     want = [scores[max(0, i - 4) : i + 1].mean() for i in range(100)]
@@ -92,7 +126,7 @@ def test_ewma_is_pandas_without_adjustment() -> None:
 
 
 def test_an_infinite_score_does_not_stay() -> None:
-    for smoothing in (MovingAverage(3), EWMA(0.5)):
+    for smoothing in (MovingAverage(3), TrailingMean(3), EWMA(0.5)):
         assert smoothing.update(1.0) == 1.0
         assert smoothing.update(np.inf) == np.inf
         assert np.isnan(smoothing.update(np.nan))
@@ -103,6 +137,8 @@ def test_an_infinite_score_does_not_stay() -> None:
 def test_moving_average_refuses_bad_settings(n: Any) -> None:
     with pytest.raises(ValueError, match="n: expected a whole number >= 1"):
         MovingAverage(n)
+    with pytest.raises(ValueError, match="n: expected a whole number >= 1"):
+        TrailingMean(n)
 
 
 @pytest.mark.parametrize("alpha", [0.0, -0.1, 1.1, np.nan])
@@ -115,7 +151,7 @@ def test_ewma_refuses_bad_settings(alpha: float) -> None:
     ("state", "text"),
     [
         (None, "smoothing: expected an object"),
-        ({}, "expected kind 'moving_average' or 'ewma', got None"),
+        ({}, "expected kind 'moving_average' or 'trailing_mean' or 'ewma', got None"),
         ({"kind": "median"}, "got 'median'"),
         ({"kind": "ewma"}, "missing key 'alpha'"),
         ({"kind": "ewma", "alpha": "x"}, "'alpha': expected a finite number"),

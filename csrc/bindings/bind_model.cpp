@@ -77,6 +77,22 @@ py::array_t<float> predict(const SequenceModel& model, py::handle series, py::ha
   return result;
 }
 
+py::array_t<float> predict_log_variance(const SequenceModel& model, py::handle series,
+                                        py::handle offsets, std::optional<int> num_threads) {
+  const py::array rows = real_array(series, "series");
+  const slidecell::SeriesView view = view_of(model, rows);
+  const WindowPlan plan = plan_of(model, offsets, view.rows);
+  const int threads = thread_count(num_threads);
+  py::array_t<float> result =
+      output_array(py::none(), {plan.size(), model.horizon(), model.num_targets()}, rows);
+  float* const data = result.mutable_data();
+  {
+    const WithoutGil release;
+    model.predict_log_variance(view, plan, data, threads);
+  }
+  return result;
+}
+
 py::array_t<float> encode(const SequenceModel& model, py::handle series, py::handle offsets,
                           std::optional<int> num_threads) {
   const py::array rows = real_array(series, "series");
@@ -114,6 +130,8 @@ void bind_model(py::module_& m) {
            py::arg("per_feature"), py::arg("stride"), py::arg("num_threads"), py::arg("out"))
       .def("predict", &predict, py::arg("series"), py::arg("offsets"), py::kw_only(),
            py::arg("num_threads"))
+      .def("predict_log_variance", &predict_log_variance, py::arg("series"), py::arg("offsets"),
+           py::kw_only(), py::arg("num_threads"))
       .def("encode", &encode, py::arg("series"), py::arg("offsets"), py::kw_only(),
            py::arg("num_threads"))
       .def("plan", &plan, py::arg("precision"), py::kw_only(), py::arg("kernel"),

@@ -38,7 +38,9 @@ inline slidecell::Reduction reduction_of(const std::string& value) {
   return choose<slidecell::Reduction>("reduction", value,
                                       {{"mse", slidecell::Reduction::mse},
                                        {"mae", slidecell::Reduction::mae},
-                                       {"mahalanobis", slidecell::Reduction::mahalanobis}});
+                                       {"mahalanobis", slidecell::Reduction::mahalanobis},
+                                       {"nll", slidecell::Reduction::nll},
+                                       {"calibrated", slidecell::Reduction::calibrated}});
 }
 inline slidecell::Aggregate aggregate_of(const std::string& value) {
   return choose<slidecell::Aggregate>("aggregate", value,

@@ -216,13 +216,22 @@ static int fail(void) {
   return 0;
 }
 
+/* The scores that the model file's threshold is for. */
+static slidecell_options options_of(const slidecell_model* model) {
+  slidecell_options options = {0};
+  const int32_t own = slidecell_model_reduction(model);
+  if (own >= 0) options.reduction = own;
+  return options;
+}
+
 static int score_live(const slidecell_model* model, struct columns* columns, int alarms) {
   struct live live = {NULL, NULL};
+  const slidecell_options options = options_of(model);
   int ok;
   if (alarms) {
     if (slidecell_monitor_create(model, 1, NULL, &live.monitor) != SLIDECELL_OK) return fail();
     live.stream = slidecell_monitor_stream(live.monitor);
-  } else if (slidecell_stream_create(model, 1, NULL, &live.stream) != SLIDECELL_OK) {
+  } else if (slidecell_stream_create(model, 1, &options, &live.stream) != SLIDECELL_OK) {
     return fail();
   }
   ok = read_rows(model, columns, &live, NULL);
@@ -233,6 +242,7 @@ static int score_live(const slidecell_model* model, struct columns* columns, int
 
 static int score_batch(const slidecell_model* model, struct columns* columns) {
   struct series series = {NULL, 0, 0};
+  const slidecell_options options = options_of(model);
   float* scores = NULL;
   int64_t r;
   int ok = read_rows(model, columns, NULL, &series);
@@ -240,7 +250,7 @@ static int score_batch(const slidecell_model* model, struct columns* columns) {
     scores = malloc((size_t)series.num_rows * sizeof *scores);
     ok = scores != NULL;
   }
-  if (ok && slidecell_score_f64(model, series.values, series.num_rows, NULL, 0, NULL, scores) !=
+  if (ok && slidecell_score_f64(model, series.values, series.num_rows, NULL, 0, &options, scores) !=
                 SLIDECELL_OK) {
     ok = fail();
   }

@@ -8,7 +8,8 @@
 // together and in the order of time. An empty field is a missing value. So is each value of a blank
 // line between rows, so that no window reaches across it; with entities nobody knows whose row it
 // would be: it is reported and left out.
-// Prints a line per row of data: its line number in the file, and its score (empty: no score).
+// Prints a line per row of data: its line number in the file, and its score (empty: no score): the
+// one that the model file's threshold is for, before it is smoothed.
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
@@ -121,6 +122,7 @@ void run(example::Arguments arguments) {
 
   const auto model = slidecell::SequenceModel::load(model_path);
   const Table table = read_csv(csv_path, model, entity);
+  options.reduction = model.reduction().value_or(options.reduction);
 
   const slidecell::SeriesView series(
       table.rows.data(), static_cast<std::int64_t>(table.lines.size()), model.input_size());

@@ -56,7 +56,9 @@ Options read_options(example::Arguments arguments) {
 
 slidecell::Stream open_stream(const slidecell::SequenceModel& model, const Options& options) {
   if (options.state.empty() || !std::filesystem::exists(options.state)) {
-    return {model, options.entities};
+    slidecell::StreamOptions scores;
+    scores.reduction = model.reduction().value_or(scores.reduction);
+    return {model, options.entities, scores};
   }
   auto stream = slidecell::Stream::load(model, options.state);
   if (stream.num_entities() != options.entities) {

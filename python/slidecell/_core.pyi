@@ -141,6 +141,9 @@ class SequenceModel(metaclass=_Pybind11Type):
     def predict(
         self, series: Any, offsets: Any, *, num_threads: int | None
     ) -> npt.NDArray[np.float32]: ...
+    def predict_log_variance(
+        self, series: Any, offsets: Any, *, num_threads: int | None
+    ) -> npt.NDArray[np.float32]: ...
     def encode(
         self, series: Any, offsets: Any, *, num_threads: int | None
     ) -> npt.NDArray[np.float32]: ...

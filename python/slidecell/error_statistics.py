@@ -1,8 +1,8 @@
-"""Mean and shrunk covariance of prediction errors, for the Mahalanobis distance."""
+"""What is known of prediction errors: their covariance, or how large each of them usually is."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,9 @@ from slidecell.scaling import apply_scaler
 from slidecell.windows import WindowPlan
 
 Doubles = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+_ROWS_AT_ONCE = 1 << 16
 
 
 def ledoit_wolf(errors: Doubles) -> Doubles:
@@ -123,3 +126,88 @@ def fit_error_statistics(errors: Doubles) -> dict[str, Any]:
     covariance += np.eye(len(mean)) * max(1e-12, 1e-9 * float(np.trace(covariance)) / len(mean))
     whiten = np.linalg.inv(np.linalg.cholesky(covariance))
     return {"mean": mean.tolist(), "whiten": whiten.tolist()}
+
+
+def fit_calibration(errors: Iterable[Doubles]) -> dict[str, Any]:
+    """Slopes and intercepts [D] of calibrated errors, as kept in a model file.
+
+    An error e counts as ``max(slope |e| + intercept, 0)``, which is ``max((|e| - m) / s, 0)`` with
+    the mean m and the standard deviation s of |e|; s is made larger by 0.01 of the mean of all s
+    and by 1e-4, so that what never erred does not weigh without bound.
+
+    Parameters
+    ----------
+    errors : iterable of ndarray, [n, D]
+        In scaled units, in parts.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from slidecell.error_statistics import fit_calibration
+    >>> found = fit_calibration([np.array([[0.5], [-0.5]]), np.array([[1.5], [-1.5]])])
+    >>> [round(value[0], 3) for value in found.values()]  # m = 1, s = 0.5 + 0.005 + 0.0001
+    [1.98, -1.98]
+    """
+    count, mean, squares = 0, np.zeros(0), np.zeros(0)
+    for part in errors:
+        if len(part) == 0:
+            continue
+        sizes = np.abs(part)
+        own = sizes.mean(axis=0)
+        own_squares = np.square(sizes - own).sum(axis=0)
+        if count == 0:
+            count, mean, squares = len(part), own, own_squares
+            continue
+        # Chan, Golub and LeVeque (1983), "Algorithms for computing the sample variance".
+        total, apart = count + len(part), own - mean
+        squares = squares + own_squares + np.square(apart) * (count * len(part) / total)
+        mean = mean + apart * (len(part) / total)
+        count = total
+    if count < 2:
+        raise ValueError(
+            f"series: expected at least 2 complete windows to calibrate errors, got {count}"
+        )
+    spread = np.sqrt(squares / count)
+    spread = spread + 0.01 * spread.mean() + 1e-4
+    return {"slope": (1.0 / spread).tolist(), "intercept": (-mean / spread).tolist()}
+
+
+def row_parts(offsets: npt.NDArray[np.integer[Any]], span: int) -> Iterator[tuple[slice, Ints]]:
+    """Yield parts of rows with their own offsets, which together hold every window once.
+
+    Parameters
+    ----------
+    offsets : ndarray of int, [G+1]
+    span : int
+        Rows of a window with its target.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from slidecell.error_statistics import row_parts
+    >>> [(part, bounds.tolist()) for part, bounds in row_parts(np.array([0, 5, 9]), 3)]
+    [(slice(0, 9, None), [0, 5, 9])]
+    """
+    begin, bounds = int(offsets[0]), [0]
+    for start, end in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True):
+        first = start
+        while end - first > _ROWS_AT_ONCE + span:
+            if bounds[-1] > 0:
+                yield slice(begin, first), np.array(bounds)
+            yield (
+                slice(first, first + _ROWS_AT_ONCE + span - 1),
+                np.array([0, _ROWS_AT_ONCE + span - 1]),
+            )
+            first += _ROWS_AT_ONCE
+            begin, bounds = first, [0]
+        bounds.append(end - begin)
+        if bounds[-1] > _ROWS_AT_ONCE:
+            yield slice(begin, end), np.array(bounds)
+            begin, bounds = end, [0]
+    if bounds[-1] > 0:
+        yield slice(begin, begin + bounds[-1]), np.array(bounds)

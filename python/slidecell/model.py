@@ -5,18 +5,24 @@ from __future__ import annotations
 import copy
 import json
 import os
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from slidecell import _core
-from slidecell._arguments import whole_number
+from slidecell._arguments import as_choice, whole_number
 from slidecell._arrays import integer_array, real_array, unmasked
 from slidecell._whole_files import replacing
-from slidecell.error_statistics import fit_error_statistics, prediction_errors
+from slidecell.error_statistics import (
+    fit_calibration,
+    fit_error_statistics,
+    prediction_errors,
+    row_parts,
+)
 from slidecell.frames import match_features
+from slidecell.scaling import apply_scaler
 from slidecell.stream import Stream
 
 if TYPE_CHECKING:
@@ -26,7 +32,7 @@ __all__ = ["SequenceModel"]
 
 Floats = npt.NDArray[np.float32]
 
-FORMAT = 1
+FORMAT, NEWEST_FORMAT = 1, 2
 STREAM_BYTES = 2**30
 _MOST_BYTES = 2**63 - 1  # as a 64-bit integer holds them
 _DEFAULTS: dict[str, Any] = {
@@ -41,8 +47,19 @@ _DEFAULTS: dict[str, Any] = {
 
 
 def _with_defaults(metadata: dict[str, Any]) -> dict[str, Any]:
-    """Return metadata with every key that a model file has."""
-    return {"format": FORMAT, **copy.deepcopy(_DEFAULTS), **metadata}
+    """Return metadata with every key that a model file has.
+
+    The format is the second where the first version would overlook what it says.
+    """
+    whole = {"format": FORMAT, **copy.deepcopy(_DEFAULTS), **metadata}
+    if whole.get("reduction") is None:
+        whole.pop("reduction", None)
+    new = any(whole.get(key) is not None for key in ("head", "distribution", "reduction"))
+    error = whole["error"]
+    calibrated = isinstance(error, Mapping) and "slope" in error
+    if whole["format"] == FORMAT and (new or calibrated):
+        whole["format"] = NEWEST_FORMAT
+    return whole
 
 
 def _state_of(rule: Any) -> Any:
@@ -58,7 +75,7 @@ def _state_of(rule: Any) -> Any:
 
 
 class SequenceModel:
-    """A recurrent encoder, an optional decoder and a linear head, compiled for this CPU.
+    """A recurrent encoder, an optional decoder and a head of dense layers, compiled for this CPU.
 
     A forecaster (``horizon`` K >= 1) predicts the K rows after a window from the encoder's last h.
     An autoencoder (``horizon`` 0) predicts the window itself: its decoder is fed the encoder's
@@ -70,10 +87,22 @@ class SequenceModel:
     ----------
     metadata : mapping
         What the file's JSON says: ``window``, ``horizon``, ``encoder`` and ``decoder`` (one dict
-        per layer), and optionally ``features``, ``targets``, ``scaler``, ``error``, ``smoothing``,
-        ``threshold``, ``extra``.
+        per layer), and optionally ``features``, ``targets``, ``scaler``, ``error``, ``reduction``,
+        ``smoothing``, ``threshold``, ``extra``, ``head`` and ``distribution``.
+
+        Without ``head`` the head is one dense layer, of horizon * targets rows (an autoencoder's:
+        targets). Else ``head`` is a list of up to 8 layers, 1 to 4 of them dense. A dense layer has
+        ``output_size``; each has an ``activation``, which follows the product, if any:
+        ``"linear"`` (none), ``"relu"``, ``"tanh"``, ``"sigmoid"``, ``"gelu"``, ``"gelu_tanh"``
+        (torch's ``approximate="tanh"``) or ``"leaky_relu"`` with its ``slope``. Its products are
+        float32 at every precision.
+
+        With ``distribution="gaussian"`` a forecaster's head has twice the rows: first the means,
+        horizon by target, then the natural logarithms of their variances in the same order.
     tensors : mapping of str to ndarray
-        Weights by name, as torch names them: ``encoder.0.weight_ih_l0``, ..., ``head.weight``.
+        Weights by name, as torch names them: ``encoder.0.weight_ih_l0``, ..., ``head.weight``,
+        ``head.bias``; with a list of layers ``head.0.weight``, ``head.0.bias``, ..., numbered by
+        their place in it.
 
     Raises
     ------
@@ -331,6 +360,12 @@ class SequenceModel:
         return scaler
 
     @property
+    def reduction(self) -> str | None:
+        """Whose scores smoothing and threshold are for; None: not said, as of version 0.1."""
+        reduction: str | None = self._metadata.get("reduction")
+        return reduction
+
+    @property
     def threshold(self) -> dict[str, Any] | None:
         """The decision threshold kept with the model, if any."""
         threshold: dict[str, Any] | None = copy.deepcopy(self._metadata["threshold"])
@@ -342,14 +377,15 @@ class SequenceModel:
         Parameters
         ----------
         **changes
-            ``features``, ``scaler``, ``error``, ``smoothing``, ``threshold`` or ``extra``. A
-            fitted object of `slidecell.thresholds` is kept as its state.
+            ``features``, ``scaler``, ``error``, ``reduction`` (whose scores the threshold is for),
+            ``smoothing``, ``threshold`` or ``extra``. A fitted object of `slidecell.thresholds` is
+            kept as its state.
 
         Returns
         -------
         SequenceModel
         """
-        allowed = sorted(set(_DEFAULTS) - {"targets"})
+        allowed = sorted({*_DEFAULTS, "reduction"} - {"targets"})
         for key in changes:
             if key not in allowed:
                 raise ValueError(f"{key}: expected one of {', '.join(allowed)}")
@@ -360,12 +396,18 @@ class SequenceModel:
         return SequenceModel({**self._metadata, **plain}, self._tensors)
 
     def fit_error(
-        self, series: npt.ArrayLike, offsets: npt.ArrayLike | None = None
+        self,
+        series: npt.ArrayLike,
+        offsets: npt.ArrayLike | None = None,
+        *,
+        reduction: Literal["mahalanobis", "calibrated"] | None = None,
     ) -> SequenceModel:
-        """Return the model with error statistics for ``reduction="mahalanobis"``.
+        """Return the model with error statistics for ``"mahalanobis"`` and ``"calibrated"`` scores.
 
-        The statistics are the mean and the covariance of the errors, shrunk after Ledoit and Wolf
-        (2004, "A well-conditioned estimator for large-dimensional covariance matrices").
+        For the Mahalanobis distance they are the mean and the covariance of the errors, shrunk
+        after Ledoit and Wolf (2004, "A well-conditioned estimator for large-dimensional covariance
+        matrices"). For calibrated errors they are the mean and the standard deviation of each
+        target's absolute error, for each of the K rows ahead.
 
         Parameters
         ----------
@@ -373,6 +415,9 @@ class SequenceModel:
             Held-out normal rows, raw where the model has a scaler.
         offsets : array_like of int, [G+1], optional
             Entity g owns rows ``offsets[g]:offsets[g+1]``.
+        reduction : {"mahalanobis", "calibrated"}, optional
+            For which scores; statistics for the other ones stay as they are. Default: for both,
+            or for the Mahalanobis distance where the model is no forecaster with a scaler.
 
         Returns
         -------
@@ -381,14 +426,46 @@ class SequenceModel:
         Raises
         ------
         ValueError
-            If the rows hold fewer than two complete windows.
+            If the rows hold too few complete windows: two for calibrated errors, more for a
+            covariance. If ``reduction="calibrated"`` and the model is no forecaster with a scaler.
         """
+        if reduction is not None:
+            as_choice("reduction", reduction, ("mahalanobis", "calibrated"))
+        if reduction == "calibrated" and not self._can_calibrate():
+            raise ValueError(
+                "reduction: 'calibrated' needs a forecaster with a scaler, got "
+                + ("an autoencoder" if self.horizon == 0 else "a model without a scaler")
+            )
         rows = real_array(match_features(series, self._metadata["features"]), name="series")
         bounds = (
             np.array([0, len(rows)]) if offsets is None else integer_array(offsets, name="offsets")
         )
-        errors = prediction_errors(self.predict(rows, bounds), rows, bounds, self._metadata)
-        return self.with_metadata(error=fit_error_statistics(errors))
+        found = dict(self._metadata["error"] or {})
+        if reduction != "calibrated":
+            errors = prediction_errors(self.predict(rows, bounds), rows, bounds, self._metadata)
+            found |= fit_error_statistics(errors)
+        if reduction == "calibrated" or (reduction is None and self._can_calibrate()):
+            found |= fit_calibration(self._scaled_errors(rows, bounds))
+        return self.with_metadata(error=found)
+
+    def _can_calibrate(self) -> bool:
+        return self.horizon > 0 and self._metadata["scaler"] is not None
+
+    def _scaled_errors(
+        self, rows: npt.NDArray[Any], offsets: npt.NDArray[np.integer[Any]]
+    ) -> Iterator[npt.NDArray[np.float64]]:
+        """Yield errors of complete windows as `score` sees them, by parts of the rows [n, D].
+
+        Predictions in raw units would be rounded there, far coarser than an error of a column
+        whose values are large.
+        """
+        scaled = self.with_metadata(scaler=None, error=None, reduction=None)
+        for part, bounds in row_parts(offsets, self.window + self.horizon):
+            with np.errstate(over="ignore"):
+                values = apply_scaler(self._metadata["scaler"], rows[part]).astype(np.float32)
+            values[~np.isfinite(values).all(axis=1)] = np.nan  # also where no target is missing
+            ahead = scaled.predict(values, bounds)
+            yield prediction_errors(ahead, values, bounds, scaled._metadata)
 
     def score(
         self,
@@ -431,9 +508,14 @@ class SequenceModel:
         kernel : {"auto", "fma", "matrix"}
             Which instructions multiply: by a fixed rule (see `plan`), float32 multiply-adds, or
             the CPU's bf16 products: AMX tiles, or AVX512-BF16's dot products.
-        reduction : {"mse", "mae", "mahalanobis"}
-            Mean squared error, mean absolute error, or squared Mahalanobis distance of the error
-            (see `fit_error`), in scaled units.
+        reduction : {"mse", "mae", "mahalanobis", "nll", "calibrated"}
+            Mean squared error, mean absolute error, squared Mahalanobis distance of the error, in
+            scaled units; Gaussian negative log likelihood, in scaled units; or the mean of
+            ``max((|error| - m) / s, 0)`` with the usual size m of each error and its spread s, for
+            forecasters with a scaler. ``"mahalanobis"`` and ``"calibrated"``: see `fit_error`.
+            ``"nll"`` is the mean of (log v + error^2 / v) / 2 with v the predicted variance, no
+            smaller than 1e-6: what ``torch.nn.GaussianNLLLoss`` gives with its default
+            ``eps=1e-6``. It may be negative, and takes a model with ``distribution="gaussian"``.
         aggregate : {"window", "last", "mean"}
             For autoencoders: all errors of the window, at its last row; the last row's own error;
             or a row's own errors averaged over all windows that cover it (not causal).
@@ -487,6 +569,27 @@ class SequenceModel:
         one that is too large, predicts NaN.
         """
         return self._core.predict(
+            match_features(series, self._metadata["features"]), offsets, num_threads=num_threads
+        )
+
+    def predict_log_variance(
+        self,
+        series: npt.ArrayLike,
+        offsets: npt.ArrayLike | None = None,
+        *,
+        num_threads: int | None = None,
+    ) -> Floats:
+        """Predict the natural logarithm of the variance of every prediction: [N, K, targets].
+
+        In raw units where the model has a scaler, as `predict`, and as the head gives it:
+        `score` takes no variance below 1e-6 of scaled units.
+
+        Raises
+        ------
+        ValueError
+            If the model predicts no variances (``distribution="gaussian"`` in its metadata).
+        """
+        return self._core.predict_log_variance(
             match_features(series, self._metadata["features"]), offsets, num_threads=num_threads
         )
 

@@ -30,16 +30,31 @@ inline bool same(const Floats& a, const Floats& b) {
   return true;
 }
 
+constexpr std::int64_t kAllRows = -1;
+
+struct HeadSpec {
+  std::int64_t output_size;  // kAllRows: as many as the model predicts; 0: the activation alone
+  std::string activation = "linear";
+  double slope = 0.0;  // of leaky_relu
+};
+
 struct ModelSpec {
   std::int64_t window = 5;
   std::int64_t horizon = 1;                 // 0: autoencoder, with a decoder
   std::vector<LayerSpec> encoder, decoder;  // input sizes above the bottom are filled in
+  std::vector<HeadSpec> head;               // empty: one product
+  bool gaussian = false;                    // with log variances
   std::vector<std::int64_t> targets;        // empty: all
   std::vector<double> center, scale;        // empty: no scaler
   bool error = false;                       // with error statistics
   bool bias = true;
   double gain = 1.0;  // of the weights, on torch's initialisation
 };
+
+// Whether the model has calibrated errors: forecasters with error statistics and a scaler.
+inline bool calibrated(const ModelSpec& spec) {
+  return spec.error && spec.horizon > 0 && !spec.center.empty();
+}
 
 namespace detail {
 
@@ -109,6 +124,34 @@ inline std::string add_stack(const std::string& name, std::vector<LayerSpec> spe
   return json + "]";
 }
 
+// Adds the head's tensors; returns its JSON. rows: what it predicts; depth: what it reads.
+inline std::string add_head(const ModelSpec& model, std::int64_t rows, std::int64_t depth,
+                            std::mt19937& rng, TensorMap& tensors) {
+  const auto add = [&](const std::string& name, std::int64_t size) {
+    const double bound = model.gain / std::sqrt(static_cast<double>(depth));
+    tensors[name + ".weight"] = random_tensor({size, depth}, bound, rng);
+    if (model.bias) tensors[name + ".bias"] = random_tensor({size}, bound, rng);
+    depth = size;
+  };
+  if (model.head.empty()) {
+    add("head", rows);
+    return "null";
+  }
+  std::string json = "[";
+  for (std::size_t n = 0; n < model.head.size(); ++n) {
+    const HeadSpec& layer = model.head[n];
+    json += (n > 0 ? "," : "") + std::string(R"({"activation":")") + layer.activation + R"(")";
+    if (layer.activation == "leaky_relu") json += R"(,"slope":)" + number(layer.slope);
+    if (layer.output_size != 0) {
+      const std::int64_t size = layer.output_size == kAllRows ? rows : layer.output_size;
+      json += R"(,"output_size":)" + number(size);
+      add("head." + std::to_string(n), size);
+    }
+    json += "}";
+  }
+  return json + "]";
+}
+
 }  // namespace detail
 
 inline ModelFile random_file(ModelSpec spec, std::mt19937& rng) {
@@ -124,9 +167,12 @@ inline ModelFile random_file(ModelSpec spec, std::mt19937& rng) {
       spec.targets.empty() ? features : static_cast<std::int64_t>(spec.targets.size());
   const std::int64_t rows = targets * std::max<std::int64_t>(1, spec.horizon);
   const LayerSpec& top = (spec.decoder.empty() ? spec.encoder : spec.decoder).back();
-  const double bound = spec.gain / std::sqrt(static_cast<double>(top.output_size()));
-  file.tensors["head.weight"] = detail::random_tensor({rows, top.output_size()}, bound, rng);
-  if (spec.bias) file.tensors["head.bias"] = detail::random_tensor({rows}, bound, rng);
+  const std::string head =
+      detail::add_head(spec, spec.gaussian ? 2 * rows : rows, top.output_size(), rng, file.tensors);
+  const std::string more = head == "null" && !spec.gaussian
+                               ? R"("format":1)"
+                               : R"("format":2,"head":)" + head + R"(,"distribution":)" +
+                                     (spec.gaussian ? R"("gaussian")" : "null");
 
   std::string error = "null";
   if (spec.error) {
@@ -137,13 +183,21 @@ inline ModelFile random_file(ModelSpec spec, std::mt19937& rng) {
       for (double& number : numbers) number = uniform(rng);
       whiten += (r > 0 ? "," : "") + list(numbers);
     }
-    error = R"({"mean":)" + list(numbers) + R"(,"whiten":[)" + whiten + "]}";
+    error = R"({"mean":)" + list(numbers) + R"(,"whiten":[)" + whiten + "]";
+    if (calibrated(spec)) {
+      std::uniform_real_distribution<double> slope(0.5, 20.0);
+      for (double& number : numbers) number = slope(rng);
+      error += R"(,"slope":)" + list(numbers);
+      for (double& number : numbers) number = -5.0 * (1.0 + uniform(rng));
+      error += R"(,"intercept":)" + list(numbers);
+    }
+    error += "}";
   }
   const std::string scaler = spec.center.empty()
                                  ? "null"
                                  : R"({"kind":"standard","center":)" + list(spec.center) +
                                        R"(,"scale":)" + list(spec.scale) + R"(,"constant":[]})";
-  file.metadata = R"({"format":1,"window":)" + std::to_string(spec.window) + R"(,"horizon":)" +
+  file.metadata = "{" + more + R"(,"window":)" + std::to_string(spec.window) + R"(,"horizon":)" +
                   std::to_string(spec.horizon) + R"(,"encoder":)" + encoder + R"(,"decoder":)" +
                   decoder + R"(,"features":null,"targets":)" +
                   (spec.targets.empty() ? "null" : list(spec.targets)) + R"(,"scaler":)" + scaler +

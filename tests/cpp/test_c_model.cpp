@@ -177,9 +177,12 @@ void test_what_the_file_says(const ModelHandle& model, const ModelHandle& namele
   CHECK(decision.threshold == 1.5 && decision.ewma_alpha == 0.25 && decision.moving_average == 0);
   CHECK(slidecell_model_decision(nameless.get(), &decision) == SLIDECELL_OK);
   CHECK(std::isnan(decision.threshold) && decision.ewma_alpha == 0);
+  CHECK(decision.trailing_mean == 0 && decision.reduction == -1);
   CHECK(slidecell_model_decision(model.get(), nullptr) == SLIDECELL_INVALID_ARGUMENT);
   CHECK(slidecell_model_decision(nullptr, &decision) == SLIDECELL_INVALID_ARGUMENT);
   CHECK(slidecell_model_code_size(nullptr) == -1);
+  CHECK(slidecell_model_reduction(nameless.get()) == -1);
+  CHECK(slidecell_model_reduction(nullptr) == -1);
 }
 
 void test_plans(const ModelHandle& model, const slidecell::SequenceModel& truth) {

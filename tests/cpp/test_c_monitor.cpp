@@ -141,7 +141,8 @@ int main() {
   const Floats rows = random_rows(rng);
   const std::string path = folder.file("model");
   for (const char* smoothing :
-       {"null", R"({"kind":"ewma","alpha":0.3})", R"({"kind":"moving_average","n":4})"}) {
+       {"null", R"({"kind":"ewma","alpha":0.3})", R"({"kind":"moving_average","n":4})",
+        R"({"kind":"trailing_mean","n":4})"}) {
     test_events(path, smoothing, rows);
   }
   test_errors(path, rows);

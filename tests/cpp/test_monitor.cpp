@@ -1,6 +1,7 @@
 // Monitor: the stream's scores, smoothed and judged as the model file says.
 #include "slidecell/monitor.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <deque>
 #include <limits>
@@ -97,11 +98,79 @@ void test_smoothing() {
   });
 }
 
+// The mean of the finite scores among the last rows: reach ends at a row without a score as well.
+void test_trailing_mean() {
+  const SequenceModel model =
+      model_with(R"({"kind":"trailing_mean","n":4})", R"({"kind":"fixed","value":0.3})");
+  const std::int64_t S = 60, n = 4;
+  const Floats rows = rows_with_a_hole(S);
+  Floats scores(static_cast<std::size_t>(S));
+  model.score(SeriesView(rows.data(), S, 2), {}, scores.data());
+  Monitor monitor(model, 2);
+  for (const bool again : {false, true}) {
+    if (again) CHECK(monitor.reset(1) == Status::ok);
+    for (std::int64_t r = 0; r < S; ++r) {
+      Event event;
+      CHECK(monitor.push(0, rows.data() + 2 * (S - 1 - r), event) == Status::ok);
+      CHECK(monitor.push(1, rows.data() + 2 * r, event) == Status::ok);
+      double total = 0, count = 0;
+      for (std::int64_t i = std::max<std::int64_t>(0, r - n + 1); i <= r; ++i) {
+        const float score = scores[static_cast<std::size_t>(i)];
+        if (std::isnan(score)) continue;
+        total += static_cast<double>(score);
+        ++count;
+      }
+      const bool scored = !std::isnan(scores[static_cast<std::size_t>(r)]);
+      CHECK(scored ? event.smoothed == total / count : std::isnan(event.smoothed));
+      CHECK(event.alarm == (scored && total / count > 0.3));
+    }
+  }
+}
+
+// The scores that a file's threshold is for are those that a monitor takes.
+void test_reduction_of_the_file() {
+  std::mt19937 rng(8);
+  test::ModelSpec spec;
+  spec.encoder = {LayerSpec{}};
+  spec.encoder[0].input_size = 2;
+  spec.encoder[0].hidden_size = 5;
+  spec.center = {0.5, 0.5};
+  spec.scale = {2.0, 0.25};
+  spec.error = true;
+  ModelFile file = test::random_file(spec, rng);
+  const std::string format = R"("format":1)";
+  file.metadata.replace(file.metadata.find(format), format.size(),
+                        R"("format":2,"reduction":"calibrated")");
+  const SequenceModel model(file.metadata, file.tensors);
+  CHECK(model.decision().reduction == Reduction::calibrated);
+  CHECK(model.reduction() == Reduction::calibrated);
+  const std::int64_t S = 40;
+  const Floats rows = rows_with_a_hole(S);
+  Floats scores(static_cast<std::size_t>(S));
+  ScoreOptions options;
+  options.reduction = Reduction::calibrated;
+  model.score(SeriesView(rows.data(), S, 2), {}, scores.data(), options);
+  Monitor monitor(model, 1);
+  for (std::int64_t r = 0; r < S; ++r) {
+    Event event;
+    CHECK(monitor.push(0, rows.data() + 2 * r, event) == Status::ok);
+    CHECK(test::same(event.score, scores[static_cast<std::size_t>(r)]));
+  }
+  StreamOptions other;
+  other.reduction = Reduction::mae;
+  CHECK_THROWS(Monitor(model, 1, other), std::invalid_argument, "reduction: expected that of the");
+  const std::string known = R"("reduction":"calibrated")";
+  file.metadata.replace(file.metadata.find(known), known.size(), R"("reduction":"rmse")");
+  CHECK_THROWS(SequenceModel(file.metadata, file.tensors), std::invalid_argument,
+               "'reduction': expected one of mse, mae, mahalanobis, calibrated, got 'rmse'");
+}
+
 // A row that is too large is an alarm whatever the threshold; what is smoothed later knows nothing
 // of it.
 void test_too_large_row() {
   for (const char* smoothing :
-       {"null", R"({"kind":"ewma","alpha":0.25})", R"({"kind":"moving_average","n":4})"}) {
+       {"null", R"({"kind":"ewma","alpha":0.25})", R"({"kind":"moving_average","n":4})",
+        R"({"kind":"trailing_mean","n":4})"}) {
     const SequenceModel model = model_with(smoothing, R"({"kind":"fixed","value":1e300})");
     Monitor monitor(model, 2);
     for (int n = 0; n < 60; ++n) {
@@ -166,6 +235,8 @@ void test_what_it_cannot_run() {
 
 int main() {
   test_smoothing();
+  test_trailing_mean();
+  test_reduction_of_the_file();
   test_too_large_row();
   test_bytes();
   test_resized_stream();

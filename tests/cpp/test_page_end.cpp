@@ -16,6 +16,7 @@
 #include "models.h"
 #include "slidecell/cpu.hpp"
 #include "test.h"
+#include "weights/head.h"
 #include "weights/pack.h"
 
 namespace {
@@ -127,6 +128,12 @@ void test_errors(const KernelTable& kernels, std::int64_t vectors, std::mt19937&
   }
   PageEnd pred(rows * columns, rng), truth(3 * columns, rng);
   const float* const last = pred.data() + columns - 1;
+  PageEnd slope(rows, rng), intercept(rows, rng);
+  const auto calibrated = [&](std::int64_t r, double error) {
+    const double value = static_cast<double>(slope.data()[r]) * std::abs(error) +
+                         static_cast<double>(intercept.data()[r]);
+    return value > 0.0 ? value : 0.0;
+  };
   for (const bool series : {false, true}) {
     const auto error = [&](std::int64_t r) {
       const std::int64_t row = truth_row[static_cast<std::size_t>(r)];
@@ -138,24 +145,55 @@ void test_errors(const KernelTable& kernels, std::int64_t vectors, std::mt19937&
                    vectors,          series ? truth.data() : nullptr,
                    columns,          truth_row.data(),
                    truth_col.data(), each.data(),
-                   columns,          columns};
+                   columns,          columns,
+                   nullptr,          slope.data(),
+                   intercept.data()};
     kernels.subtract(a);
     CHECK(std::abs(each.data()[rows * columns - 1] - error(rows - 1)) < 1e-6);
     kernels.add_squared_error(a);
     kernels.add_absolute_error(a);
     const double e = error(rows - 1);
     CHECK(std::abs(each.data()[rows * columns - 1] - (e + e * e + std::abs(e))) < 1e-5);
+    const double before = static_cast<double>(each.data()[rows * columns - 1]);
+    kernels.add_calibrated_error(a);
+    CHECK(std::abs(each.data()[rows * columns - 1] - before - calibrated(rows - 1, e)) < 1e-5);
     double expected = static_cast<double>(sum.data()[columns - 1]);
-    for (std::int64_t r = 0; r < rows; ++r) expected += error(r) * error(r) + std::abs(error(r));
+    for (std::int64_t r = 0; r < rows; ++r) {
+      expected += error(r) * error(r) + std::abs(error(r)) + calibrated(r, error(r));
+    }
     a.acc = sum.data();
     a.acc_stride = 0;
     kernels.add_squared_error(a);
     kernels.add_absolute_error(a);
+    kernels.add_calibrated_error(a);
+    CHECK(std::abs(sum.data()[columns - 1] - expected) < 1e-4);
+    PageEnd variances(rows * columns, rng);
+    a.log_variance = variances.data();
+    kernels.add_gaussian_error(a);
+    for (std::int64_t r = 0; r < rows; ++r) {
+      const double v = static_cast<double>(variances.data()[(r + 1) * columns - 1]);
+      expected += v + error(r) * error(r) / std::exp(v);
+    }
     CHECK(std::abs(sum.data()[columns - 1] - expected) < 1e-4);
   }
-  PageEnd row(rows, rng), numbers(3, rng);
-  const ErrorRow a{0.0f, row.data(), rows, numbers.data(), truth_row.data()};
+  PageEnd row(rows, rng), numbers(3, rng), variances(rows, rng);
+  const ErrorRow a{0.0f,           row.data(),       rows,
+                   numbers.data(), truth_row.data(), variances.data(),
+                   slope.data(),   intercept.data()};
   CHECK(std::isfinite(kernels.squared_error_row(a)) && kernels.absolute_error_row(a) > 0.0f);
+  CHECK(kernels.calibrated_error_row(a) >= 0.0f);
+  CHECK(std::isfinite(kernels.gaussian_error_row(a)));
+}
+
+// From one buffer to another, and in place.
+void test_activate(const KernelTable& kernels, std::int64_t vectors, std::mt19937& rng) {
+  const std::int64_t rows = 3, columns = vectors * kernels.lanes;
+  PageEnd x(rows * columns, rng), out(rows * columns, rng);
+  for (const auto& [name, activation] : head_activations_by_name()) {
+    kernels.activate({x.data(), out.data(), columns, rows, vectors, activation, 0.5f});
+    kernels.activate({x.data(), x.data(), columns, rows, vectors, activation, 0.5f});
+    CHECK(std::equal(x.data(), x.data() + rows * columns, out.data()));
+  }
 }
 
 // One window, lanes are units: the products, with weights of both sizes, and both halves of a step.
@@ -260,6 +298,7 @@ int main() {
     for (std::int64_t vectors = 1; vectors <= 2 * kernels.vector_step + 1; ++vectors) {
       test_project(kernels, vectors, rng);
       test_errors(kernels, vectors, rng);
+      test_activate(kernels, vectors, rng);
       for (std::size_t form = 0; form < kCellForms; ++form) {
         test_step(kernels, static_cast<CellForm>(form), vectors, rng);
       }

@@ -207,6 +207,10 @@ std::vector<ModelSpec> all_kinds() {
       spec.scale = {1.0, 2.0, 3.0};
       spec.error = true;
       specs.push_back(spec);
+      if (stack.size() > 1) continue;
+      spec.head = {{0, "tanh"}, {17, "gelu"}, {9, "leaky_relu", 0.1}, {test::kAllRows}};
+      spec.gaussian = horizon > 0;
+      specs.push_back(spec);
     }
   }
   return specs;
@@ -220,7 +224,10 @@ void test_stream_is_quiet(std::mt19937& rng) {
     const SequenceModel model = test::random_model(spec, rng);
     for (const std::int64_t entities : {1, 2, 110}) {
       StreamOptions options;
-      options.reduction = entities == 2 ? Reduction::mae : Reduction::mahalanobis;
+      options.reduction = entities == 2                               ? Reduction::mae
+                          : entities == 110 && test::calibrated(spec) ? Reduction::calibrated
+                                                                      : Reduction::mahalanobis;
+      if (spec.gaussian && entities != 1) options.reduction = Reduction::nll;
       Stream stream(model, entities, options);
       stream.set_background(entities == 2);
       Floats ahead(static_cast<std::size_t>(3 * spec.horizon));

@@ -245,7 +245,9 @@ void test_random(std::mt19937& rng) {
   const ModelSpec spec = test::random_spec(rng);
   const SequenceModel model = test::random_model(spec, rng);
   StreamOptions options;
-  options.reduction = static_cast<Reduction>(rng() % (spec.error ? 3 : 2));
+  options.reduction = static_cast<Reduction>(rng() % (test::calibrated(spec) ? 4
+                                                      : spec.error           ? 3
+                                                                             : 2));
   if (spec.horizon == 0 && rng() % 2 == 0) options.aggregate = Aggregate::last;
   const Truth truth = make_truth(model, counts[rng() % counts.size()], options, rng);
   test_push(model, options, truth, rng);
@@ -381,6 +383,14 @@ void test_errors(std::mt19937& rng) {
   options = {};
   options.reduction = Reduction::mahalanobis;
   CHECK_THROWS(Stream(model, 1, options), std::invalid_argument, "mahalanobis");
+  options.reduction = Reduction::calibrated;
+  CHECK_THROWS(Stream(model, 1, options), std::invalid_argument, "needs a model with a scaler");
+  CHECK_THROWS(Stream(autoencoder, 1, options), std::invalid_argument, "needs a forecaster");
+  ModelSpec scaled = small_spec();
+  scaled.center.assign(static_cast<std::size_t>(model.input_size()), 0.0);
+  scaled.scale.assign(scaled.center.size(), 1.0);
+  CHECK_THROWS(Stream(test::random_model(scaled, rng), 1, options), std::invalid_argument,
+               "needs error statistics");
 
   for (const std::int64_t entities : {1, 40}) {
     Stream stream(model, entities);

@@ -57,11 +57,16 @@ const std::vector<std::string>& words() {
                                                   "error",
                                                   "mean",
                                                   "whiten",
+                                                  "slope",
+                                                  "reduction",
+                                                  "calibrated",
+                                                  "intercept",
                                                   "smoothing",
                                                   "threshold",
                                                   "ewma",
                                                   "alpha",
                                                   "moving_average",
+                                                  "trailing_mean",
                                                   "n",
                                                   "fixed",
                                                   "value",
@@ -78,6 +83,16 @@ const std::vector<std::string>& words() {
                                                   "data_offsets",
                                                   "head.weight",
                                                   "head.bias",
+                                                  "head",
+                                                  "output_size",
+                                                  "slope",
+                                                  "gelu",
+                                                  "gelu_tanh",
+                                                  "leaky_relu",
+                                                  "distribution",
+                                                  "gaussian",
+                                                  "head.0.weight",
+                                                  "head.0.bias",
                                                   "encoder.0.weight_ih_l0",
                                                   "encoder.0.weight_hh_l0",
                                                   "encoder.0.bias_ih_l0",
@@ -146,8 +161,9 @@ class Refit {
     std::int64_t rows = features_;
     if (targets && targets->array()) rows = static_cast<std::int64_t>(targets->array()->size());
     rows *= decoded > 0 ? 1 : horizon;
-    add("head.weight", {rows, decoded > 0 ? decoded : code});
-    if (bias_) add("head.bias", {rows});
+    const Json* distribution = metadata.find("distribution");
+    if (distribution && !distribution->is_null()) rows *= 2;
+    head(rows, decoded > 0 ? decoded : code);
   }
 
   std::string text(Random& random) const {
@@ -190,6 +206,25 @@ class Refit {
       ++number;
     }
     return output;
+  }
+
+  void head(std::int64_t rows, std::int64_t depth) {
+    const Json* layers = metadata_.find("head");
+    if (!layers || !layers->array()) return product("head", rows, depth);
+    std::int64_t number = 0;
+    for (const Json& layer : *layers->array()) {
+      if (layer.find("output_size")) {
+        const std::int64_t size = size_in(layer, "output_size");
+        product("head." + std::to_string(number), size, depth);
+        depth = size;
+      }
+      ++number;
+    }
+  }
+
+  void product(const std::string& name, std::int64_t rows, std::int64_t depth) {
+    add(name + ".weight", {rows, depth});
+    if (bias_) add(name + ".bias", {rows});
   }
 
   void add(const std::string& name, std::vector<std::int64_t> shape) {

@@ -61,6 +61,15 @@ test::ModelSpec small_spec(std::uint32_t number) {
   }
   spec.error = rng() % 3 == 0;
   spec.bias = rng() % 4 != 0;
+  if (number >= 1000 && rng() % 2 == 0) {  // the numbers below are those of the corpora
+    static const char* const kActivations[] = {"linear", "relu",      "tanh",      "sigmoid",
+                                               "gelu",   "gelu_tanh", "leaky_relu"};
+    for (std::size_t n = rng() % 4; n > 0; --n) {
+      spec.head.push_back({static_cast<std::int64_t>(rng() % 4), kActivations[rng() % 7], 0.5});
+    }
+    if (!spec.head.empty()) spec.head.push_back({test::kAllRows, kActivations[rng() % 7], 0.5});
+    spec.gaussian = spec.horizon > 0 && rng() % 2 == 0;
+  }
   return spec;
 }
 
@@ -97,7 +106,7 @@ bool run_model(const SequenceModel& model, std::size_t weights, std::uint32_t se
   ScoreOptions options;
   options.num_threads = 1;
   options.kernel = Kernel::fma;
-  options.reduction = static_cast<Reduction>(seed % 3);
+  options.reduction = static_cast<Reduction>(seed % 4);
   options.aggregate = static_cast<Aggregate>(seed / 3 % 2);
   test::Floats scores(static_cast<std::size_t>(S));
   const bool scored = works([&] { model.score(view, {}, scores.data(), options); });

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,7 +21,11 @@ enum class Precision : std::uint8_t { highest, high, medium };
 // multiply-adds; matrix: the CPU's bf16 products (AMX tiles, or AVX512-BF16's dot products), in as
 // many parts as the precision asks for.
 enum class Kernel : std::uint8_t { automatic, fma, matrix };
-enum class Reduction : std::uint8_t { mse, mae, mahalanobis };
+// nll: the Gaussian negative log likelihood (log v + error^2 / v) / 2 with v the variance that the
+// model predicts, no smaller than 1e-6; of models with log variances.
+// calibrated: the mean of max((|error| - m) / s, 0) with each target's usual error m and its spread
+// s, for forecasters with a scaler. It and mahalanobis need error statistics in the model file.
+enum class Reduction : std::uint8_t { mse, mae, mahalanobis, nll, calibrated };
 enum class Aggregate : std::uint8_t { window, last, mean };
 
 struct ScoreOptions {
@@ -42,11 +47,13 @@ struct KernelPlan {
   int threads = 0;
 };
 
-// The threshold and the smoothing of scores that a model file holds.
+// What a model file says of its scores: which they are, how they are smoothed and judged.
 struct Decision {
-  double threshold;             // NaN: none
-  double ewma_alpha;            // 0: no exponentially weighted average
-  std::int64_t moving_average;  // scores that are averaged; 0: none
+  double threshold;                    // NaN: none
+  double ewma_alpha;                   // 0: no exponentially weighted average
+  std::int64_t moving_average;         // scores that are averaged; 0: none
+  std::int64_t trailing_mean;          // rows whose scores are averaged; 0: none
+  std::optional<Reduction> reduction;  // of the scores that are smoothed and judged; none: not said
 };
 
 // A float32 tensor by name, row-major.
@@ -87,6 +94,8 @@ class SLIDECELL_API SequenceModel {
   std::int64_t code_size() const;    // length of `encode`'s rows
   // [input_size] names in the order of the columns; empty: the file has none.
   const std::vector<std::string>& features() const;
+  // Whose scores the file's smoothing and threshold are for; none: the file does not say.
+  std::optional<Reduction> reduction() const;
 
   // out: float32 [S] or, with per_feature, [S, num_targets]; offsets [G+1], empty: one entity.
   // Throws UnsupportedError for Kernel::matrix where this CPU or model has none.
@@ -96,6 +105,10 @@ class SLIDECELL_API SequenceModel {
   // float32 products, like encode.
   void predict(const SeriesView& series, const WindowPlan& plan, float* out,
                int num_threads = 0) const;
+  // out: [windows, horizon, num_targets], the natural logarithms of the predictions' variances in
+  // raw units. Throws std::invalid_argument if the model predicts none.
+  void predict_log_variance(const SeriesView& series, const WindowPlan& plan, float* out,
+                            int num_threads = 0) const;
   // out: [windows, code_size].
   void encode(const SeriesView& series, const WindowPlan& plan, float* out,
               int num_threads = 0) const;

@@ -15,13 +15,16 @@ struct Event {
   bool alarm = false;   // smoothed > threshold; false where the score is NaN
 };
 
-// Smooths the finite scores of each entity by a moving average ("moving_average", n) or an
-// exponentially weighted one ("ewma", alpha) and compares them with a fixed threshold. Its numbers
+// Smooths the finite scores of each entity and compares them with a fixed threshold: by the mean of
+// the last n of them ("moving_average"), of those among the last n rows ("trailing_mean"), or by an
+// exponentially weighted average ("ewma", alpha). Its numbers
 // are those of the Python Monitor. One thread at a time may use it. It allocates only when built.
 class SLIDECELL_API Monitor {
  public:
   // Throws std::invalid_argument if the model's smoothing or threshold is damaged, UnsupportedError
-  // if its threshold moves with the scores (CUSUM, SPOT, rolling quantile): Python has those.
+  // if its threshold moves with the scores (CUSUM, SPOT, rolling quantile): Python has those. Where
+  // the file says which scores its threshold is for, those are taken unless options ask for others,
+  // which is refused.
   Monitor(const SequenceModel& model, std::int64_t num_entities, const StreamOptions& options = {});
 
   // row [F], as Stream::push.
@@ -40,9 +43,10 @@ class SLIDECELL_API Monitor {
   Stream stream_;
   double threshold_;
   double alpha_;                     // ewma; 0: no ewma
-  std::int64_t length_;              // moving average; 0: none
+  std::int64_t length_;              // moving average and trailing mean; 0: none
+  bool rows_;                        // trailing mean: a row without a score takes a place too
   std::vector<double> kept_;         // [entities][length, or 1 for ewma]
-  std::vector<std::int64_t> count_;  // [entities] finite scores so far
+  std::vector<std::int64_t> count_;  // [entities] finite scores, or rows, so far
 };
 
 }  // namespace slidecell

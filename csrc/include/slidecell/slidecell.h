@@ -60,7 +60,9 @@ enum slidecell_kernel {
 enum slidecell_reduction {
   SLIDECELL_MSE = 0,
   SLIDECELL_MAE = 1,
-  SLIDECELL_MAHALANOBIS = 2 /* needs a model with error statistics */
+  SLIDECELL_MAHALANOBIS = 2, /* needs a model with error statistics */
+  SLIDECELL_NLL = 3,         /* Gaussian negative log likelihood: needs log variances */
+  SLIDECELL_CALIBRATED = 4   /* needs error statistics, and a forecaster with a scaler */
 };
 
 /* Which errors an autoencoder's score reduces. A forecaster's is always SLIDECELL_WINDOW. */
@@ -91,11 +93,13 @@ typedef struct slidecell_plan {
   int32_t threads;
 } slidecell_plan;
 
-/* The threshold and the smoothing of scores that a model file holds. */
+/* What a model file says of its scores: which they are, how they are smoothed and judged. */
 typedef struct slidecell_decision {
   double threshold;       /* a row raises an alarm above it; NaN: none */
   double ewma_alpha;      /* 0: no exponentially weighted average */
   int64_t moving_average; /* scores that are averaged; 0: none */
+  int64_t trailing_mean;  /* rows whose scores are averaged; 0: none */
+  int32_t reduction;      /* enum slidecell_reduction; -1: the file does not say */
 } slidecell_decision;
 
 /* What a monitor says of a row. */
@@ -156,6 +160,9 @@ SLIDECELL_API int64_t slidecell_model_code_size(const slidecell_model* model);
 /* The name of feature `index` (0 .. F-1), UTF-8; NULL if the model knows no names, and for any
  * other index. It is valid until the model is freed. */
 SLIDECELL_API const char* slidecell_model_feature(const slidecell_model* model, int64_t index);
+/* Whose scores the file's smoothing and threshold are for: enum slidecell_reduction; -1: the file
+ * does not say. */
+SLIDECELL_API int32_t slidecell_model_reduction(const slidecell_model* model);
 /* The threshold and smoothing in the file. SLIDECELL_INVALID_ARGUMENT if they are damaged,
  * SLIDECELL_UNSUPPORTED if the threshold is not a fixed number. */
 SLIDECELL_API int slidecell_model_decision(const slidecell_model* model,
@@ -201,6 +208,18 @@ SLIDECELL_API int slidecell_predict_f64(const slidecell_model* model, const doub
                                         int64_t num_rows, const int64_t* offsets,
                                         int64_t num_entities, int64_t stride, int32_t num_threads,
                                         float* predictions);
+/* The natural logarithms of the predictions' variances in raw units. SLIDECELL_INVALID_ARGUMENT if
+ * the model predicts none. */
+SLIDECELL_API int slidecell_predict_log_variance(const slidecell_model* model, const float* series,
+                                                 int64_t num_rows, const int64_t* offsets,
+                                                 int64_t num_entities, int64_t stride,
+                                                 int32_t num_threads,
+                                                 float* log_variances); /* [N, K, T] */
+SLIDECELL_API int slidecell_predict_log_variance_f64(const slidecell_model* model,
+                                                     const double* series, int64_t num_rows,
+                                                     const int64_t* offsets, int64_t num_entities,
+                                                     int64_t stride, int32_t num_threads,
+                                                     float* log_variances);
 /* Writes the encoder's last h of every window. */
 SLIDECELL_API int slidecell_encode(const slidecell_model* model, const float* series,
                                    int64_t num_rows, const int64_t* offsets, int64_t num_entities,

@@ -22,6 +22,8 @@ static_assert(same_number(SLIDECELL_MATRIX, Kernel::matrix));
 static_assert(same_number(SLIDECELL_MSE, Reduction::mse));
 static_assert(same_number(SLIDECELL_MAE, Reduction::mae));
 static_assert(same_number(SLIDECELL_MAHALANOBIS, Reduction::mahalanobis));
+static_assert(same_number(SLIDECELL_NLL, Reduction::nll));
+static_assert(same_number(SLIDECELL_CALIBRATED, Reduction::calibrated));
 static_assert(same_number(SLIDECELL_WINDOW, Aggregate::window));
 static_assert(same_number(SLIDECELL_LAST, Aggregate::last));
 static_assert(same_number(SLIDECELL_MEAN, Aggregate::mean));
@@ -37,7 +39,7 @@ ScoreOptions score_options(const slidecell_options* options) {
   ScoreOptions out;
   if (!options) return out;
   out.precision = choice<Precision>(options->precision, 3, "precision");
-  out.reduction = choice<Reduction>(options->reduction, 3, "reduction");
+  out.reduction = choice<Reduction>(options->reduction, 4, "reduction");
   out.aggregate = choice<Aggregate>(options->aggregate, 3, "aggregate");
   out.kernel = choice<Kernel>(options->kernel, 3, "kernel");
   out.per_feature = options->per_feature != 0;

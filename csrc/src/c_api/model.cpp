@@ -70,6 +70,16 @@ int predict(const slidecell_model* model, const T* series, int64_t num_rows, con
 }
 
 template <class T>
+int predict_log_variance(const slidecell_model* model, const T* series, int64_t num_rows,
+                         const int64_t* offsets, int64_t num_entities, int64_t stride,
+                         int32_t num_threads, float* out) {
+  return for_windows(model, series, num_rows, offsets, num_entities, stride, "log_variances", out,
+                     [&](const SeriesView& view, const WindowPlan& plan) {
+                       model->model.predict_log_variance(view, plan, out, num_threads);
+                     });
+}
+
+template <class T>
 int encode(const slidecell_model* model, const T* series, int64_t num_rows, const int64_t* offsets,
            int64_t num_entities, int64_t stride, int32_t num_threads, float* out) {
   return for_windows(model, series, num_rows, offsets, num_entities, stride, "codes", out,
@@ -107,6 +117,11 @@ int64_t slidecell_model_code_size(const slidecell_model* model) {
   return model ? model->model.code_size() : -1;
 }
 
+int32_t slidecell_model_reduction(const slidecell_model* model) {
+  if (!model || !model->model.reduction()) return -1;
+  return static_cast<int32_t>(*model->model.reduction());
+}
+
 const char* slidecell_model_feature(const slidecell_model* model, int64_t index) {
   if (!model || index < 0) return nullptr;
   const std::vector<std::string>& names = model->model.features();
@@ -119,7 +134,8 @@ int slidecell_model_decision(const slidecell_model* model, slidecell_decision* d
     require(model, "model");
     require(decision, "decision");
     const slidecell::Decision found = model->model.decision();
-    *decision = {found.threshold, found.ewma_alpha, found.moving_average};
+    *decision = {found.threshold, found.ewma_alpha, found.moving_average, found.trailing_mean,
+                 found.reduction ? static_cast<int32_t>(*found.reduction) : -1};
   });
 }
 
@@ -179,6 +195,20 @@ int slidecell_predict_f64(const slidecell_model* model, const double* series, in
                           const int64_t* offsets, int64_t num_entities, int64_t stride,
                           int32_t num_threads, float* predictions) {
   return predict(model, series, num_rows, offsets, num_entities, stride, num_threads, predictions);
+}
+
+int slidecell_predict_log_variance(const slidecell_model* model, const float* series,
+                                   int64_t num_rows, const int64_t* offsets, int64_t num_entities,
+                                   int64_t stride, int32_t num_threads, float* log_variances) {
+  return predict_log_variance(model, series, num_rows, offsets, num_entities, stride, num_threads,
+                              log_variances);
+}
+int slidecell_predict_log_variance_f64(const slidecell_model* model, const double* series,
+                                       int64_t num_rows, const int64_t* offsets,
+                                       int64_t num_entities, int64_t stride, int32_t num_threads,
+                                       float* log_variances) {
+  return predict_log_variance(model, series, num_rows, offsets, num_entities, stride, num_threads,
+                              log_variances);
 }
 
 int slidecell_encode(const slidecell_model* model, const float* series, int64_t num_rows,

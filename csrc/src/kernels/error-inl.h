@@ -1,6 +1,7 @@
 // Errors of a tile's predictions against the series, reduced on the spot.
 #pragma once
 
+#include "kernels/head-inl.h"
 #include "kernels/kernel_table.h"
 
 namespace {
@@ -11,13 +12,18 @@ inline Vec error_at(const slidecell::ErrorColumns& a, std::int64_t r, std::int64
   return pred - Vec::load(a.truth + a.truth_row[r] * a.truth_stride + a.truth_col[v]);
 }
 
-// One sum per row: acc[r] <- combine(error, acc[r]).
+// How far an error is beyond the usual one. NaN, in the second operand of max, comes through.
+inline Vec calibrated(Vec error, float slope, float intercept) {
+  return max(Vec(0.0f), fma(abs(error), Vec(slope), Vec(intercept)));
+}
+
+// One sum per row: acc[r] <- combine(error, acc[r], r, v).
 template <class Combine>
 inline void for_rows(const slidecell::ErrorColumns& a, Combine combine) {
   for (std::int64_t r = 0; r < a.rows; ++r) {
     for (std::int64_t v = 0; v < a.vectors; ++v) {
       float* acc = a.acc + r * a.acc_stride + v * Vec::lanes;
-      combine(error_at(a, r, v), Vec::load(acc)).store(acc);
+      combine(error_at(a, r, v), Vec::load(acc), r, v).store(acc);
     }
   }
 }
@@ -28,7 +34,7 @@ template <class Combine>
 inline void over_rows(const slidecell::ErrorColumns& a, Combine combine) {
   for (std::int64_t v = 0; v < a.vectors; ++v) {
     Vec sum(0.0f);
-    for (std::int64_t r = 0; r < a.rows; ++r) sum = combine(error_at(a, r, v), sum);
+    for (std::int64_t r = 0; r < a.rows; ++r) sum = combine(error_at(a, r, v), sum, r, v);
     float* acc = a.acc + v * Vec::lanes;
     (Vec::load(acc) + sum).store(acc);
   }
@@ -44,13 +50,24 @@ inline void add_errors(const slidecell::ErrorColumns& a, Combine combine) {
 }
 
 void add_squared_error_columns(const slidecell::ErrorColumns& a) {
-  add_errors(a, [](Vec error, Vec acc) { return fma(error, error, acc); });
+  add_errors(a,
+             [](Vec error, Vec acc, std::int64_t, std::int64_t) { return fma(error, error, acc); });
 }
 void add_absolute_error_columns(const slidecell::ErrorColumns& a) {
-  add_errors(a, [](Vec error, Vec acc) { return acc + abs(error); });
+  add_errors(a, [](Vec error, Vec acc, std::int64_t, std::int64_t) { return acc + abs(error); });
+}
+void add_calibrated_error_columns(const slidecell::ErrorColumns& a) {
+  add_errors(a, [&a](Vec error, Vec acc, std::int64_t r, std::int64_t) {
+    return acc + calibrated(error, a.slope[r], a.intercept[r]);
+  });
+}
+void add_gaussian_error_columns(const slidecell::ErrorColumns& a) {
+  add_errors(a, [&a](Vec error, Vec acc, std::int64_t r, std::int64_t v) {
+    return add_gaussian(error, Vec::load(a.log_variance + r * a.stride + v * Vec::lanes), acc);
+  });
 }
 void subtract_columns(const slidecell::ErrorColumns& a) {
-  for_rows(a, [](Vec error, Vec) { return error; });
+  for_rows(a, [](Vec error, Vec, std::int64_t, std::int64_t) { return error; });
 }
 
 }  // namespace

@@ -67,9 +67,34 @@ struct StepColumns {
   RecurrentActivation recurrent_activation;
 };
 
-// acc[r][col] += error(r, col)^2 or |error(r, col)|; with acc_stride 0 the sum over r ascending,
-// from 0, is added to the one acc. error(r, col) = pred[r][col] - truth[truth_row[r]][truth_col[v]
-// + lane].
+// What a head does with each number between its products and after them. gelu is x times the normal
+// distribution's share below x, gelu_tanh its form with tanh; leaky_relu is slope x below 0.
+enum class HeadActivation : std::uint8_t {
+  linear,
+  relu,
+  tanh,
+  sigmoid,
+  gelu,
+  gelu_tanh,
+  leaky_relu
+};
+
+// out[r][col] = activation(x[r][col]); out may be x. For a single window's vector of outputs: one
+// row of as many groups as the vector has.
+struct ActivateColumns {
+  const float* x;  // [rows][stride]
+  float* out;      // [rows][stride]
+  std::ptrdiff_t stride;
+  std::int64_t rows;
+  std::int64_t vectors;
+  HeadActivation activation;
+  float slope;  // leaky_relu
+};
+
+// acc[r][col] += error(r, col)^2, |error(r, col)|, max(slope[r] |error(r, col)| + intercept[r], 0)
+// or, with log variances v, max(v, log 1e-6) + error^2 / variance; with acc_stride 0 the sum over r
+// ascending, from 0, is added to the one acc. error(r, col) = pred[r][col] -
+// truth[truth_row[r]][truth_col[v] + lane].
 struct ErrorColumns {
   const float* pred;  // [rows][stride]
   std::int64_t rows;
@@ -81,6 +106,9 @@ struct ErrorColumns {
   float* acc;                     // [rows][acc_stride]; acc_stride 0: one sum over all rows
   std::ptrdiff_t acc_stride;
   std::ptrdiff_t stride;
+  const float* log_variance;  // [rows][stride]
+  const float* slope;         // [rows], as intercept, of calibrated errors
+  const float* intercept;
 };
 
 // out [panels][gates][lanes] = b + W x, for one x. `gates` (1 to 4) rows share a unit.
@@ -108,13 +136,16 @@ struct CellRow {
   RecurrentActivation recurrent_activation;
 };
 
-// acc plus the squared or absolute errors of one predicted row.
+// acc plus the errors of one predicted row, combined as ErrorColumns says.
 struct ErrorRow {
   float acc;
   const float* pred;  // [rows]
   std::int64_t rows;
   const float* truth;             // [F]; null: truth is zero
   const std::int32_t* truth_row;  // [rows]
+  const float* log_variance;      // [rows]
+  const float* slope;             // [rows], as intercept, of calibrated errors
+  const float* intercept;
 };
 
 // The steps of one form of a cell.
@@ -135,13 +166,18 @@ struct KernelTable {
   void (*project)(const ProjectColumns&);
   void (*project_row)(const ProjectRow&);
   void (*project_windows)(const ProjectWindows&);
+  void (*activate)(const ActivateColumns&);
   ByForm<CellKernels> cells;
 
   void (*add_squared_error)(const ErrorColumns&);
   void (*add_absolute_error)(const ErrorColumns&);
+  void (*add_gaussian_error)(const ErrorColumns&);
+  void (*add_calibrated_error)(const ErrorColumns&);
   void (*subtract)(const ErrorColumns&);  // acc[r] = error(r), acc_stride must be `stride`
   float (*squared_error_row)(const ErrorRow&);
   float (*absolute_error_row)(const ErrorRow&);
+  float (*gaussian_error_row)(const ErrorRow&);
+  float (*calibrated_error_row)(const ErrorRow&);
 
   TrainKernels train;
 

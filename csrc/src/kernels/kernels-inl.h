@@ -8,6 +8,7 @@
 #include "kernels/cells-inl.h"
 #include "kernels/columns-inl.h"
 #include "kernels/error-inl.h"
+#include "kernels/head-inl.h"
 #include "kernels/project-inl.h"
 #include "kernels/row-inl.h"
 //
@@ -49,12 +50,17 @@ constexpr slidecell::KernelTable make_kernels(const char* isa) {
   table.project = &project_columns<rows, vectors>;
   table.project_row = &project_row;
   table.project_windows = &project_windows<rows, vectors>;
+  table.activate = &activate_columns<vectors>;
   AllCells::each([&table](auto cell) { add_cell<Registers, decltype(cell)>(table); });
   table.add_squared_error = &add_squared_error_columns;
   table.add_absolute_error = &add_absolute_error_columns;
+  table.add_gaussian_error = &add_gaussian_error_columns;
+  table.add_calibrated_error = &add_calibrated_error_columns;
   table.subtract = &subtract_columns;
   table.squared_error_row = &squared_error_row;
   table.absolute_error_row = &absolute_error_row;
+  table.gaussian_error_row = &gaussian_error_row;
+  table.calibrated_error_row = &calibrated_error_row;
   table.train.block_units = Registers::units;
   table.train.product_rows = Registers::product_sums;
   table.train.add_products = &add_products<Registers::product_sums, Registers::product_vectors>;

@@ -7,6 +7,8 @@
 
 #include "kernels/activations-inl.h"
 #include "kernels/cell_unit-inl.h"
+#include "kernels/error-inl.h"
+#include "kernels/head-inl.h"
 
 namespace {
 
@@ -155,23 +157,33 @@ void cell_row(const slidecell::CellRow& a) {
   });
 }
 
-// acc plus the row's sum of error^2 (or |error|), in two levels as in the column orientation.
+// acc plus the row's sum of combine(error, sum, r), in two levels as in the column orientation.
 template <class Combine>
 inline float error_row(const slidecell::ErrorRow& a, Combine combine) {
   Vec acc(0.0f);
   for (std::int64_t r = 0; r < a.rows; ++r) {
     const Vec p(a.pred[r]);
-    acc = combine(a.truth ? p - Vec(a.truth[a.truth_row[r]]) : p, acc);
+    acc = combine(a.truth ? p - Vec(a.truth[a.truth_row[r]]) : p, acc, r);
   }
   float lanes[Vec::lanes];
   acc.store(lanes);
   return a.acc + lanes[0];
 }
 float squared_error_row(const slidecell::ErrorRow& a) {
-  return error_row(a, [](Vec error, Vec acc) { return fma(error, error, acc); });
+  return error_row(a, [](Vec error, Vec acc, std::int64_t) { return fma(error, error, acc); });
 }
 float absolute_error_row(const slidecell::ErrorRow& a) {
-  return error_row(a, [](Vec error, Vec acc) { return acc + abs(error); });
+  return error_row(a, [](Vec error, Vec acc, std::int64_t) { return acc + abs(error); });
+}
+float gaussian_error_row(const slidecell::ErrorRow& a) {
+  return error_row(a, [&a](Vec error, Vec acc, std::int64_t r) {
+    return add_gaussian(error, Vec(a.log_variance[r]), acc);
+  });
+}
+float calibrated_error_row(const slidecell::ErrorRow& a) {
+  return error_row(a, [&a](Vec error, Vec acc, std::int64_t r) {
+    return acc + calibrated(error, a.slope[r], a.intercept[r]);
+  });
 }
 
 }  // namespace

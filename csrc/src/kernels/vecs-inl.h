@@ -68,6 +68,9 @@ struct Vecs {
   friend Vecs max(const Vecs& a, const Vecs& b) {
     return each([](Vec x, Vec y) { return max(x, y); }, a, b);
   }
+  friend Vecs abs(const Vecs& a) {
+    return each([](Vec x) { return abs(x); }, a);
+  }
   friend Vecs quotient(const Vecs& a, const Vecs& b) {
     return each([](Vec x, Vec y) { return quotient(x, y); }, a, b);
   }

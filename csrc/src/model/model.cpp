@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <limits>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -33,10 +34,11 @@ std::int64_t SequenceModel::horizon() const { return impl_->parts.horizon; }
 std::int64_t SequenceModel::num_targets() const { return impl_->parts.num_targets(); }
 std::int64_t SequenceModel::code_size() const { return impl_->parts.encoder->output_size(); }
 const std::vector<std::string>& SequenceModel::features() const { return impl_->parts.features; }
+std::optional<Reduction> SequenceModel::reduction() const { return impl_->parts.reduction; }
 
 Decision SequenceModel::decision() const {
   const ModelParts& model = impl_->parts;
-  Decision decision{std::numeric_limits<double>::quiet_NaN(), 0.0, 0};
+  Decision decision{std::numeric_limits<double>::quiet_NaN(), 0.0, 0, 0, model.reduction};
   if (!model.threshold.empty()) {
     if (std::isnan(model.threshold_value)) {
       throw UnsupportedError("threshold: expected one with a fixed value, got '" + model.threshold +
@@ -52,9 +54,12 @@ Decision SequenceModel::decision() const {
     decision.ewma_alpha = model.smoothing_value;
   } else if (model.smoothing == "moving_average") {
     decision.moving_average = static_cast<std::int64_t>(model.smoothing_value);
+  } else if (model.smoothing == "trailing_mean") {
+    decision.trailing_mean = static_cast<std::int64_t>(model.smoothing_value);
   } else if (!model.smoothing.empty()) {
-    throw UnsupportedError("smoothing: expected 'ewma' or 'moving_average', got '" +
-                           model.smoothing + "'");
+    throw UnsupportedError(
+        "smoothing: expected 'ewma', 'moving_average' or 'trailing_mean', got '" + model.smoothing +
+        "'");
   }
   return decision;
 }

@@ -1,57 +1,22 @@
 #include "model/model_parts.h"
 
 #include <cmath>
-#include <cstdio>
 #include <limits>
 #include <set>
-#include <stdexcept>
 #include <utility>
 
 #include "model/fnv.h"
 #include "model/json.h"
+#include "model/json_fields.h"
+#include "model/read_head.h"
+#include "model/tensors.h"
 
 namespace slidecell {
 namespace {
 
-[[noreturn]] void refuse(const std::string& text) { throw std::invalid_argument(text); }
-
-std::string short_text(double value) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%g", value);
-  return text;
-}
-
-constexpr std::int64_t kFormat = 1;
+// The first, and the one of files that hold what it would overlook (see needed_format).
+constexpr std::int64_t kPlainFormat = 1, kNewestFormat = 2;
 constexpr std::int64_t kMaxWindow = std::int64_t{1} << 30;
-
-// The value of a key that a file may lack: null where it does.
-const Json& optional(const Json& object, const char* key) {
-  static const Json null;
-  const Json* value = object.find(key);
-  return value ? *value : null;
-}
-
-template <class Enum>
-Enum choose(const Json& object, const char* key,
-            const std::vector<std::pair<const char*, Enum>>& choices) {
-  const std::string& value = object.at(key).as_string(key);
-  std::string names;
-  for (const auto& [name, choice] : choices) {
-    if (value == name) return choice;
-    names += (names.empty() ? "" : ", ") + std::string(name);
-  }
-  refuse(std::string("metadata: '") + key + "': expected one of " + names + ", got '" + value +
-         "'");
-}
-
-std::int64_t integer(const Json& object, const char* key, std::int64_t least, std::int64_t most) {
-  const std::int64_t value = object.at(key).as_int(key);
-  if (value < least || value > most) {
-    refuse(std::string("metadata: '") + key + "': expected " + std::to_string(least) + " to " +
-           std::to_string(most) + ", got " + std::to_string(value));
-  }
-  return value;
-}
 
 LayerSpec read_layer(const Json& json) {
   LayerSpec spec;
@@ -66,59 +31,6 @@ LayerSpec read_layer(const Json& json) {
   spec.reset_after = json.at("reset_after").as_bool("reset_after");
   return spec;
 }
-
-// Hands out tensors by name and remembers which were asked for.
-class Tensors {
- public:
-  explicit Tensors(const TensorMap& map) : map_(map) {}
-
-  const Tensor* find(const std::string& name) {
-    const auto found = map_.find(name);
-    if (found == map_.end()) return nullptr;
-    used_.insert(name);
-    return &found->second;
-  }
-
-  // Empty if `optional` and absent. The shape is checked.
-  Span<const float> get(const std::string& name, const std::vector<std::int64_t>& shape,
-                        bool optional) {
-    const Tensor* tensor = find(name);
-    if (!tensor) {
-      if (optional) return {};
-      refuse("tensor '" + name + "': missing");
-    }
-    std::size_t size = 1;
-    for (const std::int64_t n : shape) size *= static_cast<std::size_t>(n);
-    if (tensor->shape != shape || tensor->data.size() != size) {
-      refuse("tensor '" + name + "': expected shape " + text(shape) + ", got " +
-             text(tensor->shape));
-    }
-    for (const float value : tensor->data) {
-      if (!std::isfinite(value))
-        refuse("tensor '" + name + "': expected finite values, got NaN or infinity");
-    }
-    return tensor->data;
-  }
-
-  void check_all_used() const {
-    for (const auto& entry : map_) {
-      if (!used_.count(entry.first)) refuse("tensor '" + entry.first + "': not expected");
-    }
-  }
-
- private:
-  static std::string text(const std::vector<std::int64_t>& shape) {
-    std::string s = "[";
-    for (std::size_t i = 0; i < shape.size(); ++i) {
-      s += (i ? ", " : "") + std::to_string(shape[i]);
-    }
-    return s + "]";
-  }
-  const TensorMap& map_;
-  std::set<std::string> used_;
-};
-
-constexpr std::int64_t kMaxLayerSize = std::int64_t{1} << 20;
 
 DirectionWeights read_direction(const LayerSpec& spec, const std::string& prefix,
                                 const std::string& suffix, Tensors& tensors) {
@@ -157,16 +69,6 @@ std::unique_ptr<Stack> read_stack(const Json& metadata, const char* key, Tensors
   return specs.empty() ? nullptr : std::make_unique<Stack>(key, std::move(specs), weights);
 }
 
-std::vector<double> read_numbers(const Json& json, const char* key, std::int64_t expected) {
-  std::vector<double> values;
-  for (const Json& value : json.at(key).as_array(key)) values.push_back(value.as_double(key));
-  if (static_cast<std::int64_t>(values.size()) != expected) {
-    refuse(std::string("metadata: '") + key + "': expected " + std::to_string(expected) +
-           " numbers, got " + std::to_string(values.size()));
-  }
-  return values;
-}
-
 std::vector<std::int32_t> read_targets(const Json& metadata, std::int64_t features) {
   std::vector<std::int32_t> targets;
   const Json& json = optional(metadata, "targets");
@@ -203,19 +105,8 @@ std::vector<std::string> read_features(const Json& json, std::int64_t expected) 
   return names;
 }
 
-// A number that is computed with as float32. What float32 does not hold is refused: its products
-// with 0 are NaN.
-float as_float(double value, const char* key) {
-  constexpr double kLargest = std::numeric_limits<float>::max();
-  if (!(std::abs(value) <= kLargest)) {
-    refuse(std::string("metadata: '") + key + "': expected numbers that float32 holds, got " +
-           short_text(value));
-  }
-  return static_cast<float>(value);
-}
-
 // z = whiten (error - mean) as a dense layer with bias -whiten mean.
-std::unique_ptr<Linear> read_error(const Json& error, std::int64_t size) {
+std::unique_ptr<Linear> read_whitening(const Json& error, std::int64_t size) {
   const std::vector<double> mean = read_numbers(error, "mean", size);
   const auto& rows = error.at("whiten").as_array("whiten");
   if (static_cast<std::int64_t>(rows.size()) != size) {
@@ -240,8 +131,41 @@ std::unique_ptr<Linear> read_error(const Json& error, std::int64_t size) {
   return std::make_unique<Linear>(size, size, std::move(w), std::move(b));
 }
 
+// z = max(slope |error| + intercept, 0). A slope that float32 rounds to 0 or makes subnormal would
+// turn an infinite error into NaN.
+void read_calibration(const Json& error, std::int64_t size, ModelParts& parts) {
+  for (const double value : read_numbers(error, "slope", size)) {
+    if (!(value >= static_cast<double>(std::numeric_limits<float>::min()))) {
+      refuse("metadata: 'slope': expected numbers above 0 that float32 holds, got " +
+             short_text(value));
+    }
+    parts.slope.push_back(as_float(value, "slope"));
+  }
+  for (const double value : read_numbers(error, "intercept", size)) {
+    parts.intercept.push_back(as_float(value, "intercept"));
+  }
+}
+
+// What is known of the errors: their covariance, their calibration, or both.
+void read_error(const Json& error, ModelParts& parts) {
+  const std::int64_t size = parts.head_size();
+  const bool calibrated = error.find("slope") || error.find("intercept");
+  if (!calibrated || error.find("mean") || error.find("whiten")) {
+    parts.whiten = read_whitening(error, size);
+  }
+  if (calibrated) read_calibration(error, size, parts);
+}
+
 // Thresholds that move with the scores have no value; they are another program's matter.
 void read_decision(const Json& json, ModelParts& parts) {
+  if (!optional(json, "reduction").is_null()) {
+    parts.reduction = choose<Reduction>(json, "reduction",
+                                        {{"mse", Reduction::mse},
+                                         {"mae", Reduction::mae},
+                                         {"mahalanobis", Reduction::mahalanobis},
+                                         {"nll", Reduction::nll},
+                                         {"calibrated", Reduction::calibrated}});
+  }
   if (const Json& threshold = optional(json, "threshold"); !threshold.is_null()) {
     parts.threshold = threshold.at("kind").as_string("kind");
     const Json* value = threshold.find("value");
@@ -252,21 +176,10 @@ void read_decision(const Json& json, ModelParts& parts) {
     parts.smoothing = smoothing.at("kind").as_string("kind");
     if (parts.smoothing == "ewma") {
       parts.smoothing_value = smoothing.at("alpha").as_double("alpha");
-    } else if (parts.smoothing == "moving_average") {
+    } else if (parts.smoothing == "moving_average" || parts.smoothing == "trailing_mean") {
       parts.smoothing_value = static_cast<double>(integer(smoothing, "n", 1, kMaxWindow));
     }
   }
-}
-
-std::unique_ptr<Linear> read_head(const ModelParts& parts, Tensors& tensors) {
-  const Stack& below = parts.decoder ? *parts.decoder : *parts.encoder;
-  const std::int64_t rows = parts.num_targets() * (parts.forecasts() ? parts.horizon : 1);
-  const Span<const float> w = tensors.get("head.weight", {rows, below.output_size()}, false);
-  const Span<const float> b = tensors.get("head.bias", {rows}, true);
-  std::vector<float> bias(b.begin(), b.end());
-  bias.resize(static_cast<std::size_t>(rows), 0.0f);
-  return std::make_unique<Linear>(rows, below.output_size(), std::vector<float>(w.begin(), w.end()),
-                                  std::move(bias));
 }
 
 // Weights, window, horizon, targets and scaler; not names, thresholds or what else goes with them.
@@ -291,7 +204,26 @@ std::uint64_t fingerprint(const ModelParts& parts, const Json& json, const Tenso
       hash.add(&reset_after, sizeof reset_after);
     }
   }
+  // What plain heads do not have, so that theirs stays what it was.
+  for (const HeadLayer& layer : parts.head->layers()) {
+    if (optional(json, "head").is_null()) break;
+    const bool product = layer.linear != nullptr;
+    hash.add(&product, sizeof product);
+    hash.add(&layer.activation, sizeof layer.activation);
+    hash.add(&layer.slope, sizeof layer.slope);
+  }
+  if (parts.gaussian) hash.add("gaussian", 8);
   return hash.value();
+}
+
+// The format that a file's keys need: the second for other heads than one product, for calibrated
+// errors, and for a named reduction, whose scores the threshold is for.
+std::int64_t needed_format(const Json& json) {
+  for (const char* key : {"head", "distribution", "reduction"}) {
+    if (!optional(json, key).is_null()) return kNewestFormat;
+  }
+  const Json& error = optional(json, "error");
+  return !error.is_null() && error.find("slope") ? kNewestFormat : kPlainFormat;
 }
 
 }  // namespace
@@ -299,10 +231,16 @@ std::uint64_t fingerprint(const ModelParts& parts, const Json& json, const Tenso
 ModelParts read_model_parts(const std::string& metadata, const TensorMap& tensor_map) {
   const Json json = Json::parse(metadata);
   const Json* given_format = json.find("format");
-  const std::int64_t format = given_format ? given_format->as_int("format") : kFormat;
-  if (format != kFormat) {
-    refuse("metadata: 'format': expected 1, got " + std::to_string(format) +
+  const std::int64_t needed = needed_format(json);
+  const std::int64_t format = given_format ? given_format->as_int("format") : needed;
+  if (format < 1 || format > kNewestFormat) {
+    refuse("metadata: 'format': expected 1 or 2, got " + std::to_string(format) +
            " (written by a newer slidecell?)");
+  }
+  if (format < needed) {
+    refuse("metadata: 'format': expected " + std::to_string(needed) +
+           " with 'head', 'distribution', 'reduction' or calibrated errors, got " +
+           std::to_string(format));
   }
   Tensors tensors(tensor_map);
   ModelParts parts;
@@ -321,7 +259,8 @@ ModelParts read_model_parts(const std::string& metadata, const TensorMap& tensor
   }
   const std::int64_t F = parts.input_size();
   parts.targets = read_targets(json, F);
-  parts.head = read_head(parts, tensors);
+  parts.gaussian = read_distribution(optional(json, "distribution"), parts);
+  parts.head = read_head(parts, optional(json, "head"), tensors);
   tensors.check_all_used();
 
   parts.features = read_features(optional(json, "features"), F);
@@ -338,7 +277,7 @@ ModelParts read_model_parts(const std::string& metadata, const TensorMap& tensor
     parts.column_scaler = {parts.center.data(), parts.scale.data()};
   }
   if (const Json& error = optional(json, "error"); !error.is_null()) {
-    parts.whiten = read_error(error, parts.num_targets() * (parts.forecasts() ? parts.horizon : 1));
+    read_error(error, parts);
   }
   read_decision(json, parts);
   parts.fingerprint = fingerprint(parts, json, tensor_map);

@@ -1,6 +1,7 @@
 #include "score/error_sum.h"
 
 #include <cstring>
+#include <stdexcept>
 
 #include "score/option_rules.h"
 
@@ -11,7 +12,44 @@ double error_divisor(const ModelParts& model, Reduction reduction, bool per_feat
   if (whitens(reduction)) {
     return model.forecasts() ? 1.0 : static_cast<double>(rows);
   }
-  return static_cast<double>(per_feature ? rows : rows * model.num_targets());
+  const std::int64_t errors = per_feature ? rows : rows * model.num_targets();
+  return static_cast<double>(takes_variance(reduction) ? 2 * errors : errors);
+}
+
+void check_reduction(const ModelParts& model, Reduction reduction) {
+  const auto refuse = [](const char* text) { throw std::invalid_argument(text); };
+  switch (reduction) {
+    case Reduction::mse:
+    case Reduction::mae:
+      break;
+    case Reduction::mahalanobis:
+      if (model.whiten) break;
+      refuse(
+          "reduction: 'mahalanobis' needs error statistics, but the model has none: call "
+          "fit_error on held-out normal rows first");
+      break;
+    case Reduction::nll:
+      if (model.gaussian) break;
+      refuse(
+          "reduction: 'nll' needs predicted variances, but the model has none: its head gives log "
+          "variances beside the means where the metadata's 'distribution' is 'gaussian'");
+      break;
+    case Reduction::calibrated:
+      if (!model.forecasts()) {
+        refuse("reduction: 'calibrated' needs a forecaster, but the model is an autoencoder");
+      }
+      if (!model.scaler()) {
+        refuse(
+            "reduction: 'calibrated' needs a model with a scaler, for its least spread is one of "
+            "scaled errors, but the model has none");
+      }
+      if (model.slope.empty()) {
+        refuse(
+            "reduction: 'calibrated' needs error statistics, but the model has none: call "
+            "fit_error on normal rows first");
+      }
+      break;
+  }
 }
 
 ErrorSum::ErrorSum(const ModelParts& model, const KernelTable& kernels, Reduction reduction,
@@ -49,6 +87,15 @@ void ErrorSum::add(WindowTile& tile, std::int64_t row, const float* pred, float*
       break;
     case Reduction::mae:
       kernels_.add_absolute_error(a);
+      break;
+    case Reduction::nll:
+      a.log_variance = pred + model_.head_size() * stride_;
+      kernels_.add_gaussian_error(a);
+      break;
+    case Reduction::calibrated:
+      a.slope = model_.slope.data() + row * a.rows;
+      a.intercept = model_.intercept.data() + row * a.rows;
+      kernels_.add_calibrated_error(a);
       break;
     case Reduction::mahalanobis:
       // A forecast's K rows form one error vector, a reconstruction's rows one each.

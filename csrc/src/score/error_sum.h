@@ -10,9 +10,12 @@
 namespace slidecell {
 
 // What a sum over `rows` predicted rows is divided by: the mean of the squared or absolute error
-// (per feature or over all features) or of the Mahalanobis distance.
+// (per feature or over all features), of half the sums of nll, or of the Mahalanobis distance.
 double error_divisor(const ModelParts& model, Reduction reduction, bool per_feature,
                      std::int64_t rows);
+
+// Throws std::invalid_argument unless the model has what the reduction needs.
+void check_reduction(const ModelParts& model, Reduction reduction);
 
 // Adds up the errors of the predicted rows that it is given.
 class ErrorSum {
@@ -21,7 +24,8 @@ class ErrorSum {
            bool per_feature, std::ptrdiff_t stride);
 
   void clear(float* sums);  // sums [values()][stride]
-  // Adds predicted row `row` (0 .. predicted_rows-1) of every window of the tile to `sums`.
+  // Adds predicted row `row` (0 .. predicted_rows-1) of every window of the tile to `sums`. pred is
+  // as PredictionSink says.
   void add(WindowTile& tile, std::int64_t row, const float* pred, float* sums);
 
   // 1, or one per target with per_feature.

@@ -7,13 +7,31 @@
 
 namespace slidecell {
 
-// Whether errors are whitened, for which a model needs error statistics.
+constexpr Reduction kLastReduction = Reduction::calibrated;
+
+// Whether errors are whitened, for which a model needs their mean and covariance.
 inline bool whitens(Reduction reduction) {
   switch (reduction) {
     case Reduction::mse:
     case Reduction::mae:
+    case Reduction::nll:
+    case Reduction::calibrated:
       return false;
     case Reduction::mahalanobis:
+      break;
+  }
+  return true;
+}
+
+// Whether errors are weighed by their predicted variance, for which a model needs log variances.
+inline bool takes_variance(Reduction reduction) {
+  switch (reduction) {
+    case Reduction::mse:
+    case Reduction::mae:
+    case Reduction::mahalanobis:
+    case Reduction::calibrated:
+      return false;
+    case Reduction::nll:
       break;
   }
   return true;

@@ -211,13 +211,15 @@ void score_rows(const ModelParts& model, const KernelTable& kernels, const Kerne
       });
 }
 
+// Writes the predictions, or their log variances.
 class PredictionWriter final : public PredictionSink {
  public:
   PredictionWriter(const ModelParts& model, const KernelTable& kernels, const KernelChoice& choice,
-                   const SeriesView& series, const WindowPlan& plan, float* out)
+                   const SeriesView& series, const WindowPlan& plan, bool variances, float* out)
       : model_(model),
         kernels_(kernels),
         runner_(model, kernels, choice, series, plan),
+        variances_(variances),
         out_(out) {}
 
   void write(const std::vector<WindowVector>& vectors) {
@@ -228,6 +230,7 @@ class PredictionWriter final : public PredictionSink {
   void on_row(std::int64_t row, const float* pred) override {
     const std::int64_t T = model_.num_targets();
     const WindowPlan& plan = runner_.tile().plan();
+    const float* given = variances_ ? pred + model_.head_size() * runner_.stride() : pred;
     for_windows(
         runner_.tile(), kernels_.lanes,
         [&](std::int64_t v, std::int64_t lane, std::int64_t column) {
@@ -237,17 +240,35 @@ class PredictionWriter final : public PredictionSink {
           const bool complete = runner_.tile().complete(v, lane, model_.window);
           float* out = out_ + (window * model_.predicted_rows() + row) * T;
           for (std::int64_t i = 0; i < T; ++i) {
-            out[i] = complete ? model_.raw(i, pred[i * runner_.stride() + column]) : kNoScore;
+            out[i] = complete ? raw(i, given[i * runner_.stride() + column]) : kNoScore;
           }
         });
   }
 
  private:
+  float raw(std::int64_t target, float scaled) const {
+    return variances_ ? model_.raw_log_variance(target, scaled) : model_.raw(target, scaled);
+  }
+
   const ModelParts& model_;
   const KernelTable& kernels_;
   TileRunner runner_;
+  bool variances_;
   float* out_;
 };
+
+void write_predictions(const ModelParts& model, const SeriesView& series, const WindowPlan& plan,
+                       int num_threads, bool variances, float* out) {
+  const KernelTable& kernels = active_kernels();
+  const KernelChoice choice = choose_kernel(kernels, model, Precision::highest, Kernel::fma);
+  for_tiles(
+      model, kernels, choice, plan, num_threads,
+      [&] {
+        return std::make_unique<PredictionWriter>(model, kernels, choice, series, plan, variances,
+                                                  out);
+      },
+      [](PredictionWriter& writer, const std::vector<WindowVector>& tile) { writer.write(tile); });
+}
 
 }  // namespace
 
@@ -275,12 +296,12 @@ void score_windows(const ModelParts& model, const SeriesView& series, const Wind
 
 void predict_windows(const ModelParts& model, const SeriesView& series, const WindowPlan& plan,
                      int num_threads, float* out) {
-  const KernelTable& kernels = active_kernels();
-  const KernelChoice choice = choose_kernel(kernels, model, Precision::highest, Kernel::fma);
-  for_tiles(
-      model, kernels, choice, plan, num_threads,
-      [&] { return std::make_unique<PredictionWriter>(model, kernels, choice, series, plan, out); },
-      [](PredictionWriter& writer, const std::vector<WindowVector>& tile) { writer.write(tile); });
+  write_predictions(model, series, plan, num_threads, false, out);
+}
+
+void predict_log_variances(const ModelParts& model, const SeriesView& series,
+                           const WindowPlan& plan, int num_threads, float* out) {
+  write_predictions(model, series, plan, num_threads, true, out);
 }
 
 void encode_windows(const ModelParts& model, const SeriesView& series, const WindowPlan& plan,

@@ -16,6 +16,10 @@ void score_windows(const ModelParts& model, const SeriesView& series, const Wind
 void predict_windows(const ModelParts& model, const SeriesView& series, const WindowPlan& plan,
                      int num_threads, float* out);
 
+// Their log variances, likewise. The model must have some.
+void predict_log_variances(const ModelParts& model, const SeriesView& series,
+                           const WindowPlan& plan, int num_threads, float* out);
+
 // out [windows, code].
 void encode_windows(const ModelParts& model, const SeriesView& series, const WindowPlan& plan,
                     int num_threads, float* out);

@@ -9,6 +9,7 @@
 #include "cpu/threads.h"
 #include "model/model_impl.h"
 #include "score/choose_kernel.h"
+#include "score/error_sum.h"
 #include "score/option_rules.h"
 #include "score/score.h"
 #include "score/tile_runner.h"
@@ -52,13 +53,9 @@ void SequenceModel::score(const SeriesView& series, Span<const std::int64_t> off
     refuse("aggregate: expected 'window' for a forecaster (horizon=" +
            std::to_string(model.horizon) + "); 'last' and 'mean' are an autoencoder's");
   }
-  if (whitens(options.reduction)) {
-    if (!model.whiten) {
-      refuse(
-          "reduction: 'mahalanobis' needs error statistics, but the model has none: call "
-          "fit_error on held-out normal rows first");
-    }
-    if (options.per_feature) refuse("per_feature: expected False with reduction 'mahalanobis'");
+  check_reduction(model, options.reduction);
+  if (whitens(options.reduction) && options.per_feature) {
+    refuse("per_feature: expected False with reduction 'mahalanobis'");
   }
   const std::int64_t one_entity[] = {0, series.rows};
   if (offsets.empty()) offsets = {one_entity, 2};
@@ -75,6 +72,16 @@ void SequenceModel::predict(const SeriesView& series, const WindowPlan& plan, fl
   check_plan(impl_->parts, series, plan);
   require_pointer(out, plan.size(), "out");
   predict_windows(impl_->parts, series, plan, num_threads, out);
+}
+
+void SequenceModel::predict_log_variance(const SeriesView& series, const WindowPlan& plan,
+                                         float* out, int num_threads) const {
+  check_plan(impl_->parts, series, plan);
+  if (!impl_->parts.gaussian) {
+    refuse("predict_log_variance: the model predicts no variances (metadata 'distribution')");
+  }
+  require_pointer(out, plan.size(), "out");
+  predict_log_variances(impl_->parts, series, plan, num_threads, out);
 }
 
 void SequenceModel::encode(const SeriesView& series, const WindowPlan& plan, float* out,

@@ -22,7 +22,7 @@ double thread_bytes(const ModelParts& model, const KernelTable& kernels, const K
   double floats = rows * static_cast<double>(model.input_size() + 1);
   floats += stack_floats(kernels, *model.encoder, columns, model.window, false);
   if (model.decoder) floats += stack_floats(kernels, *model.decoder, columns, model.window, true);
-  floats += static_cast<double>(model.head->rows() * columns);
+  floats += static_cast<double>(model.head->rows() * columns) + inner_floats(*model.head, columns);
   floats += static_cast<double>(model.window) * static_cast<double>(values * columns);
   return floats * sizeof(float);
 }

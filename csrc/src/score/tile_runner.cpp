@@ -26,6 +26,7 @@ TileRunner::TileRunner(const ModelParts& model, const KernelTable& kernels,
       tile_(kernels, series, model.scaler(), plan, max_vectors_),
       encoder_(make_tile_stack(kernels, *model.encoder, choice, max_vectors_)),
       input_(kernels, encoder_->bottom(), tile_, max_vectors_),
+      head_(kernels, *model.head, stride()),
       pred_(model.head->rows() * max_vectors_ * kernels.lanes) {
   if (model.decoder) {
     decoder_ = make_tile_stack(kernels, *model.decoder, choice, max_vectors_);
@@ -51,8 +52,7 @@ class TileRunner::DecoderHead final : public StepSink {
   void on_step(std::int64_t t, const float* h) override {
     if (t < first_row_) return;
     TileRunner& r = runner_;
-    project_columns(r.kernels_, r.model_.head->packed(r.kernels_), h, r.stride(), r.pred_.data(),
-                    r.stride(), r.tile_.size());
+    r.head_.run(h, r.pred_.data(), r.tile_.size());
     sink_.on_row(t, r.pred_.data());
   }
 
@@ -71,8 +71,7 @@ void TileRunner::predict(PredictionSink& sink, std::int64_t first_row) {
     decoder_->run(*code_, model_.window, tile_.size(), &head);
     return;
   }
-  project_columns(kernels_, model_.head->packed(kernels_), code, stride(), pred_.data(), stride(),
-                  tile_.size());
+  head_.run(code, pred_.data(), tile_.size());
   for (std::int64_t k = first_row; k < model_.horizon; ++k) {
     sink.on_row(k, pred_.data() + k * model_.num_targets() * stride());
   }

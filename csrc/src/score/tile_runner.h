@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "layers/columns.h"
+#include "layers/head.h"
 #include "model/model_parts.h"
 #include "score/choose_kernel.h"
 #include "score/shared_projection.h"
@@ -18,7 +19,7 @@ std::int64_t tile_vectors(const KernelTable& kernels, const ModelParts& model,
                           const KernelChoice& choice = {});
 
 // Takes the prediction of one row of every window of a tile: pred [T][stride] for row `row` of
-// 0 .. predicted_rows-1.
+// 0 .. predicted_rows-1. Its log variances, if any, stand head_size() rows after it.
 class PredictionSink {
  public:
   virtual ~PredictionSink() = default;
@@ -52,6 +53,7 @@ class TileRunner {
   SharedProjection input_;
   std::unique_ptr<TileStack> decoder_;
   std::unique_ptr<ConstantInput> code_;
+  HeadColumns head_;
   AlignedFloats pred_;  // [head rows][stride]
 };
 

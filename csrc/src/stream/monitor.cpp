@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <stdexcept>
 #include <string>
 
@@ -9,13 +10,29 @@
 
 namespace slidecell {
 
+namespace {
+
+StreamOptions options_of(const SequenceModel& model, StreamOptions options) {
+  const std::optional<Reduction> own = model.decision().reduction;
+  if (!own) return options;
+  if (options.reduction != Reduction::mse && options.reduction != *own) {
+    throw std::invalid_argument(
+        "reduction: expected that of the model file, whose threshold is for its scores");
+  }
+  options.reduction = *own;
+  return options;
+}
+
+}  // namespace
+
 Monitor::Monitor(const SequenceModel& model, std::int64_t num_entities,
                  const StreamOptions& options)
-    : stream_(model, num_entities, options) {
+    : stream_(model, num_entities, options_of(model, options)) {
   const Decision decision = model.decision();
   threshold_ = decision.threshold;
   alpha_ = decision.ewma_alpha;
-  length_ = decision.moving_average;
+  rows_ = decision.trailing_mean > 0;
+  length_ = rows_ ? decision.trailing_mean : decision.moving_average;
   const std::int64_t kept = length_ > 0 ? length_ : 1;
   if (kept > options.max_bytes / static_cast<std::int64_t>(sizeof(double)) / num_entities) {
     throw std::invalid_argument("max_bytes: expected enough for the last " + std::to_string(kept) +
@@ -55,7 +72,9 @@ Status Monitor::reset(std::int64_t entity) noexcept {
 
 void Monitor::judge(std::int64_t entity, Event& event) noexcept {
   const double score = static_cast<double>(event.score);
-  event.smoothed = std::isfinite(score) ? smooth(entity, score) : score;
+  const bool finite = std::isfinite(score);
+  const double smoothed = finite || rows_ ? smooth(entity, score) : score;
+  event.smoothed = finite ? smoothed : score;
   event.alarm = event.smoothed > threshold_;
 }
 
@@ -67,8 +86,14 @@ double Monitor::smooth(std::int64_t entity, double score) noexcept {
     // From the oldest to the newest every time: a running sum would drift.
     const std::int64_t held = std::min(count, length_);
     double total = 0.0;
-    for (std::int64_t i = count - held; i < count; ++i) total += last[i % length_];
-    return total / static_cast<double>(held);
+    std::int64_t finite = 0;
+    for (std::int64_t i = count - held; i < count; ++i) {
+      const double one = last[i % length_];
+      if (!std::isfinite(one)) continue;
+      total += one;
+      ++finite;
+    }
+    return total / static_cast<double>(finite);
   }
   if (alpha_ <= 0.0) return score;
   double& average = kept_[static_cast<std::size_t>(entity)];

@@ -19,7 +19,7 @@ RowErrors::RowErrors(const ModelParts& model, const KernelTable& kernels, Reduct
 
 void RowErrors::add(std::int64_t row, const float* pred, const float* truth) {
   const std::int64_t T = model_.num_targets();
-  ErrorRow a{sum_, pred, T, truth, model_.targets.data()};
+  ErrorRow a{sum_, pred, T, truth, model_.targets.data(), nullptr, nullptr, nullptr};
   switch (reduction_) {
     case Reduction::mse:
       sum_ = kernels_.squared_error_row(a);
@@ -27,12 +27,22 @@ void RowErrors::add(std::int64_t row, const float* pred, const float* truth) {
     case Reduction::mae:
       sum_ = kernels_.absolute_error_row(a);
       break;
+    case Reduction::nll:
+      a.log_variance = pred + model_.head_size();
+      sum_ = kernels_.gaussian_error_row(a);
+      break;
+    case Reduction::calibrated:
+      a.slope = model_.slope.data() + row * T;
+      a.intercept = model_.intercept.data() + row * T;
+      sum_ = kernels_.calibrated_error_row(a);
+      break;
     case Reduction::mahalanobis:
       float* errors = errors_.data() + (model_.forecasts() ? row * T : 0);
       for (std::int64_t i = 0; i < T; ++i) errors[i] = pred[i] - truth[model_.targets[i]];
       if (model_.forecasts() && row + 1 < model_.horizon) return;
       project_row(kernels_, model_.whiten->packed(kernels_), errors_.data(), whitened_.data());
-      a = {sum_, whitened_.data(), model_.whiten->rows(), nullptr, nullptr};
+      a = {sum_,    whitened_.data(), model_.whiten->rows(), nullptr, nullptr, nullptr,
+           nullptr, nullptr};
       sum_ = kernels_.squared_error_row(a);
       break;
   }
@@ -43,8 +53,7 @@ float RowErrors::mean(std::int64_t rows) const {
 }
 
 RowHead::RowHead(const ModelParts& model, const KernelTable& kernels)
-    : model_(model), kernels_(kernels), pred_(round_up(model.head->rows(), kernels.lanes)) {
-  model.head->packed(kernels);
+    : model_(model), kernels_(kernels), head_(kernels, *model.head) {
   if (!model.decoder) return;
   const Stack& decoder = *model.decoder;
   if (decoder.bidirectional()) {
@@ -63,11 +72,6 @@ RowHead::RowHead(const ModelParts& model, const KernelTable& kernels)
     h_.emplace_back(spec.state_size());
     c_.emplace_back(spec.hidden_size);
   }
-}
-
-const float* RowHead::forecast(const float* code) {
-  project_row(kernels_, model_.head->packed(kernels_), code, pred_.data());
-  return pred_.data();
 }
 
 void RowHead::start_decoder() { started_ = false; }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "layers/columns.h"
+#include "layers/head.h"
 #include "layers/layer_row.h"
 #include "model/model_parts.h"
 
@@ -17,7 +18,8 @@ class RowErrors {
   RowErrors(const ModelParts& model, const KernelTable& kernels, Reduction reduction);
 
   void clear() { sum_ = 0.0f; }
-  // pred [T], truth [F]; row: 0 .. predicted_rows-1.
+  // pred [T], its log variances, if any, head_size() after it; truth [F]; row: 0 ..
+  // predicted_rows-1.
   void add(std::int64_t row, const float* pred, const float* truth);
   float mean(std::int64_t rows) const;
 
@@ -34,8 +36,8 @@ class RowHead {
  public:
   RowHead(const ModelParts& model, const KernelTable& kernels);
 
-  // Forecasters: code -> [K*T], padded to whole vectors.
-  const float* forecast(const float* code);
+  // Forecasters: code -> all that the head predicts.
+  const float* forecast(const float* code) { return head_.run(code); }
 
   // Autoencoders: code -> calls on_row(t, pred [T]) for t = first .. W-1.
   template <class OnRow>
@@ -49,7 +51,7 @@ class RowHead {
 
   const ModelParts& model_;
   const KernelTable& kernels_;
-  AlignedFloats pred_;  // [head rows], padded
+  HeadRow head_;
   std::vector<AlignedFloats> scratch_;
   std::vector<LayerRow> layers_;      // decoder
   std::vector<AlignedFloats> h_, c_;  // decoder states
@@ -71,8 +73,7 @@ void RowHead::reconstruct(const float* code, std::int64_t first, OnRow on_row) {
     const float* h =
         columns_ ? sequence_.data() + t * model_.decoder->output_size() : decoder_step(code);
     if (t < first) continue;
-    project_row(kernels_, model_.head->packed(kernels_), h, pred_.data());
-    on_row(t, pred_.data());
+    on_row(t, head_.run(h));
   }
 }
 

@@ -132,7 +132,7 @@ Status Stream::predict_next(std::int64_t entity, float* out) const noexcept {
   const std::int64_t n = impl_->rows_seen[static_cast<std::size_t>(entity)] - 1;
   const bool known = impl_->complete(entity, n, model.window);
   const float* pred = known ? impl_->prediction(entity, n) : nullptr;
-  for (std::int64_t i = 0; i < model.head->rows(); ++i) {
+  for (std::int64_t i = 0; i < model.head_size(); ++i) {
     out[i] = known ? model.raw(i % model.num_targets(), pred[i]) : kNoScore;
   }
   return Status::ok;

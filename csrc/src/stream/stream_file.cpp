@@ -17,6 +17,7 @@
 #include "cpu/active_kernels.h"
 #include "model/fnv.h"
 #include "model/whole_file.h"
+#include "score/option_rules.h"
 #include "slidecell/error.hpp"
 #include "stream/stream_impl.h"
 
@@ -142,8 +143,8 @@ std::unique_ptr<Impl> read_state(const Model& model, Reader& file) {
   }
   header.isa[sizeof header.isa - 1] = '\0';
   const KernelTable& kernels = kernels_named(header.isa);
-  if (header.num_entities < 1 || header.precision > 2 || header.reduction > 2 ||
-      header.aggregate > 1) {
+  if (header.num_entities < 1 || header.precision > 2 ||
+      header.reduction > static_cast<int>(kLastReduction) || header.aggregate > 1) {
     refuse(path, "header: damaged");
   }
   // Before anything is allocated by the number of entities.

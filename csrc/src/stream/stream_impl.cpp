@@ -12,6 +12,7 @@
 #include "cpu/denormals.h"
 #include "cpu/parallel.h"
 #include "cpu/threads.h"
+#include "score/error_sum.h"
 #include "score/option_rules.h"
 #include "score/scratch.h"
 #include "score/tile_runner.h"
@@ -74,6 +75,7 @@ Stream::Impl::Workspace::Workspace(const Impl& stream)
   rows.n.reserve(static_cast<std::size_t>(width));
   requests.reserve(static_cast<std::size_t>(width));
   states.reserve(static_cast<std::size_t>(width));
+  head_columns = std::make_unique<HeadColumns>(stream.kernels, *stream.model.head, width);
   x.reset(stream.model.input_size() * width);
   pred.reset(stream.model.head->rows() * width);
 }
@@ -103,11 +105,7 @@ Stream::Impl::Impl(std::shared_ptr<const SequenceModel::Impl> owner_, const Kern
   if (options.aggregate != Aggregate::window && model.forecasts()) {
     throw std::invalid_argument("aggregate: expected 'window' for a forecaster");
   }
-  if (whitens(options.reduction) && !model.whiten) {
-    throw std::invalid_argument(
-        "reduction: 'mahalanobis' needs error statistics, but the model "
-        "has none: call fit_error on held-out normal rows first");
-  }
+  check_reduction(model, options.reduction);
   check_bytes(model, needed_bytes(model, kernels, num_entities), num_entities, options.max_bytes);
   const Stack& encoder = *model.encoder;
   ring_rows = ring_rows_of(model);
@@ -222,8 +220,7 @@ void Stream::Impl::push_round(const SeriesView& rows, float* scores, Workspace& 
   }
   const float* codes = blocks->push(w.rows, w.x.data(), *w.block);
   if (model.forecasts()) {
-    project_columns(kernels, model.head->packed(kernels), codes, width, w.pred.data(), width,
-                    ceil_div(count, kernels.lanes));
+    w.head_columns->run(codes, w.pred.data(), ceil_div(count, kernels.lanes));
   }
   for (std::int64_t i = 0; i < count; ++i) {
     const std::int64_t entity = w.rows.block * width + w.rows.columns[static_cast<std::size_t>(i)];
@@ -332,6 +329,7 @@ double Stream::Impl::needed_bytes(const ModelParts& model, const KernelTable& ke
     floats += static_cast<double>(num_entities) * stack_floats(kernels, encoder, columns, 1, false);
   } else {
     const std::int64_t width = block_width(model, kernels, num_entities);
+    floats += inner_floats(*model.head, width);
     floats += static_cast<double>(ceil_div(num_entities, width) * width) *
               static_cast<double>(model.window) *
               static_cast<double>(unfinished_state_size(encoder, 2));

@@ -55,8 +55,9 @@ struct [[gnu::visibility("hidden")]] Stream::Impl {
     BlockRows rows;
     std::vector<std::int64_t> requests;  // of the round, in the order of rows.columns
     std::vector<RowState> states;        // of the requests' rows
-    AlignedFloats x, pred;               // [F][width], [head rows][width]
-    AlignedFloats code;                  // [code]
+    std::unique_ptr<HeadColumns> head_columns;
+    AlignedFloats x, pred;  // [F][width], [head rows][width]
+    AlignedFloats code;     // [code]
   };
 
   // A call that pushes: after the helper thread's work for the last one, before that for this one.

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slidecell._arguments import as_choice, whole_number
+from slidecell._core import UnsupportedError
 from slidecell.cuda import whole_series
 from slidecell.cuda.arrays import is_device_array
 from slidecell.cuda.availability import require
@@ -35,17 +36,24 @@ def _model_engine(model: SequenceModel, runtime: Any) -> Engine:
     return engine_of(model, runtime, make)
 
 
-def _check_options(model: SequenceModel, options: ScoreOptions) -> None:
+def _check_options(model: SequenceModel, options: ScoreOptions, backend: str) -> None:
     as_choice("precision", options.precision, PRECISIONS)
-    as_choice("reduction", options.reduction, ("mse", "mae", "mahalanobis"))
+    if options.reduction == "nll":
+        raise UnsupportedError("cuda: reduction 'nll' runs on the CPU only")
+    as_choice("reduction", options.reduction, ("mse", "mae", "mahalanobis", "calibrated"))
     as_choice("aggregate", options.aggregate, ("window", "last", "mean"))
     if options.aggregate != "window" and model.horizon > 0:
         raise ValueError(
             f"aggregate: expected 'window' for a forecaster (horizon={model.horizon}); 'last' and "
             f"'mean' are an autoencoder's"
         )
+    if options.reduction == "calibrated" and backend != "cpu":
+        raise UnsupportedError(
+            f"reduction: backend={backend!r} has no 'calibrated' scores; expected 'mse', 'mae', "
+            "'mahalanobis', or backend='cpu'"
+        )
     if options.reduction == "mahalanobis":
-        if model.metadata["error"] is None:
+        if "whiten" not in (model.metadata["error"] or {}):
             raise ValueError(
                 "reduction: 'mahalanobis' needs error statistics, but the model has none: call "
                 "fit_error on held-out normal rows first"
@@ -91,7 +99,7 @@ def score(
         its scores for the models of the test suite (H up to 17, scores up to 2). Numba has
         ``"highest"`` only.
     reduction, aggregate, per_feature, stride
-        As for `SequenceModel.score`.
+        As for `SequenceModel.score`; ``reduction="calibrated"`` with ``backend="cpu"`` alone.
     out : float32 array or device array, optional
         Where to write to: on the host or device as ``series`` is.
     chunk_bytes : int
@@ -124,7 +132,7 @@ def score(
     (20,)
     """
     options = ScoreOptions(precision, reduction, aggregate, bool(per_feature))
-    _check_options(model, options)
+    _check_options(model, options, backend)
     chunk_bytes = whole_number("chunk_bytes", chunk_bytes, least=1)
     series = match_features(series, model.features)
     if backend == "cpu":

@@ -38,7 +38,7 @@ def head_of(metadata: Mapping[str, Any]) -> Head:
     if scaler is not None:
         center = np.asarray(scaler["center"], np.float64)
         scale = np.asarray(scaler["scale"], np.float64)
-    if error is not None:
+    if error is not None and "whiten" in error:
         matrix = np.asarray(error["whiten"], np.float64)
         whiten = matrix.astype(np.float32)
         # Summed one after the other, as the CPU's model does.

@@ -131,6 +131,15 @@ def network_of_model(metadata: Mapping[str, Any], tensors: Mapping[str, Floats])
 
     Raises UnsupportedError for layers that no GPU kernel computes.
     """
+    if metadata.get("head") is not None:
+        raise UnsupportedError(
+            "cuda: heads with a list of layers ('head' in the model's metadata) run on the CPU only"
+        )
+    if metadata.get("distribution") is not None:
+        raise UnsupportedError(
+            "cuda: heads that predict variances ('distribution' in the model's metadata) run on "
+            "the CPU only"
+        )
     stacks = [
         tuple(_layer(spec, tensors, f"{part}.{n}.", "_l0") for n, spec in enumerate(metadata[part]))
         for part in ("encoder", "decoder")

@@ -6,10 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+import numpy as np
+import numpy.typing as npt
+
 from slidecell._arguments import as_choice
 from slidecell._cells import CellName
 from slidecell.detect.given_model import TakesModel
+from slidecell.detect.row_smoothing import ALIGNMENTS, Align, columns_of_means
 from slidecell.detect.scales import ScalerKind
+from slidecell.tables.rows import Rows
 
 if TYPE_CHECKING:
     from slidecell.convert import SequenceNetwork
@@ -49,6 +54,10 @@ class AutoencoderDetector(TakesModel):
     aggregate : {"window", "last", "mean"}
         Of which errors: all of the window's, those of its last row, or those of a row in all
         windows that cover it. The latter looks ahead: a row's score changes as rows follow it.
+    align : {"end", "cover"}
+        ``end``: a window's score stands at its last row. ``cover``: a row's score is the mean of
+        the scores of all complete windows of its entity that cover it, which looks ahead, and which
+        no stream can do; ``aggregate="mean"`` averages the row's own errors instead.
     precision : {"highest", "high", "medium"}
     batch_size, patience, lr, optimizer, loss, clip_grad_norm, validation, device
         Of training: see `NetworkDetector`.
@@ -74,7 +83,8 @@ class AutoencoderDetector(TakesModel):
     (593, 4)
     """
 
-    _scoring_parameters: ClassVar[tuple[str, ...]] = ("missing", "reduction", "aggregate")
+    _scoring_parameters: ClassVar[tuple[str, ...]] = ("missing", "reduction", "aggregate", "align")
+    _earlier_parameters: ClassVar[Mapping[str, Any]] = {"align": "end"}
 
     window: int = 32
     encoder_sizes: Sequence[int] = (16, 8)
@@ -87,6 +97,7 @@ class AutoencoderDetector(TakesModel):
     random_state: Any = None
     _: KW_ONLY
     aggregate: Literal["window", "last", "mean"] = "window"
+    align: Align = "end"
 
     @property
     def _rows_ahead(self) -> int:
@@ -94,7 +105,26 @@ class AutoencoderDetector(TakesModel):
 
     def _window_rows(self) -> int | None:
         # A mean over the windows that cover a row looks ahead.
-        return None if self._at_fit("aggregate") == "mean" else super()._window_rows()
+        ahead = self._at_fit("aggregate") == "mean" or self._looks_ahead()
+        return None if ahead else super()._window_rows()
+
+    def _looks_ahead(self) -> bool:
+        return bool(self._at_fit("align") == "cover")
+
+    def _score(self, rows: Rows) -> npt.NDArray[Any]:
+        return self._aligned(rows, super()._score(rows))
+
+    def _score_features(self, rows: Rows) -> npt.NDArray[Any]:
+        return self._aligned(rows, super()._score_features(rows))
+
+    def _aligned(self, rows: Rows, scores: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
+        """Return scores [S] or [S, F] of windows at their last rows as `align` wants them."""
+        if not self._looks_ahead():
+            return scores
+        ahead = self.model_.window - 1
+        return columns_of_means(
+            scores, rows, before=0, after=ahead, own=False, num_threads=self.num_threads
+        )
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> AutoencoderDetector:
@@ -126,6 +156,12 @@ class AutoencoderDetector(TakesModel):
 
     def _check_parameters(self) -> None:
         as_choice("aggregate", self.aggregate, ("window", "last", "mean"))
+        as_choice("align", self.align, ALIGNMENTS)
+        if self.align == "cover" and self.aggregate != "window":
+            raise ValueError(
+                "align: 'cover' averages the scores of whole windows, got "
+                f"aggregate={self.aggregate!r}: leave one of them as it is"
+            )
         super()._check_parameters()
 
     def _score_options(self) -> dict[str, Any]:

@@ -120,10 +120,21 @@ class Detector(SavedDetector):
         self._fit_rows(take_rows(X, offsets, self._columns()))
         return self
 
-    def score_samples(self, X: Any, *, offsets: npt.ArrayLike | None = None) -> Floats:
-        """Rows [S, F] -> their scores [S], higher = more anomalous; NaN where there is none."""
+    def score_samples(
+        self, X: Any, *, offsets: npt.ArrayLike | None = None, smoothed: bool = True
+    ) -> Floats:
+        """Rows [S, F] -> their scores [S], higher = more anomalous; NaN where there is none.
+
+        Parameters
+        ----------
+        X : array_like, [S, F], or DataFrame
+        offsets : array_like of int, [G+1], optional
+        smoothed : bool
+            False: scores before the detector smooths them, each of its own row. Threshold and
+            `predict` are for smoothed ones. Both are the same where a detector smooths nothing.
+        """
         rows = self._known_rows(X, offsets)
-        return self._restored(rows, self.score_rows(rows))
+        return self._restored(rows, self.score_rows(rows, smoothed=smoothed))
 
     def decision_function(self, X: Any, *, offsets: npt.ArrayLike | None = None) -> Floats:
         """Do as `score_samples`: rows [S, F] -> their scores [S]."""
@@ -146,7 +157,7 @@ class Detector(SavedDetector):
             If the detector has no score per feature.
         """
         rows = self._known_rows(X, offsets)
-        return self._restored(rows, self._score_features(self._filled(rows)))
+        return self._restored(rows, self._smoothed_features(self._filled(rows)))
 
     def feature_parts(
         self, X: Any, rows: npt.ArrayLike | None = None, *, offsets: npt.ArrayLike | None = None
@@ -182,15 +193,17 @@ class Detector(SavedDetector):
         """Return how many rows an entity needs at least, so that one of them has a score."""
         return self._window_rows() or 1
 
-    def score_rows(self, rows: Rows, *, fill: bool | None = None) -> npt.NDArray[Any]:
+    def score_rows(
+        self, rows: Rows, *, fill: bool | None = None, smoothed: bool = True
+    ) -> npt.NDArray[Any]:
         """Return the scores of rows of a table, [S] in the rows' own order.
 
         ``fill`` says whether missing values are filled from the past. Default: as `missing` was at
-        `fit`.
+        `fit`. ``smoothed`` as for `score_samples`.
         """
-        if fill is None:
-            return self._score(self._filled(rows))
-        return self._score(rows.filled() if fill else rows)
+        if self._fills() if fill is None else fill:
+            rows = rows.filled()
+        return self._smoothed_score(rows) if smoothed else self._score(rows)
 
     def flag_rows(self, rows: Rows, scores: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
         """Return which rows of a table are flagged by their scores, bool [S]; NaN never is."""
@@ -206,7 +219,7 @@ class Detector(SavedDetector):
         """Return each feature's share of the scores of ``chosen`` rows of a table: [n, F]."""
         if self.feature_reduction is None:
             raise ValueError(f"detector: {type(self).__name__} has no score per feature")
-        errors = self._scores_at(rows, chosen, self._score_features)
+        errors = self._scores_at(rows, chosen, self._smoothed_features)
         of = shares_of_sum if self.feature_reduction == "mean" else shares_of_maximum
         return self._too_large_shares(rows, chosen, of(errors))
 
@@ -329,6 +342,20 @@ class Detector(SavedDetector):
         del rows
         raise ValueError(f"feature_scores: a {type(self).__name__} has no score per feature")
 
+    def _smooth(self, rows: Rows, scores: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Smooth scores of rows, [S], or of their features, [S, F]; here: leave them as they are.
+
+        What a threshold judges are smoothed scores.
+        """
+        del rows
+        return scores
+
+    def _smoothed_score(self, rows: Rows) -> npt.NDArray[Any]:
+        return self._smooth(rows, self._score(rows))
+
+    def _smoothed_features(self, rows: Rows) -> npt.NDArray[Any]:
+        return self._smooth(rows, self._score_features(rows))
+
     def too_large_cells(self, rows: Rows) -> npt.NDArray[np.bool_]:
         """Return which cells of a table are finite, but too large for the scores: bool [S, F].
 
@@ -393,7 +420,7 @@ class Detector(SavedDetector):
     ) -> Floats:
         """Scores [n], or what ``score`` returns of them, of the chosen rows."""
         rows = self._filled(rows)
-        scores = scores_at(rows, chosen, self._score_length(), score or self._score)
+        scores = scores_at(rows, chosen, self._score_length(), score or self._smoothed_score)
         if scores.ndim == 1:  # rows before the first window, which are not scored here
             self._mark_too_large(Rows(rows.features[chosen], np.array([0, len(chosen)])), scores)
         return scores
@@ -403,7 +430,7 @@ class Detector(SavedDetector):
         for kind in type(self).__mro__:
             if "_window_rows" in vars(kind):
                 return self._window_rows()
-            if {"_score", "_score_features"} & set(vars(kind)):
+            if {"_score", "_score_features", "_smooth"} & set(vars(kind)):
                 return None
         return None
 
@@ -500,7 +527,7 @@ class Detector(SavedDetector):
 
     def _fitted_scores(self, rows: Rows) -> npt.NDArray[Any]:
         """Score the rows that were just fitted: [S]."""
-        return self._score(rows)
+        return self._smoothed_score(rows)
 
     def _set_threshold(self, rows: Rows) -> None:
         scores = self._restored(rows, self._fitted_scores(rows))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,7 @@ from slidecell import _core
 from slidecell._arguments import as_choice, whole_number
 from slidecell.detect.base import Detector, constant_columns
 from slidecell.detect.fitted_values import read_scaler
+from slidecell.detect.row_smoothing import ALIGNMENTS, Align, columns_of_means
 from slidecell.detect.scales import ScalerKind, fit_rows_scaler, scale
 from slidecell.detect.shares import shares_of_sum
 from slidecell.tables.rows import Floats, Ints, Rows
@@ -22,11 +23,7 @@ from slidecell.tables.windowed import refuse_no_window
 if TYPE_CHECKING:
     from slidecell.detect.storage import Parts
 
-__all__ = ["ALIGNMENTS", "Align", "FlatWindowsDetector", "columns_of_means"]
-
-Align: TypeAlias = Literal["end", "cover"]
-
-ALIGNMENTS = ("end", "cover")
+__all__ = ["ALIGNMENTS", "Align", "FlatWindowsDetector"]
 
 
 class FlatWindowsDetector(Detector):
@@ -59,7 +56,7 @@ class FlatWindowsDetector(Detector):
 
     def shares_at(self, rows: Rows, chosen: Ints) -> Floats:
         """Return each feature's share of the scores of ``chosen`` rows of a table: [n, F]."""
-        shares = shares_of_sum(self._scores_at(rows, chosen, self._column_errors))
+        shares = shares_of_sum(self._scores_at(rows, chosen, self._smoothed_columns))
         return self._too_large_shares(rows, chosen, shares)
 
     def _row_scaler(self) -> dict[str, Any]:
@@ -194,6 +191,9 @@ class FlatWindowsDetector(Detector):
         """Return what each column adds to a score, before a root is taken: [S, F]."""
         return self._aligned(rows, self._at_ends(rows, per_feature=True))
 
+    def _smoothed_columns(self, rows: Rows) -> npt.NDArray[Any]:
+        return self._smooth(rows, self._column_errors(rows))
+
     def _parts(self) -> Parts:
         parts = super()._parts()
         parts.values["scaler"] = self.scaler_
@@ -210,42 +210,3 @@ class FlatWindowsDetector(Detector):
     @abstractmethod
     def _restore_windows(self, parts: Parts) -> None:
         """Take what `_parts` returned of the class's own; `scaler_` is there."""
-
-
-def columns_of_means(
-    scores: npt.NDArray[np.float32],
-    rows: Rows,
-    *,
-    before: int,
-    after: int,
-    own: bool,
-    num_threads: int | None,
-) -> Floats:
-    """Return the means of the finite scores of neighbouring rows, of each column: [S] or [S, F].
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from slidecell.detect.flat_windows import columns_of_means
-    >>> from slidecell.tables.rows import Rows
-    >>> rows = Rows(np.zeros((4, 1)), np.array([0, 3, 4]))
-    >>> scores = np.array([1, 3, np.nan, 5], np.float32)
-    >>> columns_of_means(scores, rows, before=1, after=0, own=True, num_threads=1)
-    array([ 1.,  2., nan,  5.])
-    """
-    if scores.ndim == 1:
-        return _core.row_means(
-            scores, rows.offsets, before=before, after=after, own=own, num_threads=num_threads
-        )
-    means = [
-        _core.row_means(
-            np.ascontiguousarray(column),
-            rows.offsets,
-            before=before,
-            after=after,
-            own=own,
-            num_threads=num_threads,
-        )
-        for column in scores.T
-    ]
-    return np.stack(means, axis=1)

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from slidecell._arguments import whole_number
+import numpy.typing as npt
+
+from slidecell._arguments import as_choice, whole_number
 from slidecell._cells import CellName
 from slidecell.detect.given_model import TakesModel
+from slidecell.detect.row_smoothing import ALIGNMENTS, Align, smooth_rows
 from slidecell.detect.scales import ScalerKind
+from slidecell.tables.rows import Rows
+from slidecell.thresholds.smoothing import TrailingMean
 
 if TYPE_CHECKING:
     from slidecell.convert import SequenceNetwork
@@ -22,7 +27,9 @@ class ForecastDetector(TakesModel):
     """Score rows by the error of an LSTM's or GRU's forecast of them.
 
     From W rows the network forecasts the next K; the error stands at the last of them. The first
-    W + K - 1 rows of an entity have no score.
+    W + K - 1 rows of an entity have no score. Each error counts by how far it is beyond those of
+    its column in training, and scores are averaged over the last rows: a single large error is
+    often noise, several in a row are not.
 
     Parameters
     ----------
@@ -49,7 +56,17 @@ class ForecastDetector(TakesModel):
         LSTM: size of the projected h; 0 for none.
     bidirectional, recurrent_activation, reset_after, single_bias
         Of the layers: see `NetworkDetector`.
-    reduction : {"mse", "mae", "mahalanobis"}
+    reduction : {"mse", "mae", "mahalanobis", "calibrated", "nll"}
+        ``"calibrated"``: the mean of ``max((|error| - m) / s, 0)`` over columns and the K rows,
+        with the mean m and the standard deviation s of each absolute error on the rows that train.
+        It needs a scaler. ``"nll"`` needs a model of mean and log variance: see `from_model`. The
+        others: see `SequenceModel.score`.
+    align : {"end", "cover"}
+        Which rows smoothing averages: ``end`` the last `smoothing` rows, so that nothing later is
+        used; ``cover`` as many around a row, which no stream can do.
+    smoothing : int
+        Rows whose finite scores are averaged; 1: none. ``score_samples(X, smoothed=False)`` gives
+        the scores before.
     precision : {"highest", "high", "medium"}
     batch_size, patience, lr, optimizer, loss, clip_grad_norm, validation, device
         Of training: see `NetworkDetector`.
@@ -71,6 +88,10 @@ class ForecastDetector(TakesModel):
     (True, 8)
     """
 
+    _scoring_parameters: ClassVar[tuple[str, ...]] = ("missing", "reduction", "align", "smoothing")
+    _reductions: ClassVar[tuple[str, ...]] = ("mse", "mae", "mahalanobis", "calibrated", "nll")
+    _earlier_parameters: ClassVar[Mapping[str, Any]] = {"align": "end", "smoothing": 1}
+
     window: int = 32
     hidden_size: int | Sequence[int] = 64
     num_layers: int = 1
@@ -84,6 +105,9 @@ class ForecastDetector(TakesModel):
     head_dropout: float = 0.0
     activation: Literal["tanh", "relu", "sigmoid", "linear"] = "tanh"
     proj_size: int = 0
+    reduction: Literal["mse", "mae", "mahalanobis", "calibrated", "nll"] = "calibrated"
+    align: Align = "end"
+    smoothing: int = 20
 
     @property
     def _rows_ahead(self) -> int:
@@ -103,6 +127,34 @@ class ForecastDetector(TakesModel):
     def _check_parameters(self) -> None:
         whole_number("horizon", self.horizon, least=1)
         super()._check_parameters()
+        as_choice("align", self.align, ALIGNMENTS)
+        whole_number("smoothing", self.smoothing, least=1)
+        if self.reduction == "calibrated" and self.scaler is None:
+            raise ValueError(
+                "reduction: 'calibrated' needs scaled errors, got scaler=None: give a scaler, or "
+                "another reduction, such as 'mse'"
+            )
+
+    def _window_rows(self) -> int | None:
+        if self._looks_ahead():
+            return None
+        return self.model_.window + self.model_.horizon + int(self._at_fit("smoothing")) - 1
+
+    def _looks_ahead(self) -> bool:
+        return bool(self._at_fit("align") == "cover")
+
+    def _smooth(self, rows: Rows, scores: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        return smooth_rows(
+            scores,
+            rows,
+            length=self._at_fit("smoothing"),
+            align=self._at_fit("align"),
+            num_threads=self.num_threads,
+        )
+
+    def _smoothing_state(self) -> dict[str, Any] | None:
+        length = int(self._at_fit("smoothing"))
+        return None if length == 1 else TrailingMean(length).state()
 
     def _dropouts(self) -> dict[str, float]:
         return {"dropout": self.dropout, "head_dropout": self.head_dropout}

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.base import clone
 
-from slidecell.detect.network_detector import NetworkDetector
+from slidecell.detect.network_detector import STATISTICS, NetworkDetector
 from slidecell.detect.scales import SCALERS
 from slidecell.detect.shares import shares_of_sum
 from slidecell.tables.options import TableOptions
@@ -58,6 +58,8 @@ class TakesModel(NetworkDetector):
             network saw scaled rows.
         **parameters
             Of the constructor, but those that the model decides: window, horizon, layers, scaler.
+            ``reduction="nll"`` is for forecasters of mean and log variance; where a forecaster has
+            no scaler, "mse" is the default.
 
         Returns
         -------
@@ -92,6 +94,8 @@ class TakesModel(NetworkDetector):
         odd = sorted(set(parameters) & set(decided))
         if odd:
             raise TypeError(f"{odd[0]}: the model decides it, {decided[odd[0]]!r}")
+        if forecasts and model.scaler is None:
+            parameters = {"reduction": "mse", **parameters}  # calibrated errors need a scaler
         detector = cls(**{**decided, **parameters})
         detector._given = model
         return detector
@@ -161,6 +165,13 @@ class TakesModel(NetworkDetector):
         return all_columns
 
     def _train(self, rows: Rows, *args: Any, **kwargs: Any) -> None:
+        known = self._given or self.__dict__.get("model_")
+        if self.reduction == "nll" and (
+            known is None or known.metadata.get("distribution") != "gaussian"
+        ):
+            raise ValueError(
+                "reduction: 'nll' needs a model of mean and log variance: see from_model"
+            )
         going_on = kwargs.get("start") is not None
         if self._given is None or going_on:
             super()._train(rows, *args, **kwargs)
@@ -178,8 +189,9 @@ class TakesModel(NetworkDetector):
                 f"{rows.source}: expected the columns {', '.join(map(repr, model.features))} in "
                 f"this order, got {', '.join(map(repr, names or ()))}"
             )
-        if self._needs_error_statistics() and model.metadata["error"] is None:
-            model = model.fit_error(rows.features, rows.offsets)
+        for reduction in self._error_statistics():
+            if STATISTICS[reduction] not in (model.metadata["error"] or {}):
+                model = model.fit_error(rows.features, rows.offsets, reduction=reduction)
         known = {"features": names} if model.features is None else {}
         self.model_ = model.with_metadata(extra={"detect": self.table_options()}, **known)
         self._history = dict(_NO_TRAINING)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from slidecell.detect.network_detector import NetworkDetector
+from slidecell.detect.network_detector import STATISTICS, NetworkDetector
 from slidecell.detect.shares import shares_of_sum
 from slidecell.tables.rows import Floats, Ints, Rows
 from slidecell.thresholds import BestFThreshold, Threshold, threshold_from_state
@@ -22,11 +22,12 @@ __all__ = ["ModelDetector"]
 
 
 class ModelDetector(NetworkDetector):
-    """Score rows as a model file says: mean squared error, smoothed, judged by the file's rule.
+    """Score rows as a model file says, smoothed and judged by the file's rule.
 
-    Whatever wrote the file: a detector's ``model_.save``, version 0.1's ``slidecell detect``, or a
-    user's own program. `fit` with ``warm_start`` goes on training it; scaler, features, smoothing
-    and the kind of threshold stay.
+    Scores are those that the file's threshold is for (``reduction``); mean squared errors where it
+    does not say, as in version 0.1. Whatever wrote the file: a detector's ``model_.save``, version
+    0.1's ``slidecell detect``, or a user's own program. `fit` with ``warm_start`` goes on training
+    it; scaler, features, smoothing and the kind of threshold stay.
 
     Parameters
     ----------
@@ -48,9 +49,10 @@ class ModelDetector(NetworkDetector):
     True
     """
 
+    _reductions: ClassVar[tuple[str, ...]] = ("mse", "mae", "mahalanobis", "calibrated")
+
     dropout = 0.0
     scaler = None  # that of the file
-    reduction = "mse"
     precision = "highest"
     contamination = 0.05  # of no account: the file has a rule of its own, or none
     entity = None
@@ -87,6 +89,7 @@ class ModelDetector(NetworkDetector):
         self.device = device
         self.progress = progress
         self.window = model.window
+        self.reduction = model.reduction or "mse"  # type: ignore[assignment]  # the core checked it
         self.missing = "ffill" if _read_as(model).get("missing") == "ffill" else "skip"
 
     @classmethod
@@ -104,12 +107,6 @@ class ModelDetector(NetworkDetector):
         detector.threshold_ = np.float64(np.nan if value is None else value)
         return detector
 
-    def score_rows(self, rows: Rows, *, fill: bool | None = None) -> npt.NDArray[Any]:
-        """Return the scores of rows of a table, [S] in the rows' own order, smoothed."""
-        scores = super().score_rows(rows, fill=fill)
-        state = self.model_.metadata["smoothing"]
-        return scores if state is None else smoothing_from_state(state).apply(scores, rows.offsets)
-
     def flag_rows(self, rows: Rows, scores: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
         """Return which rows the model's rule flags, bool [S]; none without a rule."""
         rule = self._rule()
@@ -121,7 +118,7 @@ class ModelDetector(NetworkDetector):
 
     def shares_at(self, rows: Rows, chosen: Ints) -> Floats:
         """Return each feature's share of the error: 0 for those that the model does not predict."""
-        errors = self._scores_at(rows, chosen, self._score_features)
+        errors = self._scores_at(rows, chosen, self._smoothed_features)
         targets = self.model_.metadata["targets"]
         shares = np.zeros((len(chosen), rows.num_features))
         shares[:, slice(None) if targets is None else targets] = shares_of_sum(errors)
@@ -160,14 +157,25 @@ class ModelDetector(NetworkDetector):
 
         return to_module(model)
 
-    def _needs_error_statistics(self) -> bool:
-        return self.model.metadata["error"] is not None
+    def _error_statistics(self) -> Sequence[Literal["mahalanobis", "calibrated"]]:
+        found = self.model.metadata["error"] or {}
+        return [reduction for reduction, key in STATISTICS.items() if key in found]
+
+    def _smooth(self, rows: Rows, scores: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        state = self.model_.metadata["smoothing"]
+        if state is None:
+            return scores
+        smoothing = smoothing_from_state(state)
+        if scores.ndim == 1:
+            return smoothing.apply(scores, rows.offsets)
+        return np.stack([smoothing.apply(column, rows.offsets) for column in scores.T], axis=1)
 
     def _train(self, rows: Rows, start: SequenceModel | None) -> None:
         super()._train(rows, start)
         if start is not None:
             old = start.metadata
             kept = {name: old[name] for name in ("smoothing", "threshold", "extra")}
+            kept["reduction"] = start.reduction
             self.model_ = self.model_.with_metadata(**kept)
 
     def check_rule(self, rows: Rows) -> None:

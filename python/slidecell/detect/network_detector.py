@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
@@ -27,9 +27,15 @@ if TYPE_CHECKING:
     from slidecell.model import SequenceModel
     from slidecell.training import History
 
-__all__ = ["NetworkDetector"]
+__all__ = ["STATISTICS", "NetworkDetector"]
 
 N = TypeVar("N", bound="NetworkDetector")
+
+# What a model file has of each reduction that needs statistics.
+STATISTICS: dict[Literal["mahalanobis", "calibrated"], str] = {
+    "mahalanobis": "whiten",
+    "calibrated": "slope",
+}
 
 
 class _Network(Detector):
@@ -71,9 +77,9 @@ class NetworkDetector(_Network):
         GRU: False places the reset gate before the recurrent product.
     single_bias : bool
         One bias per gate, as Keras has it, where torch has two.
-    reduction : {"mse", "mae", "mahalanobis"}
+    reduction : {"mse", "mae", "mahalanobis", "calibrated"}
         How a window's errors become its score: see `SequenceModel.score`. The statistics of
-        "mahalanobis" come from the rows held out.
+        "mahalanobis" come from the rows held out, those of "calibrated" from the rows that train.
     precision : {"highest", "high", "medium"}
         Of scoring, in torch's terms.
     batch_size : int, optional
@@ -107,13 +113,14 @@ class NetworkDetector(_Network):
     """
 
     _scoring_parameters: ClassVar[tuple[str, ...]] = ("missing", "reduction")
+    _reductions: ClassVar[tuple[str, ...]] = ("mse", "mae", "mahalanobis")
 
     dropout: float = 0.0
     bidirectional: bool = False
     recurrent_activation: Literal["sigmoid", "hard_sigmoid"] = "sigmoid"
     reset_after: bool = True
     single_bias: bool = False
-    reduction: Literal["mse", "mae", "mahalanobis"] = "mse"
+    reduction: Literal["mse", "mae", "mahalanobis", "calibrated", "nll"] = "mse"
     precision: Literal["highest", "high", "medium"] = "highest"
     batch_size: int | None = None
     patience: int | None = 5
@@ -243,7 +250,7 @@ class NetworkDetector(_Network):
         seed = seed_of(self.random_state)
         held = self._held_out(rows, seed)
         training, held_out = rows.take(~held), rows.take(held)
-        if self._needs_error_statistics():
+        if "mahalanobis" in self._error_statistics():
             self._check_enough(held_out)
         if start is None:
             self._set_constant(rows, constant_columns(training.floats()))
@@ -257,8 +264,9 @@ class NetworkDetector(_Network):
             warm_start=start is not None,
             progress=self.progress,
         )
-        if self._needs_error_statistics():
-            model = model.fit_error(held_out.features, held_out.offsets)
+        for reduction in self._error_statistics():
+            usual = training if reduction == "calibrated" else held_out
+            model = model.fit_error(usual.features, usual.offsets, reduction=reduction)
         history.validation_rows = rows.restore(held, False)
         # For the command line, which reads a file as these rows were read.
         self.model_ = model.with_metadata(extra={"detect": self.table_options()})
@@ -278,8 +286,9 @@ class NetworkDetector(_Network):
             seed=seed,
         )
 
-    def _needs_error_statistics(self) -> bool:
-        return self.reduction == "mahalanobis"
+    def _error_statistics(self) -> Sequence[Literal["mahalanobis", "calibrated"]]:
+        """Return the reductions whose statistics a training finds."""
+        return [reduction for reduction in STATISTICS if reduction == self.reduction]
 
     def _window_rows(self) -> int | None:
         return self.model_.window + self.model_.horizon
@@ -312,21 +321,30 @@ class NetworkDetector(_Network):
         self.fit(rows, warm_start=True)
 
     def live_model(self) -> SequenceModel:
-        """Return the model that live streams score with, its threshold included."""
-        if not self._scores_as_streams():
-            options = self._score_options()
-            chosen = {k: options[k] for k in ("reduction", "aggregate") if k in options}
+        """Return the model that live streams score with, its smoothing and threshold included."""
+        if self._looks_ahead():
             raise ValueError(
-                "streams score by the mean squared error of whole windows, this detector by "
-                + ", ".join(f"{name}={value!r}" for name, value in chosen.items())
+                "align: 'cover' needs rows of the future, which a stream does not have; expected "
+                "'end'"
+            )
+        if not self._scores_as_streams():
+            raise ValueError(
+                "streams score by the errors of whole windows, this detector by "
+                f"aggregate={self._score_options()['aggregate']!r}"
             )
         return self.model_
 
     def _scores_as_streams(self) -> bool:
-        options = self._score_options()
-        return bool(
-            options["reduction"] == "mse" and options.get("aggregate", "window") == "window"
-        )
+        whole = self._score_options().get("aggregate", "window") == "window"
+        return whole and not self._looks_ahead()
+
+    def _looks_ahead(self) -> bool:
+        """Return whether rows after a row count in its score."""
+        return False
+
+    def _smoothing_state(self) -> dict[str, Any] | None:
+        """Return the smoothing of scores as a model file keeps it."""
+        return None
 
     def _check_enough(self, held_out: Rows) -> None:
         """Refuse rows held out that are too few for error statistics, before the training."""
@@ -343,9 +361,14 @@ class NetworkDetector(_Network):
 
     def _set_threshold(self, rows: Rows) -> None:
         super()._set_threshold(rows)
-        # For streams and the command line, which score by mean squared error of whole windows.
+        # For streams and the command line, which score whole windows.
         if self._scores_as_streams():
-            self.model_ = self.model_.with_metadata(threshold=self.threshold_state())
+            reduction = self._at_fit("reduction")
+            self.model_ = self.model_.with_metadata(
+                threshold=self.threshold_state(),
+                smoothing=self._smoothing_state(),
+                **({} if reduction == "mse" else {"reduction": reduction}),
+            )
 
     def _parts(self) -> Parts:
         parts = super()._parts()
@@ -360,15 +383,19 @@ class NetworkDetector(_Network):
         super()._restore(parts)
         forecasts = self._rows_ahead > 0
         self.model_ = parts.fitted_model(features=self.n_features_in_, forecasts=forecasts)
-        if self.reduction == "mahalanobis" and self.model_.metadata["error"] is None:
-            raise ValueError("model.safetensors: no error statistics for reduction='mahalanobis'")
+        found = self.model_.metadata["error"] or {}
+        for reduction in self._error_statistics():
+            if STATISTICS[reduction] not in found:
+                raise ValueError(
+                    f"model.safetensors: no error statistics for reduction={reduction!r}"
+                )
         self._history = read_history(parts.values)
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
         whole_number("window", self.window, least=1)
         as_choice("scaler", self.scaler, SCALERS)
-        as_choice("reduction", self.reduction, ("mse", "mae", "mahalanobis"))
+        as_choice("reduction", self.reduction, self._reductions)
         as_choice("precision", self.precision, ("highest", "high", "medium"))
         as_fraction("validation", self.validation)
         if self.reduction == "mahalanobis" and self.validation == 0:

@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from slidecell import _core
 from slidecell._arguments import whole_number
-from slidecell.detect.flat_windows import Align, FlatWindowsDetector, columns_of_means
+from slidecell.detect.flat_windows import Align, FlatWindowsDetector
+from slidecell.detect.row_smoothing import smooth_rows
 from slidecell.scaling import fit_scaler
 from slidecell.tables.rows import Floats, Ints, Rows
 from slidecell.thresholds.state_values import number
@@ -173,15 +174,16 @@ class RidgeDetector(FlatWindowsDetector):
         )
 
     def _aligned(self, rows: Rows, scores: npt.NDArray[np.float32]) -> Floats:
-        """Average scores over neighbouring rows, as `align` and `smoothing` say."""
-        others = self._at_fit("smoothing") - 1
-        after = others // 2 if self._at_fit("align") == "cover" else 0
-        return columns_of_means(
+        """Leave them: a row is forecast once. `align` says which rows smoothing averages."""
+        del rows
+        return scores.astype(np.float64)
+
+    def _smooth(self, rows: Rows, scores: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        return smooth_rows(
             scores,
             rows,
-            before=others - after,
-            after=after,
-            own=True,
+            length=self._at_fit("smoothing"),
+            align=self._at_fit("align"),
             num_threads=self.num_threads,
         )
 

@@ -56,20 +56,19 @@ def scores_at(
     if needed is None or len(chosen) * needed >= len(rows):
         return np.asarray(score(rows)[chosen], np.float64)
     starts = rows.offsets[np.searchsorted(rows.offsets, chosen, side="right") - 1]
-    enough = chosen - starts >= needed - 1
-    if not enough.any():  # NaN, or a refusal: as of all rows
+    lengths = np.minimum(chosen - starts + 1, needed)
+    if not (lengths == needed).any():  # NaN, or a refusal: as of all rows
         return np.asarray(score(rows)[chosen], np.float64)
-    windows = rows.features[chosen[enough][:, None] + np.arange(1 - needed, 1)]
+    # Near the beginning of an entity there are fewer rows, and there may be a score all the same.
+    ends = np.cumsum(lengths)
+    places = np.repeat(chosen - ends + 1, lengths) + np.arange(ends[-1])
     short = Rows(
-        windows.reshape(-1, rows.num_features),
-        np.arange(len(windows) + 1) * needed,
+        rows.features[places],
+        np.concatenate([[0], ends]),
         names=rows.names,
         source=rows.source,
     )
-    scores = np.asarray(score(short), np.float64)[needed - 1 :: needed]
-    result = np.full((len(chosen), *scores.shape[1:]), np.nan)
-    result[enough] = scores
-    return result
+    return np.asarray(score(short)[ends - 1], np.float64)
 
 
 def share_out(scores: Floats, shares: Floats) -> Floats:

@@ -66,6 +66,7 @@ class Format(ABC):
     """Reads the lines of one source; the first may be a header. ValueError for a bad line."""
 
     def __init__(self, options: LiveOptions, model: SequenceModel) -> None:
+        self._text = _score_text(model)
         self._time, self._entity = options.time, options.entity
         self._keys = [name for name in (options.time, options.entity) if name is not None]
         self._features = model.features
@@ -194,7 +195,7 @@ class CsvFormat(Format):
 
     def write(self, row: Row, event: Event) -> str:
         """Return key columns, score (empty if there is none) and alarm as 0 or 1."""
-        score = "" if math.isnan(event.score) else _shortest(event.score)
+        score = "" if math.isnan(event.smoothed) else self._text(event.smoothed)
         return str(self._writer.writerow([*row.keys, score, int(event.alarm)]))
 
     def _read_first(self, line: str) -> None:
@@ -283,7 +284,7 @@ class JsonFormat(Format):
         """
         keys = dict(zip(self._keys, row.keys, strict=True))
         found = json.dumps(keys)[1:-1]
-        score = "null" if math.isnan(event.score) else _shortest(event.score)
+        score = "null" if math.isnan(event.smoothed) else self._text(event.smoothed)
         score = '"Infinity"' if score == "inf" else score
         comma = ", " if found else ""
         return f'{{{found}{comma}"score": {score}, "alarm": {str(event.alarm).lower()}}}\n'
@@ -301,8 +302,15 @@ def _json_object(line: str, *, parse_float: Callable[[str], float] | None = None
     return found
 
 
-def _shortest(score: float) -> str:
-    """Return the shortest text that is this float32, as in the file that ``score`` writes."""
+def _score_text(model: SequenceModel) -> Callable[[float], str]:
+    """Return what writes a score as the file that ``score`` writes has it: the shortest text.
+
+    A network's scores are float32. Smoothed ones are float64.
+    """
+    return _shortest_float32 if model.metadata["smoothing"] is None else repr
+
+
+def _shortest_float32(score: float) -> str:
     return str(np.float32(score))
 
 

@@ -152,6 +152,8 @@ class Monitor:
     def from_model(cls, model: SequenceModel, num_entities: int = 1, **options: Any) -> Monitor:
         """Monitor with the threshold and the smoothing that the model carries, if any.
 
+        Scores are those that the model's threshold is for, where it says so (``reduction``).
+
         Parameters
         ----------
         model : SequenceModel
@@ -164,9 +166,17 @@ class Monitor:
         Raises
         ------
         ValueError
-            If the model's threshold or smoothing is none that is known.
+            If the model's threshold or smoothing is none that is known, or if other scores are
+            asked for than those of the threshold.
         """
         found = model.metadata
+        if model.reduction is not None:
+            asked = options.setdefault("reduction", model.reduction)
+            if asked != model.reduction:
+                raise ValueError(
+                    f"reduction: expected {model.reduction!r}, whose scores the model's threshold "
+                    f"is for, got {asked!r}"
+                )
         return cls(
             model.stream(num_entities, **options),
             threshold=None if found["threshold"] is None else threshold_from_state(model.threshold),

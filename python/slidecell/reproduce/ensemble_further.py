@@ -49,7 +49,12 @@ def with_forecaster(
     from slidecell.detect import ForecastDetector
 
     forecaster = ForecastDetector(
-        epochs=_EPOCHS, scaler="standard", random_state=seed, num_threads=num_threads
+        epochs=_EPOCHS,
+        scaler="standard",
+        reduction="mse",
+        smoothing=1,
+        random_state=seed,
+        num_threads=num_threads,
     )
     fitted = fit_system(
         X[:half],

@@ -187,6 +187,8 @@ def _detector(options: SystemOptions) -> ForecastDetector:
         validation=0.1,
         patience=None,
         contamination=1.0 - PERCENTILE / 100.0,
+        reduction="mse",
+        smoothing=1,
         random_state=options.seed,
         num_threads=options.num_threads or 1,
         progress=options.progress,

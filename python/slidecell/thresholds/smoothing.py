@@ -1,11 +1,13 @@
 """Causal smoothing of scores, the same in a batch and one score at a time.
 
 Both ways do the same float64 operations in the same order, so that they agree bit for bit. A score
-that is not finite is passed on as it is and leaves the state unchanged; each entity begins anew.
+that is not finite is passed on as it is; it leaves the state unchanged, but where rows are counted.
+Each entity begins anew.
 """
 
 from __future__ import annotations
 
+import itertools
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Mapping
@@ -19,7 +21,7 @@ from slidecell._arrays import one_number
 from slidecell.thresholds.scores import Floats, as_scores, entity_slices
 from slidecell.thresholds.state_values import mapping, number, numbers, whole
 
-__all__ = ["EWMA", "MovingAverage", "Smoothing", "smoothing_from_state"]
+__all__ = ["EWMA", "MovingAverage", "Smoothing", "TrailingMean", "smoothing_from_state"]
 
 
 class Smoothing(ABC):
@@ -95,7 +97,8 @@ class Smoothing(ABC):
 class MovingAverage(Smoothing):
     """Mean of the last n finite scores; of those that there are, at the beginning.
 
-    The sum runs from the oldest to the newest score every time, in O(n): a running sum would drift,
+    It reaches back over rows without a score, however many they are; `TrailingMean` does not. The
+    sum runs from the oldest to the newest score every time, in O(n): a running sum would drift,
     and drift differently wherever one begins.
 
     Parameters
@@ -162,6 +165,112 @@ class MovingAverage(Smoothing):
         return total / np.minimum(np.arange(1, S + 1), self.n)
 
 
+class TrailingMean(Smoothing):
+    """Mean of the finite scores among the last n rows; of those that there are, at the beginning.
+
+    A row without a score takes its place among the n, so that a mean never reaches back further
+    than n rows. The sum runs from the oldest to the newest score every time, as in `MovingAverage`.
+
+    Parameters
+    ----------
+    n : int
+        At least 1.
+
+    Examples
+    --------
+    >>> from slidecell.thresholds.smoothing import TrailingMean
+    >>> smoothing = TrailingMean(2)
+    >>> [smoothing.update(score) for score in (1.0, 3.0, float("nan"), 4.0)]
+    [1.0, 2.0, nan, 4.0]
+    >>> smoothing.apply([1.0, 3.0, 4.0, 8.0], offsets=[0, 3, 4]).tolist()
+    [1.0, 2.0, 3.5, 8.0]
+    """
+
+    kind = "trailing_mean"
+
+    def __init__(self, n: int) -> None:
+        if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
+            raise ValueError(f"n: expected a whole number >= 1, got {n!r}")
+        self.n = int(n)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all scores."""
+        # Finite scores of the last n rows, and how many rows ago each of them was.
+        self._last: deque[float] = deque()
+        self._ages: deque[int] = deque()
+
+    def fresh(self) -> TrailingMean:
+        """Return one with the same n that has seen no score."""
+        return TrailingMean(self.n)
+
+    def update(self, score: float) -> float:
+        """Take the next row's score and return the smoothed one."""
+        value = one_number(score, name="score")
+        self._ages = deque(age + 1 for age in self._ages)
+        while self._ages and self._ages[0] >= self.n:
+            self._ages.popleft()
+            self._last.popleft()
+        return self._next(value) if -np.inf < value < np.inf else value
+
+    def apply(self, scores: npt.ArrayLike, offsets: npt.ArrayLike | None = None) -> Floats:
+        """Smooth scores [S], each entity from its own beginning: [S]; see `Smoothing.apply`."""
+        smoothed = as_scores(scores)
+        for rows in entity_slices(offsets, len(smoothed)):
+            part = smoothed[rows]  # a view
+            finite = np.isfinite(part)
+            part[finite] = self._means(np.where(finite, part, 0.0), finite)[finite]
+        return smoothed
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> TrailingMean:
+        """Return the mean whose `state` this is."""
+        made = cls(whole(state, "n"))
+        made.load_running(state.get("running", []))
+        return made
+
+    def running(self) -> list[float]:
+        """Return how many rows ago a score was, and the score, of each, oldest first."""
+        return [value for pair in zip(self._ages, self._last, strict=True) for value in pair]
+
+    def load_running(self, running: object) -> None:
+        """Go on from what `running` returned."""
+        found = numbers({"running": running}, "running", most=2 * self.n)
+        ages = [self.n, *found[::2]]
+        if len(found) % 2 or any(
+            not (0 <= later < age and later == int(later))
+            for age, later in itertools.pairwise(ages)
+        ):
+            raise ValueError(
+                f"'running': expected ages below {self.n}, each lower than the one before, and a "
+                f"score after each, got {found!r}"
+            )
+        self._ages, self._last = deque(int(age) for age in found[::2]), deque(found[1::2])
+
+    def _settings(self) -> dict[str, Any]:
+        return {"n": self.n}
+
+    def _next(self, score: float) -> float:
+        self._last.append(score)
+        self._ages.append(0)
+        total = 0.0
+        for value in self._last:
+            total += value
+        return total / len(self._last)
+
+    def _means(self, scores: Floats, finite: npt.NDArray[np.bool_]) -> Floats:
+        """Scores [S], 0 where there is none -> means [S]."""
+        S = len(scores)
+        total, count = np.zeros(S), np.zeros(S, np.int64)
+        for lag in range(min(self.n, S) - 1, -1, -1):
+            total[lag:] += scores[: S - lag]
+            count[lag:] += finite[: S - lag]
+        return total / np.maximum(count, 1)
+
+    def _series(self, scores: Floats) -> Floats:
+        return self._means(scores, np.ones(len(scores), np.bool_))
+
+
 class EWMA(Smoothing):
     """Exponentially weighted moving average: s = s + alpha (score - s), from the first score on.
 
@@ -223,7 +332,9 @@ class EWMA(Smoothing):
         return np.array([each._next(score) for score in scores.tolist()], np.float64)
 
 
-_KINDS: dict[str, type[Smoothing]] = {MovingAverage.kind: MovingAverage, EWMA.kind: EWMA}
+_KINDS: dict[str, type[Smoothing]] = {
+    kind.kind: kind for kind in (MovingAverage, TrailingMean, EWMA)
+}
 
 
 def smoothing_from_state(state: object) -> Smoothing:

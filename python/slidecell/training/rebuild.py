@@ -64,6 +64,12 @@ def to_module(
     ('Forecaster', (8, 4), 0.2)
     """
     metadata, tensors = model.metadata, model.tensors
+    for key in ("head", "distribution"):
+        if metadata.get(key) is not None:
+            raise ValueError(
+                f"model: expected a head of one dense layer (a slidecell.training module has no "
+                f"other), got one with {key!r} in its metadata"
+            )
     shared = _shared(metadata)
     shared["single_bias"] = not any(
         tensor.any() for name, tensor in tensors.items() if ".bias_hh_" in name
