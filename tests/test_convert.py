@@ -258,27 +258,33 @@ def test_conversion_leaves_the_training_flags_alone(training: bool) -> None:
     )
 
 
-def test_modules_that_compute_something_else_are_refused_with_the_difference() -> None:
+def test_modules_that_compute_something_else_are_refused_by_the_node() -> None:
     torch.manual_seed(0)
     # The backward direction of out[:, -1] has seen the last row only.
-    with pytest.raises(ValueError, match=r"differ from .* by [0-9.]+ .*both directions' final h"):
+    with pytest.raises(ValueError, match=r"'lstm of rnn' is bidirectional and read at row 3"):
         sc.SequenceModel.from_torch(UserForecaster(3, 5, bidirectional=True), window=4)
 
     class FirstStep(UserForecaster):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return self.fc(self.rnn(x)[0][:, 0])
 
-    class Relu(UserForecaster):
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return torch.relu(super().forward(x))
-
     class Residual(UserForecaster):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return super().forward(x) + x[:, -1]
 
-    for kind in (FirstStep, Relu, Residual):
-        with pytest.raises(ValueError, match="module: its outputs differ from"):
-            sc.SequenceModel.from_torch(kind(3, 5), window=4)
+    with pytest.raises(ValueError, match="'lstm of rnn' is read at row 0 of the window; read its"):
+        sc.SequenceModel.from_torch(FirstStep(3, 5), window=4)
+    with pytest.raises(ValueError, match="'add' reads row 3 alone, not h of a layer; leave the sk"):
+        sc.SequenceModel.from_torch(Residual(3, 5), window=4)
+
+
+def test_a_model_that_differs_from_its_module_is_refused_with_the_difference() -> None:
+    torch.manual_seed(0)
+    module = UserForecaster(3, 5)
+    metadata, tensors = to_metadata(module, 4)
+    tensors["head.bias"][1] += 0.001
+    with pytest.raises(ValueError, match=r"differ from the layers .* by 0\.001 on random windows"):
+        check_against(module, ReferenceModel(metadata, tensors))
 
 
 def test_modules_with_outputs_of_another_shape_are_refused() -> None:
@@ -294,9 +300,9 @@ def test_modules_with_outputs_of_another_shape_are_refused() -> None:
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return super().forward(x[:, :, :2])
 
-    with pytest.raises(ValueError, match=r"expected it to return \[N, 3\].*, got \[32, 4, 3\]"):
+    with pytest.raises(ValueError, match=r"'linear of fc' answers at every row of the window"):
         sc.SequenceModel.from_torch(EveryStep(3, 5), window=4)
-    with pytest.raises(ValueError, match=r"expected it to return \[N, 3\].*, got tuple"):
+    with pytest.raises(ValueError, match="one prediction, or mean and log variance, got 2 values"):
         sc.SequenceModel.from_torch(Pair(3, 5), window=4)
     with pytest.raises(ValueError, match=r"module: it fails on x \[32, 4, 3\]: "):
         sc.SequenceModel.from_torch(Fails(3, 5), window=4)
@@ -310,10 +316,10 @@ def test_sizes_that_do_not_fit_are_refused() -> None:
         to_metadata(module, 0)
     with pytest.raises(ValueError, match=r"out_features=6 .*, got 3; pass horizon=1"):
         to_metadata(module, 4, 2)
-    with pytest.raises(ValueError, match=r"out_features=3 .*, got 2; .*Forecaster\(targets=\)"):
+    with pytest.raises(ValueError, match=r"out_features=3 .*, got 2; pass targets=\[\.\.\.\]"):
         to_metadata(UserForecaster(3, 5, out_features=2), 4)
     module.fc = torch.nn.Linear(6, 3)
-    with pytest.raises(ValueError, match="in_features=5, got 6"):
+    with pytest.raises(ValueError, match=r"module: it fails on x \[32, 4, 3\]: mat1 and mat2"):
         to_metadata(module, 4)
     with pytest.raises(ValueError, match="window: expected 4, the module's own, got 5"):
         to_metadata(Forecaster(3, 5, window=4), 5)
@@ -345,13 +351,33 @@ def test_modules_of_other_parts_are_refused() -> None:
             to_metadata(bare, 4)
     with pytest.raises(TypeError, match="module: expected a torch module, got dict"):
         to_metadata({}, 4)
+    with pytest.raises(TypeError, match=r"an nn\.LSTM, nn\.GRU or nn\.RNN, got Sequential"):
+        to_metadata(torch.nn.Sequential(torch.nn.ReLU()), 4)
+
+
+def test_parts_that_compute_nothing_do_not_count() -> None:
+    torch.manual_seed(0)
     module = UserForecaster(3, 5)
     module.norm = torch.nn.BatchNorm1d(3)
-    with pytest.raises(TypeError, match=r"nn\.LSTM, nn\.GRU or nn\.RNN and .* norm: BatchNorm1d"):
+    module.offset = torch.nn.Parameter(torch.ones(3))
+    assert_same(module, 4, 1, window=4)
+
+
+def test_modules_that_export_cannot_follow_are_read_by_their_parts() -> None:
+    class Branches(UserForecaster):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            if x.sum() == 0.123:
+                raise ValueError("no such windows")
+            return super().forward(x)
+
+    torch.manual_seed(0)
+    assert_same(Branches(3, 5, 2), 4, 1, window=4)
+    module = Branches(3, 5)
+    module.norm = torch.nn.BatchNorm1d(3)
+    text = r"torch\.export cannot follow it \(.*\), and .* Branches with .* norm: BatchNorm1d"
+    with pytest.raises(ValueError, match=text):
         to_metadata(module, 4)
-    module = UserForecaster(3, 5)
+    module = Branches(3, 5)
     module.offset = torch.nn.Parameter(torch.zeros(3))
-    with pytest.raises(TypeError, match="with weights in itself: UserForecaster, rnn: LSTM"):
+    with pytest.raises(ValueError, match="with weights in itself: Branches, rnn: LSTM"):
         to_metadata(module, 4)
-    with pytest.raises(TypeError, match="module: expected a slidecell"):
-        to_metadata(torch.nn.Sequential(torch.nn.ReLU()), 4)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -60,6 +60,18 @@ def _with_defaults(metadata: dict[str, Any]) -> dict[str, Any]:
     if whole["format"] == FORMAT and (new or calibrated):
         whole["format"] = NEWEST_FORMAT
     return whole
+
+
+def _state_of(rule: Any) -> Any:
+    """Return the state of a threshold or a smoothing that has seen no score since it was fitted.
+
+    Anything else is returned as it is: the core checks it.
+    """
+    if not callable(getattr(rule, "state", None)):
+        return rule
+    rule.apply(np.empty(0))  # refuses one that is not fitted
+    state: dict[str, Any] = rule.fresh().state()
+    return state
 
 
 class SequenceModel:
@@ -129,19 +141,38 @@ class SequenceModel:
 
     @classmethod
     def from_torch(
-        cls, module: nn.Module, *, window: int | None = None, horizon: int | None = None
+        cls,
+        module: nn.Module,
+        *,
+        window: int | None = None,
+        horizon: int | None = None,
+        scaler: Mapping[str, Any] | object | None = None,
+        features: Sequence[str] | None = None,
+        targets: Sequence[int | str] | None = None,
     ) -> SequenceModel:
-        """Compile a torch module.
+        """Compile a torch module, read by what it computes (``torch.export``).
 
         Parameters
         ----------
         module : torch.nn.Module
-            A `slidecell.training.Forecaster` or `Autoencoder`, or any module made of one
-            ``nn.LSTM`` or ``nn.GRU`` and one ``nn.Linear`` on its last step.
+            A `slidecell.training.Forecaster` or `Autoencoder`; or any module [N, W, F] -> [N, K*F]
+            or [N, K, F] (a forecaster) or -> [N, W, F] (an autoencoder), however it is written:
+            LSTM, GRU and RNN layers and cells of any sizes, one after the other; dense layers,
+            batch norms and scalings before them; a head of up to four dense layers with relu,
+            tanh, sigmoid, gelu or leaky relu, which reads the last step. An autoencoder repeats
+            its encoder's last step for its decoder. A forecaster may return two tensors, mean and
+            log variance. Dropout and what else eval mode leaves out does not count.
         window : int, optional
             W; required where the module does not tell.
         horizon : int, optional
-            K; 1 where the module does not tell.
+            K; by default what the module tells, or 1.
+        scaler : mapping or fitted scaler of scikit-learn, optional
+            What the module's rows were scaled with: the model then takes raw rows and predicts
+            raw values. See `slidecell.scaling.fit_scaler`.
+        features : sequence of str, optional
+            Names of the F columns in their order: DataFrames are matched by them.
+        targets : sequence of int or str, optional
+            Columns that the module predicts, in its order, where it does not predict all.
 
         Returns
         -------
@@ -150,16 +181,106 @@ class SequenceModel:
         Raises
         ------
         ValueError
-            If the module computes something else: its answers on random windows differ from the
-            compiled model's by more than 1e-4, or it changes values before, between or after its
-            layers (a clamp, ``nan_to_num``).
-        """
-        from slidecell.convert import check_against, to_metadata
+            If the module computes something else: the text names the node of its graph and what
+            to do. Also if its answers on random, large and spiky windows differ from the compiled
+            model's by more than 1e-4 of the largest.
 
-        metadata, tensors = to_metadata(module, window=window, horizon=horizon)
-        model = cls(metadata, tensors)
-        check_against(module, model)
-        return model
+        Examples
+        --------
+        >>> import slidecell as sc
+        >>> from torch import nn
+        >>> class Net(nn.Module):
+        ...     def __init__(self):
+        ...         super().__init__()
+        ...         self.norm = nn.Linear(3, 6)
+        ...         self.gru = nn.GRU(6, 16, batch_first=True)
+        ...         self.fc = nn.Linear(16, 1)
+        ...
+        ...     def forward(self, x):
+        ...         return self.fc(self.gru(self.norm(x))[0][:, -1])
+        >>> sc.SequenceModel.from_torch(Net(), window=8, features=["a", "b", "c"], targets=["c"])
+        SequenceModel(3 features, gru 16, window=8, horizon=1)
+        """
+        from slidecell.convert import check_against, read_module
+
+        columns = None if features is None else len(features)
+        reading = read_module(module, window, columns=columns)
+        metadata, tensors = reading.parts(
+            horizon, targets=targets, features=features, scaler=scaler
+        )
+        model = cls({**metadata, "scaler": None}, tensors)
+        check_against(module, model, reading)
+        return model if scaler is None else model.with_metadata(scaler=metadata["scaler"])
+
+    @classmethod
+    def from_state_dict(
+        cls,
+        state_dict: Mapping[str, Any],
+        *,
+        window: int,
+        horizon: int | None = None,
+        decoder: Sequence[str] | None = None,
+        activation: str = "tanh",
+        recurrent_activation: str = "sigmoid",
+        reset_after: bool = True,
+        scaler: Mapping[str, Any] | object | None = None,
+        features: Sequence[str] | None = None,
+        targets: Sequence[int | str] | None = None,
+    ) -> SequenceModel:
+        """Compile weights by torch's names, without the module; torch need not be installed.
+
+        Nothing can be compared with a module here: `from_torch` is the safer way where there is
+        one.
+
+        Parameters
+        ----------
+        state_dict : mapping of str to array or tensor
+            Of LSTM, GRU or RNN parts (``lstm.weight_ih_l0``, ...) in the order in which they are
+            computed, and one dense layer (``fc.weight``, ``fc.bias``), which reads their last step.
+        window : int
+            W.
+        horizon : int, optional
+            K; 1 by default, and 0 with a decoder.
+        decoder : sequence of str, optional
+            The recurrent parts of an autoencoder that read the others' last h at each step. By
+            default those whose name begins with "dec".
+        activation, recurrent_activation, reset_after
+            Of all layers, as in `slidecell.LSTM` and `slidecell.GRU`: ``activation="relu"`` for
+            an ``nn.RNN(nonlinearity="relu")``.
+        scaler, features, targets
+            As for `from_torch`.
+
+        Returns
+        -------
+        SequenceModel
+
+        Raises
+        ------
+        ValueError
+            If the names tell another network, or sizes do not fit; the text names them.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import slidecell as sc
+        >>> weights = {"gru.weight_ih_l0": np.ones((12, 3)), "gru.weight_hh_l0": np.ones((12, 4)),
+        ...            "fc.weight": np.ones((3, 4)), "fc.bias": np.ones(3)}
+        >>> sc.SequenceModel.from_state_dict(weights, window=7)
+        SequenceModel(3 features, gru 4, window=7, horizon=1)
+        """
+        from slidecell.convert import lower, read_state_dict
+
+        graph = read_state_dict(
+            state_dict,
+            window=window,
+            decoder=decoder,
+            activation=activation,
+            recurrent_activation=recurrent_activation,
+            reset_after=reset_after,
+        )
+        return cls(
+            *lower(graph, horizon=horizon, targets=targets, features=features, scaler=scaler)
+        )
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> SequenceModel:
@@ -257,7 +378,8 @@ class SequenceModel:
         ----------
         **changes
             ``features``, ``scaler``, ``error``, ``reduction`` (whose scores the threshold is for),
-            ``smoothing``, ``threshold`` or ``extra``.
+            ``smoothing``, ``threshold`` or ``extra``. A fitted object of `slidecell.thresholds` is
+            kept as its state.
 
         Returns
         -------
@@ -267,7 +389,11 @@ class SequenceModel:
         for key in changes:
             if key not in allowed:
                 raise ValueError(f"{key}: expected one of {', '.join(allowed)}")
-        return SequenceModel({**self._metadata, **changes}, self._tensors)
+        plain = {
+            key: _state_of(value) if key in ("threshold", "smoothing") else value
+            for key, value in changes.items()
+        }
+        return SequenceModel({**self._metadata, **plain}, self._tensors)
 
     def fit_error(
         self,

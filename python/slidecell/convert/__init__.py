@@ -1,12 +1,54 @@
-"""Conversion of torch modules to models; it needs torch."""
+"""Conversion of networks to models: what a network computes (`graph`), and its readers.
+
+Each name is imported when it is asked for: torch modules need torch, the others numpy alone.
+"""
 
 from __future__ import annotations
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from slidecell._extras import require
 
-require("torch", extra="train")
+if TYPE_CHECKING:
+    from slidecell.convert.compare import check_against
+    from slidecell.convert.interfaces import RecurrentLayer, SequenceNetwork
+    from slidecell.convert.lowering import lower
+    from slidecell.convert.state_dicts import read_state_dict
+    from slidecell.convert.torch_modules import read_module, to_metadata
 
-from slidecell.convert.interfaces import RecurrentLayer, SequenceNetwork  # noqa: E402
-from slidecell.convert.torch_modules import check_against, to_metadata  # noqa: E402
+_HOMES = {
+    "RecurrentLayer": "slidecell.convert.interfaces",
+    "SequenceNetwork": "slidecell.convert.interfaces",
+    "check_against": "slidecell.convert.compare",
+    "lower": "slidecell.convert.lowering",
+    "read_module": "slidecell.convert.torch_modules",
+    "read_state_dict": "slidecell.convert.state_dicts",
+    "to_metadata": "slidecell.convert.torch_modules",
+}
 
-__all__ = ["RecurrentLayer", "SequenceNetwork", "check_against", "to_metadata"]
+__all__ = [
+    "RecurrentLayer",
+    "SequenceNetwork",
+    "check_against",
+    "lower",
+    "read_module",
+    "read_state_dict",
+    "to_metadata",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        home = importlib.import_module(_HOMES[name])
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] == "torch":
+            require("torch", extra="train")  # names the extra
+        raise
+    return getattr(home, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

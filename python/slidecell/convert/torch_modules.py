@@ -1,34 +1,94 @@
-"""A torch module converted to the metadata and tensors of a `SequenceModel`."""
+"""A torch module read, by what it computes, and converted to the parts of a `SequenceModel`."""
 
 from __future__ import annotations
 
 import copy
+import io
+import logging
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any, TypeAlias
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stderr
+from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from slidecell._arguments import whole_number
-from slidecell.convert.interfaces import CompiledModel, RecurrentLayer, SequenceNetwork
-from slidecell.convert.probes import refuse_what_layers_do_not_do
+from slidecell.convert.graph import Graph
+from slidecell.convert.interfaces import RecurrentLayer, SequenceNetwork
+from slidecell.convert.layers_over_rows import RecursOverWindowsError
+from slidecell.convert.lowering import Tensors, lower
+from slidecell.convert.torch_attributes import cell_of, read_network, read_parts
+from slidecell.convert.torch_export import read_exported
 from slidecell.recurrent import TORCH_NAMES
 
-__all__ = ["check_against", "to_metadata"]
+__all__ = ["Reading", "TimeFirst", "evaluated", "read_module", "to_metadata", "unwrapped"]
 
-Tensors: TypeAlias = dict[str, npt.NDArray[np.float32]]
+_WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel)
+_WINDOWS = 32
+# What torch.export says of modules that it cannot follow; the error says it once more.
+_LOGGERS = ("torch.export", "torch.export._trace", "torch.fx.experimental.symbolic_shapes")
 
-# torch's classes of every cell: layers and one step.
-_CLASSES = {cell: tuple(getattr(nn, name) for name in names) for cell, names in TORCH_NAMES.items()}
-_RECURRENT = (*(layers for layers, _ in _CLASSES.values()), RecurrentLayer)
-# Largest difference to the module, relative to its largest output where that is above 1.
-_TOLERANCE = 1e-4
-_COARSE_TOLERANCE = 1e-3  # where large inputs make sums whose rounding is as much
-_CHECK_WINDOWS = 32
+
+class TimeFirst(nn.Module):
+    """A module that reads [W, N, F], for [N, W, F]."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, x: Tensor) -> Any:
+        """`x` [N, W, F] -> what the module answers, windows first."""
+        answers = self.module(x.transpose(0, 1))
+        if isinstance(answers, (tuple, list)):
+            return tuple(self._windows_first(answer) for answer in answers)
+        return self._windows_first(answers)
+
+    @staticmethod
+    def _windows_first(answer: Any) -> Any:
+        three = isinstance(answer, Tensor) and answer.ndim == 3
+        return answer.transpose(0, 1) if three else answer
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a module computes, and how that was found.
+
+    Attributes
+    ----------
+    graph : Graph
+    network : bool
+        Whether it is a `SequenceNetwork`, which knows its horizon and its targets.
+    targets : list of int or None
+        Its own.
+    time_first : bool
+        Whether it reads [W, N, F].
+    exported : bool
+        Whether a graph told all that it does. If not, its attributes told its layers only.
+    """
+
+    graph: Graph
+    network: bool = False
+    targets: list[int] | None = None
+    time_first: bool = False
+    exported: bool = False
+
+    def parts(
+        self,
+        horizon: int | None = None,
+        *,
+        targets: Sequence[int | str] | None = None,
+        features: Sequence[str] | None = None,
+        scaler: Mapping[str, Any] | object | None = None,
+    ) -> tuple[dict[str, Any], Tensors]:
+        """Return metadata and tensors; the arguments are those of `lowering.lower`."""
+        if self.network:
+            _check_own("horizon", horizon, self.graph.horizon or 0)
+            if targets is not None:
+                _check_own("targets", list(targets), self.targets)
+            horizon, targets = self.graph.horizon, self.targets
+        return lower(self.graph, horizon=horizon, targets=targets, features=features, scaler=scaler)
 
 
 def to_metadata(
@@ -40,17 +100,16 @@ def to_metadata(
     ----------
     module : nn.Module
         A `Forecaster` or an `Autoencoder`, which know their window and horizon; or any module
-        made of one ``nn.LSTM`` or ``nn.GRU``, whatever its layers, and one ``nn.Linear`` on the
-        last step.
+        that is recurrent layers and a head: see `SequenceModel.from_torch`.
     window, horizon : int, optional
         W is needed for the latter; K is 1 by default.
 
     Raises
     ------
     TypeError
-        If the module is made of something else.
+        If the module has no recurrent layer.
     ValueError
-        If sizes do not fit or weights are not finite.
+        If it computes something else, sizes do not fit or weights are not finite.
 
     Examples
     --------
@@ -60,107 +119,157 @@ def to_metadata(
     >>> metadata["window"], metadata["horizon"], tensors["head.weight"].shape
     (4, 1, (3, 5))
     """
-    if isinstance(module, SequenceNetwork):
-        return _from_network(module, window, horizon)
+    return read_module(module, window).parts(horizon)
+
+
+def read_module(
+    module: nn.Module, window: int | None = None, *, columns: int | None = None
+) -> Reading:
+    """Return what a module computes.
+
+    Parameters
+    ----------
+    module, window
+        As for `to_metadata`.
+    columns : int, optional
+        F, where the caller knows it; by default the first number of columns that its parts read
+        and that it runs on.
+    """
     if not isinstance(module, nn.Module):
         raise TypeError(f"module: expected a torch module, got {type(module).__name__}")
-    if isinstance(module, (*_RECURRENT, nn.LSTMCell, nn.GRUCell, nn.RNNCell)):
-        name = _cell_of(module).upper()
+    module = unwrapped(module)
+    if isinstance(module, SequenceNetwork):
+        _check_own("window", window, module.window)
+        own = None if module.targets is None else list(module.targets)
+        return Reading(read_network(module), network=True, targets=own)
+    _refuse_without_head(module)
+    if window is None:
+        raise ValueError(
+            f"window: expected the number of rows that {type(module).__name__} sees, got None"
+        )
+    window = whole_number("window", window, least=1)
+    with evaluated(module) as reference, torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's, on forms of its own
+        return _read(reference, window, columns)
+
+
+def _read(reference: nn.Module, window: int, columns: int | None) -> Reading:
+    """Return what a module in eval mode computes."""
+    if any(isinstance(part, RecurrentLayer) for part in reference.modules()):
+        return Reading(read_parts(reference, window))  # export cannot look into their kernels
+    size = _input_size(reference, window, columns)
+    # A number of windows that no other size is likely to be.
+    x = torch.zeros(_WINDOWS - 1 if window != _WINDOWS - 1 else _WINDOWS + 1, window, size)
+    try:
+        program = _exported(reference, x)
+    except Exception as error:  # of any type, from any depth of torch
+        try:
+            return Reading(read_parts(reference, window))
+        except TypeError as parts:
+            raise ValueError(
+                f"module: torch.export cannot follow it ({_first_line(error)}), and its attributes "
+                f"do not tell what it is: {str(parts).removeprefix('module: ')}; leave branches on "
+                "values out of its forward"
+            ) from error
+    try:
+        return Reading(read_exported(program, x), exported=True)
+    except RecursOverWindowsError as error:
+        try:
+            program = _exported(TimeFirst(reference), x)
+        except Exception:
+            raise error from None
+        return Reading(read_exported(program, x), time_first=True, exported=True)
+
+
+def _exported(module: nn.Module, x: Tensor) -> torch.export.ExportedProgram:
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        with redirect_stderr(io.StringIO()):  # where it fails it prints the graph
+            return torch.export.export(module, (x,), strict=False)
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0] if lines else ''}".removesuffix(": ")
+
+
+def _input_size(module: nn.Module, window: int, columns: int | None) -> int:
+    """Return F: the first size that a part reads, for which the module runs.
+
+    Preferred is one that what it answers is a multiple of, as predictions of all columns are.
+    """
+    sizes = [columns] if columns is not None else list(dict.fromkeys(_sizes_read(module)))
+    failure: Exception | None = None
+    runs: list[int] = []
+    for size in sizes:
+        try:
+            answer = module(torch.zeros(_WINDOWS, window, size))
+        except Exception as error:  # a module of the user's, which may raise anything
+            failure = failure or error
+            continue
+        if not isinstance(answer, Tensor) or answer.numel() % (_WINDOWS * size) == 0:
+            return size
+        runs.append(size)
+    if not runs:
+        raise ValueError(
+            f"module: it fails on x {[_WINDOWS, window, sizes[0]]}: {failure}"
+        ) from failure
+    return runs[0]
+
+
+def _sizes_read(module: nn.Module) -> Iterator[int]:
+    """Yield what the parts of a module read per step, in their order, then what they give."""
+    for names in (("input_size", "in_features", "num_features"), ("out_features",)):
+        for part in module.modules():
+            for name in names:
+                size = getattr(part, name, None)
+                if isinstance(size, int) and size > 0:
+                    yield size
+    for tensor in (*module.parameters(), *module.buffers()):
+        if tensor.ndim:
+            yield tensor.shape[-1]
+
+
+def _refuse_without_head(module: nn.Module) -> None:
+    cell = cell_of(module)
+    if cell is not None:
         raise TypeError(
             f"module: a {type(module).__name__} alone has no head to predict with; "
-            f"use slidecell.{name}.from_torch for its hidden states"
+            f"use slidecell.{cell.upper()}.from_torch for its hidden states"
         )
-    return _from_parts(module, window, horizon)
-
-
-def check_against(module: nn.Module, model: CompiledModel) -> None:
-    """Compare the compiled `model` with `module` in ``eval`` mode on random windows.
-
-    ValueError with the figure if they differ by more than 1e-4 (of the largest output, where
-    that is above 1); on windows of large values, spikes and zeros by more than 1e-3. ValueError,
-    too, if the module changes values before, between or after its layers, whatever they are. The
-    module's training flags stay as they were.
-    """
-    window, horizon = model.window, model.horizon
-    length = window + horizon
-    # Half of the windows in the range of scaled data, half beyond it.
-    generator = np.random.default_rng(0)
-    rows = generator.random((_CHECK_WINDOWS, length, model.input_size), dtype=np.float32)
-    rows[::2] = generator.standard_normal(rows[::2].shape, dtype=np.float32)
-    with _evaluated(module) as reference, torch.no_grad():
-        _compare(reference, model, rows, _TOLERANCE, "random windows")
-        _compare(reference, model, _unusual(rows), _COARSE_TOLERANCE, "windows with large values")
-        parts = _layers_to_probe(reference)
-        if parts is not None:
-            refuse_what_layers_do_not_do(
-                reference, *parts, window=window, input_size=model.input_size
-            )
-
-
-def _unusual(rows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Return windows [N, W+K, F] made of usual ones: large, with a spike, negative, zero."""
-    made = rows.copy()
-    made[0::4] *= 30.0
-    made[1::4, made.shape[1] // 3] = 50.0
-    made[2::4] = -np.abs(made[2::4])
-    made[3::4] = 0.0
-    made[3::8, -1] = -50.0
-    return made
-
-
-def _layers_to_probe(module: nn.Module) -> tuple[nn.Module, nn.Module, nn.Module] | None:
-    """Return the first layer, the last and the head; None where nobody knows them."""
-    if isinstance(module, SequenceNetwork):
-        return module.encoder[0], [*module.encoder, *module.decoder][-1], module.head
-    try:
-        recurrent, head = _find_parts(module)
-    except TypeError:
-        return None
-    return recurrent, recurrent, head
-
-
-def _compare(
-    module: nn.Module,
-    model: CompiledModel,
-    rows: npt.NDArray[np.float32],  # [N, W+K, F]
-    tolerance: float,
-    what: str,
-) -> None:
-    window, horizon, columns = model.window, model.horizon, model.num_targets
-    count, length = rows.shape[:2]
-    # Each window is an entity of its own, so that none overlaps another.
-    offsets = np.arange(count + 1, dtype=np.int64) * length
-    ours = model.predict(rows.reshape(count * length, -1), offsets)  # [N, K or W, targets]
-    x = torch.from_numpy(rows[:, :window].copy())
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "LSTM with projections", UserWarning)
-            expected = module(x)
-    except (RuntimeError, ValueError, TypeError, IndexError) as error:
-        raise ValueError(f"module: it fails on x {list(x.shape)}: {error}") from error
-    steps = horizon or window
-    if not isinstance(expected, Tensor) or expected.numel() != count * steps * columns:
-        came = list(expected.shape) if isinstance(expected, Tensor) else type(expected).__name__
-        raise ValueError(
-            f"module: expected it to return [N, {steps * columns}] for x [N, {window}, "
-            f"{model.input_size}], got {came} for N={count}"
+    if not any(cell_of(part) for part in module.modules()):
+        *first, last = (f"nn.{layers}" for layers, _ in TORCH_NAMES.values())
+        raise TypeError(
+            f"module: expected a slidecell.training module, or one with an {', '.join(first)} or "
+            f"{last}, got {type(module).__name__}"
         )
-    theirs = expected.to(torch.float32).numpy().reshape(ours.shape)
-    with np.errstate(invalid="ignore"):
-        difference = float(np.abs(ours - theirs).max())
-    bound = tolerance * max(1.0, float(np.abs(theirs).max()))
-    if not difference <= bound:  # NaN is no match either
-        raise ValueError(
-            f"module: its outputs differ from LSTM, GRU or RNN layers with a linear head on the "
-            f"last step by {difference:.3g} on {what}, more than {bound:.3g}. It must "
-            "apply the head to the last step alone (bidirectional: to both directions' final h, "
-            "h_n, not to out[:, -1]) and nothing else, batch first"
-        )
+
+
+def _check_own(name: str, asked: Any, own: Any) -> None:
+    if asked is not None and asked != own:
+        raise ValueError(f"{name}: expected {own}, the module's own, got {asked}")
+
+
+def unwrapped(module: nn.Module) -> nn.Module:
+    """Return the module that ``torch.compile`` or a data-parallel wrapper holds."""
+    while True:
+        name = "module" if isinstance(module, _WRAPPERS) else "_orig_mod"
+        inner = getattr(module, name, None)
+        if not isinstance(inner, nn.Module):
+            return module
+        module = inner
 
 
 @contextmanager
-def _evaluated(module: nn.Module) -> Iterator[nn.Module]:
+def evaluated(module: nn.Module) -> Iterator[nn.Module]:
     """Give `module`, or a float32 copy on the CPU, in eval mode; restore the flags after."""
+    module = unwrapped(module)
     tensors = [*module.parameters(), *module.buffers()]
     if any(
         t.device.type != "cpu" or (t.is_floating_point() and t.dtype != torch.float32)
@@ -173,178 +282,3 @@ def _evaluated(module: nn.Module) -> Iterator[nn.Module]:
     finally:
         for part, training in flags:
             part.training = training
-
-
-def _from_network(
-    module: SequenceNetwork, window: int | None, horizon: int | None
-) -> tuple[dict[str, Any], Tensors]:
-    for name, asked, own in (
-        ("window", window, module.window),
-        ("horizon", horizon, module.horizon),
-    ):
-        if asked is not None and asked != own:
-            raise ValueError(f"{name}: expected {own}, the module's own, got {asked}")
-    tensors: Tensors = {}
-    stacks: dict[str, list[dict[str, Any]]] = {"encoder": [], "decoder": []}
-    for stack in stacks:
-        for index, layer in enumerate(getattr(module, stack)):
-            stacks[stack] += _layer_specs(layer)
-            tensors.update(_layer_tensors(layer, 0, f"{stack}.{index}"))
-    tensors.update(_head_tensors(module.head))
-    metadata = _metadata(
-        window=module.window,
-        horizon=module.horizon,
-        encoder=stacks["encoder"],
-        decoder=stacks["decoder"],
-        targets=None if module.targets is None else list(module.targets),
-    )
-    return metadata, _finite(tensors)
-
-
-def _from_parts(
-    module: nn.Module, window: int | None, horizon: int | None
-) -> tuple[dict[str, Any], Tensors]:
-    """Convert a module of one recurrent part and one linear one."""
-    recurrent, linear = _find_parts(module)
-    if window is None:
-        raise ValueError(
-            f"window: expected the number of rows that {type(module).__name__} sees, got None"
-        )
-    window = whole_number("window", window, least=1)
-    horizon = 1 if horizon is None else whole_number("horizon", horizon, least=1)
-    specs = _layer_specs(recurrent)
-    columns = recurrent.input_size
-    last = specs[-1]
-    code = (last["proj_size"] or last["hidden_size"]) * (2 if last["bidirectional"] else 1)
-    if linear.in_features != code:
-        raise ValueError(
-            f"module: expected a linear head on the last step, in_features={code}, "
-            f"got {linear.in_features}"
-        )
-    if linear.out_features != horizon * columns:
-        more = (
-            f"; pass horizon={linear.out_features // columns}"
-            if linear.out_features % columns == 0
-            else "; a head for some of the columns needs slidecell.training.Forecaster(targets=)"
-        )
-        raise ValueError(
-            f"module: expected a head with out_features={horizon * columns} "
-            f"(horizon={horizon} rows of {columns} columns), got {linear.out_features}{more}"
-        )
-    tensors: Tensors = {}
-    for index in range(len(specs)):
-        tensors.update(_layer_tensors(recurrent, index, f"encoder.{index}"))
-    tensors.update(_head_tensors(linear))
-    metadata = _metadata(window=window, horizon=horizon, encoder=specs, decoder=[], targets=None)
-    return metadata, _finite(tensors)
-
-
-def _find_parts(module: nn.Module) -> tuple[nn.RNNBase | RecurrentLayer, nn.Linear]:
-    """Return the recurrent part and the linear one; TypeError if anything else has weights."""
-    parts = {name: part for name, part in module.named_modules() if _has_tensors(part)}
-    recurrent = [part for part in parts.values() if isinstance(part, _RECURRENT)]
-    linear = [part for part in parts.values() if isinstance(part, nn.Linear)]
-    if len(recurrent) != 1 or len(linear) != 1 or len(parts) != 2:
-        listed = ", ".join(
-            f"{name or 'itself'}: {type(part).__name__}" for name, part in parts.items()
-        )
-        raise TypeError(
-            f"module: expected a slidecell.training module, or one made of one {_listed()} "
-            f"and one nn.Linear, got {type(module).__name__} with weights in "
-            f"{listed or 'no part'}"
-        )
-    return recurrent[0], linear[0]
-
-
-def _listed() -> str:
-    *first, last = (f"nn.{layers}" for layers, _ in TORCH_NAMES.values())
-    return f"{', '.join(first)} or {last}"
-
-
-def _has_tensors(part: nn.Module) -> bool:
-    parameter = next(part.parameters(recurse=False), None)
-    return parameter is not None or next(part.buffers(recurse=False), None) is not None
-
-
-def _metadata(
-    *,
-    window: int,
-    horizon: int,
-    encoder: list[dict[str, Any]],
-    decoder: list[dict[str, Any]],
-    targets: list[int] | None,
-) -> dict[str, Any]:
-    return {
-        "format": 1,
-        "window": window,
-        "horizon": horizon,
-        "encoder": encoder,
-        "decoder": decoder,
-        "features": None,
-        "targets": targets,
-        "scaler": None,
-        "error": None,
-        "smoothing": None,
-        "threshold": None,
-        "extra": {},
-    }
-
-
-def _cell_of(layer: nn.Module) -> str:
-    """Return the name of the layer's cell."""
-    if isinstance(layer, RecurrentLayer):
-        return layer.cell
-    return next(cell for cell, classes in _CLASSES.items() if isinstance(layer, classes))
-
-
-def _layer_specs(layer: Any) -> list[dict[str, Any]]:
-    """Return one entry per layer of an nn.LSTM, nn.GRU, nn.RNN or a `RecurrentLayer`."""
-    outputs = (layer.proj_size or layer.hidden_size) * (2 if layer.bidirectional else 1)
-    return [
-        {
-            "cell": _cell_of(layer),
-            "input_size": outputs if index else layer.input_size,
-            "hidden_size": layer.hidden_size,
-            "proj_size": layer.proj_size,
-            "bidirectional": bool(layer.bidirectional),
-            "activation": getattr(layer, "nonlinearity", getattr(layer, "activation", "tanh")),
-            "recurrent_activation": getattr(layer, "recurrent_activation", "sigmoid"),
-            "reset_after": getattr(layer, "reset_after", True),
-        }
-        for index in range(getattr(layer, "num_layers", 1))
-    ]
-
-
-def _layer_tensors(layer: Any, index: int, prefix: str) -> Tensors:
-    """Return layer `index` of `layer` under the names of a one-layer module."""
-    tensors: Tensors = {}
-    for suffix in ("", "_reverse") if layer.bidirectional else ("",):
-        for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr"):
-            tensor = getattr(layer, f"{name}_l{index}{suffix}", None)
-            if tensor is not None:
-                tensors[f"{prefix}.{name}_l0{suffix}"] = _as_array(tensor)
-        bias = f"{prefix}.bias_ih_l0{suffix}"
-        if bias in tensors:
-            # A layer with one bias per gate becomes one with torch's two.
-            other = f"{prefix}.bias_hh_l0{suffix}"
-            tensors.setdefault(other, np.zeros_like(tensors[bias]))
-    return tensors
-
-
-def _head_tensors(head: nn.Linear) -> Tensors:
-    tensors = {"head.weight": _as_array(head.weight)}
-    if head.bias is not None:
-        tensors["head.bias"] = _as_array(head.bias)
-    return tensors
-
-
-def _as_array(tensor: Tensor) -> npt.NDArray[np.float32]:
-    """Return a copy that later training does not touch."""
-    return np.array(tensor.detach().to("cpu", torch.float32).numpy(), order="C")
-
-
-def _finite(tensors: Tensors) -> Tensors:
-    for name, tensor in tensors.items():
-        if not np.isfinite(tensor).all():
-            raise ValueError(f"{name}: expected finite weights, got NaN or infinity")
-    return tensors

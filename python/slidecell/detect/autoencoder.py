@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from slidecell._arguments import as_choice
 from slidecell._cells import CellName
-from slidecell.detect.network_detector import NetworkDetector
+from slidecell.detect.given_model import TakesModel
 from slidecell.detect.row_smoothing import ALIGNMENTS, Align, columns_of_means
 from slidecell.detect.scales import ScalerKind
 from slidecell.tables.rows import Rows
@@ -23,7 +23,7 @@ __all__ = ["AutoencoderDetector"]
 
 
 @dataclass(repr=False, eq=False)
-class AutoencoderDetector(NetworkDetector):
+class AutoencoderDetector(TakesModel):
     """Score rows by the error of an LSTM or GRU autoencoder that reconstructs their window.
 
     The error stands at the window's last row; the first W - 1 rows of an entity have no score.

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from slidecell._arguments import as_choice, whole_number
 from slidecell._cells import CellName
-from slidecell.detect.network_detector import NetworkDetector
+from slidecell.detect.given_model import TakesModel
 from slidecell.detect.row_smoothing import ALIGNMENTS, Align, smooth_rows
 from slidecell.detect.scales import ScalerKind
 from slidecell.tables.rows import Rows
@@ -23,7 +23,7 @@ __all__ = ["ForecastDetector"]
 
 
 @dataclass(repr=False, eq=False)
-class ForecastDetector(NetworkDetector):
+class ForecastDetector(TakesModel):
     """Score rows by the error of an LSTM's or GRU's forecast of them.
 
     From W rows the network forecasts the next K; the error stands at the last of them. The first
@@ -56,10 +56,11 @@ class ForecastDetector(NetworkDetector):
         LSTM: size of the projected h; 0 for none.
     bidirectional, recurrent_activation, reset_after, single_bias
         Of the layers: see `NetworkDetector`.
-    reduction : {"mse", "mae", "mahalanobis", "calibrated"}
+    reduction : {"mse", "mae", "mahalanobis", "calibrated", "nll"}
         ``"calibrated"``: the mean of ``max((|error| - m) / s, 0)`` over columns and the K rows,
         with the mean m and the standard deviation s of each absolute error on the rows that train.
-        It needs a scaler. The others: see `SequenceModel.score`.
+        It needs a scaler. ``"nll"`` needs a model of mean and log variance: see `from_model`. The
+        others: see `SequenceModel.score`.
     align : {"end", "cover"}
         Which rows smoothing averages: ``end`` the last `smoothing` rows, so that nothing later is
         used; ``cover`` as many around a row, which no stream can do.
@@ -88,7 +89,7 @@ class ForecastDetector(NetworkDetector):
     """
 
     _scoring_parameters: ClassVar[tuple[str, ...]] = ("missing", "reduction", "align", "smoothing")
-    _reductions: ClassVar[tuple[str, ...]] = ("mse", "mae", "mahalanobis", "calibrated")
+    _reductions: ClassVar[tuple[str, ...]] = ("mse", "mae", "mahalanobis", "calibrated", "nll")
     _earlier_parameters: ClassVar[Mapping[str, Any]] = {"align": "end", "smoothing": 1}
 
     window: int = 32
@@ -104,7 +105,7 @@ class ForecastDetector(NetworkDetector):
     head_dropout: float = 0.0
     activation: Literal["tanh", "relu", "sigmoid", "linear"] = "tanh"
     proj_size: int = 0
-    reduction: Literal["mse", "mae", "mahalanobis", "calibrated"] = "calibrated"
+    reduction: Literal["mse", "mae", "mahalanobis", "calibrated", "nll"] = "calibrated"
     align: Align = "end"
     smoothing: int = 20
 

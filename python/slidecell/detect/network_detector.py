@@ -120,7 +120,7 @@ class NetworkDetector(_Network):
     recurrent_activation: Literal["sigmoid", "hard_sigmoid"] = "sigmoid"
     reset_after: bool = True
     single_bias: bool = False
-    reduction: Literal["mse", "mae", "mahalanobis", "calibrated"] = "mse"
+    reduction: Literal["mse", "mae", "mahalanobis", "calibrated", "nll"] = "mse"
     precision: Literal["highest", "high", "medium"] = "highest"
     batch_size: int | None = None
     patience: int | None = 5
