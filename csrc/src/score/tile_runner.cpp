@@ -21,7 +21,6 @@ std::int64_t tile_vectors(const KernelTable& kernels, const ModelParts& model,
 TileRunner::TileRunner(const ModelParts& model, const KernelTable& kernels,
                        const KernelChoice& choice, const SeriesView& series, const WindowPlan& plan)
     : model_(model),
-      kernels_(kernels),
       max_vectors_(tile_vectors(kernels, model, choice)),
       tile_(kernels, series, model.scaler(), plan, max_vectors_),
       encoder_(make_tile_stack(kernels, *model.encoder, choice, max_vectors_)),

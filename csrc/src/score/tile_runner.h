@@ -46,7 +46,6 @@ class TileRunner {
   class DecoderHead;
 
   const ModelParts& model_;
-  const KernelTable& kernels_;
   std::int64_t max_vectors_;
   WindowTile tile_;
   std::unique_ptr<TileStack> encoder_;
