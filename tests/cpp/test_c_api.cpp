@@ -212,9 +212,9 @@ void test_score_errors(const Model& model, const Floats& rows) {
         SLIDECELL_INVALID_ARGUMENT);
   CHECK(error_has("model: "));
   slidecell_options options = {};
-  options.reduction = 4;
+  options.reduction = 5;
   CHECK(score(rows.data(), kRows, {}, options) == SLIDECELL_INVALID_ARGUMENT);
-  CHECK(error_has("reduction: expected 0 to 3, got 4"));
+  CHECK(error_has("reduction: expected 0 to 4, got 5"));
   options = {};
   options.stride = -1;
   CHECK(score(rows.data(), kRows, {}, options) == SLIDECELL_INVALID_ARGUMENT);

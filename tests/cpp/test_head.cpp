@@ -222,7 +222,7 @@ void test_c_interface(std::mt19937& rng) {
   CHECK(test::error_has("predict_log_variance: the model predicts no variances"));
   slidecell_stream* stream = nullptr;
   CHECK(slidecell_stream_create(plain.get(), 1, &given, &stream) == SLIDECELL_INVALID_ARGUMENT);
-  given.reduction = 4;
+  given.reduction = 5;
   CHECK(slidecell_score(model.get(), rows.data(), kRows, nullptr, 0, &given, got.data()) ==
         SLIDECELL_INVALID_ARGUMENT);
   CHECK(test::error_has("reduction"));

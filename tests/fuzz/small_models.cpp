@@ -106,7 +106,7 @@ bool run_model(const SequenceModel& model, std::size_t weights, std::uint32_t se
   ScoreOptions options;
   options.num_threads = 1;
   options.kernel = Kernel::fma;
-  options.reduction = static_cast<Reduction>(seed % 4);
+  options.reduction = static_cast<Reduction>(seed % 5);
   options.aggregate = static_cast<Aggregate>(seed / 3 % 2);
   test::Floats scores(static_cast<std::size_t>(S));
   const bool scored = works([&] { model.score(view, {}, scores.data(), options); });

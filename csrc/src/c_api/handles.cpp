@@ -39,7 +39,7 @@ ScoreOptions score_options(const slidecell_options* options) {
   ScoreOptions out;
   if (!options) return out;
   out.precision = choice<Precision>(options->precision, 3, "precision");
-  out.reduction = choice<Reduction>(options->reduction, 4, "reduction");
+  out.reduction = choice<Reduction>(options->reduction, 5, "reduction");
   out.aggregate = choice<Aggregate>(options->aggregate, 3, "aggregate");
   out.kernel = choice<Kernel>(options->kernel, 3, "kernel");
   out.per_feature = options->per_feature != 0;
