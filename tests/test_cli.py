@@ -99,7 +99,7 @@ def test_cli_detect_flags_reach_the_job(file, tmp_path):
         *["--patience", "1", "--validation", "0", "--scaler", "robust", "--percentile", "90"],
         *["--train-until", "0.5", "--train-on", "normal", "--max-gap", "5", "--missing", "ffill"],
         *["--duplicates", "last", "--seed", "7", "--threads", "1", "--max-memory", "2MiB"],
-        *["--event-gap", "2"],
+        *["--event-gap", "2", "--detector", "forecast"],
     ]
     done = invoke("detect", file, "-o", tmp_path / "out", *arguments)
     assert done.exit_code == 0
@@ -108,6 +108,8 @@ def test_cli_detect_flags_reach_the_job(file, tmp_path):
         "file": str(file),
         "out": str(tmp_path / "out"),
         "test": None,
+        "members": None,
+        "align": None,
         "time": "t",
         "max_bytes": 2**21,
         "entity": "host",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from abc import abstractmethod
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
@@ -12,14 +13,15 @@ import numpy.typing as npt
 
 from slidecell._arguments import as_choice, as_fraction, whole_number
 from slidecell._extras import require
-from slidecell.detect.base import Detector, FeatureReduction, constant_columns
+from slidecell.detect.base import Detector, FeatureReduction
 from slidecell.detect.fitted_values import read_history
+from slidecell.detect.fitting import training_part
 from slidecell.detect.random_states import seed_of
 from slidecell.detect.scales import SCALERS, ScalerKind
 from slidecell.error_statistics import least_errors
 from slidecell.tables.rows import Rows
 from slidecell.tables.split import held_out_rows
-from slidecell.tables.windowed import refuse_no_window, window_ends
+from slidecell.tables.windowed import TooFewWindowsError, refuse_no_window, window_ends
 
 if TYPE_CHECKING:
     from slidecell.convert import SequenceNetwork
@@ -164,8 +166,9 @@ class NetworkDetector(_Network):
             rows = self._filled(rows)
             if rows.options is not None:
                 self._table = rows.options.to_dict()
-            self._train(rows, start=self.model_)
-            self._set_threshold(rows)
+            held = self.held_out(rows)
+            self._train(rows, held, start=self.model_)
+            self._set_threshold(rows, held)
         return self
 
     def encode(self, X: Any, *, offsets: npt.ArrayLike | None = None) -> npt.NDArray[np.float32]:
@@ -231,22 +234,26 @@ class NetworkDetector(_Network):
             rows.features, rows.offsets, per_feature=True, **self._score_options()
         )
 
-    def _fit(self, rows: Rows) -> None:
-        self._train(rows, start=None)
+    def _learn(self, rows: Rows, held: npt.NDArray[np.bool_]) -> None:
+        self._train(rows, held, start=None)
 
-    def _train(self, rows: Rows, start: SequenceModel | None) -> None:
-        """Train from new weights, or from those of `start`; compile."""
+    def _fit(self, rows: Rows) -> None:
+        self._train(rows, np.zeros(len(rows), np.bool_), start=None)
+
+    def _train(self, rows: Rows, held: npt.NDArray[np.bool_], start: SequenceModel | None) -> None:
+        """Train from new weights, or from those of `start`, on the rows not held out; compile."""
         require("torch", extra="train")
         from slidecell.training.settings import TrainingSettings
         from slidecell.training.train_network import train_network
 
         seed = seed_of(self.random_state)
-        held = self._held_out(rows, seed)
-        training, held_out = rows.take(~held), rows.take(held)
+        stops = held if self.validation > 0.0 else np.zeros(len(rows), np.bool_)
+        training, held_out = training_part(rows, held), rows.take(stops)
+        self._check_windows(training)
+        if len(held_out) and not self._window_ends(held_out).any():
+            held_out = rows.take(np.zeros(len(rows), np.bool_))  # of another network's split
         if self._needs_error_statistics():
             self._check_enough(held_out)
-        if start is None:
-            self._set_constant(rows, constant_columns(training.floats()))
         model, history = train_network(
             self._make_module if start is None else lambda _: self._going_on_from(start),
             (training.features, training.offsets),
@@ -259,7 +266,7 @@ class NetworkDetector(_Network):
         )
         if self._needs_error_statistics():
             model = model.fit_error(held_out.features, held_out.offsets)
-        history.validation_rows = rows.restore(held, False)
+        history.validation_rows = rows.restore(stops, False)
         # For the command line, which reads a file as these rows were read.
         self.model_ = model.with_metadata(extra={"detect": self.table_options()})
         self._history = history
@@ -267,16 +274,19 @@ class NetworkDetector(_Network):
     def held_out(self, rows: Rows) -> npt.NDArray[np.bool_]:
         """Return which of the rows that `fit` is given would train nothing, bool [S]."""
         require("torch", extra="train")  # before a job says that training begins
-        return self._held_out(self._filled(rows), seed_of(self.random_state))
-
-    def _held_out(self, rows: Rows, seed: int) -> npt.NDArray[np.bool_]:
-        return held_out_rows(
-            rows,
+        held = held_out_rows(
+            self._filled(rows),
             window=self.window,
             horizon=self._rows_ahead,
             fraction=self.validation,
-            seed=seed,
+            # Not drawn yet: the training draws it.
+            seed=seed_of(copy.deepcopy(self.random_state)),
         )
+        return held if held.any() else super().held_out(rows)
+
+    def rows_to_stop(self) -> int | None:
+        """Return the rows of a window and its target, if some are held out to stop in time."""
+        return self.window + self._rows_ahead if self.validation > 0.0 else None
 
     def _needs_error_statistics(self) -> bool:
         return self.reduction == "mahalanobis"
@@ -328,21 +338,30 @@ class NetworkDetector(_Network):
             options["reduction"] == "mse" and options.get("aggregate", "window") == "window"
         )
 
+    def _window_ends(self, rows: Rows) -> npt.NDArray[np.bool_]:
+        return window_ends(rows, window=self.window, horizon=self._rows_ahead)
+
+    def _check_windows(self, training: Rows) -> None:
+        """Refuse rows to train on that another split has left without a window."""
+        refuse_no_window(training, window=self.window, horizon=self._rows_ahead)
+        if not self._window_ends(training).any():
+            raise TooFewWindowsError(f"{training.source}: every window has a missing value")
+
     def _check_enough(self, held_out: Rows) -> None:
         """Refuse rows held out that are too few for error statistics, before the training."""
-        windows = int(window_ends(held_out, window=self.window, horizon=self._rows_ahead).sum())
+        windows = int(self._window_ends(held_out).sum())
         ahead = self._rows_ahead
         errors = windows if ahead else windows * self.window
         least = least_errors(held_out.num_features * max(ahead, 1))
         if errors < least:
-            raise ValueError(
+            raise TooFewWindowsError(
                 f"{held_out.source}: expected at least {least} errors in the rows held out, for "
                 f"the statistics of reduction='mahalanobis', got {errors} of {windows} windows: "
                 "give more rows or a larger validation"
             )
 
-    def _set_threshold(self, rows: Rows) -> None:
-        super()._set_threshold(rows)
+    def _set_threshold(self, rows: Rows, held: npt.NDArray[np.bool_]) -> None:
+        super()._set_threshold(rows, held)
         # For streams and the command line, which score by mean squared error of whole windows.
         if self._scores_as_streams():
             self.model_ = self.model_.with_metadata(threshold=self.threshold_state())

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 __all__ = [
+    "DEFAULT_MEMBERS",
     "DETECTORS",
+    "QUICK_MEMBERS",
     "Entry",
     "detector_class",
     "detector_names",
@@ -61,7 +63,7 @@ DETECTORS = (
         "ensemble",
         "Ensemble",
         "slidecell.detect.ensemble",
-        "forecast, random-gru, pca and zscore as one",
+        "forecast, kmeans and window-pca as one",
     ),
     Entry(
         "random-gru",
@@ -110,6 +112,11 @@ DETECTORS = (
         "an isolation forest of scikit-learn",
     ),
 )
+
+
+# Of the ensemble: what will come, what is usual, and how columns go together.
+DEFAULT_MEMBERS = ("forecast", "kmeans", "window-pca")
+QUICK_MEMBERS = ("ridge", "kmeans", "window-pca")  # no network to train
 
 
 def find_detector(name: str) -> type[Any]:

@@ -41,11 +41,14 @@ class SavedDetector(BaseEstimator, ABC):  # type: ignore[misc]
     # Parameters that scoring reads. What counts are their values at `fit`: with others, scores
     # and threshold would no longer belong together.
     _scoring_parameters: ClassVar[tuple[str, ...]] = ("missing",)
+    # Parameters that folders of earlier versions lack; they are the constructor's defaults then.
+    _later_parameters: ClassVar[frozenset[str]] = frozenset()
     _fitted_parameters: dict[str, Any]
     _table: dict[str, Any]  # fields of `TableOptions`, of the file or frame that was fitted
 
     decision_scores_: Floats
     labels_: Ints
+    calibration_rows_: npt.NDArray[np.bool_]
     threshold_: np.float64
     scored_share_: float
     constant_features_: list[Any]
@@ -105,7 +108,7 @@ class SavedDetector(BaseEstimator, ABC):  # type: ignore[misc]
         try:
             if parts.kind != cls.__name__:
                 raise ValueError(f"expected a {cls.__name__}, got a {parts.kind}")
-            check_params(parts.params, cls._saved_names())
+            check_params(parts.params, cls._saved_names(), cls._later_parameters)
             detector = cls._make(parts)
             detector._check_parameters()
             detector._remember_parameters()
@@ -138,6 +141,8 @@ class SavedDetector(BaseEstimator, ABC):  # type: ignore[misc]
             "decision_scores": self.decision_scores_,
             "threshold": np.array([self.threshold_]),
         }
+        if not self.calibration_rows_.all():
+            arrays["calibration_rows"] = self.calibration_rows_
         return Parts(type(self).__name__, params, values, arrays)
 
     def _restore(self, parts: Parts) -> None:
@@ -151,7 +156,9 @@ class SavedDetector(BaseEstimator, ABC):  # type: ignore[misc]
         self.constant_features_ = read_constants(values, names or range(features))
         self._table = read_table_options(values)
         self.threshold_ = parts.array("threshold", 1)[0]
-        self._set_scores(parts.array("decision_scores", None))
+        scores = parts.array("decision_scores", None)
+        self.calibration_rows_ = parts.flags("calibration_rows", len(scores))
+        self._set_scores(scores)
 
     def _remember_parameters(self) -> None:
         """Keep the parameters that scores depend on, for `set_params` must not change scores."""

@@ -56,6 +56,8 @@ class SklearnDetector(Detector):
     array([0, 1])
     """
 
+    _of_rows = True
+
     estimator_: Any
     scaler_: dict[str, Any] | None
 

@@ -84,6 +84,16 @@ class Parts:
             )
         return array
 
+    def flags(self, name: str, length: int) -> npt.NDArray[np.bool_]:
+        """Return an array of truth values; all are true where it was not saved."""
+        flags = self.arrays.get(name, np.ones(length, np.bool_))
+        if flags.dtype != np.bool_ or flags.shape != (length,):
+            raise ValueError(
+                f"{_ARRAYS}: {name!r}: expected bool [{length}], "
+                f"got {flags.dtype} {list(flags.shape)}"
+            )
+        return flags
+
     def finite_array(self, name: str, *shape: int | None) -> npt.NDArray[np.float64]:
         """Do as `array`, of numbers that are computed with: none is NaN or infinite."""
         array = self.array(name, *shape)
@@ -332,14 +342,17 @@ def placed(error: Exception, folder: Path) -> ValueError:
     return ValueError(f"{folder / _TEXT}: {error}")
 
 
-def check_params(params: Mapping[str, Any], expected: set[str]) -> None:
-    """Refuse parameters other than those that a class has.
+def check_params(
+    params: Mapping[str, Any], expected: set[str], later: frozenset[str] = frozenset()
+) -> None:
+    """Refuse parameters other than those that a class has; ``later`` ones may be missing.
 
     Examples
     --------
     >>> from slidecell.detect.storage import check_params
     >>> check_params({"window": 3}, {"window"})
     """
-    if set(params) != expected:
-        odd = ", ".join(sorted(set(params) ^ expected))
-        raise ValueError(f"{_TEXT}: 'params': expected {', '.join(sorted(expected))}; see {odd}")
+    odd = (set(params) ^ expected) - (later - set(params))
+    if odd:
+        known, names = (", ".join(sorted(some)) for some in (expected, odd))
+        raise ValueError(f"{_TEXT}: 'params': expected {known}; see {names}")
