@@ -120,7 +120,7 @@ class Ensemble(Detector):
     (92.0, {'level': 0.75, 'burst': 0.25})
     """
 
-    _later_parameters: ClassVar[frozenset[str]] = frozenset({"skip_short"})
+    _earlier_parameters: ClassVar[Mapping[str, Any]] = {"skip_short": False}
 
     # Members treat missing values, each as it is told to.
     missing: Literal["skip", "ffill"] = "skip"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -41,8 +43,8 @@ class SavedDetector(BaseEstimator, ABC):  # type: ignore[misc]
     # Parameters that scoring reads. What counts are their values at `fit`: with others, scores
     # and threshold would no longer belong together.
     _scoring_parameters: ClassVar[tuple[str, ...]] = ("missing",)
-    # Parameters that folders of earlier versions lack; they are the constructor's defaults then.
-    _later_parameters: ClassVar[frozenset[str]] = frozenset()
+    # Parameters that folders of version 0.1 lack, with the values that they were written with.
+    _earlier_parameters: ClassVar[Mapping[str, Any]] = MappingProxyType({})
     _fitted_parameters: dict[str, Any]
     _table: dict[str, Any]  # fields of `TableOptions`, of the file or frame that was fitted
 
@@ -108,7 +110,9 @@ class SavedDetector(BaseEstimator, ABC):  # type: ignore[misc]
         try:
             if parts.kind != cls.__name__:
                 raise ValueError(f"expected a {cls.__name__}, got a {parts.kind}")
-            check_params(parts.params, cls._saved_names(), cls._later_parameters)
+            for name, value in cls._earlier_parameters.items():
+                parts.params.setdefault(name, value)
+            check_params(parts.params, cls._saved_names())
             detector = cls._make(parts)
             detector._check_parameters()
             detector._remember_parameters()

@@ -342,17 +342,14 @@ def placed(error: Exception, folder: Path) -> ValueError:
     return ValueError(f"{folder / _TEXT}: {error}")
 
 
-def check_params(
-    params: Mapping[str, Any], expected: set[str], later: frozenset[str] = frozenset()
-) -> None:
-    """Refuse parameters other than those that a class has; ``later`` ones may be missing.
+def check_params(params: Mapping[str, Any], expected: set[str]) -> None:
+    """Refuse parameters other than those that a class has.
 
     Examples
     --------
     >>> from slidecell.detect.storage import check_params
     >>> check_params({"window": 3}, {"window"})
     """
-    odd = (set(params) ^ expected) - (later - set(params))
-    if odd:
-        known, names = (", ".join(sorted(some)) for some in (expected, odd))
-        raise ValueError(f"{_TEXT}: 'params': expected {known}; see {names}")
+    if set(params) != expected:
+        odd = ", ".join(sorted(set(params) ^ expected))
+        raise ValueError(f"{_TEXT}: 'params': expected {', '.join(sorted(expected))}; see {odd}")
