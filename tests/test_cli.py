@@ -24,7 +24,8 @@ from typer.testing import CliRunner  # noqa: E402
 import slidecell as sc  # noqa: E402
 from slidecell.cli.main import app  # noqa: E402
 
-SMALL = ["--window", "4", "--hidden-size", "8", "--epochs", "1", "--threads", "1"]
+FORECAST = ["--detector", "forecast"]
+SMALL = [*FORECAST, *("--window", "4", "--hidden-size", "8", "--epochs", "1", "--threads", "1")]
 
 
 def invoke(*arguments: object):
@@ -162,7 +163,7 @@ def test_cli_test_file(file, tmp_path):
     ],
 )
 def test_cli_errors_are_one_line(file, tmp_path, arguments, text):
-    done = invoke("detect", file, "--out", tmp_path / "out", *arguments)
+    done = invoke("detect", file, "--out", tmp_path / "out", *FORECAST, *arguments)
     assert done.exit_code == 1
     assert done.stderr.startswith("error: ")
     assert text in done.stderr

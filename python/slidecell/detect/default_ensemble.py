@@ -11,7 +11,7 @@ from slidecell.detect.registry import (
     DEFAULT_MEMBERS,
     QUICK_MEMBERS,
     find_detector,
-    no_such_setting,
+    setting_flag,
 )
 
 if TYPE_CHECKING:
@@ -65,7 +65,11 @@ def members_from_settings(
     kinds = [find_detector(name) for name in names]
     for key in sorted(set(given) - own - shared):
         if not any(key in kind._get_param_names() for kind in kinds):
-            raise no_such_setting("Ensemble", key, given[key])
+            flag = setting_flag(key)
+            raise ValueError(
+                f"{flag}: none of the members {', '.join(names)} has such a setting, got "
+                f"{given[key]!r}: leave it out"
+            )
     # The ensemble has the columns, and shows the progress of all.
     theirs = {key: given[key] for key in given if key not in own or key in shared}
     theirs = {key: value for key, value in theirs.items() if key != "progress"}

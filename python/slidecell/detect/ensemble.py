@@ -568,6 +568,8 @@ class Ensemble(Detector):
                     with naming(name), shown.fitting(name, member) as given:
                         made, scores = fit_member(given, rows, held, prefit=self.prefit)
                         normaliser = as_normaliser(self.normaliser).fit(scores[~held])
+                        if given is not member:  # it told its progress while it was fitted
+                            made.set_params(progress=member.get_params(deep=False)["progress"])
                 except TooFewWindowsError as error:
                     if not self.skip_short:
                         raise

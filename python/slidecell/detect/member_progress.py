@@ -62,7 +62,7 @@ class _Bar(MemberProgress):
             if own is None:
                 own = self._progress.add_task(name, total=epochs)
                 text = training_time_text(name, epochs, time.perf_counter() - began)
-                self._progress.console.print(text)
+                self._progress.console.print(text, highlight=False, soft_wrap=True)
             self._progress.update(own, completed=epoch, description=f"epoch {epoch}/{epochs}")
 
         yield self._telling(member, tell)

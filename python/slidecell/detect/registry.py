@@ -16,6 +16,7 @@ __all__ = [
     "detectors_with",
     "find_detector",
     "no_such_setting",
+    "setting_flag",
 ]
 
 
@@ -156,14 +157,26 @@ def detectors_with(setting: str) -> list[str]:
     return [entry.name for entry in DETECTORS if entry.load().takes_setting(setting)]
 
 
+def setting_flag(setting: str) -> str:
+    """Return the option of the command line that is a setting of detectors.
+
+    Examples
+    --------
+    >>> from slidecell.detect.registry import setting_flag
+    >>> setting_flag("num_layers")
+    '--layers'
+    """
+    return "--" + {"num_layers": "layers"}.get(setting, setting).replace("_", "-")
+
+
 def no_such_setting(kind: str, setting: str, value: object) -> ValueError:
     """Return the error of a setting that a detector, named by its class, does not have."""
-    flag = {"num_layers": "layers"}.get(setting, setting).replace("_", "-")
     name = next((entry.name for entry in DETECTORS if entry.kind == kind), kind)
     others = detectors_with(setting)
     *first, last = others or [""]
     choice = f"{', '.join(first)} or {last}" if first else last
     known = f", or choose --detector {choice}" if choice else ""
     return ValueError(
-        f"--{flag}: the detector {name!r} has no such setting, got {value!r}: leave it out{known}"
+        f"{setting_flag(setting)}: the detector {name!r} has no such setting, got {value!r}: "
+        f"leave it out{known}"
     )

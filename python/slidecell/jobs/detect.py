@@ -93,7 +93,7 @@ class DetectOptions(TrainingSettings):
     test: Path | None = None
     train_until: str | None = None
     train_on: Literal["all", "normal"] = "all"
-    detector: str = "forecast"
+    detector: str = "ensemble"
     members: str | None = None
     align: Literal["end", "cover"] | None = None
     window: int | None = None
@@ -213,6 +213,7 @@ def run_detect(
     ...     file=folder / "in.csv",
     ...     out=folder / "out",
     ...     table=TableOptions(time="day", entity="user", label="label"),
+    ...     detector="forecast",
     ...     window=7,
     ...     epochs=1,
     ... )
@@ -244,7 +245,9 @@ def run_detect(
         stopwatch.lap("score")
         constant = [str(name) for name in detector.constant_features_]
         history = getattr(detector, "history_", None)
-        notes = [why_no_score(rows, detector)] if np.isnan(scores).all() else []
+        notes = [*detector.score_notes()]
+        if np.isnan(scores).all():
+            notes.append(why_no_score(rows, detector))
         if options.percentile <= 1.0:
             notes.append(
                 f"--percentile {options.percentile:g} flags nearly every row; to flag the highest "
