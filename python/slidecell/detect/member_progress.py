@@ -33,9 +33,14 @@ class MemberProgress:
         yield self._telling(member, self._given)
 
     @staticmethod
+    def _trains(member: Detector) -> bool:
+        """Return whether a member has progress to tell."""
+        return "progress" in member.get_params(deep=False)
+
+    @staticmethod
     def _telling(member: D, progress: Any) -> D:
         """Return a copy of a member that tells its progress, if it has some to tell."""
-        if progress is False or "progress" not in member.get_params(deep=False):
+        if progress is False or not MemberProgress._trains(member):
             return member
         told: D = clone(member)
         told.set_params(progress=progress)
@@ -53,6 +58,8 @@ class _Bar(MemberProgress):
     @contextmanager
     def fitting(self, name: str, member: D) -> Iterator[D]:
         self._progress.update(self._all, description=f"fit {name}")
+        if self._trains(member):
+            import slidecell.training  # noqa: F401  # whose import takes longer than many an epoch
         began = time.perf_counter()
         own = None
 
