@@ -1,12 +1,13 @@
-"""The members of the ensemble to begin with, and of the one that the command line describes."""
+"""The ensemble to begin with, and the one that the command line describes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any, Literal, TypeVar
 
 from slidecell._arguments import as_choice
-from slidecell.detect.base import SHARED_SETTINGS
+from slidecell.detect.base import SHARED_SETTINGS, Detector
+from slidecell.detect.flat_windows import Align
 from slidecell.detect.registry import (
     DEFAULT_MEMBERS,
     QUICK_MEMBERS,
@@ -14,10 +15,101 @@ from slidecell.detect.registry import (
     setting_flag,
 )
 
-if TYPE_CHECKING:
-    from slidecell.detect.base import Detector
+__all__ = ["DefaultEnsemble", "make_members", "members_from_settings"]
 
-__all__ = ["make_members", "members_from_settings"]
+E = TypeVar("E", bound="DefaultEnsemble")
+
+
+class DefaultEnsemble(Detector):
+    """How an ensemble is made without a list of detectors; see `slidecell.detect.Ensemble`."""
+
+    @classmethod
+    def default(
+        cls: type[E],
+        align: Align = "end",
+        network: bool = True,
+        random_state: Any = None,
+        *,
+        contamination: float | None = None,
+        missing: Literal["skip", "ffill"] = "skip",
+        entity: Hashable | None = None,
+        time: Hashable | None = None,
+        num_threads: int | None = None,
+        progress: bool | Callable[[int, int, float, float | None], object] = False,
+    ) -> E:
+        """Return the ensemble to begin with, unfitted: what ``slidecell detect`` runs.
+
+        Its members are a `ForecastDetector`, a `KMeansDetector` and a `WindowPCADetector` with
+        their own defaults, fused by z-scores with equal weights. A member for which the training
+        rows are too short is left out, with a note.
+
+        Parameters
+        ----------
+        align : {"end", "cover"}
+            Of all members. ``end``: a score uses no row after its own, as a stream must.
+            ``cover``: it is of all windows that cover the row, which finds more, in batches alone.
+        network : bool
+            False: a `RidgeDetector` forecasts in the network's place, in a hundredth of the time.
+        random_state : int, RandomState or None
+            Of the network and of k-means.
+        contamination : float, optional
+            See `Ensemble`.
+        missing : {"skip", "ffill"}
+            Of all members.
+        entity, time : hashable, optional
+        num_threads : int, optional
+        progress : bool or callable
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from slidecell.detect import Ensemble
+        >>> X = np.sin(np.arange(900) / 5)[:, None] + 0.01 * np.cos(np.arange(900) ** 2)[:, None]
+        >>> X[800:810] += 0.5
+        >>> ensemble = Ensemble.default(network=False, random_state=0).fit(X[:700])
+        >>> list(ensemble.members_)
+        ['ridge', 'kmeans', 'window-pca']
+        >>> int(np.nanargmax(ensemble.score_samples(X))) in range(800, 860)
+        True
+        """
+        settings = {
+            "align": align,
+            "random_state": random_state,
+            "contamination": contamination,
+            "missing": missing,
+            "num_threads": num_threads,
+        }
+        make: Any = cls
+        ensemble: E = make(
+            make_members(DEFAULT_MEMBERS if network else QUICK_MEMBERS, settings),
+            "z",
+            contamination=contamination,
+            skip_short=True,
+            entity=entity,
+            time=time,
+            progress=progress,
+        )
+        return ensemble
+
+    @classmethod
+    def from_settings(cls: type[E], settings: Mapping[str, Any]) -> E:
+        """Return `default` by the settings of the command line, or one of the members named there.
+
+        Settings go to each member that has them, and one that none has is refused.
+        """
+        members, own = members_from_settings(settings, own=set(cls._get_param_names()))
+        make: Any = cls
+        ensemble: E = make(
+            members, **{"normaliser": "z", "contamination": None, "skip_short": True, **own}
+        )
+        return ensemble
+
+    @classmethod
+    def takes_setting(cls, name: str) -> bool:
+        """Return whether the ensemble of the command line has a member with this setting."""
+        return name in {"members", "network"} or any(
+            find_detector(member).takes_setting(name) for member in DEFAULT_MEMBERS
+        )
 
 
 def make_members(names: Sequence[str], settings: Mapping[str, Any]) -> list[tuple[str, Detector]]:

@@ -12,8 +12,7 @@ from sklearn.base import clone
 
 from slidecell._arguments import as_choice
 from slidecell.detect.base import Alignment, Detector
-from slidecell.detect.default_ensemble import make_members, members_from_settings
-from slidecell.detect.flat_windows import Align
+from slidecell.detect.default_ensemble import DefaultEnsemble
 from slidecell.detect.fusion.fused import as_weights, fuse
 from slidecell.detect.fusion.normalisers import (
     Normaliser,
@@ -29,7 +28,6 @@ from slidecell.detect.members import (
     member_folder,
     naming,
 )
-from slidecell.detect.registry import DEFAULT_MEMBERS, QUICK_MEMBERS, find_detector
 from slidecell.detect.shares import chosen_places, share_out, shares_of_sum
 from slidecell.tables.rows import Floats, Ints, Rows
 from slidecell.tables.windowed import TooFewWindowsError
@@ -43,7 +41,7 @@ __all__ = ["Ensemble"]
 E = TypeVar("E", bound="Ensemble")
 
 
-class Ensemble(Detector):
+class Ensemble(DefaultEnsemble):
     """Weighted sum of the normalised scores of several detectors.
 
     `fit` fits the members, then a normaliser for each on its training scores. Normalisers never
@@ -292,88 +290,6 @@ class Ensemble(Detector):
                     raise ValueError(f"member {name!r}: {error}") from None
                 parts += share_out(of_members[:, m], shares)
         return parts
-
-    @classmethod
-    def default(
-        cls,
-        align: Align = "end",
-        network: bool = True,
-        random_state: Any = None,
-        *,
-        contamination: float | None = None,
-        missing: Literal["skip", "ffill"] = "skip",
-        entity: Hashable | None = None,
-        time: Hashable | None = None,
-        num_threads: int | None = None,
-        progress: bool | Callable[[int, int, float, float | None], object] = False,
-    ) -> Ensemble:
-        """Return the ensemble to begin with, unfitted: what ``slidecell detect`` runs.
-
-        Its members are a `ForecastDetector`, a `KMeansDetector` and a `WindowPCADetector` with
-        their own defaults, fused by z-scores with equal weights. A member for which the training
-        rows are too short is left out, with a note.
-
-        Parameters
-        ----------
-        align : {"end", "cover"}
-            Of all members. ``end``: a score uses no row after its own, as a stream must.
-            ``cover``: it is of all windows that cover the row, which finds more, in batches alone.
-        network : bool
-            False: a `RidgeDetector` forecasts in the network's place, in a hundredth of the time.
-        random_state : int, RandomState or None
-            Of the network and of k-means.
-        contamination : float, optional
-            See `Ensemble`.
-        missing : {"skip", "ffill"}
-            Of all members.
-        entity, time : hashable, optional
-        num_threads : int, optional
-        progress : bool or callable
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> from slidecell.detect import Ensemble
-        >>> X = np.sin(np.arange(900) / 5)[:, None] + 0.01 * np.cos(np.arange(900) ** 2)[:, None]
-        >>> X[800:810] += 0.5
-        >>> ensemble = Ensemble.default(network=False, random_state=0).fit(X[:700])
-        >>> list(ensemble.members_)
-        ['ridge', 'kmeans', 'window-pca']
-        >>> int(np.nanargmax(ensemble.score_samples(X))) in range(800, 860)
-        True
-        """
-        settings = {
-            "align": align,
-            "random_state": random_state,
-            "contamination": contamination,
-            "missing": missing,
-            "num_threads": num_threads,
-        }
-        return cls(
-            make_members(DEFAULT_MEMBERS if network else QUICK_MEMBERS, settings),
-            "z",
-            contamination=contamination,
-            skip_short=True,
-            entity=entity,
-            time=time,
-            progress=progress,
-        )
-
-    @classmethod
-    def from_settings(cls, settings: Mapping[str, Any]) -> Ensemble:
-        """Return `default` by the settings of the command line, or one of the members named there.
-
-        Settings go to each member that has them, and one that none has is refused.
-        """
-        members, own = members_from_settings(settings, own=set(cls._get_param_names()))
-        return cls(members, **{"normaliser": "z", "contamination": None, "skip_short": True, **own})
-
-    @classmethod
-    def takes_setting(cls, name: str) -> bool:
-        """Return whether the ensemble of the command line has a member with this setting."""
-        return name in {"members", "network"} or any(
-            find_detector(member).takes_setting(name) for member in DEFAULT_MEMBERS
-        )
 
     @property
     def alignment(self) -> Alignment:
