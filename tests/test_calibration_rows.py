@@ -211,6 +211,7 @@ def test_a_mix_of_alignments_is_refused() -> None:
     text = "members: expected one alignment, got 'cover' of 'k' and 'end' of 'p'"
     with pytest.raises(ValueError, match=text):
         Ensemble(mixed).fit(X)
+    assert make("autoencoder", aggregate="mean").alignment == "cover"
     with pytest.raises(ValueError, match="'cover' of 'in' and 'end' of 'v'"):
         Ensemble([("in", Ensemble(cover)), ("v", make("rolling_variance"))]).fit(X)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from slidecell._arguments import as_choice
 from slidecell._cells import CellName
+from slidecell.detect.base import Alignment
 from slidecell.detect.network_detector import NetworkDetector
 from slidecell.detect.scales import ScalerKind
 
@@ -149,3 +150,8 @@ class AutoencoderDetector(NetworkDetector):
             reset_after=self.reset_after,
             single_bias=self.single_bias,
         )
+
+    @property
+    def alignment(self) -> Alignment:
+        """Which rows a score depends on: see `Detector`."""
+        return "cover" if self._at_fit("aggregate") == "mean" else super().alignment

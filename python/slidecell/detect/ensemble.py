@@ -395,11 +395,12 @@ class Ensemble(DefaultEnsemble):
                     f"{folder}: member {name!r}: expected {ensemble.n_features_in_} features, "
                     f"got {member.n_features_in_}"
                 )
-        aligned = common_alignment(members)
-        if aligned not in (None, ensemble.alignment):
+        # Version 0.1 did not save it, and mixed what it liked.
+        known = ensemble.alignment
+        if known is not None and (aligned := common_alignment(members)) != known:
             raise ValueError(
-                f"{folder}: expected members with the alignment {ensemble.alignment!r} of the "
-                f"normalisers and the threshold, got {aligned!r}"
+                f"{folder}: expected members with the alignment {known!r} of the normalisers and "
+                f"the threshold, got {aligned!r}"
             )
         ensemble.members, ensemble.members_ = tuple(members.items()), members
         return ensemble
@@ -453,7 +454,7 @@ class Ensemble(DefaultEnsemble):
             name: normaliser_from_state(mapping(state, f"'normalisers': {name!r}"))
             for name, state in zip(names, states, strict=True)
         }
-        self._align = as_choice("'align'", parts.values.get("align", "end"), (None, "end", "cover"))
+        self._align = as_choice("'align'", parts.values.get("align"), (None, "end", "cover"))
         self.notes_ = texts(parts.values, "notes")
         tuned = parts.values.get("tuned")
         self.tuned_ = None if tuned is None else FoundWeights.from_dict(tuned)
