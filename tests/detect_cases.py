@@ -33,7 +33,8 @@ def panel(users=4, days=60) -> pd.DataFrame:
 
 
 def options(file, out, **changes):
-    small = {"table": PANEL, "window": 5, "hidden_size": (8,), "epochs": 1, "num_threads": 1}
+    small = {"table": PANEL, "detector": "forecast", "window": 5, "hidden_size": (8,)}
+    small |= {"epochs": 1, "num_threads": 1}
     return DetectOptions(file=file, out=out, **(small | changes))
 
 

@@ -93,7 +93,7 @@ def test_detection_names_a_detector_that_fails_and_goes_on():
     result = judge(Job("ASD", made_series(), contestants=(CHEAP[0], short)))
     assert [f.detector for f in result.found] == ["forecaster", "random"]
     assert result.left_out == ""
-    assert result.faults[0].startswith("ASD A-1: variance:window=999: ValueError: ")
+    assert result.faults[0].startswith("ASD A-1: variance:window=999: TooFewWindowsError: ")
     assert next(lines_of(result, "1/1")) == f"1/1 failed: {result.faults[0]}"
     alone = judge(Job("ASD", made_series(), contestants=(short,)))
     assert alone.left_out == "ASD A-1: left out, no detector scores it"

@@ -24,7 +24,8 @@ from typer.testing import CliRunner  # noqa: E402
 import slidecell as sc  # noqa: E402
 from slidecell.cli.main import app  # noqa: E402
 
-SMALL = ["--window", "4", "--hidden-size", "8", "--epochs", "1", "--threads", "1"]
+FORECAST = ["--detector", "forecast"]
+SMALL = [*FORECAST, *("--window", "4", "--hidden-size", "8", "--epochs", "1", "--threads", "1")]
 
 
 def invoke(*arguments: object):
@@ -99,7 +100,7 @@ def test_cli_detect_flags_reach_the_job(file, tmp_path):
         *["--patience", "1", "--validation", "0", "--scaler", "robust", "--percentile", "90"],
         *["--train-until", "0.5", "--train-on", "normal", "--max-gap", "5", "--missing", "ffill"],
         *["--duplicates", "last", "--seed", "7", "--threads", "1", "--max-memory", "2MiB"],
-        *["--event-gap", "2"],
+        *["--event-gap", "2", "--detector", "forecast"],
     ]
     done = invoke("detect", file, "-o", tmp_path / "out", *arguments)
     assert done.exit_code == 0
@@ -108,6 +109,8 @@ def test_cli_detect_flags_reach_the_job(file, tmp_path):
         "file": str(file),
         "out": str(tmp_path / "out"),
         "test": None,
+        "members": None,
+        "align": None,
         "time": "t",
         "max_bytes": 2**21,
         "entity": "host",
@@ -160,7 +163,7 @@ def test_cli_test_file(file, tmp_path):
     ],
 )
 def test_cli_errors_are_one_line(file, tmp_path, arguments, text):
-    done = invoke("detect", file, "--out", tmp_path / "out", *arguments)
+    done = invoke("detect", file, "--out", tmp_path / "out", *FORECAST, *arguments)
     assert done.exit_code == 1
     assert done.stderr.startswith("error: ")
     assert text in done.stderr

@@ -189,7 +189,7 @@ def test_detect_job_networks(tmp_path, changes, first_score):
     ],
 )
 def test_detect_job_layer_sizes(changes, sizes):
-    module = DetectOptions(file="f", out="o", **changes).make_detector()._make_module(2)
+    module = DetectOptions("f", "o", detector="forecast", **changes).make_detector()._make_module(2)
     assert tuple(layer.hidden_size for layer in module.encoder) == sizes
     assert tuple(layer.hidden_size for layer in module.decoder) == sizes[::-1] * (
         changes.get("horizon") == 0

@@ -84,7 +84,7 @@ def test_score_says_why_also_where_missing_cells_are_filled(tmp_path, detector):
 
 
 def test_threads_reach_the_members_of_an_ensemble(tmp_path):
-    run(tmp_path, panel(2), detector="ensemble", num_threads=2)
+    run(tmp_path, panel(2), detector="ensemble", members="forecast,random-gru", num_threads=2)
     loaded = load_saved(tmp_path / "out", num_threads=1, random_state=9)
     assert loaded.members_["forecast"].num_threads == 1
     assert loaded.members_["random-gru"].num_threads == 1

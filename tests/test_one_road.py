@@ -93,8 +93,13 @@ CASES: dict[str, tuple[dict[str, Any], Any]] = {
         lambda: SklearnDetector(IsolationForest(n_estimators=300, random_state=0), **COLUMNS),
     ),
     "ensemble": (
-        {"window": 5, "hidden_size": (8,), "epochs": 2},
-        lambda: Ensemble(members(), **COLUMNS),
+        {
+            "window": 5,
+            "hidden_size": (8,),
+            "epochs": 2,
+            "members": "forecast,random-gru,pca,zscore",
+        },
+        lambda: Ensemble(members(), "z", **COLUMNS),
     ),
 }
 STREAMED = ("forecast", "autoencoder")

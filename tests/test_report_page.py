@@ -206,7 +206,18 @@ def job(tmp_path_factory):
     rows.to_csv(folder / "in.csv", index=False)
     rows.drop(columns="bad").head(80).to_csv(folder / "new.csv", index=False)
     keys = ["--time", "day", "--entity", "who", "--label", "bad"]
-    small = ["--window", "4", "--hidden-size", "4", "--epochs", "1", "--threads", "1"]
+    small = [
+        "--detector",
+        "forecast",
+        "--window",
+        "4",
+        "--hidden-size",
+        "4",
+        "--epochs",
+        "1",
+        "--threads",
+        "1",
+    ]
     commands = [
         ["detect", str(folder / "in.csv"), "--out", str(folder / "out"), *keys, *small, "--html"],
         ["score", str(folder / "out" / "model.safetensors"), str(folder / "new.csv")],

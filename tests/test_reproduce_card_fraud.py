@@ -94,7 +94,19 @@ def test_report_on_a_small_table_is_complete(file: Path) -> None:
     away = (X - scaler["center"]) / scaler["scale"]
     distances = np.square(away - away[split.training].mean(axis=0)).mean(axis=1)
     np.testing.assert_allclose(trained.distances, distances, rtol=1e-5)
-    protocols, thresholds, plain, layers, codes = outcome.tables
+    protocols, thresholds, plain, unlabelled, layers, codes = outcome.tables
+    # Principal components that have seen no label, the frauds of the first part among their rows.
+    assert y[split.unlabelled].sum() == 45
+    scaled = (X - X[split.unlabelled].mean(axis=0)) / X[split.unlabelled].std(axis=0)
+    directions = np.linalg.eigh(np.cov(scaled[split.unlabelled].T))[1][:, :2]
+    residuals = np.square(scaled @ directions).sum(axis=1) / 29
+    np.testing.assert_allclose(trained.residuals, residuals, rtol=1e-6, atol=1e-9)
+    assert [row[0] for row in unlabelled.rows] == list(protocol.PROTOCOLS)
+    without = report["without_labels"]["0"][protocol.PROTOCOLS[0]]
+    flags = residuals[reported] > without["threshold"]
+    assert without["recall"] == (flags & (y[reported] == 1)).sum() / y[reported].sum()
+    beside = rows[f"recall, {protocol.PROTOCOLS[0]}, without a network"]
+    assert beside == f"{100 * without['recall']:.2f} %"
     assert [way.value for way in outcome.thresholds] == [way["threshold"] for way in found.values()]
     assert outcome.thresholds[0].fitted_on.startswith("300 test rows with ")
     assert outcome.highest is not None

@@ -205,7 +205,13 @@ def test_files_and_reports_count_it_apart_from_missing_cells(tmp_path: Path) -> 
     values[110, 1], values[115, 0] = 1e39, np.nan
     pd.DataFrame(values, columns=["a", "b"]).to_csv(tmp_path / "in.csv", index=False)
     options = DetectOptions(
-        tmp_path / "in.csv", tmp_path / "out", TableOptions(), window=4, epochs=1, html=True
+        tmp_path / "in.csv",
+        tmp_path / "out",
+        TableOptions(),
+        detector="forecast",
+        window=4,
+        epochs=1,
+        html=True,
     )
     run_detect(options, progress=False)
     report = json.loads((tmp_path / "out" / "report.json").read_text())

@@ -68,7 +68,9 @@ def detect(
     missing: o.MissingOption = o.Missing.skip,
     duplicates: o.DuplicatesOption = o.Duplicates.error,
     max_memory: o.MaxColumnOption = None,
-    detector: o.DetectorOption = "forecast",
+    detector: o.DetectorOption = "ensemble",
+    members: o.MembersOption = None,
+    align: o.AlignOption = None,
     window: o.WindowOption = None,
     horizon: o.HorizonOption = None,
     cell: o.CellOption = None,
@@ -95,9 +97,9 @@ def detect(
     FILE in its order), events.csv (flagged rows that lie near each other, worst first), the folder
     detector, which score, stream and retrain take,
     model.safetensors where the detector is a forecaster or an autoencoder, report.json and
-    scores.png. Metrics use the test part only. A score looks back only; test rows may have training
-    rows as their history. An option that the chosen detector has no use for is
-    refused.
+    scores.png. Metrics use the test part only. A score looks back only, unless --align cover is
+    asked for; test rows may have training rows as their history. An option that the chosen detector
+    has no use for is refused.
     """
     from slidecell.jobs.detect import DetectOptions, run_detect
     from slidecell.jobs.sections import data_section
@@ -122,6 +124,8 @@ def detect(
         train_until=train_until,
         train_on=train_on.value,
         detector=detector,
+        members=members,
+        align=None if align is None else align.value,
         window=window,
         horizon=horizon,
         cell=None if cell is None else cell.value,
@@ -274,8 +278,8 @@ def demo(
     console = Console(highlight=False)
     file = write_demo_data(out, users=users, days=days, seed=seed)
     typer.echo(
-        f"slidecell detect {file} --time day --entity user --label label --window 7 "
-        f"--epochs 12 --patience 3 --batch-size 256 --seed {seed} --out {out}"
+        f"slidecell detect {file} --time day --entity user --label label --detector forecast "
+        f"--window 7 --epochs 12 --patience 3 --batch-size 256 --seed {seed} --out {out}"
     )
     options = demo_options(file, out, seed=seed, num_threads=threads)
     result = run_detect(options, announce=lambda data: print_section(console, data_section(data)))

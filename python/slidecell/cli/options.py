@@ -10,7 +10,7 @@ import typer
 
 from slidecell._arguments import as_bytes
 from slidecell._cells import CELLS
-from slidecell.detect.registry import DETECTORS
+from slidecell.detect.registry import DEFAULT_MEMBERS, DETECTORS
 from slidecell.tables.budget import COLUMN_BYTES
 
 Cell = Enum("Cell", {name: name for name in CELLS}, type=str)  # type: ignore[misc]
@@ -22,6 +22,13 @@ class Scaler(str, Enum):
     minmax = "minmax"
     standard = "standard"
     robust = "robust"
+
+
+class Align(str, Enum):
+    """Rows that a score depends on."""
+
+    end = "end"
+    cover = "cover"
 
 
 class TrainOn(str, Enum):
@@ -155,6 +162,20 @@ DetectorOption = Annotated[
         help="What scores the rows: " + "; ".join(f"{e.name} ({e.about})" for e in DETECTORS) + ".",
         autocompletion=_complete_detector,
         rich_help_panel="Detector",
+    ),
+]
+MembersOption = Annotated[
+    str | None,
+    _network(
+        "Detectors of the ensemble, as ridge,kmeans,window-pca, which trains no network "
+        f"(default: {','.join(DEFAULT_MEMBERS)})"
+    ),
+]
+AlignOption = Annotated[
+    Align | None,
+    _network(
+        "end: a score uses no later row, as in a stream (the default). cover: it is of all windows "
+        "that cover the row, which finds more."
     ),
 ]
 WindowOption = Annotated[

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from slidecell._arguments import as_choice
 from slidecell._cells import CellName
+from slidecell.detect.base import Alignment
 from slidecell.detect.given_model import TakesModel
 from slidecell.detect.row_smoothing import ALIGNMENTS, Align, columns_of_means
 from slidecell.detect.scales import ScalerKind
@@ -185,3 +186,8 @@ class AutoencoderDetector(TakesModel):
             reset_after=self.reset_after,
             single_bias=self.single_bias,
         )
+
+    @property
+    def alignment(self) -> Alignment:
+        """Which rows a score depends on: see `Detector`."""
+        return "cover" if self._at_fit("aggregate") == "mean" else super().alignment

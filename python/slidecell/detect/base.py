@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import numbers
-from abc import abstractmethod
-from collections.abc import Callable, Hashable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
+from collections.abc import Callable, Hashable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from sklearn.utils.validation import check_is_fitted
 
-from slidecell._arguments import whole_number
 from slidecell.detect.drift import TrainingStatistics
-from slidecell.detect.fitted_values import names_array
+from slidecell.detect.fitting import FittingDetector
 from slidecell.detect.registry import no_such_setting
-from slidecell.detect.saved_detector import SavedDetector
 from slidecell.detect.scorers import refuse_in_sklearn_metrics
 from slidecell.detect.shares import (
     chosen_places,
@@ -33,20 +28,19 @@ from slidecell.tables.rows import Floats, Ints, Rows
 if TYPE_CHECKING:
     from slidecell.model import SequenceModel
 
-__all__ = ["SHARED_SETTINGS", "Detector", "FeatureReduction"]
+__all__ = ["SHARED_SETTINGS", "Alignment", "Detector", "FeatureReduction"]
 
 # Settings of the command line that a detector may do without: one that draws no random number has
 # no use for a seed.
 SHARED_SETTINGS = frozenset({"random_state", "num_threads", "progress"})
 
-_MOST_THREADS = 2**31 - 1
-
+Alignment: TypeAlias = Literal["end", "cover"] | None
 FeatureReduction: TypeAlias = Literal["mean", "max"] | None
 
 D = TypeVar("D", bound="Detector")
 
 
-class Detector(SavedDetector):
+class Detector(FittingDetector):
     """Scores of the rows of series, and flags where they exceed a threshold.
 
     The convention is PyOD's: a higher score is more anomalous, `predict` and `labels_` are 1 for
@@ -71,8 +65,10 @@ class Detector(SavedDetector):
 
     Parameters
     ----------
-    contamination : float
-        Share of the training scores above the threshold, 0 < contamination < 1.
+    contamination : float, optional
+        Share of the training scores above the threshold, 0 < contamination < 1. None: the threshold
+        is calibrated on rows that train nothing: those that a network holds out to stop in time, of
+        other detectors the last fifth of each entity's rows.
     missing : {"skip", "ffill"}
         ``skip``: what touches a missing value (NaN, infinity) has no score. ``ffill``: a missing
         value takes the last one before it in its entity, in training and in scoring.
@@ -84,7 +80,10 @@ class Detector(SavedDetector):
     decision_scores_ : ndarray of float64, [S]
         Scores of the training rows, in input order.
     threshold_ : float64
-        The percentile ``100 * (1 - contamination)`` of the finite ``decision_scores_``.
+        The percentile ``100 * (1 - contamination)`` of the finite ``decision_scores_``; or, without
+        a contamination, the score that 1 % of ``calibration_rows_`` exceed.
+    calibration_rows_ : ndarray of bool, [S]
+        Training rows whose scores gave the threshold, in input order.
     labels_ : ndarray of int64, [S]
         1 where the training score is above the threshold.
     scored_share_ : float
@@ -100,7 +99,10 @@ class Detector(SavedDetector):
         a folder of version 0.1 or a model file was loaded.
     """
 
-    contamination: float
+    contamination: float | None
+    # Whether a score is of its row alone, and no matter of where windows stand.
+    _of_rows: ClassVar[bool] = False
+
     missing: Literal["skip", "ffill"]
     entity: Hashable | None
     time: Hashable | None
@@ -251,10 +253,6 @@ class Detector(SavedDetector):
         shares[large] = cells[large] / cells[large].sum(axis=1, keepdims=True)
         return shares
 
-    def held_out(self, rows: Rows) -> npt.NDArray[np.bool_]:
-        """Return which of the rows that `fit` is given would train nothing, bool [S]."""
-        return np.zeros(len(rows), np.bool_)
-
     def losses(self, rows: Rows) -> npt.NDArray[Any] | None:
         """Return the loss of each window, at its last row [S], by which two fits compare.
 
@@ -275,7 +273,7 @@ class Detector(SavedDetector):
 
     def threshold_state(self) -> dict[str, Any] | None:
         """Return the rule behind `predict` as a model file keeps it; None: no row is flagged."""
-        percentile = 100.0 * (1.0 - self.contamination)
+        percentile = 100.0 * (1.0 - self._share_above())
         return {"kind": "percentile", "percentile": percentile, "value": float(self.threshold_)}
 
     def score_notes(self) -> list[str]:
@@ -302,6 +300,18 @@ class Detector(SavedDetector):
         raise ValueError(
             f"{type(self).__name__} has no stream: streams run forecasters and autoencoders"
         )
+
+    @property
+    def alignment(self) -> Alignment:
+        """Which rows a score depends on.
+
+        "end": on none after its own. "cover": on those of all windows that cover it. None: on its
+        own alone, which is both.
+        """
+        if self._of_rows:
+            return None
+        aligned: Alignment = self._at_fit("align") if hasattr(self, "align") else "end"
+        return aligned
 
     @property
     def has_feature_parts(self) -> bool:
@@ -348,14 +358,6 @@ class Detector(SavedDetector):
     def feature_reduction(self) -> FeatureReduction:
         """How `feature_scores` become scores, "mean" or "max"; None where there are none."""
         return None
-
-    @abstractmethod
-    def _fit(self, rows: Rows) -> None:
-        """Learn from rows of which no column is without values; they are filled if asked."""
-
-    @abstractmethod
-    def _score(self, rows: Rows) -> npt.NDArray[Any]:
-        """Score rows, filled if asked: [S], in their order."""
 
     def _score_features(self, rows: Rows) -> npt.NDArray[Any]:
         """Score each feature of rows, filled if asked: [S, F], in their order."""
@@ -408,29 +410,6 @@ class Detector(SavedDetector):
             large = cells.any(axis=1) & rows.complete()
             scores[large] = np.inf if scores.ndim == 1 else np.where(cells[large], np.inf, np.nan)
         return scores
-
-    def _fit_rows(self, rows: Rows) -> None:
-        """Do as `fit`, with rows that are in order."""
-        with self._unchanged_on_error():
-            self._check_parameters()
-            self._remember_parameters()
-            self._table = {} if rows.options is None else rows.options.to_dict()
-            rows = self._filled(rows)
-            self._set_features(rows)
-            self._fit(rows)
-            self._set_threshold(rows)
-            self._keep_statistics(rows)
-
-    @contextmanager
-    def _unchanged_on_error(self) -> Iterator[None]:
-        """Leave the detector as it was if a fit fails, instead of half of two fits."""
-        before = dict(self.__dict__)
-        try:
-            yield
-        except BaseException:
-            self.__dict__.clear()
-            self.__dict__.update(before)
-            raise
 
     def _window_rows(self) -> int | None:
         """Return how many rows a score depends on where none is filled; None: unknown."""
@@ -505,66 +484,6 @@ class Detector(SavedDetector):
     def _fills(self) -> bool:
         return bool(self._at_fit("missing") == "ffill")
 
-    def _check_parameters(self) -> None:
-        """Check what would fail late, or without its name; a class adds its own."""
-        if not isinstance(self.contamination, numbers.Real):
-            raise TypeError(
-                f"contamination: expected a share between 0 and 1, got {self.contamination!r}"
-            )
-        if not 0.0 < self.contamination < 1.0:
-            raise ValueError(
-                f"contamination: expected a share between 0 and 1, got {self.contamination!r}"
-            )
-        if self.missing not in ("skip", "ffill"):
-            raise ValueError(f"missing: expected 'skip' or 'ffill', got {self.missing!r}")
-        threads = getattr(self, "num_threads", None)
-        if threads is not None and whole_number("num_threads", threads, least=1) > _MOST_THREADS:
-            raise ValueError(f"num_threads: expected at most {_MOST_THREADS}, got {threads}")
-
-    def _set_features(self, rows: Rows) -> None:
-        """Check the training rows' columns and remember them."""
-        if len(rows) < 2:
-            raise ValueError(
-                f"{rows.source}: expected at least 2 rows to fit, got n_samples={len(rows)}"
-            )
-        values = rows.floats()
-        empty = np.flatnonzero(np.isnan(values).all(axis=0))
-        if len(empty):
-            raise ValueError(f"{rows.source}: column {rows.label(int(empty[0]))} has no values")
-        self._set_constant(rows, constant_columns(values))
-        self.n_features_in_ = rows.num_features
-        if rows.names is not None:
-            self.feature_names_in_ = names_array(rows.names)
-        elif hasattr(self, "feature_names_in_"):
-            del self.feature_names_in_
-
-    def _set_constant(self, rows: Rows, constant: list[int]) -> None:
-        if len(constant) == rows.num_features:
-            raise ValueError(
-                f"{rows.source}: all columns are constant; nothing can be learnt from them"
-            )
-        names = rows.names
-        self.constant_features_ = constant if names is None else [names[c] for c in constant]
-
-    def _fitted_scores(self, rows: Rows) -> npt.NDArray[Any]:
-        """Score the rows that were just fitted: [S]."""
-        return self._smoothed_score(rows)
-
-    def _set_threshold(self, rows: Rows) -> None:
-        scores = self._restored(rows, self._fitted_scores(rows))
-        if np.isnan(scores).all():
-            raise ValueError(f"{rows.source}: no row has a score: every one has a missing value")
-        finite = scores[np.isfinite(scores)]
-        if len(finite) == 0:
-            raise ValueError(f"{rows.source}: no row has a finite score: the values are too large")
-        self.threshold_ = np.float64(np.percentile(finite, 100.0 * (1.0 - self.contamination)))
-        self._set_scores(scores)
-
-    def _set_scores(self, scores: Floats) -> None:
-        self.decision_scores_ = scores
-        self.scored_share_ = float((~np.isnan(scores)).mean())
-        self.labels_ = (scores > self.threshold_).astype(np.int64)
-
     def _keep_statistics(self, rows: Rows) -> None:
         """Keep what the fitted rows and their scores look like, to compare others with it."""
         self.training_statistics_ = TrainingStatistics.of(rows.features, self.decision_scores_)
@@ -573,18 +492,3 @@ class Detector(SavedDetector):
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
         return tags
-
-
-def constant_columns(values: Floats) -> list[int]:
-    """Columns of [S, F] in which all values that are there are equal; NaN counts for none.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from slidecell.detect.base import constant_columns
-    >>> constant_columns(np.array([[1.0, 5.0], [2.0, np.nan], [3.0, 5.0]]))
-    [1]
-    """
-    low, high = np.fmin.reduce(values, axis=0), np.fmax.reduce(values, axis=0)
-    constant: list[int] = np.flatnonzero(low == high).tolist()
-    return constant

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from sklearn.base import clone
 
-from slidecell.detect.base import SHARED_SETTINGS, Detector
+from slidecell._arguments import as_choice
+from slidecell.detect.base import Alignment, Detector
+from slidecell.detect.default_ensemble import DefaultEnsemble
 from slidecell.detect.fusion.fused import as_weights, fuse
 from slidecell.detect.fusion.normalisers import (
     Normaliser,
@@ -18,30 +20,39 @@ from slidecell.detect.fusion.normalisers import (
     normaliser_from_state,
 )
 from slidecell.detect.fusion.search import PERCENTILES, FoundWeights, as_labels, search_weights
-from slidecell.detect.members import checked_members, fit_member, member_folder, naming
-from slidecell.detect.registry import find_detector, no_such_setting
+from slidecell.detect.member_progress import member_progress
+from slidecell.detect.members import (
+    checked_members,
+    common_alignment,
+    fit_member,
+    member_folder,
+    naming,
+)
 from slidecell.detect.shares import chosen_places, share_out, shares_of_sum
 from slidecell.tables.rows import Floats, Ints, Rows
-from slidecell.thresholds.state_values import mapping, numbers
+from slidecell.tables.windowed import TooFewWindowsError
+from slidecell.thresholds.state_values import mapping, numbers, texts
 
 if TYPE_CHECKING:
     from slidecell.detect.storage import Parts
 
-__all__ = ["DEFAULT_MEMBERS", "Ensemble"]
-
-# Of `slidecell detect --detector ensemble`: unlike ones, by their names on the command line.
-DEFAULT_MEMBERS = ("forecast", "random-gru", "pca", "zscore")
+__all__ = ["Ensemble"]
 
 E = TypeVar("E", bound="Ensemble")
 
 
-class Ensemble(Detector):
+class Ensemble(DefaultEnsemble):
     """Weighted sum of the normalised scores of several detectors.
 
     `fit` fits the members, then a normaliser for each on its training scores. Normalisers never
     clip, so that a score above all training scores keeps its place; a fused score depends on the
-    rows that the members' scores depend on, never on later ones. It is NaN where a member with
-    weight above 0 has no score; members with weight 0 are not asked.
+    rows that the members' scores depend on. It is NaN where a member with weight above 0 has no
+    score; members with weight 0 are not asked.
+
+    All members are fitted on the same rows. Where networks are among them, the one with the longest
+    windows chooses the rows that all leave out, and by which all networks stop in time; without
+    one, and without a `contamination`, they are the last fifth of each entity's rows. These rows
+    have no part in the normalisers.
 
     Weights are equal, given, or chosen with the threshold by `tune` on labelled rows. What is
     reported on those rows afterwards is an optimist's figure: report on others.
@@ -56,18 +67,28 @@ class Ensemble(Detector):
     weights : sequence of float [M] or mapping of name to float, optional
         At least 0; they are divided by their sum. Members that a mapping leaves out have 0.
         Default: equal.
-    contamination : float
-        Share of the fused training scores above the threshold, until `tune` chooses one.
+    contamination : float, optional
+        Share of the fused scores of all fitted rows above the threshold, until `tune` chooses one.
+        None: the threshold is calibrated on the fused scores of the rows left out.
+    skip_short : bool
+        A member for which the training rows have too few windows is left out, and `notes_` says so.
+        By default that is an error, as it always is where no member is left.
     prefit : bool
         The members are fitted: `fit` fits the normalisers alone, on the scores that the members
         give to its rows, and the members are used as they are. ``clone`` keeps them, fitted.
     entity, time : hashable, optional
         Columns of a DataFrame: see `Detector`. Members take them from here.
+    progress : bool or callable
+        True: on a terminal, a bar over the members on stderr, and how long training will take,
+        once a network's first epoch has been timed. A callable gets each network's progress: see
+        `slidecell.training.fit`.
 
     Attributes
     ----------
     members_ : dict of str to Detector
         The fitted members.
+    notes_ : list of str
+        Which members were left out, and why.
     normalisers_ : dict of str to Normaliser
     weights_ : ndarray of float64, [M]
         Sum 1.
@@ -97,6 +118,8 @@ class Ensemble(Detector):
     (92.0, {'level': 0.75, 'burst': 0.25})
     """
 
+    _earlier_parameters: ClassVar[Mapping[str, Any]] = {"skip_short": False}
+
     # Members treat missing values, each as it is told to.
     missing: Literal["skip", "ffill"] = "skip"
 
@@ -106,25 +129,31 @@ class Ensemble(Detector):
     member_decision_scores_: Floats
     baselines_: Floats
     tuned_: FoundWeights | None
+    notes_: list[str]
+    _align: Alignment  # what members' scores, normalisers and threshold belong to
 
     def __init__(
         self,
         members: Sequence[tuple[str, Detector]],
         normaliser: str | Normaliser = "minmax",
         weights: Sequence[float] | Mapping[str, float] | None = None,
-        contamination: float = 0.05,
+        contamination: float | None = 0.05,
         *,
+        skip_short: bool = False,
         prefit: bool = False,
         entity: Hashable | None = None,
         time: Hashable | None = None,
+        progress: bool | Callable[[int, int, float, float | None], object] = False,
     ) -> None:
         self.members = members
         self.normaliser = normaliser
         self.weights = weights
         self.contamination = contamination
+        self.skip_short = skip_short
         self.prefit = prefit
         self.entity = entity
         self.time = time
+        self.progress = progress
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the parameters; `deep`: the members by name, and theirs as ``name__parameter``.
@@ -262,39 +291,36 @@ class Ensemble(Detector):
                 parts += share_out(of_members[:, m], shares)
         return parts
 
-    @classmethod
-    def from_settings(cls, settings: Mapping[str, Any]) -> Ensemble:
-        """Return `DEFAULT_MEMBERS` as an ensemble, by the settings of the command line.
+    @property
+    def alignment(self) -> Alignment:
+        """That of the members; None: each looks at single rows."""
+        if "_align" in self.__dict__:
+            return self._align
+        return common_alignment(dict(self._detectors()))
 
-        Settings go to each member that has them, and one that none has is refused.
-        """
-        own = {name: settings[name] for name in settings if name in cls._get_param_names()}
-        rest = {name: value for name, value in settings.items() if name not in own}
-        shared: dict[str, Any] = {
-            name: own[name] for name in ("missing", "contamination") if name in own
-        }
-        members, used = [], set(SHARED_SETTINGS)
-        for name in DEFAULT_MEMBERS:
-            kind = find_detector(name)
-            taken = {key: rest[key] for key in rest if key in kind._get_param_names()}
-            used |= set(taken)
-            members.append((name, kind.from_settings({**shared, **taken})))
-        odd = sorted(set(rest) - used)
-        if odd:
-            raise no_such_setting(cls.__name__, odd[0], rest[odd[0]])
-        return cls(members, **own)
-
-    @classmethod
-    def takes_setting(cls, name: str) -> bool:
-        """Return whether the ensemble of the command line has a member with this setting."""
-        return any(find_detector(member).takes_setting(name) for member in DEFAULT_MEMBERS)
+    def rows_to_stop(self) -> int | None:
+        """Return the rows of the longest window by which a member stops in time."""
+        lengths = [member.rows_to_stop() for _, member in self._detectors()]
+        return max((length for length in lengths if length is not None), default=None)
 
     def held_out(self, rows: Rows) -> npt.NDArray[np.bool_]:
-        """Return the rows that train no member, bool [S]."""
-        held = np.ones(len(rows), np.bool_)
-        for _, member in self._pairs():
-            held &= member.held_out(rows)
-        return held
+        """Return the rows that train no member, bool [S].
+
+        Those of the network with the longest windows; or else, without a contamination, the last
+        fifth of each entity's rows.
+        """
+        if self.prefit:
+            return np.zeros(len(rows), np.bool_)
+        lengths = {name: member.rows_to_stop() or 0 for name, member in self._detectors()}
+        for name, member in sorted(self._detectors(), key=lambda pair: -lengths[pair[0]]):
+            if lengths[name]:
+                try:
+                    with naming(name):
+                        return member.held_out(rows)
+                except TooFewWindowsError:  # the next one chooses
+                    if not self.skip_short:
+                        raise
+        return super().held_out(rows)
 
     def too_large_cells(self, rows: Rows) -> npt.NDArray[np.bool_]:
         """Return which cells are too large for a weighted member: bool [S, F]."""
@@ -328,6 +354,15 @@ class Ensemble(Detector):
             return super().threshold_state()
         return {"kind": "fixed", "value": float(self.threshold_)}
 
+    def score_notes(self) -> list[str]:
+        """Return which members were left out, and why, and what is to be known of the others."""
+        of_members = [member.score_notes() for member in self.members_.values()]
+        return [*self.notes_, *(note for notes in of_members for note in notes)]
+
+    def _detectors(self) -> list[tuple[str, Detector]]:
+        """Return the members that can be fitted: what else was given, `fit` refuses."""
+        return [pair for pair in self._pairs() if isinstance(pair[1], Detector)]
+
     def _window_rows(self) -> int | None:
         needed = [member.rows_needed() for member in self.members_.values()]
         known = [n for n in needed if n is not None]
@@ -360,12 +395,19 @@ class Ensemble(Detector):
                     f"{folder}: member {name!r}: expected {ensemble.n_features_in_} features, "
                     f"got {member.n_features_in_}"
                 )
+        # Version 0.1 did not save it, and mixed what it liked.
+        known = ensemble.alignment
+        if known is not None and (aligned := common_alignment(members)) != known:
+            raise ValueError(
+                f"{folder}: expected members with the alignment {known!r} of the normalisers and "
+                f"the threshold, got {aligned!r}"
+            )
         ensemble.members, ensemble.members_ = tuple(members.items()), members
         return ensemble
 
     @classmethod
     def _saved_names(cls) -> set[str]:
-        return super()._saved_names() - {"members", "normaliser", "weights"}
+        return super()._saved_names() - {"members", "normaliser", "weights", "progress"}
 
     @classmethod
     def _make(cls: type[E], parts: Parts) -> E:
@@ -380,13 +422,17 @@ class Ensemble(Detector):
         parts = super()._parts()
         names = list(self.members_)
         given: Any = self.weights
-        if isinstance(given, Mapping):
+        if given is not None:
+            if not isinstance(given, Mapping):
+                given = dict(zip((name for name, _ in self._pairs()), given, strict=True))
             given = [given.get(name, 0.0) for name in names]
         unfitted = as_normaliser(self.normaliser)
         parts.values |= {
             "members": names,
             "normaliser": self.normaliser if self.normaliser == unfitted.kind else unfitted.state(),
             "weights": None if given is None else [float(weight) for weight in given],
+            "align": self._align,
+            "notes": self.notes_,
             "normalisers": [self.normalisers_[name].state() for name in names],
             "tuned": None if self.tuned_ is None else self.tuned_.to_dict(),
         }
@@ -408,6 +454,8 @@ class Ensemble(Detector):
             name: normaliser_from_state(mapping(state, f"'normalisers': {name!r}"))
             for name, state in zip(names, states, strict=True)
         }
+        self._align = as_choice("'align'", parts.values.get("align"), (None, "end", "cover"))
+        self.notes_ = texts(parts.values, "notes")
         tuned = parts.values.get("tuned")
         self.tuned_ = None if tuned is None else FoundWeights.from_dict(tuned)
         if self.tuned_ is not None and len(self.tuned_.weights) != len(names):
@@ -420,30 +468,56 @@ class Ensemble(Detector):
         self._use(weights, float(self.threshold_))
 
     def _fit(self, rows: Rows) -> None:
+        self._learn(rows, np.zeros(len(rows), np.bool_))
+
+    def _learn(self, rows: Rows, held: npt.NDArray[np.bool_]) -> None:
         members = checked_members(self.members, entity=self.entity, time=self.time)
         as_weights(self.weights, list(members))  # before the members take their time
         as_normaliser(self.normaliser)
+        self._align = common_alignment(members)
         fitted: dict[str, Detector] = {}
         normalisers: dict[str, Normaliser] = {}
         columns = []
-        for name, member in members.items():
-            with naming(name):
-                fitted[name], scores = fit_member(member, rows, prefit=self.prefit)
-                normalisers[name] = as_normaliser(self.normaliser).fit(scores)
-            columns.append(normalisers[name].apply(scores))
+        self.notes_ = []
+        with member_progress(not self.prefit and self.progress, members) as shown:
+            for name, member in members.items():
+                try:
+                    with naming(name), shown.fitting(name, member) as given:
+                        made, scores = fit_member(given, rows, held, prefit=self.prefit)
+                        normaliser = as_normaliser(self.normaliser).fit(scores[~held])
+                        if given is not member:  # it told its progress while it was fitted
+                            made.set_params(progress=member.get_params(deep=False)["progress"])
+                except TooFewWindowsError as error:
+                    if not self.skip_short:
+                        raise
+                    self.notes_.append(f"{error}: left out of the ensemble")
+                else:
+                    fitted[name], normalisers[name] = made, normaliser
+                    columns.append(normaliser.apply(scores))
+        if not fitted:
+            raise TooFewWindowsError("; ".join(self.notes_))
         self.members_, self.normalisers_ = fitted, normalisers
         self.member_decision_scores_ = self._restored(rows, np.column_stack(columns))
 
-    def _set_threshold(self, rows: Rows) -> None:
-        del rows
+    def _set_threshold(self, rows: Rows, held: npt.NDArray[np.bool_]) -> None:
         self.tuned_ = None
-        weights = as_weights(self.weights, list(self.members_))
+        weights = self._given_weights()
         fused = fuse(self.member_decision_scores_, weights)
-        scored = np.isfinite(fused)
-        if not scored.any():
+        if not np.isfinite(fused).any():
             raise ValueError("X: no row has a score from every weighted member")
-        percentile = 100.0 * (1.0 - self.contamination)
-        self._use(weights, float(np.percentile(fused[scored], percentile)))
+        ordered = fused if rows.order is None else fused[rows.order]
+        self._use(weights, float(self._calibrated(rows, ordered, held)))
+
+    def _given_weights(self) -> Floats:
+        """Return the weights of the fitted members, sum 1."""
+        names = [name for name, _ in self._pairs()]
+        weights = as_weights(self.weights, names)
+        if len(self.members_) == len(names):
+            return weights
+        kept = weights[[names.index(name) for name in self.members_]]
+        if not kept.any():
+            raise TooFewWindowsError("; ".join(self.notes_) + ": no member with a weight is left")
+        return np.asarray(kept / kept.sum())
 
     def _use(self, weights: Floats, threshold: float) -> None:
         """Take weights and threshold, and judge the training rows anew."""

@@ -11,14 +11,15 @@ import numpy.typing as npt
 
 from slidecell import _core
 from slidecell._arguments import as_choice, whole_number
-from slidecell.detect.base import Detector, constant_columns
+from slidecell.detect.base import Detector
 from slidecell.detect.fitted_values import read_scaler
+from slidecell.detect.fitting import constant_columns
 from slidecell.detect.row_smoothing import ALIGNMENTS, Align, columns_of_means
 from slidecell.detect.scales import ScalerKind, fit_rows_scaler, scale
 from slidecell.detect.shares import shares_of_sum
 from slidecell.tables.rows import Floats, Ints, Rows
 from slidecell.tables.window_split import usable_windows
-from slidecell.tables.windowed import refuse_no_window
+from slidecell.tables.windowed import TooFewWindowsError, refuse_no_window
 
 if TYPE_CHECKING:
     from slidecell.detect.storage import Parts
@@ -144,7 +145,7 @@ class FlatWindowsDetector(Detector):
             stride=1,
         ).starts
         if len(starts) < least:
-            raise ValueError(
+            raise TooFewWindowsError(
                 f"{rows.source}: expected at least {least} windows of "
                 f"{self.window + self._horizon} rows without a missing value, got {len(starts)}"
             )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from sklearn.cluster import KMeans
+from sklearn.exceptions import ConvergenceWarning
 
 from slidecell import _core
 from slidecell._arguments import whole_number
@@ -104,7 +106,10 @@ class KMeansDetector(FlatWindowsDetector):
     def _fit_windows(self, rows: Rows) -> None:
         starts = self._starts(rows, _MOST_WINDOWS, least=self.n_clusters)
         means = KMeans(self.n_clusters, n_init=1, random_state=seed_of(self.random_state))
-        found = means.fit(self._windows(rows, starts)).cluster_centers_
+        with warnings.catch_warnings():
+            # Of fewer distinct windows than centroids some centroids are equal: that is all right.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            found = means.fit(self._windows(rows, starts)).cluster_centers_
         self.centers_ = np.array(found, np.float64)
 
     def _make_scorer(self) -> Any:

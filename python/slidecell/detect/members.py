@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Mapping
 from pathlib import PurePath
 from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
-from slidecell.detect.base import Detector
+from slidecell.detect.base import Alignment, Detector
 from slidecell.tables.rows import Floats, Rows
+from slidecell.tables.windowed import TooFewWindowsError
 
-__all__ = ["checked_members", "fit_member", "member_folder", "naming"]
+__all__ = ["checked_members", "common_alignment", "fit_member", "member_folder", "naming"]
+
+# Errors that stay of their kind; others become a ValueError.
+_KEPT = (TypeError, OSError, ImportError, TooFewWindowsError)
 
 P = TypeVar("P", bound=PurePath)
 
@@ -63,6 +68,32 @@ def checked_members(
     return members
 
 
+def common_alignment(members: Mapping[str, Detector]) -> Alignment:
+    """Return the alignment of all members; None: each looks at single rows.
+
+    Raises
+    ------
+    ValueError
+        If they are a mix: scores of other rows would be added up.
+
+    Examples
+    --------
+    >>> from slidecell.detect import KMeansDetector, RidgeDetector, ZScoreDetector
+    >>> from slidecell.detect.members import common_alignment
+    >>> common_alignment({"a": KMeansDetector(align="cover"), "b": ZScoreDetector()})
+    'cover'
+    >>> common_alignment({"a": KMeansDetector(align="cover"), "b": RidgeDetector()})
+    Traceback (most recent call last):
+    ValueError: members: expected one alignment, got 'cover' of 'a' and 'end' of 'b'
+    """
+    named = {name: member.alignment for name, member in members.items()}
+    known = {aligned: name for name, aligned in named.items() if aligned is not None}
+    if len(known) > 1:
+        got = " and ".join(f"{aligned!r} of {name!r}" for aligned, name in known.items())
+        raise ValueError(f"members: expected one alignment, got {got}")
+    return next(iter(known), None)
+
+
 def member_folder(folder: P, index: int) -> P:
     """Return a member's folder, numbered: a name may be one that no file can have.
 
@@ -76,22 +107,25 @@ def member_folder(folder: P, index: int) -> P:
     return folder / f"member-{index}"
 
 
-def fit_member(member: Detector, rows: Rows, *, prefit: bool) -> tuple[Detector, Floats]:
-    """Return the fitted member and its scores of rows, [S] in their order.
+def fit_member(
+    member: Detector, rows: Rows, held: npt.NDArray[np.bool_], *, prefit: bool
+) -> tuple[Detector, Floats]:
+    """Return the member, fitted on rows that are not held out, and its scores of all, [S].
 
     Examples
     --------
+    >>> import numpy as np
     >>> from slidecell.detect import ZScoreDetector
     >>> from slidecell.tables.arrays import take_rows
     >>> from slidecell.tables.options import TableOptions
     >>> from slidecell.detect.members import fit_member
     >>> rows = take_rows([[0.0], [2.0]], None, TableOptions())
-    >>> fit_member(ZScoreDetector(), rows, prefit=False)[1]
+    >>> fit_member(ZScoreDetector(), rows, np.array([False, False]), prefit=False)[1]
     array([1., 1.])
     """
     if not prefit:
         fitted: Detector = clone(member)
-        fitted._fit_rows(rows)
+        fitted._fit_rows(rows, held)
         scores = fitted.decision_scores_  # in input order
         return fitted, scores if rows.order is None else scores[rows.order]
     check_is_fitted(member, "threshold_")
@@ -120,8 +154,8 @@ def naming(name: str) -> Iterator[None]:
     """
     try:
         yield
-    except (TypeError, OSError, ImportError) as error:
-        kind = next(k for k in (TypeError, OSError, ImportError) if isinstance(error, k))
+    except _KEPT as error:
+        kind = next(k for k in _KEPT if isinstance(error, k))
         raise kind(f"member {name!r}: {error}") from error
     except Exception as error:
         raise ValueError(f"member {name!r}: {error}") from error

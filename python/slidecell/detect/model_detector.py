@@ -170,8 +170,8 @@ class ModelDetector(NetworkDetector):
             return smoothing.apply(scores, rows.offsets)
         return np.stack([smoothing.apply(column, rows.offsets) for column in scores.T], axis=1)
 
-    def _train(self, rows: Rows, start: SequenceModel | None) -> None:
-        super()._train(rows, start)
+    def _train(self, rows: Rows, held: npt.NDArray[np.bool_], start: SequenceModel | None) -> None:
+        super()._train(rows, held, start)
         if start is not None:
             old = start.metadata
             kept = {name: old[name] for name in ("smoothing", "threshold", "extra")}
@@ -191,12 +191,14 @@ class ModelDetector(NetworkDetector):
             rule.fit(self.score_rows(rows), rows.labels)
             self._keep_rule(rule)
 
-    def _set_threshold(self, rows: Rows) -> None:
+    def _set_threshold(self, rows: Rows, held: npt.NDArray[np.bool_]) -> None:
         """Fit the model's own rule on the scores of the fitted rows."""
+        del held
         scores = np.asarray(self.score_rows(rows), np.float64)
         rule = self._rule()
         if rule is not None and not isinstance(rule, BestFThreshold):  # see `fit_rule`
             self._keep_rule(rule.fit(scores))
+        self.calibration_rows_ = np.ones(rows.input_rows, np.bool_)
         self._set_scores(self._restored(rows, scores))
 
     def _rule(self) -> Threshold | None:

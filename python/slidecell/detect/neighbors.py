@@ -113,9 +113,10 @@ class NeighborDetector(FlatWindowsDetector):
     def _make_scorer(self) -> Any:
         return _core.WindowScorer.nearest(self._flat(), self.points_, self.n_neighbors)
 
-    def _fitted_scores(self, rows: Rows) -> npt.NDArray[Any]:
+    def _fitted_scores(self, rows: Rows, held: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
+        own_starts = np.flatnonzero(~held)[self._own_starts]
         own = self._scorer.score_own(
-            rows.features, rows.offsets, self._own_starts, num_threads=self.num_threads
+            rows.features, rows.offsets, own_starts, num_threads=self.num_threads
         )
         del self._own_starts
         return self._aligned(rows, np.where(np.isinf(own), np.float32(np.nan), own))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from abc import abstractmethod
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
@@ -12,14 +13,15 @@ import numpy.typing as npt
 
 from slidecell._arguments import as_choice, as_fraction, whole_number
 from slidecell._extras import require
-from slidecell.detect.base import Detector, FeatureReduction, constant_columns
+from slidecell.detect.base import Detector, FeatureReduction
 from slidecell.detect.fitted_values import read_history
+from slidecell.detect.fitting import training_part
 from slidecell.detect.random_states import seed_of
 from slidecell.detect.scales import SCALERS, ScalerKind
 from slidecell.error_statistics import least_errors
 from slidecell.tables.rows import Rows
 from slidecell.tables.split import held_out_rows
-from slidecell.tables.windowed import refuse_no_window, window_ends
+from slidecell.tables.windowed import TooFewWindowsError, refuse_no_window, window_ends
 
 if TYPE_CHECKING:
     from slidecell.convert import SequenceNetwork
@@ -171,8 +173,9 @@ class NetworkDetector(_Network):
             rows = self._filled(rows)
             if rows.options is not None:
                 self._table = rows.options.to_dict()
-            self._train(rows, start=self.model_)
-            self._set_threshold(rows)
+            held = self.held_out(rows)
+            self._train(rows, held, start=self.model_)
+            self._set_threshold(rows, held)
             self._keep_statistics(rows)
         return self
 
@@ -239,22 +242,26 @@ class NetworkDetector(_Network):
             rows.features, rows.offsets, per_feature=True, **self._score_options()
         )
 
-    def _fit(self, rows: Rows) -> None:
-        self._train(rows, start=None)
+    def _learn(self, rows: Rows, held: npt.NDArray[np.bool_]) -> None:
+        self._train(rows, held, start=None)
 
-    def _train(self, rows: Rows, start: SequenceModel | None) -> None:
-        """Train from new weights, or from those of `start`; compile."""
+    def _fit(self, rows: Rows) -> None:
+        self._train(rows, np.zeros(len(rows), np.bool_), start=None)
+
+    def _train(self, rows: Rows, held: npt.NDArray[np.bool_], start: SequenceModel | None) -> None:
+        """Train from new weights, or from those of `start`, on the rows not held out; compile."""
         require("torch", extra="train")
         from slidecell.training.settings import TrainingSettings
         from slidecell.training.train_network import train_network
 
         seed = seed_of(self.random_state)
-        held = self._held_out(rows, seed)
-        training, held_out = rows.take(~held), rows.take(held)
+        stops = held if self.validation > 0.0 else np.zeros(len(rows), np.bool_)
+        training, held_out = training_part(rows, held), rows.take(stops)
+        self._check_windows(training)
+        if len(held_out) and not self._window_ends(held_out).any():
+            held_out = rows.take(np.zeros(len(rows), np.bool_))  # of another network's split
         if "mahalanobis" in self._error_statistics():
             self._check_enough(held_out)
-        if start is None:
-            self._set_constant(rows, constant_columns(training.floats()))
         model, history = train_network(
             self._make_module if start is None else lambda _: self._going_on_from(start),
             (training.features, training.offsets),
@@ -268,7 +275,7 @@ class NetworkDetector(_Network):
         for reduction in self._error_statistics():
             usual = training if reduction == "calibrated" else held_out
             model = model.fit_error(usual.features, usual.offsets, reduction=reduction)
-        history.validation_rows = rows.restore(held, False)
+        history.validation_rows = rows.restore(stops, False)
         # For the command line, which reads a file as these rows were read.
         self.model_ = model.with_metadata(extra={"detect": self.table_options()})
         self._history = history
@@ -276,16 +283,19 @@ class NetworkDetector(_Network):
     def held_out(self, rows: Rows) -> npt.NDArray[np.bool_]:
         """Return which of the rows that `fit` is given would train nothing, bool [S]."""
         require("torch", extra="train")  # before a job says that training begins
-        return self._held_out(self._filled(rows), seed_of(self.random_state))
-
-    def _held_out(self, rows: Rows, seed: int) -> npt.NDArray[np.bool_]:
-        return held_out_rows(
-            rows,
+        held = held_out_rows(
+            self._filled(rows),
             window=self.window,
             horizon=self._rows_ahead,
             fraction=self.validation,
-            seed=seed,
+            # Not drawn yet: the training draws it.
+            seed=seed_of(copy.deepcopy(self.random_state)),
         )
+        return held if held.any() else super().held_out(rows)
+
+    def rows_to_stop(self) -> int | None:
+        """Return the rows of a window and its target, if some are held out to stop in time."""
+        return self.window + self._rows_ahead if self.validation > 0.0 else None
 
     def _error_statistics(self) -> Sequence[Literal["mahalanobis", "calibrated"]]:
         """Return the reductions whose statistics a training finds."""
@@ -347,21 +357,30 @@ class NetworkDetector(_Network):
         """Return the smoothing of scores as a model file keeps it."""
         return None
 
+    def _window_ends(self, rows: Rows) -> npt.NDArray[np.bool_]:
+        return window_ends(rows, window=self.window, horizon=self._rows_ahead)
+
+    def _check_windows(self, training: Rows) -> None:
+        """Refuse rows to train on that another split has left without a window."""
+        refuse_no_window(training, window=self.window, horizon=self._rows_ahead)
+        if not self._window_ends(training).any():
+            raise TooFewWindowsError(f"{training.source}: every window has a missing value")
+
     def _check_enough(self, held_out: Rows) -> None:
         """Refuse rows held out that are too few for error statistics, before the training."""
-        windows = int(window_ends(held_out, window=self.window, horizon=self._rows_ahead).sum())
+        windows = int(self._window_ends(held_out).sum())
         ahead = self._rows_ahead
         errors = windows if ahead else windows * self.window
         least = least_errors(held_out.num_features * max(ahead, 1))
         if errors < least:
-            raise ValueError(
+            raise TooFewWindowsError(
                 f"{held_out.source}: expected at least {least} errors in the rows held out, for "
                 f"the statistics of reduction='mahalanobis', got {errors} of {windows} windows: "
                 "give more rows or a larger validation"
             )
 
-    def _set_threshold(self, rows: Rows) -> None:
-        super()._set_threshold(rows)
+    def _set_threshold(self, rows: Rows, held: npt.NDArray[np.bool_]) -> None:
+        super()._set_threshold(rows, held)
         # For streams and the command line, which score whole windows.
         if self._scores_as_streams():
             reduction = self._at_fit("reduction")

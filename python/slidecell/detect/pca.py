@@ -73,6 +73,8 @@ class PCADetector(Detector):
     array([0, 1])
     """
 
+    _of_rows = True
+
     components_: Floats
     mean_: Floats
     scaler_: dict[str, Any] | None

@@ -15,7 +15,7 @@ from slidecell.detect.principal import mean_squared_residual, numerical_rank
 from slidecell.detect.random_states import seed_of
 from slidecell.detect.scales import ScalerKind, fit_rows_scaler
 from slidecell.tables.rows import Floats, Rows
-from slidecell.tables.windowed import refuse_no_window, window_ends
+from slidecell.tables.windowed import TooFewWindowsError, refuse_no_window, window_ends
 from slidecell.windows import WindowPlan
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ class RandomGRUDetector(Detector):
         refuse_no_window(rows, window=self.window, horizon=0)
         ends = window_ends(rows, window=self.window, horizon=0)
         if int(ends.sum()) < self.n_components + 1:
-            raise ValueError(
+            raise TooFewWindowsError(
                 f"{rows.source}: expected at least {self.n_components + 1} windows without a "
                 f"missing value (n_components={self.n_components}), got {int(ends.sum())}"
             )

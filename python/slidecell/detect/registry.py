@@ -7,13 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 __all__ = [
+    "DEFAULT_MEMBERS",
     "DETECTORS",
+    "QUICK_MEMBERS",
     "Entry",
     "detector_class",
     "detector_names",
     "detectors_with",
     "find_detector",
     "no_such_setting",
+    "setting_flag",
 ]
 
 
@@ -61,7 +64,7 @@ DETECTORS = (
         "ensemble",
         "Ensemble",
         "slidecell.detect.ensemble",
-        "forecast, random-gru, pca and zscore as one",
+        "forecast, kmeans and window-pca as one",
     ),
     Entry(
         "random-gru",
@@ -112,6 +115,11 @@ DETECTORS = (
 )
 
 
+# Of the ensemble: what will come, what is usual, and how columns go together.
+DEFAULT_MEMBERS = ("forecast", "kmeans", "window-pca")
+QUICK_MEMBERS = ("ridge", "kmeans", "window-pca")  # no network to train
+
+
 def find_detector(name: str) -> type[Any]:
     """Return the class of a detector by its name on the command line, or by that of the class.
 
@@ -149,14 +157,26 @@ def detectors_with(setting: str) -> list[str]:
     return [entry.name for entry in DETECTORS if entry.load().takes_setting(setting)]
 
 
+def setting_flag(setting: str) -> str:
+    """Return the option of the command line that is a setting of detectors.
+
+    Examples
+    --------
+    >>> from slidecell.detect.registry import setting_flag
+    >>> setting_flag("num_layers")
+    '--layers'
+    """
+    return "--" + {"num_layers": "layers"}.get(setting, setting).replace("_", "-")
+
+
 def no_such_setting(kind: str, setting: str, value: object) -> ValueError:
     """Return the error of a setting that a detector, named by its class, does not have."""
-    flag = {"num_layers": "layers"}.get(setting, setting).replace("_", "-")
     name = next((entry.name for entry in DETECTORS if entry.kind == kind), kind)
     others = detectors_with(setting)
     *first, last = others or [""]
     choice = f"{', '.join(first)} or {last}" if first else last
     known = f", or choose --detector {choice}" if choice else ""
     return ValueError(
-        f"--{flag}: the detector {name!r} has no such setting, got {value!r}: leave it out{known}"
+        f"{setting_flag(setting)}: the detector {name!r} has no such setting, got {value!r}: "
+        f"leave it out{known}"
     )

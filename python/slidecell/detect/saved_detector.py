@@ -52,6 +52,7 @@ class SavedDetector(BaseEstimator, ABC):  # type: ignore[misc]
 
     decision_scores_: Floats
     labels_: Ints
+    calibration_rows_: npt.NDArray[np.bool_]
     threshold_: np.float64
     scored_share_: float
     constant_features_: list[Any]
@@ -151,6 +152,8 @@ class SavedDetector(BaseEstimator, ABC):  # type: ignore[misc]
         }
         if self.training_statistics_ is not None:
             arrays |= self.training_statistics_.arrays()
+        if not self.calibration_rows_.all():
+            arrays["calibration_rows"] = self.calibration_rows_
         return Parts(type(self).__name__, params, values, arrays)
 
     def _restore(self, parts: Parts) -> None:
@@ -164,7 +167,9 @@ class SavedDetector(BaseEstimator, ABC):  # type: ignore[misc]
         self.constant_features_ = read_constants(values, names or range(features))
         self._table = read_table_options(values)
         self.threshold_ = parts.array("threshold", 1)[0]
-        self._set_scores(parts.array("decision_scores", None))
+        scores = parts.array("decision_scores", None)
+        self.calibration_rows_ = parts.flags("calibration_rows", len(scores))
+        self._set_scores(scores)
 
     def _remember_parameters(self) -> None:
         """Keep the parameters that scores depend on, for `set_params` must not change scores."""

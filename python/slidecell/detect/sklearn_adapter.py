@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.base import clone
 
 from slidecell._arguments import whole_number
-from slidecell.detect.base import Detector
+from slidecell.detect.base import Alignment, Detector
 from slidecell.detect.estimator_scores import check_estimator_scores, estimator_scores
 from slidecell.detect.fitted_values import read_scaler
 from slidecell.detect.scales import ScalerKind, fit_rows_scaler, scale
@@ -126,6 +126,11 @@ class SklearnDetector(Detector):
     def _check_parameters(self) -> None:
         super()._check_parameters()
         whole_number("window", self.window, least=1)
+
+    @property
+    def alignment(self) -> Alignment:
+        """Which rows a score depends on: see `Detector.alignment`."""
+        return None if self._window_rows() == 1 else "end"
 
     def _window_rows(self) -> int:
         return int(self._at_fit("window"))

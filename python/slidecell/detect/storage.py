@@ -84,6 +84,16 @@ class Parts:
             )
         return array
 
+    def flags(self, name: str, length: int) -> npt.NDArray[np.bool_]:
+        """Return an array of truth values; all are true where it was not saved."""
+        flags = self.arrays.get(name, np.ones(length, np.bool_))
+        if flags.dtype != np.bool_ or flags.shape != (length,):
+            raise ValueError(
+                f"{_ARRAYS}: {name!r}: expected bool [{length}], "
+                f"got {flags.dtype} {list(flags.shape)}"
+            )
+        return flags
+
     def finite_array(self, name: str, *shape: int | None) -> npt.NDArray[np.float64]:
         """Do as `array`, of numbers that are computed with: none is NaN or infinite."""
         array = self.array(name, *shape)

@@ -47,6 +47,8 @@ class ZScoreDetector(Detector):
     array([0, 1])
     """
 
+    _of_rows = True
+
     scaler_: dict[str, Any]
 
     def __init__(

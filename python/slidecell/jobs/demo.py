@@ -29,6 +29,7 @@ def demo_options(file: Path, out: Path, *, seed: int, num_threads: int | None) -
         file=file,
         out=out,
         table=TableOptions(time="day", entity="user", label="label"),
+        detector="forecast",
         window=7,
         horizon=1,
         epochs=12,

@@ -61,6 +61,11 @@ class DetectOptions(TrainingSettings):
     train_on : {"all", "normal"}
     detector : str
         A name of `slidecell.detect.registry.DETECTORS`, or a class of it.
+    members : str, optional
+        Of the ensemble: names of detectors with commas between them.
+    align : {"end", "cover"}, optional
+        Of the detectors that have it: whether a score uses no later row, or is of all windows that
+        cover the row.
     window, horizon : int, optional
         W rows in, K rows forecast. A forecaster with horizon 0 is an autoencoder.
     cell : str, optional
@@ -88,7 +93,9 @@ class DetectOptions(TrainingSettings):
     test: Path | None = None
     train_until: str | None = None
     train_on: Literal["all", "normal"] = "all"
-    detector: str = "forecast"
+    detector: str = "ensemble"
+    members: str | None = None
+    align: Literal["end", "cover"] | None = None
     window: int | None = None
     horizon: int | None = None
     cell: CellName | None = None
@@ -113,6 +120,7 @@ class DetectOptions(TrainingSettings):
         if not 0.0 < self.percentile < 100.0:
             raise ValueError(f"--percentile: expected between 0 and 100, got {self.percentile:g}")
         _choice("--cell", self.cell, (None, *CELLS))
+        _choice("--align", self.align, (None, "end", "cover"))
         _choice("--scaler", self.scaler, (None, "minmax", "standard", "robust"))
         _choice("--train-on", self.train_on, ("all", "normal"))
         if is_standard(self.file) and is_standard(self.test):
@@ -127,6 +135,8 @@ class DetectOptions(TrainingSettings):
     ) -> Detector:
         """Return the detector that the options describe, unfitted."""
         named: dict[str, Any] = {
+            "members": self.members,
+            "align": self.align,
             "window": self.window,
             "horizon": self.horizon,
             "cell": self.cell,
@@ -203,6 +213,7 @@ def run_detect(
     ...     file=folder / "in.csv",
     ...     out=folder / "out",
     ...     table=TableOptions(time="day", entity="user", label="label"),
+    ...     detector="forecast",
     ...     window=7,
     ...     epochs=1,
     ... )
@@ -234,7 +245,9 @@ def run_detect(
         stopwatch.lap("score")
         constant = [str(name) for name in detector.constant_features_]
         history = getattr(detector, "history_", None)
-        notes = [why_no_score(rows, detector)] if np.isnan(scores).all() else []
+        notes = [*detector.score_notes()]
+        if np.isnan(scores).all():
+            notes.append(why_no_score(rows, detector))
         if options.percentile <= 1.0:
             notes.append(
                 f"--percentile {options.percentile:g} flags nearly every row; to flag the highest "

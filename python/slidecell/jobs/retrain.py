@@ -122,7 +122,8 @@ def run_retrain(
     >>> folder = pathlib.Path(tempfile.mkdtemp())
     >>> insider_threat(users=4, days=60).to_csv(folder / "in.csv", index=False)
     >>> table = TableOptions(time="day", entity="user", label="label")
-    >>> first = DetectOptions(folder / "in.csv", folder / "out", table, window=7, epochs=1)
+    >>> settings = {"detector": "forecast", "window": 7, "epochs": 1}
+    >>> first = DetectOptions(folder / "in.csv", folder / "out", table, **settings)
     >>> found = run_detect(first, progress=False)
     >>> again = RetrainOptions(folder / "out", folder / "in.csv", folder / "new", epochs=3)
     >>> run_retrain(again, progress=False).kept

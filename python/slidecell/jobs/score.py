@@ -130,7 +130,7 @@ def run_score(
     >>> folder = pathlib.Path(tempfile.mkdtemp())
     >>> insider_threat(users=4, days=60).to_csv(folder / "in.csv", index=False)
     >>> table = TableOptions(time="day", entity="user", label="label")
-    >>> options = DetectOptions(folder / "in.csv", folder / "out", table, window=7, epochs=1)
+    >>> options = DetectOptions(folder / "in.csv", folder / "out", table, detector="zscore")
     >>> trained = run_detect(options, progress=False)
     >>> again = run_score(ScoreOptions(folder / "out", folder / "in.csv", folder / "again"))
     >>> bool((again.flagged == trained.flagged).all())

@@ -10,18 +10,20 @@ import numpy.typing as npt
 from slidecell.tables.rows import Ints, Rows
 from slidecell.tables.times import parse_time
 from slidecell.tables.window_split import split_windows, usable_windows
-from slidecell.tables.windowed import refuse_no_window
+from slidecell.tables.windowed import TooFewWindowsError, refuse_no_window
 
 __all__ = [
     "DEFAULT_TRAIN_FRACTION",
     "PARTS",
     "fitted_rows",
     "held_out_rows",
+    "last_rows",
     "name_parts",
     "past_rows",
 ]
 
 DEFAULT_TRAIN_FRACTION = 0.7
+_CALIBRATING_FRACTION = 0.8  # of each entity's rows train, where the last ones calibrate
 PARTS = ("train", "validation", "test")
 
 Bools = npt.NDArray[np.bool_]
@@ -100,7 +102,7 @@ def held_out_rows(rows: Rows, *, window: int, horizon: int, fraction: float, see
 
     Raises
     ------
-    ValueError
+    TooFewWindowsError
         If no window is without a missing value, or too few are there to hold some out.
 
     Examples
@@ -118,7 +120,7 @@ def held_out_rows(rows: Rows, *, window: int, horizon: int, fraction: float, see
     )
     length = window + horizon
     if len(windows.starts) == 0:
-        raise ValueError(
+        raise TooFewWindowsError(
             f"{rows.source}: all {windows.skipped} windows of {length} rows have a missing value; "
             "missing='ffill' (--missing ffill) fills them from the past"
         )
@@ -135,8 +137,22 @@ def held_out_rows(rows: Rows, *, window: int, horizon: int, fraction: float, see
         )
     except ValueError as error:
         text = str(error).replace("series:", f"{rows.source}:", 1)
-        raise ValueError(text) from error
+        raise TooFewWindowsError(text) from error
     return split.validation_rows
+
+
+def last_rows(rows: Rows) -> Bools:
+    """Return the last fifth of each entity's rows, bool [S]: what else trains nothing.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from slidecell.tables.rows import Rows
+    >>> from slidecell.tables.split import last_rows
+    >>> last_rows(Rows(np.zeros((15, 1)), np.array([0, 5, 15]))).astype(int)
+    array([0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1])
+    """
+    return ~past_rows(rows, train_until=str(_CALIBRATING_FRACTION))
 
 
 def name_parts(rows: Rows, past: Bools, fitted: Bools, held_out: Bools) -> npt.NDArray[Any]:

@@ -7,7 +7,11 @@ import numpy.typing as npt
 
 from slidecell.tables.rows import Rows
 
-__all__ = ["refuse_no_window", "window_ends"]
+__all__ = ["TooFewWindowsError", "refuse_no_window", "window_ends"]
+
+
+class TooFewWindowsError(ValueError):
+    """Rows have fewer windows than are needed to learn from them."""
 
 
 def window_ends(
@@ -37,11 +41,11 @@ def window_ends(
 
 
 def refuse_no_window(rows: Rows, *, window: int, horizon: int) -> None:
-    """Raise a ValueError if no entity is as long as a window and its target."""
+    """Raise a TooFewWindowsError if no entity is as long as a window and its target."""
     longest = int(np.diff(rows.offsets).max(initial=0))
     if longest < window + horizon:
         ahead = f" + horizon {horizon}" if horizon else ""
-        raise ValueError(
+        raise TooFewWindowsError(
             f"{rows.source}: no window: one takes {window + horizon} rows (window {window}{ahead}) "
             f"and the longest entity has {longest}; give more rows or a smaller window"
         )

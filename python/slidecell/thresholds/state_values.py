@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["flag", "mapping", "number", "numbers", "whole"]
+__all__ = ["flag", "mapping", "number", "numbers", "texts", "whole"]
 
 
 def mapping(value: object, what: str) -> Mapping[str, Any]:
@@ -64,3 +64,11 @@ def numbers(state: Mapping[str, Any], key: str, *, most: int | None = None) -> l
     if most is not None and len(value) > most:
         raise ValueError(f"state: {key!r}: expected at most {most} numbers, got {len(value)}")
     return [_number(item, key) for item in value]
+
+
+def texts(state: Mapping[str, Any], key: str) -> list[str]:
+    """Return a list of texts; none where the key is missing."""
+    value = state.get(key, [])
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise ValueError(f"state: {key!r}: expected a list of texts, got {value!r}")
+    return value
