@@ -37,7 +37,7 @@ class AutoencoderDetector(NetworkDetector):
     cell : str
         "lstm" (the default) or another name in `slidecell.recurrent.STACKS`.
     scaler : {"minmax", "standard", "robust"}, optional
-    contamination : float
+    contamination : float, optional
         Share of the training scores above the threshold.
     epochs : int
     random_state : int, RandomState or None
@@ -83,7 +83,7 @@ class AutoencoderDetector(NetworkDetector):
     activation: Literal["tanh", "relu", "sigmoid", "linear"] = "tanh"
     cell: CellName = "lstm"
     scaler: ScalerKind | None = "minmax"
-    contamination: float = 0.05
+    contamination: float | None = None
     epochs: int = 50
     random_state: Any = None
     _: KW_ONLY

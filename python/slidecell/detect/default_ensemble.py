@@ -153,7 +153,7 @@ def members_from_settings(
     given = dict(settings)
     network = as_choice("network", given.pop("network", True), (True, False))
     names = _names(given.pop("members", None), DEFAULT_MEMBERS if network else QUICK_MEMBERS)
-    shared = SHARED_SETTINGS | {"contamination", "missing"}
+    shared = SHARED_SETTINGS | {"contamination", "threshold", "missing"}
     kinds = [find_detector(name) for name in names]
     for key in sorted(set(given) - own - shared):
         if not any(key in kind._get_param_names() for kind in kinds):

@@ -37,7 +37,7 @@ class ForecastDetector(NetworkDetector):
     horizon : int
         K rows ahead, at least 1.
     scaler : {"minmax", "standard", "robust"}, optional
-    contamination : float
+    contamination : float, optional
         Share of the training scores above the threshold.
     epochs : int
     random_state : int, RandomState or None
@@ -77,7 +77,7 @@ class ForecastDetector(NetworkDetector):
     cell: CellName = "lstm"
     horizon: int = 1
     scaler: ScalerKind | None = "minmax"
-    contamination: float = 0.05
+    contamination: float | None = None
     epochs: int = 50
     random_state: Any = None
     _: KW_ONLY

@@ -15,6 +15,7 @@ from slidecell.tables.rows import Floats, Rows
 
 if TYPE_CHECKING:
     from slidecell.detect.storage import Parts
+    from slidecell.thresholds import Threshold
 
 __all__ = ["SklearnDetector"]
 
@@ -31,8 +32,10 @@ class SklearnDetector(Detector):
     estimator : estimator
         ``IsolationForest``, ``OneClassSVM``, ``LocalOutlierFactor(novelty=True)`` or another one
         with ``score_samples``, higher = more normal. It is cloned, and stays as it is.
-    contamination : float
+    contamination : float, optional
         Share of the training scores above the threshold; the estimator's own has no part in it.
+    threshold : Threshold, str or float, optional
+        The rule that flags rows: see `Detector`.
     scaler : {"standard", "minmax", "robust"}, optional
         Fitted on the training rows.
     missing : {"skip", "ffill"}
@@ -64,15 +67,17 @@ class SklearnDetector(Detector):
     def __init__(
         self,
         estimator: Any,
-        contamination: float = 0.05,
+        contamination: float | None = None,
         *,
         scaler: ScalerKind | None = None,
+        threshold: Threshold | str | float | None = None,
         missing: Literal["skip", "ffill"] = "skip",
         entity: Hashable | None = None,
         time: Hashable | None = None,
     ) -> None:
         self.estimator = estimator
         self.contamination = contamination
+        self.threshold = threshold
         self.scaler = scaler
         self.missing = missing
         self.entity = entity

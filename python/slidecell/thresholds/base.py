@@ -28,6 +28,8 @@ class Threshold(ABC):
     """
 
     kind: ClassVar[str]
+    is_constant: ClassVar[bool] = False
+    """Whether no score changes the threshold."""
 
     def fit(self: T, training_scores: npt.ArrayLike) -> T:
         """Take the reference from training scores [S]; a rule that needs none ignores them.
