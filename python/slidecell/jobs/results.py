@@ -29,6 +29,7 @@ __all__ = [
     "Result",
     "Stopwatch",
     "check_key_names",
+    "compare_rate",
     "count_flagged",
     "count_too_large",
     "default_event_gap",
@@ -237,6 +238,27 @@ def judge_result(result: Result) -> dict[str, Any] | None:
     if result.table.labels is None or rule is None:
         return None
     return judge(result.table, result.scores, test, rule, result.flagged)
+
+
+def compare_rate(result: Result) -> dict[str, Any] | None:
+    """Compare the rate that was asked with that of the test part; None without such a rule.
+
+    Rows that are labelled as anomalies do not count, as they are what is looked for. All rows take
+    the place of a test part that has no score.
+
+    Returns
+    -------
+    dict
+        The fields of `slidecell.thresholds.RateSeen`, and ``part``, the rows in words.
+    """
+    chosen, name = judged_rows(result)
+    if result.table.labels is not None:
+        normal = result.table.labels != 1
+        if (chosen & normal & ~np.isnan(result.scores)).any():
+            chosen = chosen & normal
+            name += " without its labelled rows" if (~normal).any() else ""
+    found = result.detector.rate_seen(result.table, result.scores, chosen)
+    return None if found is None else {**found._asdict(), "part": name}
 
 
 def default_event_gap(detector: Detector) -> int:

@@ -16,6 +16,7 @@ __all__ = [
     "data_section",
     "flagged_table",
     "metrics_section",
+    "rate_text",
     "run_section",
     "threshold_text",
     "training_section",
@@ -157,7 +158,36 @@ def threshold_text(threshold: Mapping[str, Any] | None) -> str:
     text = f"A row is flagged if its score is above the threshold {threshold['value']:.6g}"
     if threshold.get("percentile") is not None:
         text += f", percentile {threshold['percentile']:g} of the scores of the fitted rows"
+    fitted = threshold.get("fitted")
+    if threshold["kind"] == "rate" and fitted is not None:
+        default = "" if threshold.get("rate") else ", as nothing else was asked"
+        text += f", set for a rate of {fitted['met']}{default}"
     return f"{text}."
+
+
+def rate_text(rate: Mapping[str, Any] | None) -> str:
+    """Return a sentence that compares the rate that was asked with what came.
+
+    Parameters
+    ----------
+    rate : mapping, optional
+        Of `slidecell.jobs.results.compare_rate`.
+
+    Examples
+    --------
+    >>> from slidecell.jobs.sections import rate_text
+    >>> rate = {"asked": "3/day", "unit": "events", "expected": 21.0, "seen": 25}
+    >>> rate_text({**rate, "rate": "3.57/day", "part": "the test part"})
+    'In the test part 21 events were to be expected at 3/day, 25 were seen: 3.57/day.'
+    """
+    if rate is None:
+        return ""
+    seen = f": {rate['rate']}" if rate["rate"] else ""
+    unit = {"events": "events", "rows": "flagged rows"}[rate["unit"]]
+    return (
+        f"In {rate['part']} {rate['expected']:,.3g} {unit} were to be expected at "
+        f"{rate['asked']}, {rate['seen']:,} were seen{seen}."
+    )
 
 
 def flagged_table(flagged: Mapping[str, Mapping[str, int]]) -> Table:

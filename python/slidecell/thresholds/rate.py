@@ -89,8 +89,9 @@ class RateThreshold(ConstantThreshold):
     Parameters
     ----------
     rate : str, optional
-        Default: what a person can look at, ``1/1000rows``; on rows that are too few for that
-        ``1%``. A rate that is asked for and that the rows are too few for is refused.
+        Default: what a person can look at, ``1/1000rows`` but no more than ``1%`` of the rows: the
+        higher of the two thresholds; on rows that are too few for the first, the second. A rate
+        that is asked for and that the rows are too few for is refused.
     gap : int, optional
         Default: that of the detector, the rows before its own that a score depends on; else 0.
 
@@ -111,7 +112,7 @@ class RateThreshold(ConstantThreshold):
     >>> rng = np.random.default_rng(0)
     >>> rule = RateThreshold("5/1000rows", gap=2).fit(rng.exponential(size=20_000))
     >>> rule.seen(rng.exponential(size=20_000))
-    RateSeen(asked='5/1000rows', unit='events', expected=100.0, seen=107, rate='5.35/1000rows')
+    RateSeen(asked='5/1000rows', unit='events', expected=100.0, seen=112, rate='5.6/1000rows')
     """
 
     kind = "rate"
@@ -127,7 +128,7 @@ class RateThreshold(ConstantThreshold):
 
     @property
     def met(self) -> str:
-        """The rate that the threshold was set for: what was asked, or the default."""
+        """The rate that the threshold was set for: what was asked, or the one of the default."""
         self._need_reference()
         return self._met
 
@@ -171,14 +172,11 @@ class RateThreshold(ConstantThreshold):
             chosen = everything
         self._merged = whole_number("gap", gap, least=0) if self.gap is None else self.gap
         calibrate = _Calibration(exposure, chosen, self._merged)
-        rate = read_rate(self.rate or DEFAULT_RATE)
-        self._met = self.rate or DEFAULT_RATE
-        if self.rate is None and not calibrate.supports(rate):
-            self._met, rate = DEFAULT_SHARE, read_rate(DEFAULT_SHARE)
-            self._value = calibrate.quantile(rate.per_one)
+        if self.rate is None:
+            self._met, self._value = calibrate.default()
         else:
-            self._value = calibrate.threshold(rate)
-        self._per_one = calibrate.per_one(rate)
+            self._met, self._value = self.rate, calibrate.threshold(read_rate(self.rate))
+        self._per_one = calibrate.per_one(read_rate(self._met))
         return self
 
     def seen(
@@ -262,10 +260,16 @@ class _Calibration:
         """Return the rate per row, or per nanosecond of one entity."""
         return rate.per_one / (self._at_once(rate))
 
-    def supports(self, rate: Rate) -> bool:
+    def default(self) -> tuple[str, float]:
+        """Return the rate where none is asked for, and its threshold."""
+        share, rate = read_rate(DEFAULT_SHARE), read_rate(DEFAULT_RATE)
+        flagged = DEFAULT_SHARE, self.quantile(share.per_one)
+        if not self._supports(rate):
+            return flagged
+        return max((DEFAULT_RATE, self.threshold(rate)), flagged, key=lambda found: found[1])
+
+    def _supports(self, rate: Rate) -> bool:
         """Return whether the fitted rows let expect enough events."""
-        if rate.of == "time" and self.exposure.steps is None:
-            return False
         most = count_events(*self._calibrating(), self.gap).most
         expected = self._expected(rate, self.chosen)
         return self._expected(rate) >= _LEAST_EVENTS and most >= max(expected, _LEAST_EVENTS)
