@@ -51,7 +51,7 @@ class SavedDetector(BaseEstimator, ABC):  # type: ignore[misc]
     _table: dict[str, Any]  # fields of `TableOptions`, of the file or frame that was fitted
 
     contamination: float | None
-    threshold: Threshold | str | float | None
+    threshold: Threshold | str | float | None = None  # a class of one's own may do without
 
     decision_scores_: Floats
     labels_: Ints

@@ -20,7 +20,7 @@ class EventCounts(NamedTuple):
     Parameters
     ----------
     thresholds : ndarray of float64, [n]
-        The distinct finite scores that begin or part events, falling.
+        The distinct finite scores that begin or part events, and the lowest score, falling.
     events : ndarray of int64, [n]
         Those that `find_events` finds where scores are above each.
     """
@@ -58,7 +58,8 @@ def count_events(scores: Floats, offsets: Ints, gap: int) -> EventCounts:
     begins = values > before
     up, down = np.sort(values[begins]), np.sort(before[begins])
     ends = np.concatenate([up, down])
-    thresholds = np.unique(ends[np.isfinite(ends)])[::-1]
+    finite = np.append(ends[np.isfinite(ends)], values[np.isfinite(values)].min(initial=np.inf))
+    thresholds = np.unique(finite[np.isfinite(finite)])[::-1]
     above = len(up) - np.searchsorted(up, thresholds, side="right")
     merged = len(down) - np.searchsorted(down, thresholds, side="right")
     return EventCounts(thresholds, above - merged)
