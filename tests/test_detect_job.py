@@ -89,13 +89,15 @@ def test_detect_job_default_threshold_is_the_share_of_the_rows_held_out(done):
     assert result.threshold == held.max()
     rule = result.report["threshold"]
     assert (rule["kind"], rule["rate"], rule["gap"]) == ("rate", None, None)
-    assert rule["fitted"] == {"met": "1%", "merged": 5, "per_one": 0.01}
+    assert rule["fitted"] == {"met": "1%", "merged": 5, "per_one": 0.01, "calibrated_by": 0.37}
     normal = (scores["part"] == "test") & (panel()["label"] == 0)
     seen = int((scores.loc[normal, "score"].astype(np.float64) > held.max()).sum())
     assert result.report["rate"] == {
         "asked": "1%",
         "unit": "rows",
         "expected": 0.01 * 70,
+        "low": None,
+        "high": None,
         "seen": seen,
         "rate": f"{float(f'{100 * seen / 70:.3g}'):g}%",
         "part": "the test part without its labelled rows",

@@ -10,6 +10,7 @@ import pytest
 
 from slidecell.thresholds import RateThreshold, find_events, threshold_from_state
 from slidecell.thresholds.event_counts import count_events
+from slidecell.thresholds.rate import chance_interval
 from slidecell.thresholds.rate_text import read_rate
 
 HOUR = np.timedelta64(1, "h")
@@ -229,6 +230,20 @@ def test_a_rate_is_a_fixed_number_that_is_saved_and_loaded() -> None:
             threshold_from_state({**state, **damaged})
     with pytest.raises(ValueError, match="call fit before"):
         RateThreshold("1%").update(1.0)
+
+
+@pytest.mark.parametrize(
+    ("expected", "calibrated_by"), [(0.2, 10), (3, 5), (10, 1e9), (100, 80), (290, 60), (5000, 1e3)]
+)
+def test_the_interval_is_that_of_the_negative_binomial(
+    expected: float, calibrated_by: float
+) -> None:
+    stats = pytest.importorskip("scipy.stats")
+    share = calibrated_by / (expected + calibrated_by)
+    low, high = stats.nbinom(calibrated_by, share).ppf([0.05, 0.95])
+    # Above 300 the normal distribution takes its place.
+    few = 0 if expected < 300 else 0.005 * expected
+    assert chance_interval(expected, calibrated_by) == pytest.approx((low, high), abs=few)
 
 
 def test_infinite_scores_are_events_at_any_threshold() -> None:

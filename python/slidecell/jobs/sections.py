@@ -176,18 +176,24 @@ def rate_text(rate: Mapping[str, Any] | None) -> str:
     Examples
     --------
     >>> from slidecell.jobs.sections import rate_text
-    >>> rate = {"asked": "3/day", "unit": "events", "expected": 21.0, "seen": 25}
-    >>> rate_text({**rate, "rate": "3.57/day", "part": "the test part"})
-    'In the test part 21 events were to be expected at 3/day, 25 were seen: 3.57/day.'
+    >>> rate = {"asked": "3/day", "unit": "events", "expected": 21.0, "low": 13, "high": 31}
+    >>> rate_text({**rate, "seen": 25, "rate": "3.57/day", "part": "the test part"})
+    'In the test part 21 events (13 to 31) are to be expected at 3/day, 25 were seen: 3.57/day.'
     """
     if rate is None:
         return ""
     seen = f": {rate['rate']}" if rate["rate"] else ""
     unit = {"events": "events", "rows": "flagged rows"}[rate["unit"]]
+    if rate["low"] is not None:
+        unit += f" ({rate['low']:,} to {rate['high']:,})"
     return (
-        f"In {rate['part']} {rate['expected']:,.3g} {unit} were to be expected at "
+        f"In {rate['part']} {_few_digits(rate['expected'])} {unit} are to be expected at "
         f"{rate['asked']}, {rate['seen']:,} were seen{seen}."
     )
+
+
+def _few_digits(number: float) -> str:
+    return f"{number:,.0f}" if number >= 100.0 else f"{number:.3g}"
 
 
 def flagged_table(flagged: Mapping[str, Mapping[str, int]]) -> Table:

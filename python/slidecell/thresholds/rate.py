@@ -43,6 +43,10 @@ class RateSeen(NamedTuple):
         What is counted.
     expected : float
         Events, or flagged rows of a share, that the rate lets expect on these rows.
+    low, high : int or None
+        The interval that holds 90 % of what may be seen, where events come by chance: of the
+        calibration rows, which tell the threshold, and of these. None of a share, whose rows come
+        in clusters.
     seen : int
         Those that there are.
     rate : str
@@ -52,6 +56,8 @@ class RateSeen(NamedTuple):
     asked: str
     unit: str
     expected: float
+    low: int | None
+    high: int | None
     seen: int
     rate: str
 
@@ -111,8 +117,9 @@ class RateThreshold(ConstantThreshold):
     >>> from slidecell.thresholds import RateThreshold
     >>> rng = np.random.default_rng(0)
     >>> rule = RateThreshold("5/1000rows", gap=2).fit(rng.exponential(size=20_000))
-    >>> rule.seen(rng.exponential(size=20_000))
-    RateSeen(asked='5/1000rows', unit='events', expected=100.0, seen=112, rate='5.6/1000rows')
+    >>> seen = rule.seen(rng.exponential(size=20_000))
+    >>> seen.asked, seen.expected, (seen.low, seen.high), seen.seen, seen.rate
+    ('5/1000rows', 100.0, (78, 124), 112, '5.6/1000rows')
     """
 
     kind = "rate"
@@ -124,7 +131,7 @@ class RateThreshold(ConstantThreshold):
             read_rate(rate)
         self._met = rate or DEFAULT_RATE
         self._merged = self.gap or 0
-        self._per_one = math.nan
+        self._per_one = self._calibrated_by = math.nan
 
     @property
     def met(self) -> str:
@@ -176,7 +183,9 @@ class RateThreshold(ConstantThreshold):
             self._met, self._value = calibrate.default()
         else:
             self._met, self._value = self.rate, calibrate.threshold(read_rate(self.rate))
-        self._per_one = calibrate.per_one(read_rate(self._met))
+        rate = read_rate(self._met)
+        self._per_one = calibrate.per_one(rate)
+        self._calibrated_by = calibrate.expected(rate, chosen)
         return self
 
     def seen(
@@ -218,10 +227,15 @@ class RateThreshold(ConstantThreshold):
         amount = _amount(exposure, chosen, rate)
         at_once = 1.0 if rate.by_entity or rate.of != "time" else exposure.at_once
         rate_seen = count / amount * rate.span * at_once if amount > 0.0 else math.nan
+        expected = self._per_one * amount
+        between: tuple[int | None, int | None] = (None, None)
+        if rate.of != "share":
+            between = chance_interval(expected, self._calibrated_by)
         return RateSeen(
             self._met,
             unit,
-            self._per_one * amount,
+            expected,
+            *between,
             count,
             rate.with_number(rate_seen) if amount > 0.0 else "",
         )
@@ -232,7 +246,12 @@ class RateThreshold(ConstantThreshold):
     def _reference(self) -> dict[str, Any]:
         if self._value is None:
             return {}
-        fitted = {"met": self._met, "merged": self._merged, "per_one": self._per_one}
+        fitted = {
+            "met": self._met,
+            "merged": self._merged,
+            "per_one": self._per_one,
+            "calibrated_by": self._calibrated_by,
+        }
         return {**super()._reference(), "fitted": fitted}
 
     def _load_reference(self, state: Mapping[str, Any]) -> None:
@@ -248,6 +267,7 @@ class RateThreshold(ConstantThreshold):
                 raise ValueError(f"state: 'met': {error}") from None
             self._met, self._merged = str(met), whole(fitted, "merged")
             self._per_one = number(fitted, "per_one")
+            self._calibrated_by = number(fitted, "calibrated_by")
 
 
 class _Calibration:
@@ -271,8 +291,8 @@ class _Calibration:
     def _supports(self, rate: Rate) -> bool:
         """Return whether the fitted rows let expect enough events."""
         most = count_events(*self._calibrating(), self.gap).most
-        expected = self._expected(rate, self.chosen)
-        return self._expected(rate) >= _LEAST_EVENTS and most >= max(expected, _LEAST_EVENTS)
+        expected = self.expected(rate, self.chosen)
+        return self.expected(rate) >= _LEAST_EVENTS and most >= max(expected, _LEAST_EVENTS)
 
     def threshold(self, rate: Rate) -> float:
         """Return the threshold of a rate, or say which rate the rows support."""
@@ -284,7 +304,7 @@ class _Calibration:
                 f"{self.exposure.why_no_time}: ask for a share of rows as 0.1%, or for events as "
                 "5/1000rows"
             )
-        expected = self._expected(rate)
+        expected = self.expected(rate)
         if expected < _LEAST_EVENTS:
             least = _rounded_up(rate.number * _LEAST_EVENTS / expected) if expected else math.inf
             raise ValueError(
@@ -292,7 +312,7 @@ class _Calibration:
                 f"{rate.with_number(rate.number)!r}, fewer than {_LEAST_EVENTS}: give more rows, "
                 f"or a rate of at least {rate.with_number(least)!r}"
             )
-        return self._of_events(rate, self._expected(rate, self.chosen))
+        return self._of_events(rate, self.expected(rate, self.chosen))
 
     def quantile(self, share: float) -> float:
         """Return the conformal quantile of the calibration scores; if too few, the highest."""
@@ -344,7 +364,8 @@ class _Calibration:
         """Return the scores that calibrate [n], and where a segment or a run of them begins."""
         return _runs(self.exposure, self.chosen)
 
-    def _expected(self, rate: Rate, rows: Bools | None = None) -> float:
+    def expected(self, rate: Rate, rows: Bools | None = None) -> float:
+        """Return how many events, or flagged rows, of some rows a rate lets expect."""
         rows = np.ones(len(self.chosen), np.bool_) if rows is None else rows
         return _amount(self.exposure, rows, rate) * self.per_one(rate)
 
@@ -385,6 +406,36 @@ def _beyond(peaks: Floats, level: float, events: float) -> float:
     if gamma == 0.0:
         return level - sigma * math.log(ratio)
     return level + (sigma / gamma) * (math.pow(ratio, -gamma) - 1.0)
+
+
+def chance_interval(expected: float, calibrated_by: float) -> tuple[int, int]:
+    """Return the least and the most events that are to be expected, with 5 % outside on each side.
+
+    Where events come by chance (Poisson), and so many of them set the threshold, the number on
+    other rows follows the negative binomial distribution.
+
+    Examples
+    --------
+    >>> from slidecell.thresholds.rate import chance_interval
+    >>> chance_interval(10.0, 1e9), chance_interval(10.0, 10.0)
+    ((5, 15), (4, 18))
+    """
+    if not expected > 0.0 or not calibrated_by > 0.0:
+        return 0, 0
+    spread = math.sqrt(expected * (1.0 + expected / calibrated_by))
+    if expected > 300.0:  # the normal distribution is near, and no event too rare for a float
+        return math.floor(expected - 1.645 * spread), math.ceil(expected + 1.645 * spread)
+    other = expected / (expected + calibrated_by)
+    # The probability of no event, and from each number the next.
+    chance = total = math.exp(-calibrated_by * math.log1p(expected / calibrated_by))
+    number, low = 0, 0
+    while total < 0.95 and number < expected + 20.0 * spread + 20.0:
+        if total < 0.05:
+            low = number + 1
+        chance *= other * (number + calibrated_by) / (number + 1)
+        total += chance
+        number += 1
+    return low, number
 
 
 def _rounded_up(value: float) -> float:
