@@ -258,7 +258,9 @@ def test_retrain_fits_again_and_what_it_writes_loads(saved: Saved, tmp_path: Pat
 def test_the_report_tells_the_parameters_that_were_used(saved: Saved) -> None:
     report = json.loads((saved.out / "report.json").read_text())
     used = report["parameters"]
-    assert used["contamination"] == 0.05
+    assert used["contamination"] is None
+    assert used["threshold"] is None
+    assert report["threshold"]["kind"] == "rate"
     if saved.name == "forecast":
         assert (used["window"], used["hidden_size"], used["batch_size"]) == (5, 8, None)
         assert used["scaler"] == "minmax"  # its own default

@@ -23,6 +23,7 @@ from slidecell.scaling import too_large_cells
 from slidecell.tables.arrays import take_rows
 from slidecell.tables.options import TableOptions
 from slidecell.tables.rows import Floats, Ints, Rows
+from slidecell.thresholds.constant import FixedThreshold
 from slidecell.thresholds.rate import RateThreshold
 from slidecell.thresholds.rate_text import read_rate
 
@@ -212,9 +213,10 @@ class Detector(FittingDetector):
         """Return which rows of a table are flagged by their scores, bool [S]; NaN never is."""
         # As float64, for numpy 1 would round the threshold to the type of float32 scores.
         values = scores.astype(np.float64, copy=False)
-        if self.rule_.is_constant:
+        rule = self.fitted_rule()
+        if rule is None or rule.is_constant:
             return np.asarray(values > self.threshold_)
-        return self.rule_.apply(values, rows.offsets)
+        return rule.apply(values, rows.offsets)
 
     def rate_seen(
         self,
@@ -232,8 +234,12 @@ class Detector(FittingDetector):
         return rule.seen(scores, rows.offsets, times=times, rows=chosen)
 
     def fitted_rule(self) -> Threshold | None:
-        """Return the rule behind `predict`; None: no row is flagged."""
-        return self.rule_
+        """Return the rule behind `predict`; None: no row is flagged.
+
+        A class of one's own that sets its ``threshold_`` itself has a fixed one.
+        """
+        rule: Threshold | None = self.__dict__.get("rule_")
+        return FixedThreshold(float(self.threshold_)) if rule is None else rule
 
     def event_gap(self) -> int:
         """Return how many rows there may be between two flags of one event, unless one is asked.
@@ -284,7 +290,8 @@ class Detector(FittingDetector):
 
     def threshold_state(self) -> dict[str, Any] | None:
         """Return the rule behind `predict` as a model file keeps it; None: no row is flagged."""
-        return self.rule_.state()
+        rule = self.fitted_rule()
+        return None if rule is None else rule.state()
 
     def score_notes(self) -> list[str]:
         """Return what a reader of the scores should know."""
