@@ -343,7 +343,7 @@ class _Calibration:
         return _beyond(peaks, level, expected)
 
     def _refuse_merged(self, rate: Rate, expected: float, most: int) -> None:
-        if expected <= most:
+        if most < _LEAST_EVENTS:
             raise ValueError(
                 f"rate: the rows that calibrate the threshold have at most {most} events with a "
                 f"gap of {self.gap} rows, of which fewer than {_LEAST_EVENTS} tell nothing: give "
