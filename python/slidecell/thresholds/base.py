@@ -94,6 +94,10 @@ class Threshold(ABC):
         made.reset()
         return made
 
+    def __repr__(self) -> str:
+        settings = ", ".join(f"{name}={value!r}" for name, value in self._settings().items())
+        return f"{type(self).__name__}({settings})"
+
     def state(self) -> dict[str, Any]:
         """Return settings, reference and running state, ready for JSON."""
         running = self.running()
