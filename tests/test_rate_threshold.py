@@ -198,10 +198,15 @@ def test_bad_times_are_named() -> None:
 def test_where_nothing_is_asked_few_rows_get_a_share_and_many_a_rate() -> None:
     few = RateThreshold().fit(waves(5_000))
     assert few.met == "1%"
-    assert few.threshold == RateThreshold("1%").fit(waves(5_000)).threshold
+    share = RateThreshold("1%").fit(waves(5_000)).threshold
+    assert few.threshold == max(share, np.percentile(waves(5_000), 99.0))
     many = RateThreshold(gap=10).fit(waves(50_000))
     rate = RateThreshold("1/1000rows", gap=10).fit(waves(50_000))
     assert (many.met, many.threshold) == ("1/1000rows", rate.threshold)
+    # A quiet end calibrates, but what was usual before is not flagged.
+    quiet = np.concatenate([waves(4_000), waves(1_000) / 5])
+    of_all = RateThreshold().fit(quiet, held_out=np.arange(5_000) >= 4_000)
+    assert of_all.threshold == np.percentile(quiet, 99.0)
     tiny = RateThreshold().fit([1.0, 3.0, 2.0, np.nan])
     assert tiny.threshold == 3.0
     # Long events: one in 1,000 rows would flag half of them.
