@@ -222,7 +222,7 @@ def test_detect_job_layer_sizes(changes, sizes):
 
 
 def test_detect_job_train_until_a_date(tmp_path):
-    run(tmp_path, train_until="2024-02-01", validation=0.0)
+    run(tmp_path, train_until="2024-02-01", validation=0.0, percentile=95.0)
     scores = pd.read_csv(tmp_path / "out" / "scores.csv", parse_dates=["day"])
     assert ((scores["part"] == "train") == (scores["day"] < "2024-02-01")).all()
     assert ((scores["part"] == "test") == (scores["day"] >= "2024-02-01")).all()
@@ -266,7 +266,7 @@ def test_detect_job_test_file(tmp_path):
 def test_detect_job_train_on_normal_leaves_labelled_windows_out(tmp_path):
     frame = panel()
     frame.loc[[10, 130], ["load", "label"]] = [50.0, 1]
-    changes = {"validation": 0.0, "train_until": "0.5"}
+    changes = {"validation": 0.0, "train_until": "0.5", "percentile": 95.0}
     everything = run(tmp_path, frame, **changes)
     normal = run(tmp_path, frame, train_on="normal", **changes)
     assert everything.report["training"]["training_windows"] == 4 * 25
@@ -308,7 +308,7 @@ def test_detect_job_metrics_of_one_class_say_so(tmp_path):
 
 def test_detect_job_numbers_as_times(tmp_path):
     frame = panel().assign(day=np.tile(np.arange(60) * 10, 4))
-    result = run(tmp_path, frame, train_until="300", validation=0.0)
+    result = run(tmp_path, frame, train_until="300", validation=0.0, percentile=95.0)
     assert (result.part.reshape(4, 60)[:, :30] == "train").all()
     assert (result.part.reshape(4, 60)[:, 30:] == "test").all()
 
