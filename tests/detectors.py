@@ -51,7 +51,12 @@ _CLASSES: dict[str, tuple[type[Detector], dict[str, Any]]] = {
 
 
 def make(kind: str, **options: Any) -> Detector:
-    """Return an unfitted detector that fits in some milliseconds."""
+    """Return an unfitted detector that fits in some milliseconds, on all rows that it is given.
+
+    Its threshold is a percentile of all scores: one that is set by a rate holds rows out.
+    """
+    if "threshold" not in options:
+        options = {"contamination": 0.05, **options}
     if kind in {"sklearn", "sklearn_windows"}:
         forest = IsolationForest(n_estimators=5, random_state=0)
         window = 4 if kind == "sklearn_windows" else 1

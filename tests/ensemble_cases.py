@@ -28,12 +28,12 @@ def series(n: int = 300, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 
 def forest() -> SklearnDetector:
-    return SklearnDetector(IsolationForest(n_estimators=10, random_state=0))
+    return SklearnDetector(IsolationForest(n_estimators=10, random_state=0), 0.05)
 
 
 def members() -> list[tuple[str, Detector]]:
     return [
-        ("z", ZScoreDetector()),
+        ("z", ZScoreDetector(0.05)),
         ("forest", forest()),
-        ("burst", RollingVarianceDetector(window=W)),
+        ("burst", RollingVarianceDetector(W, 0.05)),
     ]

@@ -43,14 +43,14 @@ def test_detect_job_writes_four_files_and_nothing_else(done):
 
 def test_detect_job_scores_file_has_the_input_rows_in_order(done):
     result, out = done
-    scores = pd.read_csv(out / "scores.csv")
+    scores = pd.read_csv(out / "scores.csv", dtype={"score": np.float32})
     frame = panel()
     assert list(scores.columns) == ["user", "day", "score", "flagged", "part"]
     assert scores["user"].tolist() == frame["user"].tolist()
     assert scores["day"].tolist() == frame["day"].dt.strftime("%Y-%m-%d").tolist()
     position = np.tile(np.arange(60), 4)
     assert scores["score"].isna().tolist() == (position < 5).tolist()  # window 5 + horizon 1
-    above = scores["score"].to_numpy() > result.threshold
+    above = scores["score"].to_numpy(np.float64) > result.threshold
     assert scores["flagged"].tolist() == above.astype(int).tolist()
 
 
@@ -64,8 +64,8 @@ def test_detect_job_parts_are_by_time_in_each_entity_and_whole_entities_validate
     assert sorted(past) == ["train", "train", "train", "validation"]
 
 
-def test_detect_job_threshold_is_the_percentile_of_the_scores_of_fitted_rows(done):
-    result, out = done
+def test_detect_job_threshold_is_the_percentile_of_the_scores_of_fitted_rows(tmp_path):
+    result, out = run(tmp_path, percentile=95.0), tmp_path / "out"
     scores = pd.read_csv(out / "scores.csv", dtype={"score": np.float32})
     fitted = scores.loc[scores["part"] != "test", "score"].dropna().astype(np.float64)
     assert result.threshold == np.percentile(fitted, 95.0)
@@ -78,6 +78,31 @@ def test_detect_job_threshold_is_the_percentile_of_the_scores_of_fitted_rows(don
     counted = flagged["train"]["flagged"] + flagged["validation"]["flagged"]
     assert counted == (fitted > result.threshold).sum()
     assert sum(part["rows"] for part in flagged.values()) == 240
+
+
+def test_detect_job_default_threshold_is_the_share_of_the_rows_held_out(done):
+    result, out = done
+    scores = pd.read_csv(out / "scores.csv", dtype={"score": np.float32})
+    held = scores.loc[scores["part"] == "validation", "score"].dropna().astype(np.float64)
+    fitted = scores.loc[scores["part"] != "test", "score"].dropna().astype(np.float64)
+    # 37 scores are too few for 1 % of them: of these the highest counts.
+    assert len(held) == 37
+    assert result.threshold == max(held.max(), np.percentile(fitted, 99.0))
+    rule = result.report["threshold"]
+    assert (rule["kind"], rule["rate"], rule["gap"]) == ("rate", None, None)
+    assert rule["fitted"] == {"met": "1%", "merged": 5, "per_one": 0.01, "calibrated_by": 0.37}
+    normal = (scores["part"] == "test") & (panel()["label"] == 0)
+    seen = int((scores.loc[normal, "score"].astype(np.float64) > result.threshold).sum())
+    assert result.report["rate"] == {
+        "asked": "1%",
+        "unit": "rows",
+        "expected": 0.01 * 70,
+        "low": None,
+        "high": None,
+        "seen": seen,
+        "rate": f"{float(f'{100 * seen / 70:.3g}'):g}%",
+        "part": "the test part without its labelled rows",
+    }
 
 
 def test_detect_job_metrics_are_of_the_test_part_only(done):
@@ -197,7 +222,7 @@ def test_detect_job_layer_sizes(changes, sizes):
 
 
 def test_detect_job_train_until_a_date(tmp_path):
-    run(tmp_path, train_until="2024-02-01", validation=0.0)
+    run(tmp_path, train_until="2024-02-01", validation=0.0, percentile=95.0)
     scores = pd.read_csv(tmp_path / "out" / "scores.csv", parse_dates=["day"])
     assert ((scores["part"] == "train") == (scores["day"] < "2024-02-01")).all()
     assert ((scores["part"] == "test") == (scores["day"] >= "2024-02-01")).all()
@@ -205,7 +230,9 @@ def test_detect_job_train_until_a_date(tmp_path):
 
 def test_detect_job_one_series_validates_with_its_last_part(tmp_path):
     frame = panel(users=1).drop(columns=["user", "label"])
-    result = run(tmp_path, frame, table=TableOptions(time="day"), train_until="0.5")
+    result = run(
+        tmp_path, frame, table=TableOptions(time="day"), train_until="0.5", percentile=95.0
+    )
     parts = result.part.tolist()
     assert parts == sorted(parts, key=["train", "validation", "test"].index)
     assert parts.count("test") == 30
@@ -239,7 +266,7 @@ def test_detect_job_test_file(tmp_path):
 def test_detect_job_train_on_normal_leaves_labelled_windows_out(tmp_path):
     frame = panel()
     frame.loc[[10, 130], ["load", "label"]] = [50.0, 1]
-    changes = {"validation": 0.0, "train_until": "0.5"}
+    changes = {"validation": 0.0, "train_until": "0.5", "percentile": 95.0}
     everything = run(tmp_path, frame, **changes)
     normal = run(tmp_path, frame, train_on="normal", **changes)
     assert everything.report["training"]["training_windows"] == 4 * 25
@@ -281,7 +308,7 @@ def test_detect_job_metrics_of_one_class_say_so(tmp_path):
 
 def test_detect_job_numbers_as_times(tmp_path):
     frame = panel().assign(day=np.tile(np.arange(60) * 10, 4))
-    result = run(tmp_path, frame, train_until="300", validation=0.0)
+    result = run(tmp_path, frame, train_until="300", validation=0.0, percentile=95.0)
     assert (result.part.reshape(4, 60)[:, :30] == "train").all()
     assert (result.part.reshape(4, 60)[:, 30:] == "test").all()
 

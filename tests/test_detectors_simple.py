@@ -29,7 +29,7 @@ from tests.reference import encode_reference
 
 def test_zscore_equals_its_formula() -> None:
     train, X = series(200), series(50, seed=1)
-    scores = ZScoreDetector().fit(train).score_samples(X)
+    scores = ZScoreDetector(0.05).fit(train).score_samples(X)
     expected = (np.abs(X - train.mean(axis=0)) / train.std(axis=0)).max(axis=1)
     np.testing.assert_allclose(scores, expected, rtol=1e-12)
 
@@ -51,7 +51,7 @@ def test_rolling_variance_keeps_its_digits_beside_large_values() -> None:
 
 def test_rolling_variance_scales_if_asked() -> None:
     X = series(100) * [1.0, 1000.0, 1.0]
-    detector = RollingVarianceDetector(10, scaler="standard").fit(X)
+    detector = RollingVarianceDetector(10, 0.05, scaler="standard").fit(X)
     expected = pd.DataFrame(StandardScaler().fit_transform(X)).rolling(10).var().max(axis=1)
     np.testing.assert_allclose(detector.decision_scores_, expected, rtol=1e-9)
     with pytest.raises(ValueError, match=r"scaler: expected one of 'minmax', .*, got 'max'"):
@@ -66,7 +66,7 @@ def test_rolling_variance_scales_if_asked() -> None:
 def test_pca_equals_sklearn(asked: float, kept: int | None) -> None:
     train = series(300, 6) @ np.random.default_rng(0).normal(size=(6, 6))
     X = series(50, 6, seed=1)
-    detector = PCADetector(asked).fit(train)
+    detector = PCADetector(asked, 0.05).fit(train)
     scaler = StandardScaler().fit(train)
     pca = PCA(kept or asked, svd_solver="full").fit(scaler.transform(train))
     scaled = scaler.transform(X)
@@ -78,8 +78,10 @@ def test_pca_equals_sklearn(asked: float, kept: int | None) -> None:
 
 def test_pca_of_one_feature_is_the_squared_z_score() -> None:
     X = series(100, 1)
-    z = ZScoreDetector().fit(X).decision_scores_
-    np.testing.assert_allclose(PCADetector().fit(X).decision_scores_, z**2, rtol=1e-9)
+    z = ZScoreDetector(0.05).fit(X).decision_scores_
+    np.testing.assert_allclose(
+        PCADetector(contamination=0.05).fit(X).decision_scores_, z**2, rtol=1e-9
+    )
 
 
 @pytest.mark.parametrize(
@@ -101,7 +103,7 @@ def test_pca_refuses_impossible_numbers_of_components(asked: Any, kind: type[Exc
 def test_pca_needs_two_complete_rows() -> None:
     X = np.array([[1.0, 2.0], [np.nan, 1.0], [3.0, np.nan]])
     with pytest.raises(ValueError, match="X: expected at least 2 rows without a missing value"):
-        PCADetector().fit(X)
+        PCADetector(contamination=0.05).fit(X)
 
 
 @pytest.mark.parametrize(
@@ -114,11 +116,11 @@ def test_pca_needs_two_complete_rows() -> None:
 )
 def test_sklearn_scores_are_those_of_the_estimator_negated(estimator: Any) -> None:
     train, X = series(200), series(50, seed=1)
-    detector = SklearnDetector(estimator).fit(train)
+    detector = SklearnDetector(estimator, 0.05).fit(train)
     expected = -estimator.__class__(**estimator.get_params()).fit(train).score_samples(X)
     np.testing.assert_allclose(detector.score_samples(X), expected, rtol=1e-12)
     assert not hasattr(estimator, "n_features_in_")  # the one given stays unfitted
-    scaled = SklearnDetector(estimator, scaler="standard").fit(train)
+    scaled = SklearnDetector(estimator, 0.05, scaler="standard").fit(train)
     scaler = StandardScaler().fit(train)
     expected = -scaled.estimator_.score_samples(scaler.transform(X))
     np.testing.assert_allclose(scaled.score_samples(X), expected, rtol=1e-9)
@@ -140,7 +142,9 @@ def true_codes(detector: RandomGRUDetector, X: np.ndarray) -> np.ndarray:
 
 def test_random_gru_equals_the_reference_and_pca() -> None:
     train, X = series(150), series(60, seed=1)
-    detector = RandomGRUDetector(window=10, hidden_size=8, n_components=3, random_state=0)
+    detector = RandomGRUDetector(
+        window=10, hidden_size=8, n_components=3, random_state=0, contamination=0.05
+    )
     scores = detector.fit(train).score_samples(X)
     codes = true_codes(detector, X)
     np.testing.assert_allclose(detector.encode(X), codes, atol=1e-6)
@@ -179,6 +183,6 @@ def test_random_gru_refuses_sizes_that_leave_no_component() -> None:
     with pytest.raises(ValueError, match="n_components: expected less than hidden_size=4"):
         RandomGRUDetector(window=5, hidden_size=4, n_components=4).fit(X)
     with pytest.raises(ValueError, match="X: expected at least 5 windows without a missing value"):
-        RandomGRUDetector(window=97).fit(X)
+        RandomGRUDetector(window=97, contamination=0.05).fit(X)
     with pytest.raises(ValueError, match="random_state: expected an integer >= 0, got -1"):
         RandomGRUDetector(window=5, random_state=-1).fit(X)

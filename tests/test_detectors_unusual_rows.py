@@ -31,7 +31,11 @@ def test_masked_cells_are_missing(kind: str) -> None:
 
 def test_masked_integers_and_masks_of_nothing() -> None:
     masked = np.ma.masked_array([[1], [2], [4]], mask=[[False], [True], [False]])
-    assert np.isnan(ZScoreDetector().fit(masked).decision_scores_).tolist() == [False, True, False]
+    assert np.isnan(ZScoreDetector(0.05).fit(masked).decision_scores_).tolist() == [
+        False,
+        True,
+        False,
+    ]
     assert masked.data.tolist() == [[1], [2], [4]]
     assert fit_scaler(masked, "minmax")["scale"] == [3.0]
     assert np.isnan(apply_scaler(None, masked)[:, 0]).tolist() == [False, True, False]

@@ -32,7 +32,7 @@ def test_ensemble_is_the_weighted_sum_of_normalised_scores(normaliser: str) -> N
     X, _ = series()
     train, new = X[:200], X[200:] * 3  # beyond the training maximum
     weights = [0.5, 0.2, 0.3]
-    ensemble = Ensemble(members(), normaliser, weights).fit(train)
+    ensemble = Ensemble(members(), normaliser, weights, 0.05).fit(train)
     columns = []
     for _, member in members():
         member.fit(train)
@@ -249,7 +249,7 @@ def test_a_member_without_a_window_is_named() -> None:
     with pytest.raises(ValueError, match="member 'burst': X: no window: one takes 6 rows"):
         ensemble.score_samples(X[:5])
     with pytest.raises(ValueError, match="member 'burst': X: no window"):
-        Ensemble(members()).fit(X[:5])
+        Ensemble(members(), contamination=0.05).fit(X[:5])
 
 
 class Half(ZScoreDetector):

@@ -44,8 +44,8 @@ def test_saved_ensemble_scores_the_same(normaliser: Any, weights: Any, tmp_path:
             np.testing.assert_array_equal(getattr(again, name), getattr(ensemble, name))
         assert again.tuned_ == ensemble.tuned_
         assert again.scored_share_ == ensemble.scored_share_
-        # `tune` chooses a value: no percentile of the training scores.
-        kind = "fixed" if tuned else "percentile"
+        # `tune` chooses a value: no rate of the training scores.
+        kind = "fixed" if tuned else "rate"
         assert again.threshold_state()["kind"] == kind
         assert again.threshold_state()["value"] == ensemble.threshold_
     refitted = clone(again).fit(X[:200])

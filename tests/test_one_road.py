@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
 import subprocess
 import sys
@@ -209,7 +210,14 @@ def test_an_estimator_of_the_same_parameters_fits_to_the_same_bits(saved: Saved)
     assert same(estimator.score_samples(frame), saved.scores())
     # Of all fitted rows, those held out included.
     assert len(estimator.decision_scores_) == saved.fitted().sum()
-    assert estimator.threshold_ == np.nanpercentile(estimator.decision_scores_, 95.0)
+    # The command line's default is the estimator's: 1 % of the rows held out, and of all.
+    held = saved.result.table.restore(saved.result.part, "")[saved.fitted()] == "validation"
+    calibrating = estimator.decision_scores_[held if held.any() else slice(None)]
+    ordered = np.sort(calibrating[np.isfinite(calibrating)])
+    rank = min(math.ceil((len(ordered) + 1) * 0.99), len(ordered))
+    of_all = np.nanpercentile(estimator.decision_scores_, 99.0)
+    assert estimator.threshold_ == max(ordered[rank - 1], of_all)
+    assert estimator.rule_.met == "1%"
 
 
 def test_stream_gives_the_same_bits_or_says_that_there_is_none(saved: Saved) -> None:
@@ -254,7 +262,9 @@ def test_retrain_fits_again_and_what_it_writes_loads(saved: Saved, tmp_path: Pat
 def test_the_report_tells_the_parameters_that_were_used(saved: Saved) -> None:
     report = json.loads((saved.out / "report.json").read_text())
     used = report["parameters"]
-    assert used["contamination"] == 0.05
+    assert used["contamination"] is None
+    assert used["threshold"] is None
+    assert report["threshold"]["kind"] == "rate"
     if saved.name == "forecast":
         assert (used["window"], used["hidden_size"], used["batch_size"]) == (5, 8, None)
         assert used["scaler"] == "minmax"  # its own default

@@ -62,7 +62,7 @@ def test_dependent_columns_of_float32_are_dependent() -> None:
 
 def test_full_rank_keeps_its_scores() -> None:
     X = series(200, 4)
-    detector = PCADetector(2).fit(X)
+    detector = PCADetector(2, 0.05).fit(X)
     center, scale = (np.array(detector.scaler_[name]) for name in ("center", "scale"))
     scaled = (X - center) / scale
     values = np.linalg.svd(scaled - scaled.mean(axis=0), full_matrices=False)[2][:2]
@@ -73,7 +73,7 @@ def test_full_rank_keeps_its_scores() -> None:
 
 def test_fewer_rows_than_columns_leave_a_direction_and_fix_none() -> None:
     rows = np.random.default_rng(1).normal(size=(5, 10))
-    detector = PCADetector(0.99).fit(rows)
+    detector = PCADetector(0.99, 0.05).fit(rows)
     assert len(detector.components_) == 3
     assert detector.threshold_ > 1e-3
     assert detector.score_samples(rows + 0.1).max() < 1.0

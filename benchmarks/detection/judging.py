@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.detection.alarms import Counted, count_alarms, rule_of
 from benchmarks.detection.contestants import DEFAULTS, RANDOM, Contestant, alignment
 from benchmarks.detection.series import TsbFile
 from slidecell.datasets import LabelledSeries
@@ -24,6 +25,7 @@ from slidecell.evaluate import default_vus_window, event_f1, pr_auc, vus
 from slidecell.evaluate.curves import Ranking
 from slidecell.evaluate.inputs import scored_part
 
+Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 
 # The greatest buffer of VUS-PR: flags up to half of it away from an anomaly count in part. One
@@ -86,12 +88,13 @@ class Job:
 class Judged:
     """What became of a series: figures, or why there are none; faults are of files and detectors.
 
-    What is left out is no fault: nothing can be measured there.
+    What is left out is no fault: nothing can be measured there. Events are counted all the same.
     """
 
     found: list[Found] = field(default_factory=list)
     left_out: str = ""
     faults: list[str] = field(default_factory=list)
+    counted: list[Counted] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,7 @@ class _Scored:
     """The scores of one detector on the test rows."""
 
     scores: Floats
-    threshold: float
+    flags: Bools
     alignment: str
     fit_seconds: float
     score_seconds: float
@@ -123,10 +126,13 @@ def _judge(job: Job) -> Judged:
     if (series.train == series.train[0]).all():
         return Judged(left_out=f"{job.title}: left out, no column of its training part varies")
     scored: dict[str, _Scored] = {}
+    counted: list[Counted] = []
     faults: list[str] = []
     for contestant in job.contestants:
         try:
-            scored[contestant.title] = _score(contestant, series, job.seed)
+            detector, scored[contestant.title] = _score(contestant, series, job.seed)
+            alarms = count_alarms(detector, series, scored[contestant.title].scores, job.seed)
+            counted.append(Counted(job.set, series.name, contestant.title, alarms))
         except Exception as error:  # one that fails says so, and the others go on
             faults.append(f"{job.title}: {contestant.title}: {type(error).__name__}: {error}")
     if not scored:
@@ -135,15 +141,15 @@ def _judge(job: Job) -> Judged:
         for title, own in scored.items():
             write_scores(job.submit, title, job.name or series.name, own.scores)
     draws = np.random.default_rng(job.seed).random(len(series.test))
-    scored[RANDOM] = _Scored(draws, 1 - _RANDOM_FLAGGED, "-", 0.0, 0.0)
+    scored[RANDOM] = _Scored(draws, draws > 1 - _RANDOM_FLAGGED, "-", 0.0, 0.0)
     kept = ~np.isnan(np.stack([own.scores for own in scored.values()])).any(axis=0)
     labels = series.test_label[kept]
     if not kept.any():
         text = f"{job.title}: left out, no row is scored by all detectors"
-        return Judged(left_out=text, faults=faults)
+        return Judged(left_out=text, faults=faults, counted=counted)
     if labels.min() == labels.max():
         text = f"{job.title}: left out, all rows that are judged have one label"
-        return Judged(left_out=f"{text} ({labels[0]})", faults=faults)
+        return Judged(left_out=f"{text} ({labels[0]})", faults=faults, counted=counted)
     window = default_vus_window(labels) if job.vus_window is None else job.vus_window
     assert window is not None  # there is an anomaly
     found = [
@@ -152,7 +158,7 @@ def _judge(job: Job) -> Judged:
             series.name,
             title,
             own.alignment,
-            *_measures(labels, own.scores[kept], own.threshold, window),
+            *_measures(labels, own.scores[kept], own.flags[kept], window),
             window,
             int(kept.sum()),
             own.fit_seconds,
@@ -160,10 +166,10 @@ def _judge(job: Job) -> Judged:
         )
         for title, own in scored.items()
     ]
-    return Judged(found, faults=faults)
+    return Judged(found, faults=faults, counted=counted)
 
 
-def _score(contestant: Contestant, series: LabelledSeries, seed: int) -> _Scored:
+def _score(contestant: Contestant, series: LabelledSeries, seed: int) -> tuple[Any, _Scored]:
     detector = contestant.make(seed)
     began = time.process_time()
     detector.fit(series.train)
@@ -172,12 +178,13 @@ def _score(contestant: Contestant, series: LabelledSeries, seed: int) -> _Scored
     ended = time.process_time()
     if np.isnan(scores).all():
         raise ValueError("no row of the test part has a score")
-    threshold = float(detector.threshold_)
-    return _Scored(scores, threshold, alignment(detector), fitted - began, ended - fitted)
+    flags = rule_of(detector).apply(scores)
+    found = _Scored(scores, flags, alignment(detector), fitted - began, ended - fitted)
+    return detector, found
 
 
 def _measures(
-    labels: npt.NDArray[np.int64], scores: Floats, threshold: float, window: int
+    labels: npt.NDArray[np.int64], scores: Floats, flags: Bools, window: int
 ) -> tuple[Any, Any, Any, Any]:
     """Return VUS-PR, PR-AUC and the event F1 at the detector's threshold and at the best F1."""
     part = scored_part(labels, scores)
@@ -185,7 +192,7 @@ def _measures(
     return (
         vus(labels, scores, window)[1],
         pr_auc(labels, scores),
-        event_f1(labels, scores > threshold),
+        event_f1(labels, flags),
         event_f1(labels, part.scores > best),
     )
 

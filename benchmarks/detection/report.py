@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
+from benchmarks.detection.alarms import FACTOR, Alarms, Counted
 from benchmarks.detection.contestants import BASELINES, NETWORKS, RANDOM
 from benchmarks.detection.judging import Found
 
 RESAMPLES = 10_000
+T = TypeVar("T", Found, Counted)
 ALL = "all"
 
 # Field of `Found`, and its title.
 MEASURES = (("vus_pr", "VUS-PR"), ("pr_auc", "PR-AUC"), ("event_f1", "event F1"))
 
 
-def sets_of(found: Sequence[Found]) -> list[tuple[str, list[Found]]]:
+def sets_of(found: Sequence[T]) -> list[tuple[str, list[T]]]:
     """Return each set with its figures, and where there are several, all together at the end."""
     titles = sorted({f.set for f in found})
     parts = [(title, [f for f in found if f.set == title]) for title in titles]
@@ -64,6 +67,71 @@ def long_table(found: Sequence[Found]) -> str:
             )
             aligned = "/".join(sorted({f.alignment for f in own}))
             lines.append(f"| {title} | {name} | {aligned} | {len(own)} | {means} | {seconds} |")
+    return "\n".join(lines)
+
+
+def alarms_table(counted: Sequence[Counted]) -> str:
+    """Return a row for every set and detector: events at its own threshold, and their rate."""
+    lines = [
+        "| set | detector | series | labelled windows hit | by as many random events "
+        "| events outside | unlabelled rows inside | rate kept | seen / expected, median |",
+        "|" + "---|" * 9,
+    ]
+    for title, here in sets_of(counted):
+        for name in dict.fromkeys(c.detector for c in here):
+            own = [c.alarms for c in here if c.detector == name]
+            windows, hit, outside = (
+                sum(getattr(a, field) for a in own) for field in ("windows", "hit", "outside")
+            )
+            random = sum(a.hit_by_random for a in own)
+            inside = sum(a.rows_inside for a in own) / sum(a.rows_unlabelled for a in own)
+            lines.append(
+                f"| {title} | {name} | {len(own)} | {hit} of {windows} | {random:.1f} "
+                f"| {outside:,} | {100.0 * inside:.2f} % | {_kept(own)} |"
+            )
+    return "\n".join(lines)
+
+
+def _kept(alarms: Sequence[Alarms]) -> str:
+    rated = [a for a in alarms if a.asked]
+    if not rated:
+        return "- | -"
+    kept = sum(a.within for a in rated)
+    return f"{kept} of {len(rated)} | {float(np.median([a.ratio for a in rated])):.2f}"
+
+
+def rates_off(counted: Sequence[Counted]) -> list[str]:
+    """Return what to say of each series whose rate is not kept, the furthest off first."""
+    off = [c for c in counted if c.alarms.asked and not c.alarms.within]
+    off.sort(key=lambda c: -_distance(c.alarms))
+    return [
+        f"{c.set} {c.series}: {c.detector}: {c.alarms.seen:,} {c.alarms.unit} for "
+        f"{c.alarms.expected:,.3g} at {c.alarms.asked}"
+        for c in off
+    ]
+
+
+def _distance(alarms: Alarms) -> float:
+    """Return by how much a rate is off, to either side."""
+    return abs(float(np.log((alarms.seen + 0.5) / (alarms.expected + 0.5))))
+
+
+def alarms_text(counted: Sequence[Counted]) -> str:
+    """Return the table of events, and the series whose rate is not kept.
+
+    They are those that have drifted, for the most part.
+    """
+    off = rates_off(counted)
+    named = [f"Rates that are not kept ({len(off)}), the furthest off first:\n", *off]
+    lines = [
+        "Events at each detector's own threshold; all rows judged, training part included; flags",
+        "are merged where at most the rows before its own that a score depends on lie between. The",
+        "rate is that of the label-free rows of the test part: kept within a factor of "
+        f"{FACTOR:g}, or",
+        "where fewer than 30 events are expected, within the 90 % interval of the prediction.\n",
+        alarms_table(counted),
+        *(["", *named] if off else []),
+    ]
     return "\n".join(lines)
 
 

@@ -11,6 +11,7 @@ import typer
 from slidecell._arguments import as_bytes
 from slidecell._cells import CELLS
 from slidecell.detect.registry import DEFAULT_MEMBERS, DETECTORS
+from slidecell.jobs.rule_options import RULES
 from slidecell.tables.budget import COLUMN_BYTES
 
 Cell = Enum("Cell", {name: name for name in CELLS}, type=str)  # type: ignore[misc]
@@ -53,6 +54,9 @@ class Duplicates(str, Enum):
     last = "last"
 
 
+Rule = Enum("Rule", {name: name for name in RULES}, type=str)  # type: ignore[misc]
+
+
 class LineFormat(str, Enum):
     """Formats of lines."""
 
@@ -76,7 +80,11 @@ def _network(text: str) -> Any:
 
 
 def _training(text: str) -> Any:
-    return typer.Option(help=text, rich_help_panel="Training and threshold")
+    return typer.Option(help=text, rich_help_panel="Training")
+
+
+def _rule(text: str) -> Any:
+    return typer.Option(help=text, rich_help_panel="Threshold")
 
 
 def _live(text: str) -> Any:
@@ -223,12 +231,50 @@ ScalerOption = Annotated[
         "autoencoder, standard of random-gru and pca, else none)"
     ),
 ]
-PercentileOption = Annotated[
-    float,
-    _training(
-        "The threshold is this percentile of the scores of the fitted rows: 99 flags the highest "
-        "1 % of them."
+ThresholdOption = Annotated[
+    Rule | None,
+    _rule(
+        "Rule that flags rows (default: that of the option given, or else rate). percentile, fixed "
+        "and rate are one number; spot, cusum and dynamic follow the scores of each series."
     ),
+]
+RateOption = Annotated[
+    str | None,
+    _rule(
+        "What you can look at: a share of rows as 0.1%, or events as 3/day, 2/entity/week or "
+        "5/1000rows (default: 1/1000rows, or 1% where the rows are too few). Approximate under "
+        "drift and autocorrelation."
+    ),
+]
+PercentileOption = Annotated[
+    float | None,
+    _rule(
+        "Percentile of the scores of the fitted rows: 99 flags the highest 1 % of them "
+        "(default: 95)"
+    ),
+]
+ValueOption = Annotated[float | None, _rule("Score above which a row is flagged, of fixed.")]
+SpotQOption = Annotated[
+    float | None, _rule("Probability of an alarm on a normal score, of spot (default: 1e-4)")
+]
+SpotLevelOption = Annotated[
+    float | None, _rule("Quantile above which scores are excesses, of spot (default: 0.98)")
+]
+SpotDepthOption = Annotated[
+    int | None,
+    _rule("Judge a score minus the mean of so many before it, of spot (default: 0, as it is)"),
+]
+CusumKOption = Annotated[
+    float | None, _rule("Allowance in standard deviations, of cusum (default: 0.5)")
+]
+CusumHOption = Annotated[
+    float | None, _rule("Sum in standard deviations that is an alarm, of cusum (default: 5)")
+]
+DynamicBatchOption = Annotated[
+    int | None, _rule("Scores between two choices of the threshold, of dynamic (default: 70)")
+]
+DynamicWindowOption = Annotated[
+    int | None, _rule("Scores that choose the threshold, of dynamic (default: 2100)")
 ]
 EventGapOption = Annotated[
     int | None,

@@ -42,7 +42,7 @@ class AutoencoderDetector(TakesModel):
     cell : str
         "lstm" (the default) or another name in `slidecell.recurrent.STACKS`.
     scaler : {"minmax", "standard", "robust"}, optional
-    contamination : float
+    contamination : float, optional
         Share of the training scores above the threshold.
     epochs : int
     random_state : int, RandomState or None
@@ -93,7 +93,7 @@ class AutoencoderDetector(TakesModel):
     activation: Literal["tanh", "relu", "sigmoid", "linear"] = "tanh"
     cell: CellName = "lstm"
     scaler: ScalerKind | None = "minmax"
-    contamination: float = 0.05
+    contamination: float | None = None
     epochs: int = 50
     random_state: Any = None
     _: KW_ONLY

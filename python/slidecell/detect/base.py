@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.utils.validation import check_is_fitted
 
+from slidecell.detect.decision import rate_times
 from slidecell.detect.drift import TrainingStatistics
 from slidecell.detect.fitting import FittingDetector
 from slidecell.detect.registry import no_such_setting
@@ -24,9 +25,13 @@ from slidecell.scaling import too_large_cells
 from slidecell.tables.arrays import take_rows
 from slidecell.tables.options import TableOptions
 from slidecell.tables.rows import Floats, Ints, Rows
+from slidecell.thresholds.constant import FixedThreshold
+from slidecell.thresholds.rate import RateThreshold
+from slidecell.thresholds.rate_text import read_rate
 
 if TYPE_CHECKING:
     from slidecell.model import SequenceModel
+    from slidecell.thresholds import RateSeen, Threshold
 
 __all__ = ["SHARED_SETTINGS", "Alignment", "Detector", "FeatureReduction"]
 
@@ -66,9 +71,15 @@ class Detector(FittingDetector):
     Parameters
     ----------
     contamination : float, optional
-        Share of the training scores above the threshold, 0 < contamination < 1. None: the threshold
-        is calibrated on rows that train nothing: those that a network holds out to stop in time, of
-        other detectors the last fifth of each entity's rows.
+        Share of the training scores above the threshold, 0 < contamination < 1, as PyOD has it:
+        the threshold is the percentile ``100 * (1 - contamination)`` of the scores of all training
+        rows. Default: `threshold` decides.
+    threshold : Threshold, str or float, optional
+        The rule that flags rows: one of `slidecell.thresholds`, which is copied, and fitted on the
+        training scores; a rate, such as ``"3/day"`` or ``"0.1%"``, see `RateThreshold`; or a fixed
+        value. Default: ``RateThreshold()``, about one event in 1,000 rows. A rate is calibrated on
+        rows that train nothing: those that a network holds out to stop in time, of other detectors
+        the last fifth of each entity's rows.
     missing : {"skip", "ffill"}
         ``skip``: what touches a missing value (NaN, infinity) has no score. ``ffill``: a missing
         value takes the last one before it in its entity, in training and in scoring.
@@ -79,13 +90,14 @@ class Detector(FittingDetector):
     ----------
     decision_scores_ : ndarray of float64, [S]
         Scores of the training rows, in input order.
+    rule_ : Threshold
+        The fitted rule.
     threshold_ : float64
-        The percentile ``100 * (1 - contamination)`` of the finite ``decision_scores_``; or, without
-        a contamination, the score that 1 % of ``calibration_rows_`` exceed.
+        What its first score is compared with; NaN where a rule has no such value.
     calibration_rows_ : ndarray of bool, [S]
         Training rows whose scores gave the threshold, in input order.
     labels_ : ndarray of int64, [S]
-        1 where the training score is above the threshold.
+        1 where the rule flags the training score: where it is above the threshold.
     scored_share_ : float
         Share of the training rows that have a score.
     constant_features_ : list
@@ -157,7 +169,10 @@ class Detector(FittingDetector):
         return scores
 
     def predict(self, X: Any, *, offsets: npt.ArrayLike | None = None) -> Ints:
-        """Rows [S, F] -> 1 where the score is above ``threshold_``, else 0: int64 [S]."""
+        """Rows [S, F] -> 1 where the rule flags the score, else 0: int64 [S].
+
+        Of most rules that is where the score is above ``threshold_``.
+        """
         rows = self._known_rows(X, offsets)
         flags = self.flag_rows(rows, self.score_rows(rows))
         return rows.restore(flags.astype(np.int64), 0)
@@ -229,9 +244,44 @@ class Detector(FittingDetector):
 
     def flag_rows(self, rows: Rows, scores: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
         """Return which rows of a table are flagged by their scores, bool [S]; NaN never is."""
-        del rows
         # As float64, for numpy 1 would round the threshold to the type of float32 scores.
-        return np.asarray(scores.astype(np.float64, copy=False) > self.threshold_)
+        values = scores.astype(np.float64, copy=False)
+        rule = self.fitted_rule()
+        if rule is None or rule.is_constant:
+            return np.asarray(values > self.threshold_)
+        return rule.apply(values, rows.offsets)
+
+    def rate_seen(
+        self,
+        rows: Rows,
+        scores: npt.NDArray[Any],  # [S]
+        chosen: npt.NDArray[np.bool_],  # [S]
+    ) -> RateSeen | None:
+        """Compare the rate that was asked with that of chosen rows; None without such a rule."""
+        rule = self.fitted_rule()
+        if not isinstance(rule, RateThreshold):
+            return None
+        times = rate_times(rows)
+        if times is None and read_rate(rule.met).of == "time":
+            return None
+        return rule.seen(scores, rows.offsets, times=times, rows=chosen)
+
+    def fitted_rule(self) -> Threshold | None:
+        """Return the rule behind `predict`; None: no row is flagged.
+
+        A class of one's own that sets its ``threshold_`` itself has a fixed one.
+        """
+        rule: Threshold | None = self.__dict__.get("rule_")
+        return FixedThreshold(float(self.threshold_)) if rule is None else rule
+
+    def event_gap(self) -> int:
+        """Return how many rows there may be between two flags of one event, unless one is asked.
+
+        It is the number of rows before its own that a score depends on: scores further apart have
+        nothing in common. Of a network these are its windows' rows.
+        """
+        needed = self.rows_needed()
+        return (self.shortest_series() if needed is None else needed) - 1
 
     def parts_at(self, rows: Rows, chosen: Ints) -> Floats:
         """Return each feature's part in the scores of ``chosen`` rows of a table: [n, F]."""
@@ -273,8 +323,8 @@ class Detector(FittingDetector):
 
     def threshold_state(self) -> dict[str, Any] | None:
         """Return the rule behind `predict` as a model file keeps it; None: no row is flagged."""
-        percentile = 100.0 * (1.0 - self._share_above())
-        return {"kind": "percentile", "percentile": percentile, "value": float(self.threshold_)}
+        rule = self.fitted_rule()
+        return None if rule is None else rule.state()
 
     def score_notes(self) -> list[str]:
         """Return what a reader of the scores should know."""

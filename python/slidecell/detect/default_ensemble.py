@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from slidecell._arguments import as_choice
 from slidecell.detect.base import SHARED_SETTINGS, Detector
@@ -14,6 +14,9 @@ from slidecell.detect.registry import (
     find_detector,
     setting_flag,
 )
+
+if TYPE_CHECKING:
+    from slidecell.thresholds import Threshold
 
 __all__ = ["DefaultEnsemble", "make_members", "members_from_settings"]
 
@@ -31,6 +34,7 @@ class DefaultEnsemble(Detector):
         random_state: Any = None,
         *,
         contamination: float | None = None,
+        threshold: Threshold | str | float | None = None,
         missing: Literal["skip", "ffill"] = "skip",
         entity: Hashable | None = None,
         time: Hashable | None = None,
@@ -52,7 +56,7 @@ class DefaultEnsemble(Detector):
             False: a `RidgeDetector` forecasts in the network's place, in a hundredth of the time.
         random_state : int, RandomState or None
             Of the network and of k-means.
-        contamination : float, optional
+        contamination, threshold
             See `Ensemble`.
         missing : {"skip", "ffill"}
             Of all members.
@@ -84,6 +88,7 @@ class DefaultEnsemble(Detector):
             make_members(DEFAULT_MEMBERS if network else QUICK_MEMBERS, settings),
             "z",
             contamination=contamination,
+            threshold=threshold,
             skip_short=True,
             entity=entity,
             time=time,
@@ -99,9 +104,7 @@ class DefaultEnsemble(Detector):
         """
         members, own = members_from_settings(settings, own=set(cls._get_param_names()))
         make: Any = cls
-        ensemble: E = make(
-            members, **{"normaliser": "z", "contamination": None, "skip_short": True, **own}
-        )
+        ensemble: E = make(members, **{"normaliser": "z", "skip_short": True, **own})
         return ensemble
 
     @classmethod

@@ -31,10 +31,12 @@ from slidecell.detect.members import (
 from slidecell.detect.shares import chosen_places, share_out, shares_of_sum
 from slidecell.tables.rows import Floats, Ints, Rows
 from slidecell.tables.windowed import TooFewWindowsError
+from slidecell.thresholds.constant import FixedThreshold
 from slidecell.thresholds.state_values import mapping, numbers, texts
 
 if TYPE_CHECKING:
     from slidecell.detect.storage import Parts
+    from slidecell.thresholds import Threshold
 
 __all__ = ["Ensemble"]
 
@@ -69,7 +71,9 @@ class Ensemble(DefaultEnsemble):
         Default: equal.
     contamination : float, optional
         Share of the fused scores of all fitted rows above the threshold, until `tune` chooses one.
-        None: the threshold is calibrated on the fused scores of the rows left out.
+    threshold : Threshold, str or float, optional
+        The rule that flags rows: see `Detector`. A rate is calibrated on the fused scores of the
+        rows left out.
     skip_short : bool
         A member for which the training rows have too few windows is left out, and `notes_` says so.
         By default that is an error, as it always is where no member is left.
@@ -137,8 +141,9 @@ class Ensemble(DefaultEnsemble):
         members: Sequence[tuple[str, Detector]],
         normaliser: str | Normaliser = "minmax",
         weights: Sequence[float] | Mapping[str, float] | None = None,
-        contamination: float | None = 0.05,
+        contamination: float | None = None,
         *,
+        threshold: Threshold | str | float | None = None,
         skip_short: bool = False,
         prefit: bool = False,
         entity: Hashable | None = None,
@@ -149,6 +154,7 @@ class Ensemble(DefaultEnsemble):
         self.normaliser = normaliser
         self.weights = weights
         self.contamination = contamination
+        self.threshold = threshold
         self.skip_short = skip_short
         self.prefit = prefit
         self.entity = entity
@@ -243,7 +249,8 @@ class Ensemble(DefaultEnsemble):
             percentiles=percentiles,
             random_state=random_state,
         )
-        self._use(np.array(self.tuned_.weights), self.tuned_.threshold)
+        self._use_rule(FixedThreshold(self.tuned_.threshold))
+        self._use(np.array(self.tuned_.weights))
         return self
 
     def member_scores(self, X: Any, *, offsets: npt.ArrayLike | None = None) -> Floats:
@@ -347,12 +354,6 @@ class Ensemble(DefaultEnsemble):
         """Return the rows that the weighted member with the longest windows needs."""
         members = zip(self.members_.values(), self.weights_, strict=True)
         return max(member.shortest_series() for member, weight in members if weight > 0.0)
-
-    def threshold_state(self) -> dict[str, Any] | None:
-        """Return the rule behind `predict`; one that `tune` chose is a value, no percentile."""
-        if self.tuned_ is None:
-            return super().threshold_state()
-        return {"kind": "fixed", "value": float(self.threshold_)}
 
     def score_notes(self) -> list[str]:
         """Return which members were left out, and why, and what is to be known of the others."""
@@ -460,12 +461,14 @@ class Ensemble(DefaultEnsemble):
         self.tuned_ = None if tuned is None else FoundWeights.from_dict(tuned)
         if self.tuned_ is not None and len(self.tuned_.weights) != len(names):
             raise ValueError(f"'tuned': 'weights': expected {len(names)}, one per member")
+        if self.tuned_ is not None and parts.values.get("rule") is None:  # saved by version 0.1
+            self._use_rule(FixedThreshold(float(self.threshold_)))
         weights = parts.array("weights", len(names))
         as_weights(weights, names)  # refuses what can be none
         self.member_decision_scores_ = parts.array(
             "member_decision_scores", len(self.decision_scores_), len(names)
         )
-        self._use(weights, float(self.threshold_))
+        self._use(weights)
 
     def _fit(self, rows: Rows) -> None:
         self._learn(rows, np.zeros(len(rows), np.bool_))
@@ -505,8 +508,9 @@ class Ensemble(DefaultEnsemble):
         fused = fuse(self.member_decision_scores_, weights)
         if not np.isfinite(fused).any():
             raise ValueError("X: no row has a score from every weighted member")
-        ordered = fused if rows.order is None else fused[rows.order]
-        self._use(weights, float(self._calibrated(rows, ordered, held)))
+        self.weights_ = weights
+        self._calibrate(rows, fused if rows.order is None else fused[rows.order], held)
+        self._use(weights)
 
     def _given_weights(self) -> Floats:
         """Return the weights of the fitted members, sum 1."""
@@ -519,10 +523,10 @@ class Ensemble(DefaultEnsemble):
             raise TooFewWindowsError("; ".join(self.notes_) + ": no member with a weight is left")
         return np.asarray(kept / kept.sum())
 
-    def _use(self, weights: Floats, threshold: float) -> None:
-        """Take weights and threshold, and judge the training rows anew."""
+    def _use(self, weights: Floats) -> None:
+        """Take weights, and judge the training rows anew."""
         scores = self.member_decision_scores_
-        self.weights_, self.threshold_ = weights, np.float64(threshold)
+        self.weights_ = weights
         self._set_scores(fuse(scores, weights))
         scored = np.isfinite(self.decision_scores_)
         self.baselines_ = np.zeros(len(weights))

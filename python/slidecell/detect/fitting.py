@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
 from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,15 +12,15 @@ import numpy as np
 import numpy.typing as npt
 
 from slidecell._arguments import whole_number
+from slidecell.detect.decision import choose_rule, fit_rule
 from slidecell.detect.fitted_values import names_array
 from slidecell.detect.saved_detector import SavedDetector
 from slidecell.tables.rows import Floats, Rows
 from slidecell.tables.split import last_rows
+from slidecell.thresholds import RateThreshold, Threshold
 
 __all__ = ["FittingDetector", "constant_columns"]
 
-# Of the rows that calibrate it, so many lie above a threshold for which no share is asked.
-_SHARE_ABOVE = 0.01
 _MOST_THREADS = 2**31 - 1
 
 Bools = npt.NDArray[np.bool_]
@@ -37,8 +36,8 @@ class FittingDetector(SavedDetector):
     def held_out(self, rows: Rows) -> Bools:
         """Return which of the rows that `fit` is given would train nothing, bool [S].
 
-        Those by which a network stops in time; or else, where the threshold is not a percentile
-        of the scores of all rows (``contamination=None``), the last fifth of each entity's rows.
+        Those by which a network stops in time; or else, where the threshold is set by a rate, the
+        last fifth of each entity's rows.
         """
         if self._calibrates_on_all():
             return np.zeros(len(rows), np.bool_)
@@ -49,8 +48,8 @@ class FittingDetector(SavedDetector):
         return None
 
     def _calibrates_on_all(self) -> bool:
-        """Return whether the threshold is that share of the scores of all fitted rows."""
-        return self.contamination is not None
+        """Return whether the rule is fitted on the scores of all fitted rows: it is no rate."""
+        return not isinstance(choose_rule(self.contamination, self.threshold), RateThreshold)
 
     def _fit_rows(self, rows: Rows, held: Bools | None = None) -> None:
         """Do as `fit`, with rows that are in order.
@@ -104,12 +103,7 @@ class FittingDetector(SavedDetector):
 
     def _check_parameters(self) -> None:
         """Check what would fail late, or without its name; a class adds its own."""
-        share = self.contamination
-        if share is not None:
-            if not isinstance(share, numbers.Real):
-                raise TypeError(f"contamination: expected a share between 0 and 1, got {share!r}")
-            if not 0.0 < share < 1.0:
-                raise ValueError(f"contamination: expected a share between 0 and 1, got {share!r}")
+        choose_rule(self.contamination, self.threshold)
         if self.missing not in ("skip", "ffill"):
             raise ValueError(f"missing: expected 'skip' or 'ffill', got {self.missing!r}")
         threads = getattr(self, "num_threads", None)
@@ -152,27 +146,33 @@ class FittingDetector(SavedDetector):
             raise ValueError(f"{rows.source}: no row has a score: every one has a missing value")
         if not np.isfinite(scores).any():
             raise ValueError(f"{rows.source}: no row has a finite score: the values are too large")
-        self.threshold_ = self._calibrated(rows, scores, held)
+        self._calibrate(rows, scores, held)
         self._set_scores(rows.restore(scores, np.nan))
 
-    def _calibrated(self, rows: Rows, scores: Floats, held: Bools) -> np.float64:
-        """Return the threshold by scores [S] of the fitted rows, of which some are finite."""
-        finite = np.isfinite(scores)
+    def _calibrate(self, rows: Rows, scores: Floats, held: Bools) -> None:
+        """Fit the rule on scores [S] of the fitted rows, of which some are finite."""
+        rule = choose_rule(self.contamination, self.threshold)
         calibrates = np.ones(len(rows), np.bool_)
-        if not self._calibrates_on_all() and (held & finite).any():
+        if isinstance(rule, RateThreshold) and np.isfinite(scores[held]).any():
             calibrates = held
         self.calibration_rows_ = rows.restore(calibrates, False)
-        share = self._share_above()
-        return np.float64(np.percentile(scores[calibrates & finite], 100.0 * (1.0 - share)))
+        self._use_rule(fit_rule(rule, rows, scores, calibrates, gap=self.event_gap()))
+        if not rule.is_constant:
+            self.labels_ = rows.restore(rule.apply(scores, rows.offsets).astype(np.int64), 0)
 
-    def _share_above(self) -> float:
-        """Return which share of the scores that calibrate the threshold lies above it."""
-        return _SHARE_ABOVE if self.contamination is None else self.contamination
+    def _use_rule(self, rule: Threshold) -> None:
+        self.rule_ = rule
+        self.threshold_ = np.float64(rule.threshold)
+
+    @abstractmethod
+    def event_gap(self) -> int:
+        """Return how many rows there may be between two flags of one event, unless one is asked."""
 
     def _set_scores(self, scores: Floats) -> None:
         self.decision_scores_ = scores
         self.scored_share_ = float((~np.isnan(scores)).mean())
-        self.labels_ = (scores > self.threshold_).astype(np.int64)
+        if self.rule_.is_constant:
+            self.labels_ = (scores > self.threshold_).astype(np.int64)
 
 
 def training_part(rows: Rows, held: Bools) -> Rows:

@@ -44,7 +44,7 @@ class ForecastDetector(TakesModel):
     horizon : int
         K rows ahead, at least 1.
     scaler : {"minmax", "standard", "robust"}, optional
-    contamination : float
+    contamination : float, optional
         Share of the training scores above the threshold.
     epochs : int
     random_state : int, RandomState or None
@@ -98,7 +98,7 @@ class ForecastDetector(TakesModel):
     cell: CellName = "lstm"
     horizon: int = 1
     scaler: ScalerKind | None = "minmax"
-    contamination: float = 0.05
+    contamination: float | None = None
     epochs: int = 50
     random_state: Any = None
     _: KW_ONLY

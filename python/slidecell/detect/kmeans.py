@@ -19,6 +19,7 @@ from slidecell.tables.rows import Floats, Rows
 
 if TYPE_CHECKING:
     from slidecell.detect.storage import Parts
+    from slidecell.thresholds import Threshold
 
 __all__ = ["KMeansDetector"]
 
@@ -42,8 +43,10 @@ class KMeansDetector(FlatWindowsDetector):
     scaler : {"minmax", "standard", "robust"}, optional
     random_state : int, RandomState or None
         Of k-means. The same one: the same scores.
-    contamination : float
+    contamination : float, optional
         Share of the training scores above the threshold.
+    threshold : Threshold, str or float, optional
+        The rule that flags rows: see `Detector`.
     missing : {"skip", "ffill"}
     entity, time : hashable, optional
         Columns of a DataFrame: see `Detector`.
@@ -82,7 +85,8 @@ class KMeansDetector(FlatWindowsDetector):
         align: Align = "end",
         scaler: ScalerKind | None = "minmax",
         random_state: Any = None,
-        contamination: float = 0.05,
+        contamination: float | None = None,
+        threshold: Threshold | str | float | None = None,
         missing: Literal["skip", "ffill"] = "skip",
         entity: Hashable | None = None,
         time: Hashable | None = None,
@@ -94,6 +98,7 @@ class KMeansDetector(FlatWindowsDetector):
         self.scaler = scaler
         self.random_state = random_state
         self.contamination = contamination
+        self.threshold = threshold
         self.missing = missing
         self.entity = entity
         self.time = time

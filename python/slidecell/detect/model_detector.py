@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 
+from slidecell.detect.decision import fit_rule
 from slidecell.detect.network_detector import STATISTICS, NetworkDetector
 from slidecell.detect.shares import shares_of_sum
 from slidecell.tables.rows import Floats, Ints, Rows
-from slidecell.thresholds import BestFThreshold, Threshold, threshold_from_state
+from slidecell.thresholds import BestFThreshold, RateThreshold, Threshold, threshold_from_state
 from slidecell.thresholds.smoothing import smoothing_from_state
 
 if TYPE_CHECKING:
@@ -54,7 +55,8 @@ class ModelDetector(NetworkDetector):
     dropout = 0.0
     scaler = None  # that of the file
     precision = "highest"
-    contamination = 0.05  # of no account: the file has a rule of its own, or none
+    contamination = None  # the file has a rule of its own, or none
+    threshold = None
     entity = None
     time = None
 
@@ -193,13 +195,19 @@ class ModelDetector(NetworkDetector):
 
     def _set_threshold(self, rows: Rows, held: npt.NDArray[np.bool_]) -> None:
         """Fit the model's own rule on the scores of the fitted rows."""
-        del held
         scores = np.asarray(self.score_rows(rows), np.float64)
         rule = self._rule()
         if rule is not None and not isinstance(rule, BestFThreshold):  # see `fit_rule`
-            self._keep_rule(rule.fit(scores))
-        self.calibration_rows_ = np.ones(rows.input_rows, np.bool_)
-        self._set_scores(self._restored(rows, scores))
+            self._keep_rule(fit_rule(rule, rows, scores, held, gap=self.event_gap()))
+        calibrates = held if isinstance(rule, RateThreshold) and held.any() else ~held | held
+        self.calibration_rows_ = rows.restore(calibrates, False)
+        self.decision_scores_ = self._restored(rows, scores)
+        self.scored_share_ = float((~np.isnan(scores)).mean())
+        self.labels_ = rows.restore(self.flag_rows(rows, scores).astype(np.int64), 0)
+
+    def fitted_rule(self) -> Threshold | None:
+        """Return the model's rule; None: no row is flagged."""
+        return self._rule()
 
     def _rule(self) -> Threshold | None:
         state = self.model_.threshold

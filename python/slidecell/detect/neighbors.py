@@ -16,6 +16,7 @@ from slidecell.tables.rows import Floats, Rows
 
 if TYPE_CHECKING:
     from slidecell.detect.storage import Parts
+    from slidecell.thresholds import Threshold
 
 __all__ = ["NeighborDetector"]
 
@@ -38,8 +39,10 @@ class NeighborDetector(FlatWindowsDetector):
         Whether a window's score stands at its last row, or a row's score is the mean over all
         windows that cover it: see `FlatWindowsDetector`.
     scaler : {"minmax", "standard", "robust"}, optional
-    contamination : float
+    contamination : float, optional
         Share of the training scores above the threshold.
+    threshold : Threshold, str or float, optional
+        The rule that flags rows: see `Detector`.
     missing : {"skip", "ffill"}
     entity, time : hashable, optional
         Columns of a DataFrame: see `Detector`.
@@ -77,7 +80,8 @@ class NeighborDetector(FlatWindowsDetector):
         *,
         align: Align = "end",
         scaler: ScalerKind | None = "minmax",
-        contamination: float = 0.05,
+        contamination: float | None = None,
+        threshold: Threshold | str | float | None = None,
         missing: Literal["skip", "ffill"] = "skip",
         entity: Hashable | None = None,
         time: Hashable | None = None,
@@ -89,6 +93,7 @@ class NeighborDetector(FlatWindowsDetector):
         self.align = align
         self.scaler = scaler
         self.contamination = contamination
+        self.threshold = threshold
         self.missing = missing
         self.entity = entity
         self.time = time

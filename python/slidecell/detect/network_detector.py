@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from slidecell.convert import SequenceNetwork
     from slidecell.detect.storage import Parts
     from slidecell.model import SequenceModel
+    from slidecell.thresholds import Threshold
     from slidecell.training import History
 
 __all__ = ["STATISTICS", "NetworkDetector"]
@@ -65,8 +66,10 @@ class NetworkDetector(_Network):
         W rows in.
     scaler : {"minmax", "standard", "robust"}, optional
         Of the features. None: rows are taken as they are.
-    contamination : float
+    contamination : float, optional
         Share of the training scores above the threshold.
+    threshold : Threshold, str or float, optional
+        The rule that flags rows: see `Detector`. A rate is calibrated on the rows held out.
     epochs : int
     random_state : int, RandomState or None
         Of weights, held-out entities, order and dropout. The same one: the same scores.
@@ -117,6 +120,7 @@ class NetworkDetector(_Network):
     _scoring_parameters: ClassVar[tuple[str, ...]] = ("missing", "reduction")
     _reductions: ClassVar[tuple[str, ...]] = ("mse", "mae", "mahalanobis")
 
+    threshold: Threshold | str | float | None = None
     dropout: float = 0.0
     bidirectional: bool = False
     recurrent_activation: Literal["sigmoid", "hard_sigmoid"] = "sigmoid"

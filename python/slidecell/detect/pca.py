@@ -25,6 +25,7 @@ from slidecell.tables.rows import Floats, Ints, Rows
 
 if TYPE_CHECKING:
     from slidecell.detect.storage import Parts
+    from slidecell.thresholds import Threshold
 
 __all__ = ["PCADetector"]
 
@@ -43,8 +44,10 @@ class PCADetector(Detector):
         Components kept; below 1: as many as explain this share of the variance. Of the r
         directions in which the training rows vary (their numerical rank, at most F) r - 1 are kept
         at most, because all of them leave nothing over.
-    contamination : float
+    contamination : float, optional
         Share of the training scores above the threshold.
+    threshold : Threshold, str or float, optional
+        The rule that flags rows: see `Detector`.
     scaler : {"standard", "minmax", "robust"}, optional
     missing : {"skip", "ffill"}
     entity, time : hashable, optional
@@ -83,15 +86,17 @@ class PCADetector(Detector):
     def __init__(
         self,
         n_components: float = 0.9,
-        contamination: float = 0.05,
+        contamination: float | None = None,
         *,
         scaler: ScalerKind | None = "standard",
+        threshold: Threshold | str | float | None = None,
         missing: Literal["skip", "ffill"] = "skip",
         entity: Hashable | None = None,
         time: Hashable | None = None,
     ) -> None:
         self.n_components = n_components
         self.contamination = contamination
+        self.threshold = threshold
         self.scaler = scaler
         self.missing = missing
         self.entity = entity

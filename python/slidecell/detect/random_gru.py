@@ -21,6 +21,7 @@ from slidecell.windows import WindowPlan
 if TYPE_CHECKING:
     from slidecell.detect.storage import Parts
     from slidecell.model import SequenceModel
+    from slidecell.thresholds import Threshold
 
 __all__ = ["RandomGRUDetector"]
 
@@ -44,8 +45,10 @@ class RandomGRUDetector(Detector):
     scaler : {"standard", "minmax", "robust"}, optional
     random_state : int, RandomState or None
         Of the weights. The same one: the same scores.
-    contamination : float
+    contamination : float, optional
         Share of the training scores above the threshold.
+    threshold : Threshold, str or float, optional
+        The rule that flags rows: see `Detector`.
     missing : {"skip", "ffill"}
     entity, time : hashable, optional
         Columns of a DataFrame: see `Detector`.
@@ -87,7 +90,8 @@ class RandomGRUDetector(Detector):
         scaler: ScalerKind | None = "standard",
         random_state: Any = None,
         *,
-        contamination: float = 0.05,
+        contamination: float | None = None,
+        threshold: Threshold | str | float | None = None,
         missing: Literal["skip", "ffill"] = "skip",
         entity: Hashable | None = None,
         time: Hashable | None = None,
@@ -99,6 +103,7 @@ class RandomGRUDetector(Detector):
         self.scaler = scaler
         self.random_state = random_state
         self.contamination = contamination
+        self.threshold = threshold
         self.missing = missing
         self.entity = entity
         self.time = time

@@ -18,6 +18,7 @@ from slidecell.thresholds.state_values import number
 
 if TYPE_CHECKING:
     from slidecell.detect.storage import Parts
+    from slidecell.thresholds import Threshold
 
 __all__ = ["RidgeDetector"]
 
@@ -42,8 +43,10 @@ class RidgeDetector(FlatWindowsDetector):
         ``cover`` as many around a row, which no stream can do.
     smoothing : int
         Rows averaged; 1: none.
-    contamination : float
+    contamination : float, optional
         Share of the training scores above the threshold.
+    threshold : Threshold, str or float, optional
+        The rule that flags rows: see `Detector`.
     missing : {"skip", "ffill"}
     entity, time : hashable, optional
         Columns of a DataFrame: see `Detector`.
@@ -93,7 +96,8 @@ class RidgeDetector(FlatWindowsDetector):
         *,
         align: Align = "end",
         smoothing: int = 20,
-        contamination: float = 0.05,
+        contamination: float | None = None,
+        threshold: Threshold | str | float | None = None,
         missing: Literal["skip", "ffill"] = "skip",
         entity: Hashable | None = None,
         time: Hashable | None = None,
@@ -103,6 +107,7 @@ class RidgeDetector(FlatWindowsDetector):
         self.align = align
         self.smoothing = smoothing
         self.contamination = contamination
+        self.threshold = threshold
         self.missing = missing
         self.entity = entity
         self.time = time

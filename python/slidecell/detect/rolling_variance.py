@@ -16,6 +16,7 @@ from slidecell.tables.windowed import refuse_no_window, window_ends
 
 if TYPE_CHECKING:
     from slidecell.detect.storage import Parts
+    from slidecell.thresholds import Threshold
 
 __all__ = ["RollingVarianceDetector", "rolling_variance"]
 
@@ -33,8 +34,10 @@ class RollingVarianceDetector(Detector):
     ----------
     window : int
         W >= 2 rows.
-    contamination : float
+    contamination : float, optional
         Share of the training scores above the threshold.
+    threshold : Threshold, str or float, optional
+        The rule that flags rows: see `Detector`.
     scaler : {"minmax", "standard", "robust"}, optional
         Of the features, fitted on the training rows: without one, the feature of the largest
         numbers decides.
@@ -64,15 +67,17 @@ class RollingVarianceDetector(Detector):
     def __init__(
         self,
         window: int = 30,
-        contamination: float = 0.05,
+        contamination: float | None = None,
         *,
         scaler: ScalerKind | None = None,
+        threshold: Threshold | str | float | None = None,
         missing: Literal["skip", "ffill"] = "skip",
         entity: Hashable | None = None,
         time: Hashable | None = None,
     ) -> None:
         self.window = window
         self.contamination = contamination
+        self.threshold = threshold
         self.scaler = scaler
         self.missing = missing
         self.entity = entity

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator
 
+from slidecell.detect.decision import plain_threshold, read_threshold, rule_of_percentile
 from slidecell.detect.drift import TrainingStatistics
 from slidecell.detect.fitted_values import (
     names_array,
@@ -31,7 +32,8 @@ from slidecell.detect.storage import (
     write_parts,
 )
 from slidecell.tables.rows import Floats, Ints
-from slidecell.thresholds.state_values import whole
+from slidecell.thresholds import Threshold, threshold_from_state
+from slidecell.thresholds.state_values import mapping, whole
 
 __all__ = ["SavedDetector"]
 
@@ -50,9 +52,13 @@ class SavedDetector(BaseEstimator, ABC):  # type: ignore[misc]
     _table: dict[str, Any]  # fields of `TableOptions`, of the file or frame that was fitted
     training_statistics_: TrainingStatistics | None = None
 
+    contamination: float | None
+    threshold: Threshold | str | float | None = None  # a class of one's own may do without
+
     decision_scores_: Floats
     labels_: Ints
     calibration_rows_: npt.NDArray[np.bool_]
+    rule_: Threshold
     threshold_: np.float64
     scored_share_: float
     constant_features_: list[Any]
@@ -116,6 +122,8 @@ class SavedDetector(BaseEstimator, ABC):  # type: ignore[misc]
                 parts.params.setdefault(name, value)
             check_params(parts.params, cls._saved_names())
             detector = cls._make(parts)
+            if "threshold" in cls._get_param_names():
+                detector.set_params(threshold=read_threshold(parts.values.get("threshold")))
             detector._check_parameters()
             detector._remember_parameters()
             detector._restore(parts)
@@ -129,7 +137,7 @@ class SavedDetector(BaseEstimator, ABC):  # type: ignore[misc]
     @classmethod
     def _saved_names(cls) -> set[str]:
         """Return the names of the parameters that are saved as text."""
-        return set(cls._get_param_names())
+        return set(cls._get_param_names()) - {"threshold"}
 
     @classmethod
     def _make(cls: type[S], parts: Parts) -> S:
@@ -145,6 +153,8 @@ class SavedDetector(BaseEstimator, ABC):  # type: ignore[misc]
             "feature_names_in": None if names is None else plain_names(names.tolist()),
             "constant_features": plain_names(self.constant_features_),
             "table": self._table,
+            "threshold": plain_threshold(self.threshold),
+            "rule": self.rule_.state(),
         }
         arrays = {
             "decision_scores": self.decision_scores_,
@@ -154,6 +164,8 @@ class SavedDetector(BaseEstimator, ABC):  # type: ignore[misc]
             arrays |= self.training_statistics_.arrays()
         if not self.calibration_rows_.all():
             arrays["calibration_rows"] = self.calibration_rows_
+        if not self.rule_.is_constant:
+            arrays["labels"] = self.labels_.astype(np.float64)
         return Parts(type(self).__name__, params, values, arrays)
 
     def _restore(self, parts: Parts) -> None:
@@ -167,9 +179,24 @@ class SavedDetector(BaseEstimator, ABC):  # type: ignore[misc]
         self.constant_features_ = read_constants(values, names or range(features))
         self._table = read_table_options(values)
         self.threshold_ = parts.array("threshold", 1)[0]
+        self.rule_ = self._read_rule(values.get("rule"))
         scores = parts.array("decision_scores", None)
         self.calibration_rows_ = parts.flags("calibration_rows", len(scores))
+        if not self.rule_.is_constant:
+            self.labels_ = (parts.array("labels", len(scores)) == 1.0).astype(np.int64)
         self._set_scores(scores)
+
+    def _read_rule(self, saved: Any) -> Threshold:
+        """Return the fitted rule; version 0.1 kept its value alone."""
+        value = float(self.threshold_)
+        if saved is None:
+            if self.contamination is None:
+                raise ValueError("'rule': missing")
+            return rule_of_percentile(self.contamination, value)
+        rule = threshold_from_state(mapping(saved, "'rule'"))
+        if not np.array_equal(np.float64(rule.threshold), self.threshold_, equal_nan=True):
+            raise ValueError(f"'rule': expected the threshold {value!r}, got {rule.threshold!r}")
+        return rule
 
     def _remember_parameters(self) -> None:
         """Keep the parameters that scores depend on, for `set_params` must not change scores."""

@@ -20,6 +20,7 @@ from slidecell.thresholds.state_values import whole
 
 if TYPE_CHECKING:
     from slidecell.detect.storage import Parts
+    from slidecell.thresholds import Threshold
 
 __all__ = ["SklearnDetector"]
 
@@ -44,8 +45,10 @@ class SklearnDetector(Detector):
         ``IsolationForest``, ``OneClassSVM``, ``LocalOutlierFactor(novelty=True)`` or another one
         of scikit-learn with ``score_samples``; or a detector of PyOD, such as
         ``pyod.models.ecod.ECOD``; or a pipeline that ends in one. It is cloned, and stays as it is.
-    contamination : float
+    contamination : float, optional
         Share of the training scores above the threshold; the estimator's own has no part in it.
+    threshold : Threshold, str or float, optional
+        The rule that flags rows: see `Detector`.
     scaler : {"standard", "minmax", "robust"}, optional
         Fitted on the training rows.
     window : int
@@ -99,16 +102,18 @@ class SklearnDetector(Detector):
     def __init__(
         self,
         estimator: Any,
-        contamination: float = 0.05,
+        contamination: float | None = None,
         *,
         scaler: ScalerKind | None = None,
         window: int = 1,
+        threshold: Threshold | str | float | None = None,
         missing: Literal["skip", "ffill"] = "skip",
         entity: Hashable | None = None,
         time: Hashable | None = None,
     ) -> None:
         self.estimator = estimator
         self.contamination = contamination
+        self.threshold = threshold
         self.scaler = scaler
         self.window = window
         self.missing = missing

@@ -126,7 +126,7 @@ def save_detector(detector: Storable, path: str | os.PathLike[str]) -> None:
     >>> import tempfile, pathlib
     >>> from slidecell.detect import ZScoreDetector, load_detector
     >>> folder = pathlib.Path(tempfile.mkdtemp()) / "detector"
-    >>> ZScoreDetector().fit([[0.0], [1.0], [2.0]]).save(folder)
+    >>> ZScoreDetector().fit([[0.0], [2.0], [1.0]]).save(folder)
     >>> sorted(file.name for file in folder.iterdir())
     ['arrays.safetensors', 'detector.json']
     >>> load_detector(folder).score_samples([[1.0]])

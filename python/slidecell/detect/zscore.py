@@ -14,6 +14,7 @@ from slidecell.tables.rows import Floats, Rows
 
 if TYPE_CHECKING:
     from slidecell.detect.storage import Parts
+    from slidecell.thresholds import Threshold
 
 __all__ = ["ZScoreDetector"]
 
@@ -26,8 +27,10 @@ class ZScoreDetector(Detector):
 
     Parameters
     ----------
-    contamination : float
+    contamination : float, optional
         Share of the training scores above the threshold.
+    threshold : Threshold, str or float, optional
+        The rule that flags rows: see `Detector`.
     missing : {"skip", "ffill"}
     entity, time : hashable, optional
         Columns of a DataFrame: see `Detector`.
@@ -53,13 +56,15 @@ class ZScoreDetector(Detector):
 
     def __init__(
         self,
-        contamination: float = 0.05,
+        contamination: float | None = None,
         *,
+        threshold: Threshold | str | float | None = None,
         missing: Literal["skip", "ffill"] = "skip",
         entity: Hashable | None = None,
         time: Hashable | None = None,
     ) -> None:
         self.contamination = contamination
+        self.threshold = threshold
         self.missing = missing
         self.entity = entity
         self.time = time

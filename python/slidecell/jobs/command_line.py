@@ -6,6 +6,7 @@ import shlex
 from dataclasses import fields
 from typing import Any
 
+from slidecell.jobs.rule_options import RuleOptions
 from slidecell.tables.options import TableOptions
 from slidecell.training.settings import WITHOUT_FLAG, TrainingSettings
 
@@ -39,7 +40,7 @@ def command_line(command: str, options: Any) -> str:
 
 def _flags(options: Any) -> list[str]:
     found: list[str] = []
-    training = {field.name for field in fields(TrainingSettings)}
+    training = {field.name for kind in (TrainingSettings, RuleOptions) for field in fields(kind)}
     for field in sorted(fields(options), key=lambda field: field.name in training):
         value = getattr(options, field.name)
         flag = f"--{_FLAGS.get(field.name, field.name).replace('_', '-')}"

@@ -26,6 +26,7 @@ from slidecell.jobs.results import (
     summarise_data,
     why_no_score,
 )
+from slidecell.jobs.rule_options import RuleOptions
 from slidecell.jobs.write_result import owns_saved_file, write_result
 from slidecell.tables.options import TableOptions
 from slidecell.tables.rows import Rows
@@ -41,7 +42,7 @@ __all__ = ["DetectOptions", "run_detect"]
 
 
 @dataclass(frozen=True)
-class DetectOptions(TrainingSettings):
+class DetectOptions(TrainingSettings, RuleOptions):
     """What `run_detect` does; the command line has a flag for each.
 
     A setting of the network that is None is the detector's own default.
@@ -76,8 +77,6 @@ class DetectOptions(TrainingSettings):
     layers : int, optional
     scaler : {"minmax", "standard", "robust"}, optional
         Fitted on the rows that train only.
-    percentile : float
-        The threshold is this percentile of the scores of the fitted rows.
     event_gap : int, optional
         Flagged rows with at most so many others between them are one event. Default: as many as
         the rows before its own that a score depends on, of a network its window.
@@ -85,6 +84,9 @@ class DetectOptions(TrainingSettings):
         Write ``report.html`` too: what was run, what was found, figures, in one file.
     epochs, patience, batch_size, lr, validation, seed, num_threads
         See `slidecell.training.settings.TrainingSettings`.
+    threshold, rate, percentile, value, spot_q, spot_level, spot_depth, cusum_k, cusum_h, \
+dynamic_batch, dynamic_window
+        See `slidecell.jobs.rule_options.RuleOptions`.
     """
 
     file: Path
@@ -102,7 +104,6 @@ class DetectOptions(TrainingSettings):
     hidden_size: tuple[int, ...] = ()
     layers: int | None = None
     scaler: Literal["minmax", "standard", "robust"] | None = None
-    percentile: float = 95.0
     event_gap: int | None = None
     html: bool = False
 
@@ -117,8 +118,7 @@ class DetectOptions(TrainingSettings):
                 f"--layers: expected {len(self.hidden_size)}, the number of hidden sizes, "
                 f"got {self.layers}"
             )
-        if not 0.0 < self.percentile < 100.0:
-            raise ValueError(f"--percentile: expected between 0 and 100, got {self.percentile:g}")
+        self.check_rule_options()
         _choice("--cell", self.cell, (None, *CELLS))
         _choice("--align", self.align, (None, "end", "cover"))
         _choice("--scaler", self.scaler, (None, "minmax", "standard", "robust"))
@@ -154,8 +154,7 @@ class DetectOptions(TrainingSettings):
         settings |= {name: column for name, column in columns.items() if column is not None}
         settings |= {
             "random_state": self.seed,
-            # 99.9 means 0.001, and not the 0.0009999999999999432 that a subtraction makes of it.
-            "contamination": float(f"{(100.0 - self.percentile) / 100.0:.12g}"),
+            **self.rule_settings(self.event_gap),
             "missing": self.table.missing,
             "progress": progress,
         }
@@ -248,7 +247,7 @@ def run_detect(
         notes = [*detector.score_notes()]
         if np.isnan(scores).all():
             notes.append(why_no_score(rows, detector))
-        if options.percentile <= 1.0:
+        if options.percentile is not None and options.percentile <= 1.0:
             notes.append(
                 f"--percentile {options.percentile:g} flags nearly every row; to flag the highest "
                 f"{100.0 * (1.0 - options.percentile):.3g} %, give {100.0 * options.percentile:g}"

@@ -18,6 +18,7 @@ from slidecell.jobs.sections import (
     data_section,
     flagged_table,
     metrics_section,
+    rate_text,
     run_section,
     threshold_text,
     training_section,
@@ -120,7 +121,8 @@ def _threshold_section(result: Result) -> Section:
         figures = [
             Figure(_plot("plot_errors", result.scores[chosen], None, result.threshold), caption)
         ]
-    text = threshold_text(facts["threshold"])
+    sentences = (threshold_text(facts["threshold"]), rate_text(facts.get("rate")))
+    text = " ".join(sentence for sentence in sentences if sentence)
     return Section("Threshold", text, [flagged_table(facts["flagged"])], figures)
 
 

@@ -29,6 +29,7 @@ __all__ = [
     "Result",
     "Stopwatch",
     "check_key_names",
+    "compare_rate",
     "count_flagged",
     "count_too_large",
     "default_event_gap",
@@ -239,11 +240,29 @@ def judge_result(result: Result) -> dict[str, Any] | None:
     return judge(result.table, result.scores, test, rule, result.flagged)
 
 
+def compare_rate(result: Result) -> dict[str, Any] | None:
+    """Compare the rate that was asked with that of the test part; None without such a rule.
+
+    Rows that are labelled as anomalies do not count, as they are what is looked for. All rows take
+    the place of a test part that has no score.
+
+    Returns
+    -------
+    dict
+        The fields of `slidecell.thresholds.RateSeen`, and ``part``, the rows in words.
+    """
+    chosen, name = judged_rows(result)
+    if result.table.labels is not None:
+        normal = result.table.labels != 1
+        if (chosen & normal & ~np.isnan(result.scores)).any():
+            chosen = chosen & normal
+            name += " without its labelled rows" if (~normal).any() else ""
+    found = result.detector.rate_seen(result.table, result.scores, chosen)
+    return None if found is None else {**found._asdict(), "part": name}
+
+
 def default_event_gap(detector: Detector) -> int:
     """Return the gap between the flags of one event where none is asked for.
-
-    It is the number of rows before its own that a score depends on: scores further apart have
-    nothing in common. Of a network these are its windows' rows.
 
     Examples
     --------
@@ -255,8 +274,7 @@ def default_event_gap(detector: Detector) -> int:
     >>> [default_event_gap(detector.fit(X)) for detector in detectors]
     [0, 29]
     """
-    needed = detector.rows_needed()
-    return (detector.shortest_series() if needed is None else needed) - 1
+    return detector.event_gap()
 
 
 def judged_rows(result: Result) -> tuple[npt.NDArray[np.bool_], str]:

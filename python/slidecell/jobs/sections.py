@@ -16,6 +16,7 @@ __all__ = [
     "data_section",
     "flagged_table",
     "metrics_section",
+    "rate_text",
     "run_section",
     "threshold_text",
     "training_section",
@@ -166,7 +167,42 @@ def threshold_text(threshold: Mapping[str, Any] | None) -> str:
     text = f"A row is flagged if its score is above the threshold {threshold['value']:.6g}"
     if threshold.get("percentile") is not None:
         text += f", percentile {threshold['percentile']:g} of the scores of the fitted rows"
+    fitted = threshold.get("fitted")
+    if threshold["kind"] == "rate" and fitted is not None:
+        default = "" if threshold.get("rate") else ", as nothing else was asked"
+        text += f", set for a rate of {fitted['met']}{default}"
     return f"{text}."
+
+
+def rate_text(rate: Mapping[str, Any] | None) -> str:
+    """Return a sentence that compares the rate that was asked with what came.
+
+    Parameters
+    ----------
+    rate : mapping, optional
+        Of `slidecell.jobs.results.compare_rate`.
+
+    Examples
+    --------
+    >>> from slidecell.jobs.sections import rate_text
+    >>> rate = {"asked": "3/day", "unit": "events", "expected": 21.0, "low": 13, "high": 31}
+    >>> rate_text({**rate, "seen": 25, "rate": "3.57/day", "part": "the test part"})
+    'In the test part 21 events (13 to 31) are to be expected at 3/day, 25 were seen: 3.57/day.'
+    """
+    if rate is None:
+        return ""
+    seen = f": {rate['rate']}" if rate["rate"] else ""
+    unit = {"events": "events", "rows": "flagged rows"}[rate["unit"]]
+    if rate["low"] is not None:
+        unit += f" ({rate['low']:,} to {rate['high']:,})"
+    return (
+        f"In {rate['part']} {_few_digits(rate['expected'])} {unit} are to be expected at "
+        f"{rate['asked']}, {rate['seen']:,} were seen{seen}."
+    )
+
+
+def _few_digits(number: float) -> str:
+    return f"{number:,.0f}" if number >= 100.0 else f"{number:.3g}"
 
 
 def flagged_table(flagged: Mapping[str, Mapping[str, int]]) -> Table:

@@ -15,7 +15,14 @@ from slidecell.jobs.json_file import write_json
 from slidecell.jobs.outputs import OutputFolder
 from slidecell.jobs.page import write_page
 from slidecell.jobs.result_report import result_report, scores_figure
-from slidecell.jobs.results import Result, Stopwatch, count_flagged, judge_result, machine
+from slidecell.jobs.results import (
+    Result,
+    Stopwatch,
+    compare_rate,
+    count_flagged,
+    judge_result,
+    machine,
+)
 from slidecell.jobs.unscored import unscored_note, unscored_rows
 
 if TYPE_CHECKING:
@@ -74,6 +81,7 @@ def write_result(
     facts = {
         **result.report,
         "threshold": result.detector.threshold_state(),
+        "rate": compare_rate(result),
         "flagged": count_flagged(result),
         "unscored": unscored,
         "drift": drift,

@@ -19,6 +19,7 @@ from slidecell.thresholds.events import (
     find_events,
     worst_first,
 )
+from slidecell.thresholds.rate import RateSeen, RateThreshold
 from slidecell.thresholds.registry import threshold_from_state
 from slidecell.thresholds.rolling import RollingQuantileThreshold
 from slidecell.thresholds.spot import SpotThreshold
@@ -34,6 +35,8 @@ __all__ = [
     "EventTracker",
     "FixedThreshold",
     "PercentileThreshold",
+    "RateSeen",
+    "RateThreshold",
     "RollingQuantileThreshold",
     "SpotThreshold",
     "Threshold",

@@ -28,6 +28,8 @@ class Threshold(ABC):
     """
 
     kind: ClassVar[str]
+    is_constant: ClassVar[bool] = False
+    """Whether no score changes the threshold."""
 
     def fit(self: T, training_scores: npt.ArrayLike) -> T:
         """Take the reference from training scores [S]; a rule that needs none ignores them.
@@ -91,6 +93,10 @@ class Threshold(ABC):
         made = copy.copy(self)
         made.reset()
         return made
+
+    def __repr__(self) -> str:
+        settings = ", ".join(f"{name}={value!r}" for name, value in self._settings().items())
+        return f"{type(self).__name__}({settings})"
 
     def state(self) -> dict[str, Any]:
         """Return settings, reference and running state, ready for JSON."""

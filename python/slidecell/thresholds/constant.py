@@ -15,11 +15,19 @@ from slidecell.thresholds.base import Bools, Threshold
 from slidecell.thresholds.scores import Floats, as_scores, training_part
 from slidecell.thresholds.state_values import number
 
-__all__ = ["BestFThreshold", "ContaminationThreshold", "FixedThreshold", "PercentileThreshold"]
+__all__ = [
+    "BestFThreshold",
+    "ConstantThreshold",
+    "ContaminationThreshold",
+    "FixedThreshold",
+    "PercentileThreshold",
+]
 
 
-class _Constant(Threshold):
+class ConstantThreshold(Threshold):
     """A threshold that scores do not change."""
+
+    is_constant = True
 
     _value: float | None = None
 
@@ -49,7 +57,7 @@ class _Constant(Threshold):
         return np.asarray(scores > self.threshold)  # False for NaN
 
 
-class FixedThreshold(_Constant):
+class FixedThreshold(ConstantThreshold):
     """A threshold with a given value.
 
     Parameters
@@ -74,7 +82,7 @@ class FixedThreshold(_Constant):
         return {"value": self._value}
 
 
-class PercentileThreshold(_Constant):
+class PercentileThreshold(ConstantThreshold):
     """A threshold at a percentile of the training scores, interpolated linearly.
 
     Parameters
@@ -105,7 +113,7 @@ class PercentileThreshold(_Constant):
         return {"percentile": self.percentile}
 
 
-class ContaminationThreshold(_Constant):
+class ContaminationThreshold(ConstantThreshold):
     """The value that a given share of the training scores exceeds, as PyOD defines it.
 
     Parameters
@@ -140,7 +148,7 @@ class ContaminationThreshold(_Constant):
         return {"contamination": self.contamination}
 
 
-class BestFThreshold(_Constant):
+class BestFThreshold(ConstantThreshold):
     """The threshold of the greatest F-beta on labelled validation scores.
 
     Every cut between two different scores is tried (the points of the precision-recall curve); the

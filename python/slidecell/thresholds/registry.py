@@ -13,6 +13,7 @@ from slidecell.thresholds.constant import (
 )
 from slidecell.thresholds.cusum import CusumThreshold
 from slidecell.thresholds.dynamic import DynamicThreshold
+from slidecell.thresholds.rate import RateThreshold
 from slidecell.thresholds.rolling import RollingQuantileThreshold
 from slidecell.thresholds.spot import SpotThreshold
 from slidecell.thresholds.state_values import mapping
@@ -28,6 +29,7 @@ _KINDS: dict[str, type[Threshold]] = {
         DynamicThreshold,
         FixedThreshold,
         PercentileThreshold,
+        RateThreshold,
         RollingQuantileThreshold,
         SpotThreshold,
     )
