@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from slidecell.detect.ridge import RidgeDetector
     from slidecell.detect.rolling_variance import RollingVarianceDetector
     from slidecell.detect.sklearn_adapter import SklearnDetector
+    from slidecell.detect.streams.base import DetectorStream
     from slidecell.detect.window_pca import WindowPCADetector
     from slidecell.detect.zscore import ZScoreDetector
     from slidecell.jobs.detect import DetectOptions, run_detect
@@ -70,6 +71,7 @@ _HOMES = {
     "ArchitectureSearch": "slidecell.detect.architectures",
     "DetectOptions": "slidecell.jobs.detect",
     "Detector": "slidecell.detect.base",
+    "DetectorStream": "slidecell.detect.streams.base",
     "INSIDER_THREAT_ARCHITECTURES": "slidecell.detect.architectures",
     "Result": "slidecell.jobs.results",
     "RetrainOptions": "slidecell.jobs.retrain",
@@ -93,6 +95,7 @@ __all__ = [
     "AutoencoderDetector",
     "DetectOptions",
     "Detector",
+    "DetectorStream",
     "Ensemble",
     "ForecastDetector",
     "KMeansDetector",

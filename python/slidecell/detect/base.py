@@ -23,6 +23,7 @@ from slidecell.detect.shares import (
     shares_of_maximum,
     shares_of_sum,
 )
+from slidecell.detect.streamed_detector import StreamedDetector
 from slidecell.scaling import too_large_cells
 from slidecell.tables.arrays import take_rows
 from slidecell.tables.options import TableOptions
@@ -44,7 +45,7 @@ FeatureReduction: TypeAlias = Literal["mean", "max"] | None
 D = TypeVar("D", bound="Detector")
 
 
-class Detector(SavedDetector):
+class Detector(SavedDetector, StreamedDetector):
     """Scores of the rows of series, and flags where they exceed a threshold.
 
     The convention is PyOD's: a higher score is more anomalous, `predict` and `labels_` are 1 for

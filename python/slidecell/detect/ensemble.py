@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -21,11 +22,13 @@ from slidecell.detect.fusion.search import PERCENTILES, FoundWeights, as_labels,
 from slidecell.detect.members import checked_members, fit_member, member_folder, naming
 from slidecell.detect.registry import find_detector, no_such_setting
 from slidecell.detect.shares import chosen_places, share_out, shares_of_sum
+from slidecell.detect.streams.fused import FusedStream, StreamedMember
 from slidecell.tables.rows import Floats, Ints, Rows
 from slidecell.thresholds.state_values import mapping, numbers
 
 if TYPE_CHECKING:
     from slidecell.detect.storage import Parts
+    from slidecell.detect.streams.base import DetectorStream
 
 __all__ = ["DEFAULT_MEMBERS", "Ensemble"]
 
@@ -321,6 +324,30 @@ class Ensemble(Detector):
         """Return the rows that the weighted member with the longest windows needs."""
         members = zip(self.members_.values(), self.weights_, strict=True)
         return max(member.shortest_series() for member, weight in members if weight > 0.0)
+
+    def make_stream(self, num_entities: int, *, fill: bool, max_bytes: int) -> DetectorStream:
+        """Return a stream of this very ensemble, which must not change any more."""
+        members = []
+        for (name, member), weight in zip(self.members_.items(), self.weights_, strict=True):
+            if weight > 0.0:
+                kept = member._as_it_is()
+                own = kept._fills()
+                with naming(name):
+                    stream = kept.make_stream(num_entities, fill=own, max_bytes=max_bytes)
+                normaliser = self.normalisers_[name]
+                members.append(StreamedMember(kept, stream, normaliser, float(weight)))
+        return FusedStream(self, num_entities, members=members, fill=fill, max_bytes=max_bytes)
+
+    def _refuse_stream(self) -> None:
+        for (name, member), weight in zip(self.members_.items(), self.weights_, strict=True):
+            if weight > 0.0:
+                with naming(name):
+                    member._refuse_stream()
+
+    def fingerprint(self) -> str:
+        """Return a text that this ensemble, saved and loaded or not, shares with no other one."""
+        members = [member.fingerprint() for member in self.members_.values()]
+        return hashlib.sha256(" ".join([super().fingerprint(), *members]).encode()).hexdigest()
 
     def threshold_state(self) -> dict[str, Any] | None:
         """Return the rule behind `predict`; one that `tune` chose is a value, no percentile."""

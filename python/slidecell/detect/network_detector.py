@@ -16,14 +16,16 @@ from slidecell.detect.base import Detector, FeatureReduction, constant_columns
 from slidecell.detect.fitted_values import read_history
 from slidecell.detect.random_states import seed_of
 from slidecell.detect.scales import SCALERS, ScalerKind
+from slidecell.detect.streams.compiled import CompiledStream
 from slidecell.error_statistics import least_errors
-from slidecell.tables.rows import Rows
+from slidecell.tables.rows import Floats, Ints, Rows
 from slidecell.tables.split import held_out_rows
 from slidecell.tables.windowed import refuse_no_window, window_ends
 
 if TYPE_CHECKING:
     from slidecell.convert import SequenceNetwork
     from slidecell.detect.storage import Parts
+    from slidecell.detect.streams.base import DetectorStream
     from slidecell.model import SequenceModel
     from slidecell.training import History
 
@@ -310,6 +312,39 @@ class NetworkDetector(_Network):
     def fit_again(self, rows: Rows) -> None:
         """Go on training from the fitted weights, on new rows."""
         self.fit(rows, warm_start=True)
+
+    def make_stream(self, num_entities: int, *, fill: bool, max_bytes: int) -> DetectorStream:
+        """Return a stream of this very detector, which must not change any more."""
+        options = self._score_options()
+        precision = options["precision"]
+        # Matrix kernels round otherwise than streams do: their own windows have their bits.
+        if precision != "highest" and not self.model_.plan(precision)["kernel"].startswith("fma"):
+            return super().make_stream(num_entities, fill=fill, max_bytes=max_bytes)
+        chosen = {name: options[name] for name in ("reduction", "aggregate") if name in options}
+        return CompiledStream(
+            self,
+            self.model_,
+            self.model_.stream(num_entities, max_bytes=max_bytes, **chosen),
+            num_threads=self.num_threads,
+            fill=fill,
+            smoothing=self._stream_smoothing(),
+        )
+
+    def score_last(
+        self, windows: Floats, seen: Ints, *, num_threads: int | None = None
+    ) -> npt.NDArray[np.float32]:
+        """Score the last row of windows [n, W + K, F], not smoothed: [n]."""
+        del seen  # a row that never came is a missing one
+        n, length, features = windows.shape
+        options = self._score_options()
+        if num_threads is not None:
+            options["num_threads"] = num_threads
+        bounds = np.arange(0, n * length + 1, length)
+        scores = self.model_.score(windows.reshape(n * length, features), bounds, **options)
+        return scores[length - 1 :: length]
+
+    def _stream_rows(self) -> int | None:
+        return None if self._score_length() is None else self.shortest_series()
 
     def live_model(self) -> SequenceModel:
         """Return the model that live streams score with, its threshold included."""

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from slidecell import _core
 from slidecell._arguments import whole_number
 from slidecell.detect.flat_windows import Align, FlatWindowsDetector, columns_of_means
+from slidecell.detect.streams.row_mean import RowMean
 from slidecell.scaling import fit_scaler
 from slidecell.tables.rows import Floats, Ints, Rows
 from slidecell.thresholds.state_values import number
@@ -114,6 +115,10 @@ class RidgeDetector(FlatWindowsDetector):
     def _window_rows(self) -> int | None:
         rows = super()._window_rows()
         return None if rows is None else rows + self._at_fit("smoothing") - 1
+
+    def _stream_smoothing(self) -> RowMean | None:
+        rows = self._at_fit("smoothing")
+        return RowMean(rows) if rows > 1 else None
 
     def _fit_scaler(self, rows: Rows) -> dict[str, Any]:
         """Standardise; a spread below a thousandth of the range counts as the range."""

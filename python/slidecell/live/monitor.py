@@ -7,13 +7,13 @@ import json
 import math
 import os
 from collections.abc import Callable, Mapping
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from slidecell._arrays import integer_array, plain_array
+from slidecell.entities import without_repeats
 from slidecell.frames import match_features, match_row
 from slidecell.live.evidence import Evidence, ForecastHistory, Shares
 from slidecell.live.monitor_file import read_monitor_file, write_monitor_file
@@ -213,7 +213,7 @@ class Monitor:
         if not self._are_rows(ids, table):
             self.stream.push_many(ids, table)  # it says what is wrong
         events: list[Event] = []
-        for part in _without_repeats(ids.tolist()):
+        for part in without_repeats(ids):
             forecasts = [self.stream.predict_next(e) for e in ids[part].tolist()]
             scores = self.stream.push_many(ids[part], table[part], num_threads=num_threads)
             for score, e, forecast, row in zip(
@@ -369,15 +369,3 @@ class Monitor:
             and rows.shape == (len(ids), self._model.input_size)
             and bool(((ids >= 0) & (ids < self.stream.num_entities)).all())
         )
-
-
-def _without_repeats(ids: list[int]) -> list[slice]:
-    """Cut ids [n] into runs in which none occurs twice."""
-    cuts, seen = [0], set[int]()
-    for place, entity in enumerate(ids):
-        if entity in seen:
-            cuts.append(place)
-            seen.clear()
-        seen.add(entity)
-    cuts.append(len(ids))
-    return [slice(first, end) for first, end in pairwise(cuts) if first < end]
