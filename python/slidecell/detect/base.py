@@ -199,6 +199,15 @@ class Detector(SavedDetector, StreamedDetector):
         # As float64, for numpy 1 would round the threshold to the type of float32 scores.
         return np.asarray(scores.astype(np.float64, copy=False) > self.threshold_)
 
+    def event_gap(self) -> int:
+        """Return how many rows there may be between two flags of one event, unless one is asked.
+
+        It is the number of rows before its own that a score depends on: scores further apart have
+        nothing in common. Of a network these are its windows' rows.
+        """
+        needed = self.rows_needed()
+        return (self.shortest_series() if needed is None else needed) - 1
+
     def parts_at(self, rows: Rows, chosen: Ints) -> Floats:
         """Return each feature's part in the scores of ``chosen`` rows of a table: [n, F]."""
         return share_out(self._scores_at(rows, chosen), self.shares_at(rows, chosen))
@@ -258,18 +267,6 @@ class Detector(SavedDetector, StreamedDetector):
         columns = {"entity": self.entity, "time": self.time}
         named = {role: name for role, name in columns.items() if isinstance(name, str)}
         return {"duplicates": "keep", **named, **self._table, "missing": self._at_fit("missing")}
-
-    def live_model(self) -> SequenceModel:
-        """Return the model that live streams score with, its threshold and smoothing included.
-
-        Raises
-        ------
-        ValueError
-            If the detector is no network that streams can run as it scores.
-        """
-        raise ValueError(
-            f"{type(self).__name__} has no stream: streams run forecasters and autoencoders"
-        )
 
     @property
     def has_feature_parts(self) -> bool:

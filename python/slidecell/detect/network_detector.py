@@ -346,17 +346,6 @@ class NetworkDetector(_Network):
     def _stream_rows(self) -> int | None:
         return None if self._score_length() is None else self.shortest_series()
 
-    def live_model(self) -> SequenceModel:
-        """Return the model that live streams score with, its threshold included."""
-        if not self._scores_as_streams():
-            options = self._score_options()
-            chosen = {k: options[k] for k in ("reduction", "aggregate") if k in options}
-            raise ValueError(
-                "streams score by the mean squared error of whole windows, this detector by "
-                + ", ".join(f"{name}={value!r}" for name, value in chosen.items())
-            )
-        return self.model_
-
     def _scores_as_streams(self) -> bool:
         options = self._score_options()
         return bool(

@@ -136,7 +136,8 @@ class StreamedDetector(ABC):
             return self._mark_too_large(last, np.full(len(windows), np.nan))
         rows = windows[np.arange(length) >= (length - there)[:, None]]
         offsets = np.concatenate([[0], np.cumsum(there)])
-        return self._score(Rows(rows, offsets))[offsets[1:] - 1]
+        scores: npt.NDArray[Any] = self._score(Rows(rows, offsets))[offsets[1:] - 1]
+        return scores
 
     def fingerprint(self) -> str:
         """Return a text that this detector, saved and loaded or not, shares with no other one."""

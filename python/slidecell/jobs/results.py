@@ -242,9 +242,6 @@ def judge_result(result: Result) -> dict[str, Any] | None:
 def default_event_gap(detector: Detector) -> int:
     """Return the gap between the flags of one event where none is asked for.
 
-    It is the number of rows before its own that a score depends on: scores further apart have
-    nothing in common. Of a network these are its windows' rows.
-
     Examples
     --------
     >>> import numpy as np
@@ -255,8 +252,7 @@ def default_event_gap(detector: Detector) -> int:
     >>> [default_event_gap(detector.fit(X)) for detector in detectors]
     [0, 29]
     """
-    needed = detector.rows_needed()
-    return (detector.shortest_series() if needed is None else needed) - 1
+    return detector.event_gap()
 
 
 def judged_rows(result: Result) -> tuple[npt.NDArray[np.bool_], str]:

@@ -7,7 +7,7 @@ import json
 import math
 import os
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -17,13 +17,19 @@ from slidecell.entities import without_repeats
 from slidecell.frames import match_features, match_row
 from slidecell.live.evidence import Evidence, ForecastHistory, Shares
 from slidecell.live.monitor_file import read_monitor_file, write_monitor_file
-from slidecell.stream import Stream
 from slidecell.thresholds import FixedThreshold, Threshold, threshold_from_state
 from slidecell.thresholds.smoothing import Smoothing, smoothing_from_state
 from slidecell.thresholds.state_values import flag, mapping
 
 if TYPE_CHECKING:
+    from slidecell.detect.base import Detector
+    from slidecell.detect.streams.base import DetectorStream
+    from slidecell.live.live_detector import LiveDetector
     from slidecell.model import SequenceModel
+    from slidecell.stream import Stream
+
+    AnyStream: TypeAlias = Stream | DetectorStream
+    Monitored: TypeAlias = SequenceModel | Detector | LiveDetector
 
 __all__ = ["Event", "Monitor"]
 
@@ -36,7 +42,7 @@ class Event:
     Attributes
     ----------
     score : float
-        The row's score; NaN where `SequenceModel.score` has NaN.
+        The row's score; NaN where the batch has NaN. Streams of detectors smooth it already.
     smoothed : float
         The smoothed score; the score itself without smoothing.
     threshold : float
@@ -97,7 +103,7 @@ class Monitor:
 
     Parameters
     ----------
-    stream : Stream
+    stream : Stream or DetectorStream
         The monitor pushes to it; use it for nothing else meanwhile.
     threshold : Threshold or float, optional
         Fitted; each entity gets a copy, at its first row. It judges the smoothed scores. Default:
@@ -127,7 +133,7 @@ class Monitor:
 
     def __init__(
         self,
-        stream: Stream,
+        stream: AnyStream,
         *,
         threshold: Threshold | float | None = None,
         smoothing: Smoothing | None = None,
@@ -138,34 +144,36 @@ class Monitor:
         if threshold is not None:
             threshold = threshold.fresh()
             _ = threshold.threshold  # an error now, not at the first row, if it is not fitted
-        self.stream = stream
+        self.stream: AnyStream = stream
         self.extra: dict[str, Any] = {}
         """Free for the application, ready for JSON; saved with the state."""
         self._threshold = threshold
         self._smoothing = None if smoothing is None else smoothing.fresh()
-        self._model = stream._model
+        self._model: Any = stream._model
         explains = attribution and self._model.horizon > 0
-        self._shares = Shares(self._model) if explains else None
+        self._shares = Shares(cast(Any, self._model)) if explains else None
         self._entities: dict[int, _Entity] = {}
 
     @classmethod
-    def from_model(cls, model: SequenceModel, num_entities: int = 1, **options: Any) -> Monitor:
-        """Monitor with the threshold and the smoothing that the model carries, if any.
+    def from_model(cls, model: Monitored, num_entities: int = 1, **options: Any) -> Monitor:
+        """Monitor with the threshold and the smoothing that a model or detector carries, if any.
 
         Parameters
         ----------
-        model : SequenceModel
-            Its metadata ``threshold`` and ``smoothing`` hold what `Threshold.state` and
-            `Smoothing.state` return; ``slidecell detect`` writes a percentile.
+        model : SequenceModel or Detector
+            A model's metadata ``threshold`` and ``smoothing`` hold what `Threshold.state` and
+            `Smoothing.state` return; ``slidecell detect`` writes a percentile. The alarms of a
+            fitted detector are the flags of `Detector.predict`.
         num_entities : int
         **options
-            Of `SequenceModel.stream`.
+            Of `SequenceModel.stream` or `Detector.stream`.
 
         Raises
         ------
         ValueError
             If the model's threshold or smoothing is none that is known.
         """
+        model = _as_model(model)
         found = model.metadata
         return cls(
             model.stream(num_entities, **options),
@@ -187,7 +195,7 @@ class Monitor:
             row = plain_array(match_row(row, self._model.features), name="row")
         if self._shares is None:
             return self._event(self.stream.push(row, entity), entity, None)
-        forecast = self.stream.predict_next(entity)
+        forecast = cast("Stream", self.stream).predict_next(entity)
         score = self.stream.push(row, entity)
         kept = self._entity(entity).history
         return self._event(score, entity, None if kept is None else kept.add(forecast, row))
@@ -214,7 +222,8 @@ class Monitor:
             self.stream.push_many(ids, table)  # it says what is wrong
         events: list[Event] = []
         for part in without_repeats(ids):
-            forecasts = [self.stream.predict_next(e) for e in ids[part].tolist()]
+            predict_next = cast("Stream", self.stream).predict_next
+            forecasts = [predict_next(e) for e in ids[part].tolist()]
             scores = self.stream.push_many(ids[part], table[part], num_threads=num_threads)
             for score, e, forecast, row in zip(
                 scores.tolist(), ids[part].tolist(), forecasts, table[part], strict=True
@@ -223,6 +232,10 @@ class Monitor:
                 evidence = None if kept is None else kept.add(forecast, row)
                 events.append(self._event(score, e, evidence))
         return events
+
+    def threshold_state(self) -> dict[str, Any] | None:
+        """Return the rule of all entities as it begins; None without one."""
+        return None if self._threshold is None else self._threshold.state()
 
     def __copy__(self) -> Monitor:
         """Return a monitor of the same model that goes on by itself, with a stream of its own."""
@@ -279,7 +292,7 @@ class Monitor:
         state = {
             "format": FORMAT,
             "attribution": self._shares is not None,
-            "threshold": None if self._threshold is None else self._threshold.state(),
+            "threshold": self.threshold_state(),
             "smoothing": None if self._smoothing is None else self._smoothing.state(),
             "entities": entities,
             "extra": self.extra,
@@ -296,8 +309,8 @@ class Monitor:
         write_monitor_file(path, text, self.stream)
 
     @classmethod
-    def load(cls, model: SequenceModel, path: str | os.PathLike[str]) -> Monitor:
-        """Go on from a file that `save` wrote, bit for bit.
+    def load(cls, model: Monitored, path: str | os.PathLike[str]) -> Monitor:
+        """Go on from a file that `save` wrote, bit for bit, with its model or detector.
 
         Raises
         ------
@@ -306,14 +319,14 @@ class Monitor:
         ValueError
             If it is damaged, or the state of another model; the text names the file.
         """
-        state, stream = read_monitor_file(path, model)
+        state, stream = read_monitor_file(path, _as_model(model))
         try:
             return cls._restored(state, stream)
         except (ValueError, TypeError) as error:
             raise ValueError(f"{os.fspath(path)}: {error}") from None
 
     @classmethod
-    def _restored(cls, state: Mapping[str, Any], stream: Stream) -> Monitor:
+    def _restored(cls, state: Mapping[str, Any], stream: AnyStream) -> Monitor:
         if state.get("format") != FORMAT:
             raise ValueError(f"format: expected {FORMAT}, got {state.get('format')!r}")
         threshold, smoothing = state.get("threshold"), state.get("smoothing")
@@ -369,3 +382,12 @@ class Monitor:
             and rows.shape == (len(ids), self._model.input_size)
             and bool(((ids >= 0) & (ids < self.stream.num_entities)).all())
         )
+
+
+def _as_model(given: Monitored) -> SequenceModel | LiveDetector:
+    """Return a model as it is, and a detector as one."""
+    if not hasattr(given, "score_samples"):
+        return cast("SequenceModel | LiveDetector", given)
+    from slidecell.live.live_detector import LiveDetector
+
+    return LiveDetector(cast("Detector", given))
