@@ -17,7 +17,8 @@ True
 
 `AutoencoderDetector`, `KMeansDetector`, `WindowPCADetector`, `RidgeDetector`, `NeighborDetector`,
 `RandomGRUDetector`, `PCADetector`, `ZScoreDetector`, `RollingVarianceDetector` and
-`SklearnDetector` work alike: see `Detector`. `Ensemble` makes one detector of
+`SklearnDetector` work alike: see `Detector`. Each scores live rows with the same bits: see
+`Detector.stream`. `Ensemble` makes one detector of
 several, and `slidecell.detect.attribution` tells what a score is made of.
 
 `run_detect` is the command ``slidecell detect`` as a function, `run_score` is ``slidecell score``,
