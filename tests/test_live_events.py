@@ -243,3 +243,29 @@ def test_scores_of_a_smoothed_model_are_those_of_score(tmp_path: Path) -> None:
     want = ModelDetector.of(model).score_samples(values)
     assert np.array_equal([float(text or "nan") for text in found], want, equal_nan=True)
     assert KEYS["entity"] == "host"
+
+
+def test_missing_cells_are_filled_as_in_a_batch(tmp_path: Path) -> None:
+    pd = pytest.importorskip("pandas")
+    names = ["a", "b", "c"]
+    frame = pd.DataFrame(series(120, seed=1), columns=names)
+    detector = KMeansDetector(4, contamination=0.05, missing="ffill", random_state=0).fit(frame)
+    detector.save(tmp_path / "detector")
+    Y = series(60, seed=2)
+    Y[20:23, 1] = np.nan
+    Y[40] = np.nan
+    rows = [{"t": n, "host": "x", **dict(zip(names, row, strict=True))} for n, row in enumerate(Y)]
+    for state in (None, tmp_path / "state"):
+        found = []
+        for part in (rows[:21], rows[21:]) if state else (rows,):
+            out, _ = live(tmp_path, as_csv(part), model=tmp_path / "detector", state=state)
+            found += [line["score"] for line in csv.DictReader(io.StringIO(out))]
+        want = detector.score_samples(Y)
+        assert np.array_equal([float(text or "nan") for text in found], want, equal_nan=True)
+    assert np.isfinite(want[3:]).all()
+
+
+def test_a_detector_that_looks_ahead_is_refused(tmp_path: Path) -> None:
+    KMeansDetector(4, align="cover").fit(series(80)).save(tmp_path / "detector")
+    with pytest.raises(ValueError, match="align='cover': a KMeansDetector scores a row by later"):
+        live(tmp_path, "a,b,c\n", model=tmp_path / "detector", time="", entity="")

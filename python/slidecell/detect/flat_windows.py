@@ -100,14 +100,6 @@ class FlatWindowsDetector(Detector):
             return None
         return int(self._at_fit("window")) + self._horizon
 
-    def _refuse_stream(self) -> None:
-        if self._at_fit("align") == "cover":
-            raise ValueError(
-                f"align='cover': a {type(self).__name__} scores a row by later ones then, and a "
-                "stream has none: fit one with align='end'"
-            )
-        super()._refuse_stream()
-
     @property
     def _scorer(self) -> Any:
         """What was learnt, compiled."""

@@ -165,6 +165,11 @@ class StreamedDetector(ABC):
 
     def _refuse_stream(self) -> None:
         """Raise a ValueError if scores cannot be known when their row comes."""
+        if self._fitted_parameters.get("align") == "cover":
+            raise ValueError(
+                f"align='cover': a {type(self).__name__} scores a row by later ones then, and a "
+                "stream has none: fit one with align='end'"
+            )
         if self._stream_rows() is None:
             raise ValueError(
                 f"{type(self).__name__} has no stream: a score of it depends on rows that are not "
