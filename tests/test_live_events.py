@@ -269,3 +269,24 @@ def test_a_detector_that_looks_ahead_is_refused(tmp_path: Path) -> None:
     KMeansDetector(4, align="cover").fit(series(80)).save(tmp_path / "detector")
     with pytest.raises(ValueError, match="align='cover': a KMeansDetector scores a row by later"):
         live(tmp_path, "a,b,c\n", model=tmp_path / "detector", time="", entity="")
+
+
+def test_a_line_that_cannot_be_read_is_never_filled(tmp_path: Path) -> None:
+    """Members of an ensemble fill missing cells themselves; a lost row has none to fill."""
+    pd = pytest.importorskip("pandas")
+    names = ["a", "b", "c"]
+    frame = pd.DataFrame(series(120, seed=1), columns=names)
+    shape = KMeansDetector(4, missing="ffill", random_state=0)
+    members = [("shape", shape), ("level", ZScoreDetector(missing="ffill"))]
+    detector = Ensemble(members, "z").fit(frame)
+    detector.save(tmp_path / "detector")
+    Y = series(30, seed=2)
+    Y[8, 1] = np.nan  # filled
+    lines = ["a,b,c", *(",".join(map(repr, row.tolist())) for row in Y)]
+    lines[1 + 20] = "1,x,2"
+    text = "\n".join(lines) + "\n"
+    out, _ = live(tmp_path, text, model=tmp_path / "detector", time="", entity="")
+    found = [float(line["score"] or "nan") for line in csv.DictReader(io.StringIO(out))]
+    want = np.concatenate([detector.score_samples(Y[:20]), detector.score_samples(Y[21:])])
+    assert np.array_equal(found, want, equal_nan=True)
+    assert np.isnan(want).tolist() == [n in {0, 1, 2, 20, 21, 22} for n in range(29)]

@@ -69,7 +69,7 @@ class Entities:
         self._lines: list[EventLine] = []
         self._clock = Clock(options.max_gap, hint=options.time_format)
         self._known: dict[str, _Last] = {}
-        self._missing = np.full(model.input_size, math.nan)
+        self._input_size = model.input_size
         path = options.state
         if path is None or not path.exists():
             default = 1 if options.entity is None else DEFAULT_ENTITIES
@@ -186,7 +186,7 @@ class Entities:
 
     def _miss(self, last: _Last) -> None:
         """Push a missing row."""
-        event = self._monitor.push(self._missing, last.place)
+        event = self._monitor.miss(last.place)
         self._lines += last.events.push(False, event.smoothed, None)
 
     def _begins_anew(self, last: _Last, time: float | int | None, given: object) -> bool:
@@ -306,9 +306,9 @@ class Entities:
                 time = None if time is None else clock.read_saved(time)
             except ValueError as error:
                 raise ValueError(f"entity {name!r}: {error}") from None
-            if not isinstance(values, list) or len(values) not in {0, len(self._missing)}:
+            if not isinstance(values, list) or len(values) not in {0, self._input_size}:
                 raise ValueError(
-                    f"entity {name!r}: expected {len(self._missing)} values, got {values!r:.60}"
+                    f"entity {name!r}: expected {self._input_size} values, got {values!r:.60}"
                 )
             if not all(map(_is_number, values)):
                 raise ValueError(f"entity {name!r}: expected numbers or null, got {values!r:.60}")

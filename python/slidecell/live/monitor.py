@@ -200,6 +200,12 @@ class Monitor:
         kept = self._entity(entity).history
         return self._event(score, entity, None if kept is None else kept.add(forecast, row))
 
+    def miss(self, entity: int = 0) -> Event:
+        """Take a row of which nothing is known as an entity's next one: no stream fills it."""
+        if hasattr(self.stream, "miss"):
+            return self._event(self.stream.miss(entity), entity, None)
+        return self.push(np.full(self._model.input_size, math.nan), entity)
+
     def push_many(
         self,
         entity_ids: npt.ArrayLike,

@@ -198,6 +198,11 @@ class DetectorStream(ABC):
         self._seen[place] += 1
         return self._smoothed(self._push(row, place), place)
 
+    def take_missing(self, place: int) -> float:
+        """Do as `miss`, with an entity that has been checked."""
+        self._seen[place] += 1
+        return self._smoothed(self._push_missing(place), place)
+
     def take_many(self, places: Ints, rows: Floats, num_threads: int | None) -> Floats:
         """Do as `push_many`, with rows [n, F] of different entities [n] that have been checked."""
         if self._fill:
@@ -208,6 +213,18 @@ class DetectorStream(ABC):
             return scores
         pairs = zip(scores.tolist(), places.tolist(), strict=True)
         return np.array([self._smoothed(*pair) for pair in pairs], np.float64)
+
+    def miss(self, entity: int = 0) -> float:
+        """Take a row of which nothing is known as an entity's next one: it is never filled.
+
+        Examples
+        --------
+        >>> from slidecell.detect import ZScoreDetector
+        >>> stream = ZScoreDetector(missing="ffill").fit([[0.0], [1.0], [2.0]]).stream()
+        >>> stream.push([1.0]), stream.push([float("nan")]), stream.miss()
+        (0.0, 0.0, nan)
+        """
+        return self.take_missing(self._place(entity))
 
     def reset(self, entity: int | None = None) -> None:
         """Forget an entity's rows, or all entities' rows: the next row is the first."""
@@ -304,6 +321,10 @@ class DetectorStream(ABC):
     @abstractmethod
     def _push(self, row: Floats, place: int) -> float:
         """Score an entity's row [F], filled if asked."""
+
+    def _push_missing(self, place: int) -> float:
+        """Score an entity's row of which nothing is known."""
+        return self._push(np.full(self._model.input_size, np.nan), place)
 
     @abstractmethod
     def _push_many(self, places: Ints, rows: Floats, num_threads: int | None) -> npt.NDArray[Any]:

@@ -76,10 +76,15 @@ class FusedStream(DetectorStream):
         check_bytes(num_entities, self.bytes_per_entity, max_bytes)
 
     def _push(self, row: Floats, place: int) -> float:
-        normalised = [
-            member.normaliser.apply_one(member.stream.take(row, place)) for member in self._members
-        ]
-        return fuse_one(normalised, self._weights)
+        return self._fused([member.stream.take(row, place) for member in self._members])
+
+    def _push_missing(self, place: int) -> float:
+        return self._fused([member.stream.take_missing(place) for member in self._members])
+
+    def _fused(self, scores: Sequence[float]) -> float:
+        """Return one row's fused score by those of the members [M]."""
+        pairs = zip(self._members, scores, strict=True)
+        return fuse_one([m.normaliser.apply_one(score) for m, score in pairs], self._weights)
 
     def _push_many(self, places: Ints, rows: Floats, num_threads: int | None) -> npt.NDArray[Any]:
         normalised = [
