@@ -383,3 +383,10 @@ def test_residuals_of_few_rows_have_the_bits_of_many(rank: int) -> None:
 def test_rows_needed_of_window_pca_are_its_window() -> None:
     assert fit("window_pca").rows_needed() == 4
     assert fit("window_pca", align="cover").rows_needed() is None
+
+
+def test_only_networks_have_a_model_for_streams_of_cpp() -> None:
+    network = fit("forecast")
+    assert network.live_model() is network.model_
+    with pytest.raises(ValueError, match="KMeansDetector is no network that streams can run"):
+        fit("kmeans").live_model()

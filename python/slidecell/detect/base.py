@@ -268,6 +268,20 @@ class Detector(SavedDetector, StreamedDetector):
         named = {role: name for role, name in columns.items() if isinstance(name, str)}
         return {"duplicates": "keep", **named, **self._table, "missing": self._at_fit("missing")}
 
+    def live_model(self) -> SequenceModel:
+        """Return the model that streams of C++ score with, its threshold and smoothing included.
+
+        Every detector has a `stream` in Python.
+
+        Raises
+        ------
+        ValueError
+            If the detector is no network that streams can run as it scores.
+        """
+        raise ValueError(
+            f"{type(self).__name__} is no network that streams can run: it has a stream of its own"
+        )
+
     @property
     def has_feature_parts(self) -> bool:
         """Whether `feature_parts` has an answer."""

@@ -152,6 +152,10 @@ class ModelDetector(NetworkDetector):
         smoothing = self.model_.metadata["smoothing"]
         return Parts(type(self).__name__, {}, {"smoothing": smoothing}, model=self.model_)
 
+    def live_model(self) -> SequenceModel:
+        """Return the model."""
+        return self.model_
+
     @property
     def _rows_ahead(self) -> int:
         return self.model.horizon

@@ -313,6 +313,17 @@ class NetworkDetector(_Network):
         """Go on training from the fitted weights, on new rows."""
         self.fit(rows, warm_start=True)
 
+    def live_model(self) -> SequenceModel:
+        """Return the model that live streams score with, its threshold included."""
+        if not self._scores_as_streams():
+            options = self._score_options()
+            chosen = {k: options[k] for k in ("reduction", "aggregate") if k in options}
+            raise ValueError(
+                "streams score by the mean squared error of whole windows, this detector by "
+                + ", ".join(f"{name}={value!r}" for name, value in chosen.items())
+            )
+        return self.model_
+
     def make_stream(self, num_entities: int, *, fill: bool, max_bytes: int) -> DetectorStream:
         """Return a stream of this very detector, which must not change any more."""
         options = self._score_options()
