@@ -290,3 +290,26 @@ def test_a_line_that_cannot_be_read_is_never_filled(tmp_path: Path) -> None:
     want = np.concatenate([detector.score_samples(Y[:20]), detector.score_samples(Y[21:])])
     assert np.array_equal(found, want, equal_nan=True)
     assert np.isnan(want).tolist() == [n in {0, 1, 2, 20, 21, 22} for n in range(29)]
+
+
+@pytest.mark.parametrize("precision", ["high", "medium"])
+def test_networks_of_every_precision_have_the_scores_of_score(
+    isa: str, precision: str, tmp_path: Path
+) -> None:
+    pytest.importorskip("torch")
+    from slidecell.detect import ForecastDetector
+
+    sizes: dict[str, Any] = {"window": 4, "hidden_size": 32, "epochs": 1, "random_state": 0}
+    detector = ForecastDetector(**sizes, precision=precision, num_threads=1).fit(series(60))
+    detector.save(tmp_path / "detector")
+    Y = series(30, seed=2)
+    text = "".join(json.dumps(dict(zip("abc", row, strict=True))) + "\n" for row in Y.tolist())
+    options = {"format": "jsonl", "time": "", "entity": ""}
+    out, _ = live(tmp_path, text, model=tmp_path / "detector", **options)
+    found = [json.loads(line)["score"] for line in out.splitlines()]
+    want = detector.score_samples(Y)
+    got = np.array([np.nan if score is None else score for score in found])
+    # Float32 texts where the network's own stream scores.
+    if detector.stream_model is not None:
+        got = got.astype(np.float32).astype(np.float64)
+    assert np.array_equal(got, want, equal_nan=True)

@@ -326,11 +326,9 @@ class NetworkDetector(_Network):
 
     def make_stream(self, num_entities: int, *, fill: bool, max_bytes: int) -> DetectorStream:
         """Return a stream of this very detector, which must not change any more."""
-        options = self._score_options()
-        precision = options["precision"]
-        # Matrix kernels round otherwise than streams do: their own windows have their bits.
-        if precision != "highest" and not self.model_.plan(precision)["kernel"].startswith("fma"):
+        if not self._compiled_streams_round_alike():
             return super().make_stream(num_entities, fill=fill, max_bytes=max_bytes)
+        options = self._score_options()
         chosen = {name: options[name] for name in ("reduction", "aggregate") if name in options}
         return CompiledStream(
             self,
@@ -353,6 +351,16 @@ class NetworkDetector(_Network):
         bounds = np.arange(0, n * length + 1, length)
         scores = self.model_.score(windows.reshape(n * length, features), bounds, **options)
         return scores[length - 1 :: length]
+
+    @property
+    def stream_model(self) -> SequenceModel | None:
+        """``model_``, unless its stream would score or round in another way."""
+        return self.scoring_model if self._compiled_streams_round_alike() else None
+
+    def _compiled_streams_round_alike(self) -> bool:
+        """Return whether scores are of float32 kernels: matrix kernels have bits of their own."""
+        precision = self._score_options()["precision"]
+        return precision == "highest" or self.model_.plan(precision)["kernel"].startswith("fma")
 
     def _stream_rows(self) -> int | None:
         return None if self._score_length() is None else self.shortest_series()

@@ -21,6 +21,7 @@ from slidecell.thresholds.smoothing import Smoothing
 
 if TYPE_CHECKING:
     from slidecell.detect.storage import Parts
+    from slidecell.model import SequenceModel
 
 __all__ = ["StreamedDetector"]
 
@@ -111,6 +112,11 @@ class StreamedDetector(ABC):
             smoothing=self._stream_smoothing(),
             max_bytes=max_bytes,
         )
+
+    @property
+    def stream_model(self) -> SequenceModel | None:
+        """The model whose own stream has the scores and the flags; None if there is none."""
+        return None
 
     def score_last(
         self, windows: Floats, seen: Ints, *, num_threads: int | None = None

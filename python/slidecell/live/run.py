@@ -102,7 +102,7 @@ def _load(path: Path) -> tuple[SequenceModel | LiveDetector, int]:
         from slidecell.live.live_detector import LiveDetector
 
         detector = load_saved(path)
-        model = detector.scoring_model
+        model = detector.stream_model
         # What reads the lines fills missing values, if asked.
         live = LiveDetector(detector, fill=False) if model is None else model
         return live, detector.event_gap()
