@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+import threading
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,15 @@ import pytest
 for _module in ("torch", "sklearn", "skops"):
     pytest.importorskip(_module)
 
+from sklearn.base import BaseEstimator  # noqa: E402
+
 from slidecell.detect import (  # noqa: E402
     Detector,
     DetectorStream,
     Ensemble,
     PCADetector,
     RidgeDetector,
+    SklearnDetector,
     load_detector,
 )
 from slidecell.detect.model_detector import ModelDetector  # noqa: E402
@@ -390,3 +394,44 @@ def test_only_networks_have_a_model_for_streams_of_cpp() -> None:
     assert network.live_model() is network.model_
     with pytest.raises(ValueError, match="KMeansDetector is no network that streams can run"):
         fit("kmeans").live_model()
+
+
+class _Waiting(BaseEstimator):
+    """Takes its time on one row."""
+
+    entered, go_on = threading.Event(), threading.Event()
+
+    def fit(self, X: Any, y: object = None) -> _Waiting:
+        self.n_features_in_ = X.shape[1]
+        return self
+
+    def score_samples(self, X: Any) -> Any:
+        if (X[:, 0] == 5.0).any():
+            self.entered.set()
+            assert self.go_on.wait(60)
+        return -X[:, 0]
+
+
+def test_a_call_during_another_threads_call_is_refused() -> None:
+    stream = SklearnDetector(_Waiting()).fit([[0.0], [1.0], [2.0]]).stream(2)
+    found: list[float] = []
+    other = threading.Thread(target=lambda: found.append(stream.push([5.0])))
+    other.start()
+    assert _Waiting.entered.wait(60)
+    calls = (
+        lambda: stream.push([1.0]),
+        lambda: stream.push_many([1], [[1.0]]),
+        stream.miss,
+        stream.reset,
+        lambda: stream.resize(3),
+    )
+    try:
+        for call in calls:
+            with pytest.raises(RuntimeError, match="one thread at a time, got a call"):
+                call()
+    finally:
+        _Waiting.go_on.set()
+        other.join()
+    assert found == [5.0]
+    assert (stream.rows_seen(0), stream.rows_seen(1)) == (1, 0)
+    assert stream.push([1.0]) == 1.0

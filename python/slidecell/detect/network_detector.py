@@ -360,7 +360,9 @@ class NetworkDetector(_Network):
     def _compiled_streams_round_alike(self) -> bool:
         """Return whether scores are of float32 kernels: matrix kernels have bits of their own."""
         precision = self._score_options()["precision"]
-        return precision == "highest" or self.model_.plan(precision)["kernel"].startswith("fma")
+        if precision == "highest":
+            return True
+        return str(self.model_.plan(precision)["kernel"]).startswith("fma")
 
     def _stream_rows(self) -> int | None:
         return None if self._score_length() is None else self.shortest_series()

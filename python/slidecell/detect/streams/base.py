@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from slidecell._arguments import whole_number
 from slidecell._arrays import integer_array, real_array
+from slidecell.detect.streams.one_thread import OneThread
+from slidecell.detect.streams.state import Saved, array_of, resized
 from slidecell.detect.streams.stream_file import read_stream_file, write_stream_file
 from slidecell.entities import without_repeats
 from slidecell.frames import match_features, match_row
 from slidecell.thresholds.smoothing import Smoothing
 from slidecell.thresholds.state_values import flag, mapping, whole
 
-__all__ = ["DetectorStream", "Saved", "StreamingDetector", "load_stream"]
+__all__ = ["DetectorStream", "StreamingDetector", "load_stream", "restored"]
 
 FORMAT = 1
 
@@ -48,13 +49,6 @@ class StreamingDetector(Protocol):
         """Score the last rows of windows [n, L, F], of which so many rows [n] are there: [n]."""
 
 
-class Saved(NamedTuple):
-    """A stream's state: what JSON holds of it, and arrays as bytes."""
-
-    text: dict[str, Any]
-    parts: dict[str, bytes]
-
-
 @dataclass(frozen=True)
 class _Features:
     """What a monitor asks of the model behind a stream."""
@@ -70,7 +64,8 @@ class DetectorStream(ABC):
 
     The scores are those of `Detector.score_samples` on the same rows, bit for bit, smoothed as the
     detector smooths. The stream keeps the detector as it was when the stream was made. It is used
-    by one thread at a time.
+    by one thread at a time: a call during another thread's call raises RuntimeError and takes no
+    row.
 
     Examples
     --------
@@ -95,6 +90,7 @@ class DetectorStream(ABC):
         self._detector = detector
         self._model = _Features(detector.n_features_in_, detector.feature_texts())
         self._fill = fill
+        self._turn = OneThread()
         self._smoothing = smoothing
         self._smoothings: dict[int, Smoothing] = {}
         self._seen = np.zeros(num_entities, np.int64)
@@ -142,7 +138,8 @@ class DetectorStream(ABC):
                 f"got {list(values.shape)}"
             )
         place = self._place(entity)
-        return self.take(values.astype(np.float64, copy=False), place)
+        with self._turn:
+            return self.take(values.astype(np.float64, copy=False), place)
 
     def push_many(
         self,
@@ -187,8 +184,9 @@ class DetectorStream(ABC):
             whole_number("num_threads", num_threads, least=1)
         table = table.astype(np.float64, copy=False)
         scores = np.empty(len(ids))
-        for part in without_repeats(ids):
-            scores[part] = self.take_many(ids[part], table[part], num_threads)
+        with self._turn:
+            for part in without_repeats(ids):
+                scores[part] = self.take_many(ids[part], table[part], num_threads)
         return scores
 
     def take(self, row: Floats, place: int) -> float:
@@ -224,17 +222,20 @@ class DetectorStream(ABC):
         >>> stream.push([1.0]), stream.push([float("nan")]), stream.miss()
         (0.0, 0.0, nan)
         """
-        return self.take_missing(self._place(entity))
+        place = self._place(entity)
+        with self._turn:
+            return self.take_missing(place)
 
     def reset(self, entity: int | None = None) -> None:
         """Forget an entity's rows, or all entities' rows: the next row is the first."""
         places = range(self.num_entities) if entity is None else (self._place(entity),)
-        for place in places:
-            self._seen[place] = 0
-            self._smoothings.pop(place, None)
-            if self._fill:
-                self._last[place] = np.nan
-            self._reset(place)
+        with self._turn:
+            for place in places:
+                self._seen[place] = 0
+                self._smoothings.pop(place, None)
+                if self._fill:
+                    self._last[place] = np.nan
+                self._reset(place)
 
     def resize(self, num_entities: int) -> None:
         """Make room for another number of entities.
@@ -252,11 +253,12 @@ class DetectorStream(ABC):
         (1, 0)
         """
         count = whole_number("num_entities", num_entities, least=1)
-        self._resize(count)  # first: it may refuse
-        self._seen = resized(self._seen, count, 0)
-        if self._fill:
-            self._last = resized(self._last, count, np.nan)
-        self._smoothings = {e: kept for e, kept in self._smoothings.items() if e < count}
+        with self._turn:
+            self._resize(count)  # first: it may refuse
+            self._seen = resized(self._seen, count, 0)
+            if self._fill:
+                self._last = resized(self._last, count, np.nan)
+            self._smoothings = {e: kept for e, kept in self._smoothings.items() if e < count}
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write all state to a file, whole or not at all; `load` goes on from it.
@@ -268,7 +270,8 @@ class DetectorStream(ABC):
         OSError
             If the file cannot be written.
         """
-        saved = self._saved()
+        with self._turn:
+            saved = self._saved()
         text = {
             "format": FORMAT,
             "detector": type(self._detector).__name__,
@@ -293,7 +296,8 @@ class DetectorStream(ABC):
             If it is damaged, or the state of another detector; the text names the file.
         """
         found = load_stream(path, self._detector)
-        self.__dict__.update(found.__dict__)
+        with self._turn:
+            self.__dict__.update(found.__dict__)
         return self
 
     def _saved(self) -> Saved:
@@ -409,58 +413,3 @@ def restored(saved: Saved, detector: StreamingDetector) -> DetectorStream:
     stream = detector.make_stream(count, fill=flag(saved.text, "fill"), max_bytes=2**63 - 1)
     stream._restore(saved)
     return stream
-
-
-def array_of(saved: Saved, name: str, like: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return a saved array of a known type and shape."""
-    found = saved.parts.get(name)
-    if found is None or len(found) != like.nbytes:
-        size = "none" if found is None else f"{len(found)} bytes"
-        raise ValueError(f"{name}: expected {like.nbytes} bytes, got {size}")
-    return np.frombuffer(found, like.dtype.newbyteorder("<")).astype(like.dtype).reshape(like.shape)
-
-
-def resized(values: npt.NDArray[Any], count: int, fill: Any) -> npt.NDArray[Any]:
-    """Return the first rows of an array, and rows of ``fill`` beyond its end.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from slidecell.detect.streams.base import resized
-    >>> resized(np.array([1, 2]), 3, 0).tolist(), resized(np.array([1, 2]), 1, 0).tolist()
-    ([1, 2, 0], [1])
-    """
-    made = np.full((count, *values.shape[1:]), fill, values.dtype)
-    kept = min(count, len(values))
-    made[:kept] = values[:kept]
-    return made
-
-
-def check_bytes(num_entities: int, bytes_per_entity: int, max_bytes: int) -> None:
-    """Raise a ValueError if a stream would take more memory than it may.
-
-    Examples
-    --------
-    >>> from slidecell.detect.streams.base import check_bytes
-    >>> check_bytes(1000, 80, 10_000)
-    Traceback (most recent call last):
-    ValueError: max_bytes: expected at least 80000, which 1000 entities take, got 10000
-    """
-    needed = num_entities * bytes_per_entity
-    if needed > max_bytes:
-        raise ValueError(
-            f"max_bytes: expected at least {needed}, which {num_entities} entities take, "
-            f"got {max_bytes}"
-        )
-
-
-def part_of(saved: Mapping[str, bytes], prefix: str) -> dict[str, bytes]:
-    """Return the parts whose names begin with a prefix, without it.
-
-    Examples
-    --------
-    >>> from slidecell.detect.streams.base import part_of
-    >>> part_of({"0/seen": b"x", "seen": b"y"}, "0/")
-    {'seen': b'x'}
-    """
-    return {name[len(prefix) :]: data for name, data in saved.items() if name.startswith(prefix)}

@@ -7,16 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from slidecell.detect.streams.base import (
-    DetectorStream,
-    Floats,
-    Ints,
-    Saved,
-    StreamingDetector,
-    array_of,
-    check_bytes,
-    resized,
-)
+from slidecell.detect.streams.base import DetectorStream, Floats, Ints, StreamingDetector
+from slidecell.detect.streams.state import Saved, array_of, check_bytes, resized
 from slidecell.thresholds.smoothing import Smoothing
 
 __all__ = ["BufferedStream"]

@@ -7,13 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy.typing as npt
 
 from slidecell import _core
-from slidecell.detect.streams.base import (
-    DetectorStream,
-    Floats,
-    Ints,
-    Saved,
-    StreamingDetector,
-)
+from slidecell.detect.streams.base import DetectorStream, Floats, Ints, StreamingDetector
+from slidecell.detect.streams.state import Saved
 from slidecell.stream import Stream
 from slidecell.thresholds.smoothing import Smoothing
 

@@ -11,16 +11,8 @@ import numpy.typing as npt
 
 from slidecell.detect.fusion.base import Normaliser
 from slidecell.detect.fusion.fused import fuse, fuse_one
-from slidecell.detect.streams.base import (
-    DetectorStream,
-    Floats,
-    Ints,
-    Saved,
-    StreamingDetector,
-    check_bytes,
-    part_of,
-    restored,
-)
+from slidecell.detect.streams.base import DetectorStream, Floats, Ints, StreamingDetector, restored
+from slidecell.detect.streams.state import Saved, check_bytes, part_of
 from slidecell.thresholds.state_values import mapping
 
 __all__ = ["FusedStream", "StreamedMember"]
