@@ -17,10 +17,12 @@ class OneThread:
     >>> from slidecell.detect.streams.one_thread import OneThread
     >>> turn = OneThread()
     >>> with turn:
-    ...     with turn:
-    ...         pass
-    Traceback (most recent call last):
-    RuntimeError: stream: expected one thread at a time, got a call while another thread's call ...
+    ...     try:
+    ...         with turn:
+    ...             pass
+    ...     except RuntimeError as error:
+    ...         print(str(error)[:42])
+    stream: expected one thread at a time, got
     """
 
     def __init__(self) -> None:
