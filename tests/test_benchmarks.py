@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from benchmarks import __main__ as command
-from benchmarks import chart, cold_start, peers
+from benchmarks import chart, cold_start, detector_streams, peers
 from benchmarks.__main__ import main, parse
 from benchmarks.cases import CASES
 from benchmarks.command import commit, conditions, print_conditions
@@ -246,3 +246,17 @@ def test_efforts_differ() -> None:
     assert parse([]).effort == measure.FULL
     assert parse(["--smoke"]).effort == SMOKE
     assert parse(["--quick", "--repeats", "9"]).effort.repeats == 9
+
+
+def test_streams_of_detectors_are_timed_with_those_of_their_networks(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chosen = {"forecast", "zscore"}
+    found = [(name, detector) for name, detector in detector_streams.detectors() if name in chosen]
+    monkeypatch.setattr(detector_streams, "detectors", lambda: iter(found))
+    assert detector_streams.main(["--pushes", "3", "--entities", "2"]) == 0
+    header, _, *lines = capsys.readouterr().out.splitlines()[:5]
+    assert "| 2 entities |" in header
+    cases = [line.split("|")[1].strip() for line in lines]
+    assert cases == ["forecast, the network alone", "forecast", "zscore"]
+    assert all(float(line.split("|")[2]) > 0.0 for line in lines)

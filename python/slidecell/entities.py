@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import numbers
+from itertools import pairwise
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -12,6 +13,8 @@ import numpy.typing as npt
 from slidecell._arrays import unmasked
 from slidecell._instants import read_times
 from slidecell._time_values import BadTimeError, brief, is_missing
+
+__all__ = ["entity_offsets", "without_repeats"]
 
 Ints: TypeAlias = npt.NDArray[np.int64]
 Gap: TypeAlias = float | datetime.timedelta | np.timedelta64
@@ -183,3 +186,25 @@ def _checked_gap(max_gap: Gap, dtype: np.dtype[Any]) -> float | np.timedelta64:
         raise ValueError(f"max_gap: expected at least 0, got {max_gap}")
     checked: float | np.timedelta64 = limit
     return checked
+
+
+def without_repeats(ids: Ints) -> list[slice]:
+    """Cut entities [n] into runs in which none occurs twice.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from slidecell.entities import without_repeats
+    >>> without_repeats(np.array([3, 1, 3, 3]))
+    [slice(0, 2, None), slice(2, 3, None), slice(3, 4, None)]
+    """
+    if len(ids) and len(np.unique(ids)) == len(ids):
+        return [slice(0, len(ids))]
+    cuts, seen = [0], set[int]()
+    for place, entity in enumerate(ids.tolist()):
+        if entity in seen:
+            cuts.append(place)
+            seen.clear()
+        seen.add(entity)
+    cuts.append(len(ids))
+    return [slice(first, end) for first, end in pairwise(cuts) if first < end]

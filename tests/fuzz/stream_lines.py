@@ -11,10 +11,20 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import numpy as np
+import pandas as pd
+
+from slidecell.detect import KMeansDetector
 from tests.fuzz.changes import change_bytes
 from tests.fuzz.driver import ALLOWED, Reached, check_text, main
 from tests.fuzz.rows import csv_text, json_lines
 from tests.live_lines import live, save_model
+
+
+def save_detector(path: Path) -> None:
+    """Save a detector of the same columns that is no network."""
+    frame = pd.DataFrame(np.random.default_rng(0).random((60, 2)), columns=["load", "heat"])
+    KMeansDetector(3, n_clusters=4, contamination=0.2, random_state=0).fit(frame).save(path)
 
 
 class Lines:
@@ -23,6 +33,7 @@ class Lines:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         save_model(folder / "model.safetensors")
+        save_detector(folder / "detector")
         self.state = folder / "state"
 
     def __call__(self, random: Random) -> Reached:
@@ -37,6 +48,11 @@ class Lines:
             options["max_gap"] = random.choice(("2", "1s", "1e400", "x", "-1", "nan"))
         if random.random() < 0.1:
             options["missing"] = "ffill"
+        if random.random() < 0.3:
+            options["output"] = random.choice(("events", "both"))
+            options["event_gap"] = random.choice((None, 0, 1, 5))
+        if random.random() < 0.3:
+            options["model"] = self.folder / "detector"
         saves = random.random() < 0.2
         if saves:
             options["state"] = self.state

@@ -231,6 +231,8 @@ def stream(
     model: o.ModelArgument,
     *,
     format: o.FormatOption = o.LineFormat.csv,  # the option's name
+    output: o.OutputOption = o.LineOutput.scores,
+    event_gap: o.EventGapAgainOption = None,
     time: o.TimeOption = None,
     entity: o.EntityOption = None,
     max_gap: o.MaxGapOption = None,
@@ -244,13 +246,18 @@ def stream(
 ) -> None:
     """Score raw rows as they come: a line on stdin, its score and alarm on stdout.
 
-    The scores are those of the command score, bit for bit. Columns or keys are matched by name;
-    time and entity column, --max-gap, --missing and --duplicates are those that the model was
-    trained with, unless given here ('' for no such column). Rows of an entity must come in the
-    order of time. A line that cannot be read is a missing row of its entity; where that is unknown
-    too, of all entities whose last row came from the same source. SIGUSR1 prints counters and
-    latencies to stderr; SIGINT, SIGTERM and SIGHUP end cleanly, as the end of the input does:
-    --state is saved, within two seconds though nobody reads the scores.
+    MODEL is any saved detector. Scores, alarms and events are those of the command score, bit for
+    bit. With --output events a line is written when an event opens, and one when it closes, with
+    its start, end, rows, flagged rows, peak, area and entity; with both, beside the scores. Events
+    that are open at the end go on with --state, and are closed without it.
+
+    Columns or keys are matched by name; time and entity column, --max-gap, --missing and
+    --duplicates are those that the model was trained with, unless given here ('' for no such
+    column). Rows of an entity must come in the order of time. A line that cannot be read is a
+    missing row of its entity; where that is unknown too, of all entities whose last row came from
+    the same source. SIGUSR1 prints counters and latencies to stderr; SIGINT, SIGTERM and SIGHUP end
+    cleanly, as the end of the input does: --state is saved, within two seconds though nobody reads
+    the scores.
     """
     from slidecell.jobs.score import refuse_table
     from slidecell.live import LiveOptions, run_live
@@ -259,6 +266,8 @@ def stream(
     options = LiveOptions(
         model=model,
         format=format.value,
+        output=output.value,
+        event_gap=event_gap,
         time=time,
         entity=entity,
         max_gap=max_gap,

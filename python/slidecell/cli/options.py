@@ -64,6 +64,14 @@ class LineFormat(str, Enum):
     jsonl = "jsonl"
 
 
+class LineOutput(str, Enum):
+    """Which lines a live run writes."""
+
+    scores = "scores"
+    events = "events"
+    both = "both"
+
+
 class OnError(str, Enum):
     """What to do about a line that cannot be used."""
 
@@ -304,6 +312,13 @@ DuplicatesAgainOption = Annotated[Duplicates | None, _data("As for detect (defau
 FormatOption = Annotated[
     LineFormat,
     _live("Format of the lines in and out: CSV with a header, or one JSON object a line."),
+]
+OutputOption = Annotated[
+    LineOutput,
+    _live("Lines out: scores (one of each row), events (when one opens and when it closes), both."),
+]
+EventGapAgainOption = Annotated[
+    int | None, _live("As for score (default: the state's, or as for score)")
 ]
 StateOption = Annotated[
     Path | None, _live("File to go on from, if it exists, and to save to at the end.")

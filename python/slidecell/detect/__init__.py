@@ -17,7 +17,8 @@ True
 
 `AutoencoderDetector`, `KMeansDetector`, `WindowPCADetector`, `RidgeDetector`, `NeighborDetector`,
 `RandomGRUDetector`, `PCADetector`, `ZScoreDetector`, `RollingVarianceDetector` and
-`SklearnDetector` work alike: see `Detector`. `Ensemble` makes one detector of
+`SklearnDetector` work alike: see `Detector`. Each scores live rows with the same bits: see
+`Detector.stream`. `Ensemble` makes one detector of
 several, and `slidecell.detect.attribution` tells what a score is made of.
 
 `run_detect` is the command ``slidecell detect`` as a function, `run_score` is ``slidecell score``,
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from slidecell.detect.ridge import RidgeDetector
     from slidecell.detect.rolling_variance import RollingVarianceDetector
     from slidecell.detect.sklearn_adapter import SklearnDetector
+    from slidecell.detect.streams.base import DetectorStream
     from slidecell.detect.window_pca import WindowPCADetector
     from slidecell.detect.zscore import ZScoreDetector
     from slidecell.jobs.detect import DetectOptions, run_detect
@@ -70,6 +72,7 @@ _HOMES = {
     "ArchitectureSearch": "slidecell.detect.architectures",
     "DetectOptions": "slidecell.jobs.detect",
     "Detector": "slidecell.detect.base",
+    "DetectorStream": "slidecell.detect.streams.base",
     "INSIDER_THREAT_ARCHITECTURES": "slidecell.detect.architectures",
     "Result": "slidecell.jobs.results",
     "RetrainOptions": "slidecell.jobs.retrain",
@@ -93,6 +96,7 @@ __all__ = [
     "AutoencoderDetector",
     "DetectOptions",
     "Detector",
+    "DetectorStream",
     "Ensemble",
     "ForecastDetector",
     "KMeansDetector",

@@ -127,6 +127,14 @@ class AutoencoderDetector(TakesModel):
             scores, rows, before=0, after=ahead, own=False, num_threads=self.num_threads
         )
 
+    def _refuse_stream(self) -> None:
+        if self._at_fit("aggregate") == "mean":
+            raise ValueError(
+                "aggregate='mean': an AutoencoderDetector scores a row by later ones then, and a "
+                "stream has none: fit one with aggregate='window' or 'last'"
+            )
+        super()._refuse_stream()
+
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> AutoencoderDetector:
         """Return an unfitted detector by the settings of the command line.

@@ -21,6 +21,7 @@ from slidecell.detect.shares import (
     shares_of_maximum,
     shares_of_sum,
 )
+from slidecell.detect.streamed_detector import StreamedDetector
 from slidecell.scaling import too_large_cells
 from slidecell.tables.arrays import take_rows
 from slidecell.tables.options import TableOptions
@@ -45,7 +46,7 @@ FeatureReduction: TypeAlias = Literal["mean", "max"] | None
 D = TypeVar("D", bound="Detector")
 
 
-class Detector(FittingDetector):
+class Detector(FittingDetector, StreamedDetector):
     """Scores of the rows of series, and flags where they exceed a threshold.
 
     The convention is PyOD's: a higher score is more anomalous, `predict` and `labels_` are 1 for
@@ -340,7 +341,9 @@ class Detector(FittingDetector):
         return {"duplicates": "keep", **named, **self._table, "missing": self._at_fit("missing")}
 
     def live_model(self) -> SequenceModel:
-        """Return the model that live streams score with, its threshold and smoothing included.
+        """Return the model that streams of C++ score with, its threshold and smoothing included.
+
+        Every detector has a `stream` in Python.
 
         Raises
         ------
@@ -348,7 +351,7 @@ class Detector(FittingDetector):
             If the detector is no network that streams can run as it scores.
         """
         raise ValueError(
-            f"{type(self).__name__} has no stream: streams run forecasters and autoencoders"
+            f"{type(self).__name__} is no network that streams can run: it has a stream of its own"
         )
 
     @property

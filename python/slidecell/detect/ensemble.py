@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
@@ -29,6 +30,7 @@ from slidecell.detect.members import (
     naming,
 )
 from slidecell.detect.shares import chosen_places, share_out, shares_of_sum
+from slidecell.detect.streams.fused import FusedStream, StreamedMember
 from slidecell.tables.rows import Floats, Ints, Rows
 from slidecell.tables.windowed import TooFewWindowsError
 from slidecell.thresholds.constant import FixedThreshold
@@ -36,6 +38,7 @@ from slidecell.thresholds.state_values import mapping, numbers, texts
 
 if TYPE_CHECKING:
     from slidecell.detect.storage import Parts
+    from slidecell.detect.streams.base import DetectorStream
     from slidecell.thresholds import Threshold
 
 __all__ = ["Ensemble"]
@@ -363,6 +366,30 @@ class Ensemble(DefaultEnsemble):
     def _detectors(self) -> list[tuple[str, Detector]]:
         """Return the members that can be fitted: what else was given, `fit` refuses."""
         return [pair for pair in self._pairs() if isinstance(pair[1], Detector)]
+
+    def make_stream(self, num_entities: int, *, fill: bool, max_bytes: int) -> DetectorStream:
+        """Return a stream of this very ensemble, which must not change any more."""
+        members = []
+        for (name, member), weight in zip(self.members_.items(), self.weights_, strict=True):
+            if weight > 0.0:
+                kept = member._as_it_is()
+                own = kept._fills()
+                with naming(name):
+                    stream = kept.make_stream(num_entities, fill=own, max_bytes=max_bytes)
+                normaliser = self.normalisers_[name]
+                members.append(StreamedMember(kept, stream, normaliser, float(weight)))
+        return FusedStream(self, num_entities, members=members, fill=fill, max_bytes=max_bytes)
+
+    def _refuse_stream(self) -> None:
+        for (name, member), weight in zip(self.members_.items(), self.weights_, strict=True):
+            if weight > 0.0:
+                with naming(name):
+                    member._refuse_stream()
+
+    def fingerprint(self) -> str:
+        """Return a text that this ensemble, saved and loaded or not, shares with no other one."""
+        members = [member.fingerprint() for member in self.members_.values()]
+        return hashlib.sha256(" ".join([super().fingerprint(), *members]).encode()).hexdigest()
 
     def _window_rows(self) -> int | None:
         needed = [member.rows_needed() for member in self.members_.values()]

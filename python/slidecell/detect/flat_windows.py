@@ -77,6 +77,27 @@ class FlatWindowsDetector(Detector):
         """Return how many rows an entity needs at least, so that one of them has a score."""
         return int(self._at_fit("window")) + self._horizon
 
+    def score_last(
+        self, windows: Floats, seen: Ints, *, num_threads: int | None = None
+    ) -> npt.NDArray[np.float32]:
+        """Score the last row of windows [n, W + K, F], not smoothed: [n]."""
+        del seen  # a row that never came is a missing one
+        n, length, features = windows.shape
+        scores: npt.NDArray[np.float32] = self._scorer.score(
+            windows.reshape(n * length, features),
+            np.arange(0, n * length + 1, length),
+            per_feature=False,
+            num_threads=self.num_threads if num_threads is None else num_threads,
+        )[length - 1 :: length]
+        if not np.isfinite(scores).all():
+            self._mark_too_large(Rows(windows[:, -1], np.array([0, n])), scores)
+        return scores
+
+    def _stream_rows(self) -> int | None:
+        if self._score_length() is None:
+            return None
+        return int(self._at_fit("window")) + self._horizon
+
     @property
     def _scorer(self) -> Any:
         """What was learnt, compiled."""

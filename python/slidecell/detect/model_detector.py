@@ -11,9 +11,10 @@ import numpy.typing as npt
 from slidecell.detect.decision import fit_rule
 from slidecell.detect.network_detector import STATISTICS, NetworkDetector
 from slidecell.detect.shares import shares_of_sum
+from slidecell.detect.storage import Parts
 from slidecell.tables.rows import Floats, Ints, Rows
 from slidecell.thresholds import BestFThreshold, RateThreshold, Threshold, threshold_from_state
-from slidecell.thresholds.smoothing import smoothing_from_state
+from slidecell.thresholds.smoothing import Smoothing, smoothing_from_state
 
 if TYPE_CHECKING:
     from slidecell.convert import SequenceNetwork
@@ -138,6 +139,17 @@ class ModelDetector(NetworkDetector):
     def table_options(self) -> dict[str, Any]:
         """Return how the file was read that the model was trained on."""
         return {"missing": self.missing, **self._table}
+
+    def _stream_rows(self) -> int:
+        return self.shortest_series()
+
+    def _stream_smoothing(self) -> Smoothing | None:
+        state = self.model_.metadata["smoothing"]
+        return None if state is None else smoothing_from_state(state).fresh()
+
+    def _learnt(self) -> Parts:
+        smoothing = self.model_.metadata["smoothing"]
+        return Parts(type(self).__name__, {}, {"smoothing": smoothing}, model=self.model_)
 
     def live_model(self) -> SequenceModel:
         """Return the model."""

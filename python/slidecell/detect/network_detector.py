@@ -18,14 +18,17 @@ from slidecell.detect.fitted_values import read_history
 from slidecell.detect.fitting import training_part
 from slidecell.detect.random_states import seed_of
 from slidecell.detect.scales import SCALERS, ScalerKind
+from slidecell.detect.streams.compiled import CompiledStream
 from slidecell.error_statistics import least_errors
-from slidecell.tables.rows import Rows
+from slidecell.tables.rows import Floats, Ints, Rows
 from slidecell.tables.split import held_out_rows
 from slidecell.tables.windowed import TooFewWindowsError, refuse_no_window, window_ends
+from slidecell.thresholds.smoothing import Smoothing, smoothing_from_state
 
 if TYPE_CHECKING:
     from slidecell.convert import SequenceNetwork
     from slidecell.detect.storage import Parts
+    from slidecell.detect.streams.base import DetectorStream
     from slidecell.model import SequenceModel
     from slidecell.thresholds import Threshold
     from slidecell.training import History
@@ -348,6 +351,53 @@ class NetworkDetector(_Network):
                 f"aggregate={self._score_options()['aggregate']!r}"
             )
         return self.model_
+
+    def make_stream(self, num_entities: int, *, fill: bool, max_bytes: int) -> DetectorStream:
+        """Return a stream of this very detector, which must not change any more."""
+        if not self._compiled_streams_round_alike():
+            return super().make_stream(num_entities, fill=fill, max_bytes=max_bytes)
+        options = self._score_options()
+        chosen = {name: options[name] for name in ("reduction", "aggregate") if name in options}
+        return CompiledStream(
+            self,
+            self.model_,
+            self.model_.stream(num_entities, max_bytes=max_bytes, **chosen),
+            num_threads=self.num_threads,
+            fill=fill,
+            smoothing=self._stream_smoothing(),
+        )
+
+    def score_last(
+        self, windows: Floats, seen: Ints, *, num_threads: int | None = None
+    ) -> npt.NDArray[np.float32]:
+        """Score the last row of windows [n, W + K, F], not smoothed: [n]."""
+        del seen  # a row that never came is a missing one
+        n, length, features = windows.shape
+        options = self._score_options()
+        if num_threads is not None:
+            options["num_threads"] = num_threads
+        bounds = np.arange(0, n * length + 1, length)
+        scores = self.model_.score(windows.reshape(n * length, features), bounds, **options)
+        return scores[length - 1 :: length]
+
+    @property
+    def stream_model(self) -> SequenceModel | None:
+        """``model_``, unless its stream would score or round in another way."""
+        return self.scoring_model if self._compiled_streams_round_alike() else None
+
+    def _compiled_streams_round_alike(self) -> bool:
+        """Return whether scores are of float32 kernels: matrix kernels have bits of their own."""
+        precision = self._score_options()["precision"]
+        if precision == "highest":
+            return True
+        return str(self.model_.plan(precision)["kernel"]).startswith("fma")
+
+    def _stream_rows(self) -> int | None:
+        return None if self._score_length() is None else self.shortest_series()
+
+    def _stream_smoothing(self) -> Smoothing | None:
+        state = self._smoothing_state()
+        return None if state is None else smoothing_from_state(state)
 
     def _scores_as_streams(self) -> bool:
         whole = self._score_options().get("aggregate", "window") == "window"

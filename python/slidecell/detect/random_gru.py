@@ -14,7 +14,7 @@ from slidecell.detect.base import Detector
 from slidecell.detect.principal import mean_squared_residual, numerical_rank
 from slidecell.detect.random_states import seed_of
 from slidecell.detect.scales import ScalerKind, fit_rows_scaler
-from slidecell.tables.rows import Floats, Rows
+from slidecell.tables.rows import Floats, Ints, Rows
 from slidecell.tables.windowed import TooFewWindowsError, refuse_no_window, window_ends
 from slidecell.windows import WindowPlan
 
@@ -192,6 +192,18 @@ class RandomGRUDetector(Detector):
         ends = WindowPlan(rows.offsets, window=self.model_.window, horizon=0).rows()
         scores[ends] = mean_squared_residual(codes, self.mean_, self.components_)
         return self._mark_too_large(rows, scores)
+
+    def score_last(self, windows: Floats, seen: Ints, *, num_threads: int | None = None) -> Floats:
+        """Score the last row of windows [n, W, F]: [n]."""
+        del seen  # a row that never came is a missing one
+        n, window, features = windows.shape
+        codes = self.model_.encode(
+            windows.reshape(n * window, features),
+            np.arange(0, n * window + 1, window),
+            num_threads=self.num_threads if num_threads is None else num_threads,
+        )
+        scores = mean_squared_residual(codes, self.mean_, self.components_)
+        return self._mark_too_large(Rows(windows[:, -1], np.array([0, n])), scores)
 
     def _parts(self) -> Parts:
         parts = super()._parts()

@@ -14,6 +14,7 @@ from slidecell.detect.flat_windows import Align, FlatWindowsDetector
 from slidecell.detect.row_smoothing import smooth_rows
 from slidecell.scaling import fit_scaler
 from slidecell.tables.rows import Floats, Ints, Rows
+from slidecell.thresholds.smoothing import TrailingMean
 from slidecell.thresholds.state_values import number
 
 if TYPE_CHECKING:
@@ -120,6 +121,10 @@ class RidgeDetector(FlatWindowsDetector):
     def _window_rows(self) -> int | None:
         rows = super()._window_rows()
         return None if rows is None else rows + self._at_fit("smoothing") - 1
+
+    def _stream_smoothing(self) -> TrailingMean | None:
+        rows = self._at_fit("smoothing")
+        return TrailingMean(rows) if rows > 1 else None
 
     def _fit_scaler(self, rows: Rows) -> dict[str, Any]:
         """Standardise; a spread below a thousandth of the range counts as the range."""

@@ -11,7 +11,7 @@ from slidecell._arguments import whole_number
 from slidecell.detect.base import Detector, FeatureReduction
 from slidecell.detect.fitted_values import read_scaler
 from slidecell.detect.scales import ScalerKind, fit_rows_scaler, scale
-from slidecell.tables.rows import Floats, Rows
+from slidecell.tables.rows import Floats, Ints, Rows
 from slidecell.tables.windowed import refuse_no_window, window_ends
 
 if TYPE_CHECKING:
@@ -117,6 +117,15 @@ class RollingVarianceDetector(Detector):
         scores[~window_ends(rows, window=window, horizon=0, usable=usable)] = np.nan
         return scores
 
+    def score_last(self, windows: Floats, seen: Ints, *, num_threads: int | None = None) -> Floats:
+        """Score the last row of windows [n, W, F]: [n]."""
+        del seen, num_threads  # a row that never came is a missing one
+        n, window, features = windows.shape
+        usable = self._usable_rows(Rows(windows.reshape(n * window, features), np.array([0, n])))
+        scores = _last_variance(scale(self.scaler_, windows)).max(axis=1)
+        scores[~usable.reshape(n, window).all(axis=1)] = np.nan
+        return self._mark_too_large(Rows(windows[:, -1], np.array([0, n])), scores)
+
     def _parts(self) -> Parts:
         parts = super()._parts()
         parts.values["scaler"] = self.scaler_
@@ -155,3 +164,15 @@ def rolling_variance(values: Floats, window: int) -> Floats:
                 squares += np.square(part - mean)
         result[first:last] = squares / (window - 1)
     return result
+
+
+def _last_variance(windows: Floats) -> Floats:
+    """Do as `rolling_variance` at the last row of windows, with the same bits: [n, W, F] -> [n, F].
+
+    An accumulated sum is one in the order of the rows, which a plain one need not be.
+    """
+    count = windows.shape[1]
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean = np.add.accumulate(windows, axis=1)[:, -1:] / count
+        squares = np.add.accumulate(np.square(windows - mean), axis=1)[:, -1]
+        return np.asarray(squares / (count - 1))

@@ -125,6 +125,9 @@ class WindowPCADetector(FlatWindowsDetector):
     def _make_scorer(self) -> Any:
         return _core.WindowScorer.subspace(self._flat(), self.mean_, self.components_)
 
+    def _window_rows(self) -> int | None:
+        return super()._window_rows()  # of features as well: see `Detector._score_length`
+
     def _score_features(self, rows: Rows) -> npt.NDArray[Any]:
         return self._column_errors(rows)
 

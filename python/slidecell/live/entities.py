@@ -1,4 +1,4 @@
-"""Entities of a live run: their places in the stream, last times and last values."""
+"""Entities of a live run: their places in the stream, last times and values, and open events."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from slidecell.live.entity_events import EntityEvents, EventLine
 from slidecell.live.monitor import Event, Monitor
 from slidecell.live.options import DEFAULT_ENTITIES
 from slidecell.live.times import Clock
-from slidecell.thresholds.state_values import mapping
+from slidecell.thresholds.state_values import mapping, whole
 
 if TYPE_CHECKING:
     from slidecell.live.formats import Row
+    from slidecell.live.live_detector import LiveDetector
     from slidecell.live.options import LiveOptions
     from slidecell.model import SequenceModel
 
@@ -34,9 +36,10 @@ class OutOfOrderError(ValueError):
 
 @dataclass
 class _Last:
-    """The time and the values of an entity's last row."""
+    """The time and the values of an entity's last row, and its events."""
 
     place: int
+    events: EntityEvents
     time: float | int | None = None
     values: list[float | None] = field(default_factory=list)  # [F]: None before a value was seen
     missed: bool = False  # a row may have been lost since
@@ -50,16 +53,23 @@ class Entities:
 
     Parameters
     ----------
-    model : SequenceModel
+    model : SequenceModel or LiveDetector
     options : LiveOptions
         With the model's own filled in.
+    event_gap : int
+        Of events, where the options name none.
     """
 
-    def __init__(self, model: SequenceModel, options: LiveOptions) -> None:
+    def __init__(
+        self, model: SequenceModel | LiveDetector, options: LiveOptions, *, event_gap: int = 0
+    ) -> None:
         self._options = options
+        self._gap = event_gap if options.event_gap is None else options.event_gap
+        self._rows = 0  # that were scored, this one included
+        self._lines: list[EventLine] = []
         self._clock = Clock(options.max_gap, hint=options.time_format)
         self._known: dict[str, _Last] = {}
-        self._missing = np.full(model.input_size, math.nan)
+        self._input_size = model.input_size
         path = options.state
         if path is None or not path.exists():
             default = 1 if options.entity is None else DEFAULT_ENTITIES
@@ -95,6 +105,9 @@ class Entities:
         values = np.array(row.values if filled is None else filled, np.float64)
         self._enter(row.entity, last, anew)
         event = self._monitor.push(values, last.place)
+        self._rows += 1
+        place = self._rows if self._options.time is None else row.time
+        self._lines += last.events.push(event.alarm, event.smoothed, place)
         last.time = time
         if filled is not None:
             last.values = [None if value != value else value for value in filled]  # noqa: PLR0124
@@ -123,9 +136,19 @@ class Entities:
         except OutOfOrderError:
             return False
         self._enter(row.entity, last, anew)
-        self._monitor.push(self._missing, last.place)
+        self._miss(last)
         last.time = last.time if time is None else time
         return True
+
+    def take_lines(self) -> list[EventLine]:
+        """Return what has happened to events since this was called last, in order."""
+        lines, self._lines = self._lines, []
+        return lines
+
+    def close_events(self) -> None:
+        """End all open events, as the end of the rows does."""
+        for last in self._known.values():
+            self._lines += last.events.close()
 
     def doubt(self, names: Iterable[str]) -> None:
         """Let a missing row precede the next row of each of these entities.
@@ -154,7 +177,17 @@ class Entities:
                 f"entity {name!r}: there is room for {self._most} (--max-entities) and all are "
                 "taken"
             )
-        return _Last(place)
+        return _Last(place, self._new_events(name))
+
+    def _new_events(self, name: str) -> EntityEvents:
+        rule = self._monitor.threshold_state()
+        value = None if rule is None else rule.get("value")
+        return EntityEvents(name, gap=self._gap, threshold=value)
+
+    def _miss(self, last: _Last) -> None:
+        """Push a missing row."""
+        event = self._monitor.miss(last.place)
+        self._lines += last.events.push(False, event.smoothed, None)
 
     def _begins_anew(self, last: _Last, time: float | int | None, given: object) -> bool:
         """Return whether the step to a time is a gap; OutOfOrderError if it is none forward."""
@@ -177,8 +210,9 @@ class Entities:
         if anew:
             self._monitor.reset(last.place)
             last.values = []
+            self._lines += last.events.close()
         elif last.missed:
-            self._monitor.push(self._missing, last.place)
+            self._miss(last)
         last.missed = False
 
     @property
@@ -211,11 +245,14 @@ class Entities:
             "time_format": self._clock.format,
             "columns": [self._options.time, self._options.entity],
             "max_entities": self._most,
+            "event_gap": self._gap,
+            "rows": self._rows,
             "entities": [
                 {
                     "id": name,
                     "time": last.time,
                     "values": last.values,
+                    "events": last.events.state(),
                     **({"missed": True} if last.missed else {}),
                 }
                 for name, last in self._known.items()
@@ -225,6 +262,16 @@ class Entities:
         self._monitor.save(self._options.state, check=self._read)
 
     def _load(self, extra: dict[str, Any]) -> None:
+        # Without events, as version 0.1 wrote it: they begin now.
+        if "event_gap" in extra:
+            gap = whole(extra, "event_gap")
+            if self._options.event_gap not in {None, gap}:
+                raise ValueError(
+                    f"--event-gap: expected {gap}, as in the state, or none, got "
+                    f"{self._options.event_gap}"
+                )
+            self._gap = gap
+        self._rows = whole(extra, "rows") if "rows" in extra else 0
         self._clock, self._most, self._known = self._read(extra)
 
     def _read(self, extra: Mapping[str, Any]) -> tuple[Clock, int, dict[str, _Last]]:
@@ -259,15 +306,18 @@ class Entities:
                 time = None if time is None else clock.read_saved(time)
             except ValueError as error:
                 raise ValueError(f"entity {name!r}: {error}") from None
-            if not isinstance(values, list) or len(values) not in {0, len(self._missing)}:
+            if not isinstance(values, list) or len(values) not in {0, self._input_size}:
                 raise ValueError(
-                    f"entity {name!r}: expected {len(self._missing)} values, got {values!r:.60}"
+                    f"entity {name!r}: expected {self._input_size} values, got {values!r:.60}"
                 )
             if not all(map(_is_number, values)):
                 raise ValueError(f"entity {name!r}: expected numbers or null, got {values!r:.60}")
             if not isinstance(missed, bool):
                 raise ValueError(f"entity {name!r}: missed: expected true or false")
-            known[name] = _Last(place, time, values, missed)
+            events = self._new_events(name)
+            if "events" in found:
+                events.load_state(found["events"])
+            known[name] = _Last(place, events, time, values, missed)
         return clock, most, known
 
 

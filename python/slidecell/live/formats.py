@@ -1,4 +1,4 @@
-"""Lines of CSV and JSON: one row each, and the line of its score."""
+"""Lines of CSV and JSON: one row each, and the lines of its score and of events."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from slidecell.live.options import EVENT_COLUMNS
 from slidecell.tables.files import MISSING
 from slidecell.tables.header import find_delimiter, no_header, repeated_name, stated_delimiter
 from slidecell.tables.numbers import number_float, text_float
 
 if TYPE_CHECKING:
+    from slidecell.live.entity_events import EventLine
+    from slidecell.live.live_detector import LiveDetector
     from slidecell.live.monitor import Event
     from slidecell.live.options import LiveOptions
     from slidecell.model import SequenceModel
@@ -65,7 +68,8 @@ class UnreadableRowError(ValueError):
 class Format(ABC):
     """Reads the lines of one source; the first may be a header. ValueError for a bad line."""
 
-    def __init__(self, options: LiveOptions, model: SequenceModel) -> None:
+    def __init__(self, options: LiveOptions, model: SequenceModel | LiveDetector) -> None:
+        self._output = options.output
         self._text = _score_text(model)
         self._time, self._entity = options.time, options.entity
         self._keys = [name for name in (options.time, options.entity) if name is not None]
@@ -89,6 +93,10 @@ class Format(ABC):
     @abstractmethod
     def write(self, row: Row, event: Event) -> str:
         """Return the line of a row's score."""
+
+    @abstractmethod
+    def write_event(self, line: EventLine) -> str:
+        """Return the line of what has happened to an event."""
 
     @property
     def has_begun(self) -> bool:
@@ -142,7 +150,7 @@ class _Echo:
 class CsvFormat(Format):
     """A header, then one row a line; cells may be quoted, line breaks in them may not."""
 
-    def __init__(self, options: LiveOptions, model: SequenceModel) -> None:
+    def __init__(self, options: LiveOptions, model: SequenceModel | LiveDetector) -> None:
         super().__init__(options, model)
         self._names: dict[str, int] | None = None  # and their places
         self._name_of: list[str] = []
@@ -163,7 +171,12 @@ class CsvFormat(Format):
     @property
     def header(self) -> str:
         """Names of the columns that are written."""
-        return str(self._writer.writerow([*self._keys, "score", "alarm"]))
+        scores = [*self._keys, "score", "alarm"]
+        if self._output == "events":
+            entity = [] if self._entity is None else ["entity"]
+            return str(self._writer.writerow([EVENT_COLUMNS[0], *entity, *EVENT_COLUMNS[1:]]))
+        both = EVENT_COLUMNS if self._output == "both" else ()
+        return str(self._writer.writerow([*scores, *both]))
 
     def read(self, line: str) -> Row | None:
         """Return the row of a line; the first line is the header.
@@ -194,9 +207,27 @@ class CsvFormat(Format):
         return Row(entity, time, values, keys)
 
     def write(self, row: Row, event: Event) -> str:
-        """Return key columns, score (empty if there is none) and alarm as 0 or 1."""
+        """Return key columns, score (empty if there is none) and alarm as 0 or 1.
+
+        The columns of events, if there are some, stay empty.
+        """
         score = "" if math.isnan(event.smoothed) else self._text(event.smoothed)
-        return str(self._writer.writerow([*row.keys, score, int(event.alarm)]))
+        rest = [""] * len(EVENT_COLUMNS) if self._output == "both" else []
+        return str(self._writer.writerow([*row.keys, score, int(event.alarm), *rest]))
+
+    def write_event(self, line: EventLine) -> str:
+        """Return ``opened`` or ``closed``, where and how long it is, and how high.
+
+        Among lines of scores the row's time, its score and its alarm stay empty.
+        """
+        event = line.event
+        area = "" if event.area is None else repr(event.area)
+        cells = [line.start, line.end, event.rows, event.flagged, repr(event.peak), area]
+        entity = [] if self._entity is None else [line.entity]
+        if self._output == "events":
+            return str(self._writer.writerow([line.change, *entity, *cells]))
+        time = [] if self._time is None else [""]
+        return str(self._writer.writerow([*time, *entity, "", "", line.change, *cells]))
 
     def _read_first(self, line: str) -> None:
         """Read a line before the rows: a blank one, the delimiter, or the names."""
@@ -289,6 +320,14 @@ class JsonFormat(Format):
         comma = ", " if found else ""
         return f'{{{found}{comma}"score": {score}, "alarm": {str(event.alarm).lower()}}}\n'
 
+    def write_event(self, line: EventLine) -> str:
+        """Return an object: ``event`` is opened or closed; numbers of infinity are texts."""
+        event = line.event
+        found = {"event": line.change} | ({} if self._entity is None else {"entity": line.entity})
+        rest = {"start": line.start, "end": line.end, "rows": event.rows, "flagged": event.flagged}
+        high = {"peak": _plain(event.peak), "area": _plain(event.area)}
+        return json.dumps({**found, **rest, **high}) + "\n"
+
 
 def _json_object(line: str, *, parse_float: Callable[[str], float] | None = None) -> dict[str, Any]:
     try:
@@ -302,16 +341,22 @@ def _json_object(line: str, *, parse_float: Callable[[str], float] | None = None
     return found
 
 
-def _score_text(model: SequenceModel) -> Callable[[float], str]:
+def _score_text(model: SequenceModel | LiveDetector) -> Callable[[float], str]:
     """Return what writes a score as the file that ``score`` writes has it: the shortest text.
 
-    A network's scores are float32. Smoothed ones are float64.
+    A network's scores are float32. Smoothed ones, and those of other detectors, are float64.
     """
-    return _shortest_float32 if model.metadata["smoothing"] is None else repr
+    single = hasattr(model, "tensors") and model.metadata["smoothing"] is None
+    return _shortest_float32 if single else repr
 
 
 def _shortest_float32(score: float) -> str:
     return str(np.float32(score))
+
+
+def _plain(value: float | None) -> float | str | None:
+    """Return a number as JSON has it, which knows no infinity."""
+    return value if value is None or math.isfinite(value) else "Infinity"
 
 
 def _json_number(value: object, name: str) -> float:
@@ -328,6 +373,6 @@ def _json_entity(value: object, name: str) -> str:
     raise ValueError(f"key {name!r}: expected text or a whole number, got {json.dumps(value)[:60]}")
 
 
-def make_format(options: LiveOptions, model: SequenceModel) -> Format:
+def make_format(options: LiveOptions, model: SequenceModel | LiveDetector) -> Format:
     """Return a reader and writer for one source of lines."""
     return (CsvFormat if options.format == "csv" else JsonFormat)(options, model)

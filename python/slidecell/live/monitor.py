@@ -7,23 +7,29 @@ import json
 import math
 import os
 from collections.abc import Callable, Mapping
-from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from slidecell._arrays import integer_array, plain_array
+from slidecell.entities import without_repeats
 from slidecell.frames import match_features, match_row
 from slidecell.live.evidence import Evidence, ForecastHistory, Shares
 from slidecell.live.monitor_file import read_monitor_file, write_monitor_file
-from slidecell.stream import Stream
 from slidecell.thresholds import FixedThreshold, Threshold, threshold_from_state
 from slidecell.thresholds.smoothing import Smoothing, smoothing_from_state
 from slidecell.thresholds.state_values import flag, mapping
 
 if TYPE_CHECKING:
+    from slidecell.detect.base import Detector
+    from slidecell.detect.streams.base import DetectorStream
+    from slidecell.live.live_detector import LiveDetector
     from slidecell.model import SequenceModel
+    from slidecell.stream import Stream
+
+    AnyStream: TypeAlias = Stream | DetectorStream
+    Monitored: TypeAlias = SequenceModel | Detector | LiveDetector
 
 __all__ = ["Event", "Monitor"]
 
@@ -36,7 +42,7 @@ class Event:
     Attributes
     ----------
     score : float
-        The row's score; NaN where `SequenceModel.score` has NaN.
+        The row's score; NaN where the batch has NaN. Streams of detectors smooth it already.
     smoothed : float
         The smoothed score; the score itself without smoothing.
     threshold : float
@@ -97,7 +103,7 @@ class Monitor:
 
     Parameters
     ----------
-    stream : Stream
+    stream : Stream or DetectorStream
         The monitor pushes to it; use it for nothing else meanwhile.
     threshold : Threshold or float, optional
         Fitted; each entity gets a copy, at its first row. It judges the smoothed scores. Default:
@@ -127,7 +133,7 @@ class Monitor:
 
     def __init__(
         self,
-        stream: Stream,
+        stream: AnyStream,
         *,
         threshold: Threshold | float | None = None,
         smoothing: Smoothing | None = None,
@@ -138,30 +144,31 @@ class Monitor:
         if threshold is not None:
             threshold = threshold.fresh()
             _ = threshold.threshold  # an error now, not at the first row, if it is not fitted
-        self.stream = stream
+        self.stream: AnyStream = stream
         self.extra: dict[str, Any] = {}
         """Free for the application, ready for JSON; saved with the state."""
         self._threshold = threshold
         self._smoothing = None if smoothing is None else smoothing.fresh()
-        self._model = stream._model
+        self._model: Any = stream._model
         explains = attribution and self._model.horizon > 0
-        self._shares = Shares(self._model) if explains else None
+        self._shares = Shares(cast(Any, self._model)) if explains else None
         self._entities: dict[int, _Entity] = {}
 
     @classmethod
-    def from_model(cls, model: SequenceModel, num_entities: int = 1, **options: Any) -> Monitor:
-        """Monitor with the threshold and the smoothing that the model carries, if any.
+    def from_model(cls, model: Monitored, num_entities: int = 1, **options: Any) -> Monitor:
+        """Monitor with the threshold and the smoothing that a model or detector carries, if any.
 
         Scores are those that the model's threshold is for, where it says so (``reduction``).
 
         Parameters
         ----------
-        model : SequenceModel
-            Its metadata ``threshold`` and ``smoothing`` hold what `Threshold.state` and
-            `Smoothing.state` return; ``slidecell detect`` writes a percentile.
+        model : SequenceModel or Detector
+            A model's metadata ``threshold`` and ``smoothing`` hold what `Threshold.state` and
+            `Smoothing.state` return; ``slidecell detect`` writes a percentile. The alarms of a
+            fitted detector are the flags of `Detector.predict`.
         num_entities : int
         **options
-            Of `SequenceModel.stream`.
+            Of `SequenceModel.stream` or `Detector.stream`.
 
         Raises
         ------
@@ -169,6 +176,7 @@ class Monitor:
             If the model's threshold or smoothing is none that is known, or if other scores are
             asked for than those of the threshold.
         """
+        model = _as_model(model)
         found = model.metadata
         if model.reduction is not None:
             asked = options.setdefault("reduction", model.reduction)
@@ -197,10 +205,16 @@ class Monitor:
             row = plain_array(match_row(row, self._model.features), name="row")
         if self._shares is None:
             return self._event(self.stream.push(row, entity), entity, None)
-        forecast = self.stream.predict_next(entity)
+        forecast = cast("Stream", self.stream).predict_next(entity)
         score = self.stream.push(row, entity)
         kept = self._entity(entity).history
         return self._event(score, entity, None if kept is None else kept.add(forecast, row))
+
+    def miss(self, entity: int = 0) -> Event:
+        """Take a row of which nothing is known as an entity's next one: no stream fills it."""
+        if hasattr(self.stream, "miss"):
+            return self._event(self.stream.miss(entity), entity, None)
+        return self.push(np.full(self._model.input_size, math.nan), entity)
 
     def push_many(
         self,
@@ -223,8 +237,9 @@ class Monitor:
         if not self._are_rows(ids, table):
             self.stream.push_many(ids, table)  # it says what is wrong
         events: list[Event] = []
-        for part in _without_repeats(ids.tolist()):
-            forecasts = [self.stream.predict_next(e) for e in ids[part].tolist()]
+        for part in without_repeats(ids):
+            predict_next = cast("Stream", self.stream).predict_next
+            forecasts = [predict_next(e) for e in ids[part].tolist()]
             scores = self.stream.push_many(ids[part], table[part], num_threads=num_threads)
             for score, e, forecast, row in zip(
                 scores.tolist(), ids[part].tolist(), forecasts, table[part], strict=True
@@ -233,6 +248,10 @@ class Monitor:
                 evidence = None if kept is None else kept.add(forecast, row)
                 events.append(self._event(score, e, evidence))
         return events
+
+    def threshold_state(self) -> dict[str, Any] | None:
+        """Return the rule of all entities as it begins; None without one."""
+        return None if self._threshold is None else self._threshold.state()
 
     def __copy__(self) -> Monitor:
         """Return a monitor of the same model that goes on by itself, with a stream of its own."""
@@ -289,7 +308,7 @@ class Monitor:
         state = {
             "format": FORMAT,
             "attribution": self._shares is not None,
-            "threshold": None if self._threshold is None else self._threshold.state(),
+            "threshold": self.threshold_state(),
             "smoothing": None if self._smoothing is None else self._smoothing.state(),
             "entities": entities,
             "extra": self.extra,
@@ -306,8 +325,8 @@ class Monitor:
         write_monitor_file(path, text, self.stream)
 
     @classmethod
-    def load(cls, model: SequenceModel, path: str | os.PathLike[str]) -> Monitor:
-        """Go on from a file that `save` wrote, bit for bit.
+    def load(cls, model: Monitored, path: str | os.PathLike[str]) -> Monitor:
+        """Go on from a file that `save` wrote, bit for bit, with its model or detector.
 
         Raises
         ------
@@ -316,14 +335,14 @@ class Monitor:
         ValueError
             If it is damaged, or the state of another model; the text names the file.
         """
-        state, stream = read_monitor_file(path, model)
+        state, stream = read_monitor_file(path, _as_model(model))
         try:
             return cls._restored(state, stream)
         except (ValueError, TypeError) as error:
             raise ValueError(f"{os.fspath(path)}: {error}") from None
 
     @classmethod
-    def _restored(cls, state: Mapping[str, Any], stream: Stream) -> Monitor:
+    def _restored(cls, state: Mapping[str, Any], stream: AnyStream) -> Monitor:
         if state.get("format") != FORMAT:
             raise ValueError(f"format: expected {FORMAT}, got {state.get('format')!r}")
         threshold, smoothing = state.get("threshold"), state.get("smoothing")
@@ -381,13 +400,10 @@ class Monitor:
         )
 
 
-def _without_repeats(ids: list[int]) -> list[slice]:
-    """Cut ids [n] into runs in which none occurs twice."""
-    cuts, seen = [0], set[int]()
-    for place, entity in enumerate(ids):
-        if entity in seen:
-            cuts.append(place)
-            seen.clear()
-        seen.add(entity)
-    cuts.append(len(ids))
-    return [slice(first, end) for first, end in pairwise(cuts) if first < end]
+def _as_model(given: Monitored) -> SequenceModel | LiveDetector:
+    """Return a model as it is, and a detector as one."""
+    if not hasattr(given, "score_samples"):
+        return cast("SequenceModel | LiveDetector", given)
+    from slidecell.live.live_detector import LiveDetector
+
+    return LiveDetector(cast("Detector", given))

@@ -15,6 +15,8 @@ from slidecell._regular_files import open_regular
 from slidecell._whole_files import replacing
 
 if TYPE_CHECKING:
+    from slidecell.detect.streams.base import DetectorStream
+    from slidecell.live.live_detector import LiveDetector
     from slidecell.model import SequenceModel
     from slidecell.stream import Stream
 
@@ -27,7 +29,7 @@ _DAMAGED = (zipfile.BadZipFile, OSError, EOFError, RuntimeError, struct.error, O
 def write_monitor_file(
     path: str | os.PathLike[str],
     text: str,  # a JSON object
-    stream: Stream,
+    stream: Stream | DetectorStream,
 ) -> None:
     """Write both parts: the whole file, or nothing and the old one stays.
 
@@ -49,8 +51,8 @@ def write_monitor_file(
 
 
 def read_monitor_file(
-    path: str | os.PathLike[str], model: SequenceModel
-) -> tuple[dict[str, Any], Stream]:
+    path: str | os.PathLike[str], model: SequenceModel | LiveDetector
+) -> tuple[dict[str, Any], Stream | DetectorStream]:
     """Return the JSON text's object and the stream.
 
     Raises

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 from slidecell._arguments import as_bytes
 
 if TYPE_CHECKING:
+    from slidecell.live.live_detector import LiveDetector
     from slidecell.model import SequenceModel
 
-__all__ = ["DEFAULT_ENTITIES", "LiveOptions"]
+__all__ = ["DEFAULT_ENTITIES", "EVENT_COLUMNS", "LiveOptions"]
 
 DEFAULT_ENTITIES = 1024
+EVENT_COLUMNS = ("event", "start", "end", "rows", "flagged", "peak", "area")
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,12 @@ class LiveOptions:
     model : Path
         A model file, or what ``slidecell detect`` or `Detector.save` wrote.
     format : {"csv", "jsonl"}
+    output : {"scores", "events", "both"}
+        Lines that are written: the score and alarm of every row; of every event, when it opens and
+        when it closes; or both.
+    event_gap : int, optional
+        Flagged rows with at most so many others between them are one event, as in
+        `slidecell.jobs.score.ScoreOptions`. Default: the state's, or the detector's own.
     time, entity, max_gap, missing : str, optional
         As in `slidecell.tables.options.TableOptions`. An empty ``time`` or ``entity`` says that
         there is no such column.
@@ -64,10 +72,13 @@ class LiveOptions:
     max_memory: str | None = None
     equal_times: bool = False
     time_format: str | None = None
+    output: str = "scores"
+    event_gap: int | None = None
 
     def __post_init__(self) -> None:
         for name, value, allowed in (
             ("--format", self.format, ("csv", "jsonl")),
+            ("--output", self.output, ("scores", "events", "both")),
             ("--on-error", self.on_error, ("skip", "fail")),
             ("--missing", self.missing, (None, "skip", "ffill")),
             ("--duplicates", self.duplicates, (None, "error", "keep", "last")),
@@ -77,6 +88,8 @@ class LiveOptions:
                 raise ValueError(f"{name}: expected {known}, got {value!r}")
         if self.max_entities is not None and self.max_entities < 1:
             raise ValueError(f"--max-entities: expected at least 1, got {self.max_entities}")
+        if self.event_gap is not None and self.event_gap < 0:
+            raise ValueError(f"--event-gap: expected at least 0, got {self.event_gap}")
         if self.max_memory is not None:
             as_bytes("--max-memory", self.max_memory)
         if self.listen is not None and not 0 <= self.listen <= 65535:
@@ -87,7 +100,7 @@ class LiveOptions:
         memory = self.max_memory
         return {} if memory is None else {"max_bytes": as_bytes("--max-memory", memory)}
 
-    def with_model(self, model: SequenceModel) -> LiveOptions:
+    def with_model(self, model: SequenceModel | LiveDetector) -> LiveOptions:
         """Return the options, completed by what the model knows of its training file."""
         stored = (model.metadata.get("extra") or {}).get("detect")
         known: Mapping[str, Any] = stored if isinstance(stored, Mapping) else {}
@@ -110,6 +123,8 @@ class LiveOptions:
                 "it comes, before a later one of the same time is known. With error the first row "
                 "is used and the others are reported and skipped"
             )
+        if self.output == "both":
+            self._refuse_event_columns(found)
         form = known.get("time_format")
         return replace(
             self,
@@ -118,3 +133,13 @@ class LiveOptions:
             equal_times=duplicates == "keep",
             time_format=form if isinstance(form, str) else None,
         )
+
+    @staticmethod
+    def _refuse_event_columns(keys: Mapping[str, str | None]) -> None:
+        """Refuse key columns that a column of events, which stand in the same lines, would hide."""
+        for role in ("time", "entity"):
+            if keys[role] in EVENT_COLUMNS:
+                raise ValueError(
+                    f"--{role}: column {keys[role]!r} has the name of a column of events: choose "
+                    "--output scores or events, or rename it"
+                )

@@ -18,6 +18,7 @@ from slidecell.live.signals import Signals
 from slidecell.live.sources import Chunk, Sources
 
 if TYPE_CHECKING:
+    from slidecell.live.live_detector import LiveDetector
     from slidecell.live.options import LiveOptions
     from slidecell.model import SequenceModel
 
@@ -36,7 +37,9 @@ def run_live(
 ) -> None:
     """Score lines until their end, SIGINT, SIGTERM or SIGHUP; then save the state.
 
-    The scores are those of ``slidecell score`` on the same rows. SIGUSR1 prints the counters.
+    The scores, alarms and events are those of ``slidecell score`` on the same rows. SIGUSR1 prints
+    the counters. Events that are open at the end stay open where a state is saved, and are closed
+    where none is.
 
     Parameters
     ----------
@@ -64,10 +67,10 @@ def run_live(
     waits. Reports beyond 64 KiB that nobody reads are dropped and counted. After a signal there is
     one second for the lines that were read; then the state is saved.
     """
-    model = _load(options.model)
+    model, event_gap = _load(options.model)
     options = options.with_model(model)
     _check_writable(options)
-    entities = Entities(model, options)
+    entities = Entities(model, options, event_gap=event_gap)
     if stdout is None:
         if sys.stdout is None:
             raise OSError("standard output: it is closed")
@@ -92,15 +95,21 @@ def run_live(
                 run.close()
 
 
-def _load(path: Path) -> SequenceModel:
-    """Return the model that was saved, by itself or as a detector's network."""
+def _load(path: Path) -> tuple[SequenceModel | LiveDetector, int]:
+    """Return what was saved, a model or a detector that is none, and the gap of its events."""
     if path.is_dir():
         from slidecell.detect.loading import load_saved
+        from slidecell.live.live_detector import LiveDetector
 
-        return load_saved(path).live_model()
+        detector = load_saved(path)
+        model = detector.stream_model
+        # What reads the lines fills missing values, if asked.
+        live = LiveDetector(detector, fill=False) if model is None else model
+        return live, detector.event_gap()
     from slidecell.model import SequenceModel
 
-    return SequenceModel.load(path)
+    model = SequenceModel.load(path)
+    return model, model.window + model.horizon - 1
 
 
 def _check_writable(options: LiveOptions) -> None:
@@ -124,7 +133,7 @@ class _Run:
     def __init__(
         self,
         options: LiveOptions,
-        model: SequenceModel,
+        model: SequenceModel | LiveDetector,
         entities: Entities,
         signals: Signals,
         *,
@@ -154,7 +163,9 @@ class _Run:
                     sources.drop(chunk.source)
                 # All whole lines that were read are scored: none is lost.
                 if self._signals.stop:
+                    self._end_events()
                     return
+            self._end_events()
             while self._answers.held and self._answers.error is None:
                 self._wait()
         except BrokenPipeError:
@@ -290,6 +301,7 @@ class _Run:
         except Exception:  # what the line itself has led to, perhaps
             self._entities.doubt([row.entity])
             taken = True
+        self._write_events(self._writer or self._begin(lines.reader))
         return ": a missing row" if taken else ""
 
     def _score(self, row: Row, lines: Lines) -> None:
@@ -301,7 +313,21 @@ class _Run:
         self._scores += event.score == event.score  # NaN is none
         self._alarms += event.alarm
         writer = self._writer or self._begin(lines.reader)
-        self._answers.put(writer.write(row, event).encode())
+        if self._options.output != "events":
+            self._answers.put(writer.write(row, event).encode())
+        self._write_events(writer)
+
+    def _write_events(self, writer: Format) -> None:
+        """Write what has happened to events, if it is asked for."""
+        for line in self._entities.take_lines():
+            if self._options.output != "scores":
+                self._answers.put(writer.write_event(line).encode())
+
+    def _end_events(self) -> None:
+        """Close the events that no later run goes on with."""
+        if self._options.state is None and self._writer is not None:
+            self._entities.close_events()
+            self._write_events(self._writer)
 
     def _begin(self, reader: Format) -> Format:
         """Write what comes before all scores, in the form of the first source."""

@@ -65,6 +65,10 @@ class Normaliser(ABC):
             raise ValueError(f"{type(self).__name__}: call fit before it is used")
         return self._apply(as_scores(scores))
 
+    def apply_one(self, score: float) -> float:
+        """Normalise one score: what `apply` makes of it."""
+        return float(self.apply([score])[0])
+
     def fresh(self: N) -> N:
         """Return one with the same settings that is not fitted."""
         return type(self)(**self._settings())

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +11,7 @@ import numpy.typing as npt
 from slidecell._arrays import real_array, whole_array
 from slidecell.thresholds.scores import Floats
 
-__all__ = ["as_weights", "fuse"]
+__all__ = ["as_weights", "fuse", "fuse_one"]
 
 
 def fuse(
@@ -55,6 +56,24 @@ def fuse(
                 negative |= np.isneginf(columns[:, m])
     fused[infinite & ~negative] = np.inf
     return fused
+
+
+def fuse_one(scores: Sequence[float], weights: Sequence[float]) -> float:
+    """Fuse one row's normalised scores [M]: what `fuse` makes of them, bit for bit.
+
+    Examples
+    --------
+    >>> from slidecell.detect.fusion.fused import fuse_one
+    >>> fuse_one([1.0, 3.0], [0.0, 2.0]), fuse_one([float("inf"), float("nan")], [0.5, 0.5])
+    (6.0, inf)
+    """
+    fused, ends = 0.0, set()
+    for score, weight in zip(scores, weights, strict=True):
+        if weight != 0.0:
+            fused += weight * score
+            if math.isinf(score):
+                ends.add(score)
+    return math.inf if ends == {math.inf} else fused
 
 
 def as_weights(weights: object, names: list[str]) -> Floats:

@@ -47,6 +47,12 @@ class _Affine(Normaliser):
         # Both roundings are monotone, and so is the whole.
         return np.asarray((scores - self._center) / self._scale)
 
+    def apply_one(self, score: float) -> float:
+        """Normalise one score: what `apply` makes of it."""
+        if self._center is None:
+            return super().apply_one(score)  # which says what is missing
+        return (score - self._center) / self._scale
+
     def _is_fitted(self) -> bool:
         return self._center is not None
 
