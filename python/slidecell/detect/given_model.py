@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.base import clone
 
+from slidecell.detect.fitting import training_part
 from slidecell.detect.network_detector import STATISTICS, NetworkDetector
 from slidecell.detect.scales import SCALERS
 from slidecell.detect.shares import shares_of_sum
@@ -168,7 +169,11 @@ class TakesModel(NetworkDetector):
         all_columns[:, targets] = scores
         return all_columns
 
-    def _train(self, rows: Rows, *args: Any, **kwargs: Any) -> None:
+    def rows_to_stop(self) -> int | None:
+        """Return the rows of a window by which training stops in time; None: nothing is trained."""
+        return super().rows_to_stop() if self._given is None else None
+
+    def _train(self, rows: Rows, held: npt.NDArray[np.bool_], start: SequenceModel | None) -> None:
         known = self._given or self.__dict__.get("model_")
         if self.reduction == "nll" and (
             known is None or known.metadata.get("distribution") != "gaussian"
@@ -176,12 +181,12 @@ class TakesModel(NetworkDetector):
             raise ValueError(
                 "reduction: 'nll' needs a model of mean and log variance: see from_model"
             )
-        going_on = kwargs.get("start") is not None
-        if self._given is None or going_on:
-            super()._train(rows, *args, **kwargs)
+        if self._given is None or start is not None:
+            super()._train(rows, held, start)
             self._given = self._given and self.model_
             return
         model = self._given
+        rows = training_part(rows, held)
         if rows.num_features != model.input_size:
             raise ValueError(
                 f"{rows.source}: expected [S, {model.input_size}] (the model's features), got "
