@@ -35,7 +35,7 @@ def test_windows_score_as_their_vectors(estimator: Any) -> None:
     expected = (
         -estimator.__class__(**estimator.get_params()).fit(flat(train)).score_samples(flat(test))
     )
-    scores = SklearnDetector(estimator, window=W).fit(train).score_samples(test)
+    scores = SklearnDetector(estimator, 0.05, window=W).fit(train).score_samples(test)
     assert np.isnan(scores[: W - 1]).all()
     np.testing.assert_allclose(scores[W - 1 :], expected, rtol=1e-9)
     usual, odd = scores[W - 1 : 10], scores[10 : 10 + W]
@@ -45,8 +45,8 @@ def test_windows_score_as_their_vectors(estimator: Any) -> None:
 def test_windows_are_scaled_row_by_row() -> None:
     train, test = X[:60], X[60:]
     low, span = train.min(axis=0), np.ptp(train, axis=0)
-    expected = SklearnDetector(FOREST, window=W).fit((train - low) / span)
-    scaled = SklearnDetector(FOREST, window=W, scaler="minmax").fit(train)
+    expected = SklearnDetector(FOREST, 0.05, window=W).fit((train - low) / span)
+    scaled = SklearnDetector(FOREST, 0.05, window=W, scaler="minmax").fit(train)
     np.testing.assert_allclose(
         scaled.score_samples(test), expected.score_samples((test - low) / span), rtol=1e-6
     )
@@ -56,7 +56,7 @@ def test_windows_cross_no_entity_and_touch_no_missing_value() -> None:
     rows = X.copy()
     rows[20, 1] = np.nan
     rows[100, 0] = 1e300
-    detector = SklearnDetector(FOREST, window=W).fit(rows, offsets=[0, 50, 120])
+    detector = SklearnDetector(FOREST, 0.05, window=W).fit(rows, offsets=[0, 50, 120])
     scores = detector.decision_scores_
     bare = {0, 1, 2, 50, 51, 52, 20, 21, 22, 23, 101, 102, 103}
     assert set(np.flatnonzero(np.isnan(scores))) == bare
@@ -70,14 +70,14 @@ def test_windows_cross_no_entity_and_touch_no_missing_value() -> None:
 
 
 def test_windows_are_scored_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    detector = SklearnDetector(FOREST, window=W).fit(X)
+    detector = SklearnDetector(FOREST, 0.05, window=W).fit(X)
     whole = detector.score_samples(X)
     monkeypatch.setattr(sklearn_adapter, "_WINDOWS_AT_ONCE", 7)
     assert np.array_equal(detector.score_samples(X), whole, equal_nan=True)
 
 
 def test_windows_at_chosen_rows_and_after_loading(tmp_path: Any) -> None:
-    detector = SklearnDetector(FOREST, window=W, scaler="robust").fit(X)
+    detector = SklearnDetector(FOREST, 0.05, window=W, scaler="robust").fit(X)
     detector.save(tmp_path / "saved")
     again = load_detector(tmp_path / "saved")
     assert again.window == W
@@ -89,7 +89,7 @@ def test_windows_at_chosen_rows_and_after_loading(tmp_path: Any) -> None:
 
 
 def test_windows_keep_the_length_that_was_fitted(tmp_path: Any) -> None:
-    detector = SklearnDetector(FOREST, window=W).fit(X)
+    detector = SklearnDetector(FOREST, 0.05, window=W).fit(X)
     before = detector.score_samples(X)
     detector.set_params(window=9)
     assert np.array_equal(detector.score_samples(X), before, equal_nan=True)
@@ -107,7 +107,7 @@ def test_windows_keep_the_length_that_was_fitted(tmp_path: Any) -> None:
 )
 def test_windows_of_no_length_are_refused(window: Any, error: type, message: str) -> None:
     with pytest.raises(error, match=message):
-        SklearnDetector(FOREST, window=window).fit(X)
+        SklearnDetector(FOREST, 0.05, window=window).fit(X)
 
 
 def test_windows_that_all_lack_a_value_are_refused() -> None:
@@ -116,8 +116,8 @@ def test_windows_that_all_lack_a_value_are_refused() -> None:
     with pytest.raises(
         ValueError, match="expected at least one window of 4 rows without a missing value, got none"
     ):
-        SklearnDetector(FOREST, window=W).fit(rows)
-    assert SklearnDetector(FOREST, window=2).fit(rows).scored_share_ == pytest.approx(1 / 3)
+        SklearnDetector(FOREST, 0.05, window=W).fit(rows)
+    assert SklearnDetector(FOREST, 0.05, window=2).fit(rows).scored_share_ == pytest.approx(1 / 3)
 
 
 class BaseDetector(BaseEstimator):
@@ -152,12 +152,12 @@ class OfSeries(BaseDetector):
 @pytest.mark.parametrize("pipeline", [False, True])
 def test_scores_of_pyod_keep_their_sign(pipeline: bool) -> None:
     estimator = make_pipeline(StandardScaler(), Derived(1)) if pipeline else Derived(1)
-    detector = SklearnDetector(estimator).fit(X[:60])
+    detector = SklearnDetector(estimator, 0.05).fit(X[:60])
     column = X[:, 1]
     expected = abs(column - column[:60].mean()) / (column[:60].std() if pipeline else 1.0)
     np.testing.assert_allclose(detector.score_samples(X), expected, rtol=1e-12)
     assert int(detector.score_samples(X).argmax()) == 70
-    windows = SklearnDetector(estimator, window=2).fit(X[:60])
+    windows = SklearnDetector(estimator, 0.05, window=2).fit(X[:60])
     assert int(np.nanargmax(windows.score_samples(X))) == 71  # column 1 of the first of two rows
 
 
@@ -184,11 +184,11 @@ class Unsigned(BaseEstimator):
 )
 def test_estimators_without_a_score_are_refused(estimator: Any, message: str) -> None:
     with pytest.raises(TypeError, match=f"^estimator: .*{message}"):
-        SklearnDetector(estimator).fit(X)
+        SklearnDetector(estimator, 0.05).fit(X)
 
 
 def test_estimators_of_pyod_are_not_saved(tmp_path: Any) -> None:
-    detector = SklearnDetector(Derived()).fit(X)
+    detector = SklearnDetector(Derived(), 0.05).fit(X)
     with pytest.raises(ValueError, match=r"estimator: expected one of .*IsolationForest.*, got "):
         detector.save(tmp_path / "saved")
     assert not (tmp_path / "saved").exists()

@@ -178,7 +178,10 @@ def test_members_of_an_ensemble_keep_their_models() -> None:
     assert not hasattr(members[0][1], "threshold_")  # a clone was fitted
     assert np.isfinite(ensemble.score_samples(X)[8:]).all()
     swapped = pd.DataFrame(X[:, ::-1], columns=["b", "a"])
-    with pytest.raises(ValueError, match="member 'forecast': X: expected the columns 'a', 'b' i"):
+    with pytest.raises(
+        ValueError,
+        match="member 'forecast': X without the rows held out: expected the columns 'a', 'b' i",
+    ):
         Ensemble(members).fit(swapped)
 
 

@@ -208,7 +208,8 @@ def test_defaults_are_those_of_the_design() -> None:
         chosen = detector.get_params()
         assert (chosen["epochs"], chosen["patience"], chosen["batch_size"]) == (50, 5, None)
         assert (chosen["window"], chosen["scaler"]) == (32, "minmax")
-        assert (chosen["contamination"], chosen["progress"]) == (0.05, False)
+        assert (chosen["contamination"], chosen["threshold"]) == (None, None)
+        assert chosen["progress"] is False
     X = series(2000, 1)
     assert make("forecast").fit(X).history_.batch_size == 32
     with pytest.raises(AttributeError, match="no history_ before fit"):

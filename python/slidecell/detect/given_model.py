@@ -146,10 +146,6 @@ class TakesModel(NetworkDetector):
             return np.zeros(len(rows), np.bool_)
         return super().held_out(rows)
 
-    def rows_to_stop(self) -> int | None:
-        """Return the rows of a window by which `fit` stops in time; None: it has no use for any."""
-        return None if self._given is not None else super().rows_to_stop()
-
     def shares_at(self, rows: Rows, chosen: Ints) -> Floats:
         """Return each feature's share of the error: 0 for those that the model does not predict."""
         targets = self.model_.metadata["targets"]
