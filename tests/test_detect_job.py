@@ -21,6 +21,7 @@ from slidecell.jobs.detect import DetectOptions  # noqa: E402
 from slidecell.tables.options import TableOptions  # noqa: E402
 from slidecell.tables.split import held_out_rows, name_parts, past_rows  # noqa: E402
 from slidecell.tables.table import make_table  # noqa: E402
+from slidecell.thresholds.smoothing import TrailingMean  # noqa: E402
 from tests.detect_cases import PANEL, panel, run  # noqa: E402
 
 FILES = {
@@ -43,7 +44,7 @@ def test_detect_job_writes_four_files_and_nothing_else(done):
 
 def test_detect_job_scores_file_has_the_input_rows_in_order(done):
     result, out = done
-    scores = pd.read_csv(out / "scores.csv", dtype={"score": np.float32})
+    scores = pd.read_csv(out / "scores.csv")
     frame = panel()
     assert list(scores.columns) == ["user", "day", "score", "flagged", "part"]
     assert scores["user"].tolist() == frame["user"].tolist()
@@ -66,7 +67,7 @@ def test_detect_job_parts_are_by_time_in_each_entity_and_whole_entities_validate
 
 def test_detect_job_threshold_is_the_percentile_of_the_scores_of_fitted_rows(tmp_path):
     result, out = run(tmp_path, percentile=95.0), tmp_path / "out"
-    scores = pd.read_csv(out / "scores.csv", dtype={"score": np.float32})
+    scores = pd.read_csv(out / "scores.csv")
     fitted = scores.loc[scores["part"] != "test", "score"].dropna().astype(np.float64)
     assert result.threshold == np.percentile(fitted, 95.0)
     assert result.report["threshold"] == {
@@ -82,7 +83,7 @@ def test_detect_job_threshold_is_the_percentile_of_the_scores_of_fitted_rows(tmp
 
 def test_detect_job_default_threshold_is_the_share_of_the_rows_held_out(done):
     result, out = done
-    scores = pd.read_csv(out / "scores.csv", dtype={"score": np.float32})
+    scores = pd.read_csv(out / "scores.csv")
     held = scores.loc[scores["part"] == "validation", "score"].dropna().astype(np.float64)
     fitted = scores.loc[scores["part"] != "test", "score"].dropna().astype(np.float64)
     # 37 scores are too few for 1 % of them: of these the highest counts.
@@ -107,7 +108,7 @@ def test_detect_job_default_threshold_is_the_share_of_the_rows_held_out(done):
 
 def test_detect_job_metrics_are_of_the_test_part_only(done):
     result, out = done
-    scores = pd.read_csv(out / "scores.csv", dtype={"score": np.float32})
+    scores = pd.read_csv(out / "scores.csv")
     test = (scores["part"] == "test").to_numpy()
     labels = panel()["label"].to_numpy()
     offsets = [0, 18, 36, 54, 72]
@@ -142,8 +143,10 @@ def test_detect_job_model_scores_the_raw_rows_alike(done):
     model = sc.SequenceModel.load(out / "model.safetensors")
     assert model.features == ["load", "mail"]
     assert model.threshold["value"] == result.threshold
-    scores = model.score(panel(), np.arange(5) * 60)
-    assert np.array_equal(scores, result.scores, equal_nan=True)
+    assert model.metadata["smoothing"] == {"kind": "trailing_mean", "n": 20}
+    offsets = np.arange(5) * 60
+    scores = model.score(panel(), offsets, reduction=model.reduction)
+    assert np.array_equal(TrailingMean(20).apply(scores, offsets), result.scores, equal_nan=True)
 
 
 def test_detect_job_scaler_is_fitted_on_the_train_part_only(done):
@@ -180,7 +183,7 @@ def test_detect_job_parquet_in_parquet_out(done, tmp_path):
     result = run(tmp_path, name="in.parquet")
     assert set(os.listdir(tmp_path / "out")) == FILES - {"scores.csv"} | {"scores.parquet"}
     scores = pd.read_parquet(tmp_path / "out" / "scores.parquet")
-    assert scores["score"].dtype == np.float32
+    assert scores["score"].dtype == np.float64
     assert pd.api.types.is_datetime64_any_dtype(scores["day"])
     assert np.array_equal(result.scores, done[0].scores, equal_nan=True)
 

@@ -177,7 +177,7 @@ def test_notes_of_detect_name_what_mends_it(job: Any) -> None:
         "with a missing cell in their window (0.077 % of the cells): --missing ffill fills them "
         "from the past"
     )
-    assert " of the scored rows of the test part are flagged, where 5 % were " in flagged
+    assert " of the scored rows of the test part are flagged, where 1 % were " in flagged
     assert flagged.endswith("it looks unlike training, and the threshold may not fit it")
     assert moved.startswith("the test part differs from training in 1 of 2 columns: load (level +")
     drift = found.report["drift"]

@@ -234,7 +234,7 @@ def test_stream_opens_and_closes_the_events_of_score(saved: Saved, tmp_path: Pat
     lines = stream(saved.out, saved.file, output="events")
     closed = lines[lines["event"] == "closed"].sort_values(["entity", "start"])
     columns = ["entity", "start", "end", "rows", "flagged", "peak", "area"]
-    assert len(batch) > 3
+    assert len(batch) > 0
     assert closed[columns].to_numpy().tolist() == batch[columns].to_numpy().tolist()
     opened = lines[lines["event"] == "opened"].sort_values(["entity", "start"])
     assert opened[["entity", "start"]].to_numpy().tolist() == (
