@@ -82,9 +82,7 @@ def alignment(detector: Any) -> str:
     ``end``: none after its own. ``cover``: those of all windows that cover it. ``mixed``: an
     ensemble of both.
     """
-    if (own := getattr(detector, "align", None)) is not None:
-        return str(own)
     if members := getattr(detector, "members", None):
         of_members = {alignment(member) for _, member in members}
         return of_members.pop() if len(of_members) == 1 else "mixed"
-    return "cover" if getattr(detector, "aggregate", None) == "mean" else "end"
+    return getattr(detector, "alignment", None) or "end"
