@@ -85,4 +85,5 @@ def alignment(detector: Any) -> str:
     if members := getattr(detector, "members", None):
         of_members = {alignment(member) for _, member in members}
         return of_members.pop() if len(of_members) == 1 else "mixed"
-    return getattr(detector, "alignment", None) or "end"
+    own = getattr(detector, "alignment", None) or getattr(detector, "align", None)
+    return own or "end"
