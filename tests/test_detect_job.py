@@ -91,7 +91,7 @@ def test_detect_job_default_threshold_is_the_share_of_the_rows_held_out(done):
     assert result.threshold == max(held.max(), np.percentile(fitted, 99.0))
     rule = result.report["threshold"]
     assert (rule["kind"], rule["rate"], rule["gap"]) == ("rate", None, None)
-    assert rule["fitted"] == {"met": "1%", "merged": 5, "per_one": 0.01, "calibrated_by": 0.37}
+    assert rule["fitted"] == {"met": "1%", "merged": 24, "per_one": 0.01, "calibrated_by": 0.37}
     normal = (scores["part"] == "test") & (panel()["label"] == 0)
     seen = int((scores.loc[normal, "score"].astype(np.float64) > result.threshold).sum())
     assert result.report["rate"] == {
@@ -143,7 +143,7 @@ def test_detect_job_model_scores_the_raw_rows_alike(done):
     model = sc.SequenceModel.load(out / "model.safetensors")
     assert model.features == ["load", "mail"]
     assert model.threshold["value"] == result.threshold
-    assert model.metadata["smoothing"] == {"kind": "trailing_mean", "n": 20}
+    assert model.metadata["smoothing"] == TrailingMean(20).state()
     offsets = np.arange(5) * 60
     scores = model.score(panel(), offsets, reduction=model.reduction)
     assert np.array_equal(TrailingMean(20).apply(scores, offsets), result.scores, equal_nan=True)

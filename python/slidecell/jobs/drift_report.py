@@ -11,6 +11,8 @@ import numpy.typing as npt
 
 from slidecell.detect.drift import Drift, Statistics, compare
 from slidecell.jobs.results import Result, judged_rows
+from slidecell.thresholds.rate import RateThreshold
+from slidecell.thresholds.rate_text import read_rate
 
 __all__ = ["drift_facts", "drift_notes"]
 
@@ -111,9 +113,13 @@ def _units(training: Statistics, recent: Statistics) -> npt.NDArray[np.float64]:
 
 def _expected(result: Result) -> float:
     """Return the share of rows that a threshold flags in rows like those of training."""
-    percentile = (result.detector.threshold_state() or {}).get("percentile")
-    if percentile is not None:
-        return 1.0 - float(percentile) / 100.0
+    rule = result.detector.threshold_state() or {}
+    if rule.get("percentile") is not None:
+        return 1.0 - float(rule["percentile"]) / 100.0
+    if rule.get("kind") == RateThreshold.kind:
+        rate = read_rate(rule["fitted"]["met"])
+        if rate.of == "share":
+            return rate.per_one
     scores, labels = result.detector.decision_scores_, result.detector.labels_
     scored = ~np.isnan(scores)
     return float(labels[scored].mean()) if scored.any() else 0.0
