@@ -1,6 +1,6 @@
 """Fused LSTM and GRU kernels that score every sliding window of a time series.
 
-The base package needs numpy alone; `slidecell.training` needs torch, `slidecell.detect` and the
+The package imports numpy alone, and narwhals when a DataFrame comes; `slidecell.training` needs torch, `slidecell.detect` and the
 command line need the extra ``detect``.
 """
 
