@@ -14,8 +14,8 @@ __all__ = ["onnx_scores"]
 
 # The newest in which ReduceMean has its axes as an attribute, which every runtime knows.
 OPSET, IR_VERSION = 17, 8
-# ONNX: LSTM iofc, GRU zrh; torch: ifgo and rzn.
-_ORDER = {"lstm": (0, 3, 1, 2), "gru": (1, 0, 2)}
+# ONNX: LSTM iofc, GRU zrh; torch: ifgo and rzn. An RNN has no gates.
+_ORDER = {"lstm": (0, 3, 1, 2), "gru": (1, 0, 2), "rnn": (0,)}
 
 
 def onnx_scores(model: SequenceModel, *, time_major: bool, batch: int | str = "n") -> bytes:

@@ -20,7 +20,7 @@ def score(workload: ScoreWorkload, threads: int, *, precision: Precision = "high
     model = workload.model
     return {
         "": lambda: model.score(
-            workload.series, workload.offsets, precision=precision, num_threads=threads
+            workload.rows, workload.offsets, precision=precision, num_threads=threads
         )
     }
 
