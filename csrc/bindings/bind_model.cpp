@@ -118,22 +118,32 @@ py::dict plan(const SequenceModel& model, const std::string& precision, const st
 }  // namespace
 
 void bind_model(py::module_& m) {
-  checked::Class<SequenceModel>(m, "SequenceModel")
+  checked::Class<SequenceModel>(
+      m, "SequenceModel", "A recurrent network with its head, and the windows that it scores.")
       .make(&make_model, py::arg("metadata"), py::arg("tensors"))
-      .def_property_readonly("input_size", &SequenceModel::input_size)
-      .def_property_readonly("window", &SequenceModel::window)
-      .def_property_readonly("horizon", &SequenceModel::horizon)
-      .def_property_readonly("num_targets", &SequenceModel::num_targets)
-      .def_property_readonly("code_size", &SequenceModel::code_size)
-      .def("score", &score, py::arg("series"), py::arg("offsets"), py::kw_only(),
-           py::arg("precision"), py::arg("kernel"), py::arg("reduction"), py::arg("aggregate"),
-           py::arg("per_feature"), py::arg("stride"), py::arg("num_threads"), py::arg("out"))
-      .def("predict", &predict, py::arg("series"), py::arg("offsets"), py::kw_only(),
-           py::arg("num_threads"))
-      .def("predict_log_variance", &predict_log_variance, py::arg("series"), py::arg("offsets"),
-           py::kw_only(), py::arg("num_threads"))
-      .def("encode", &encode, py::arg("series"), py::arg("offsets"), py::kw_only(),
-           py::arg("num_threads"))
-      .def("plan", &plan, py::arg("precision"), py::kw_only(), py::arg("kernel"),
-           py::arg("num_threads"));
+      .def_property_readonly("input_size", &SequenceModel::input_size, "F, features per row.")
+      .def_property_readonly("window", &SequenceModel::window, "W, rows of a window.")
+      .def_property_readonly("horizon", &SequenceModel::horizon,
+                             "K, rows that are forecast; 0: none.")
+      .def_property_readonly("num_targets", &SequenceModel::num_targets,
+                             "C, features that are predicted per row.")
+      .def_property_readonly("code_size", &SequenceModel::code_size,
+                             "Numbers in the encoder's last h.")
+      .def("score", &score,
+           "Return the score of every row's window: [S], or [S, C] per feature; NaN where there is "
+           "none.",
+           py::arg("series"), py::arg("offsets"), py::kw_only(), py::arg("precision"),
+           py::arg("kernel"), py::arg("reduction"), py::arg("aggregate"), py::arg("per_feature"),
+           py::arg("stride"), py::arg("num_threads"), py::arg("out"))
+      .def("predict", &predict,
+           "Return the prediction of every window: [N, K, C] of a forecaster, [N, W, C] of an "
+           "autoencoder.",
+           py::arg("series"), py::arg("offsets"), py::kw_only(), py::arg("num_threads"))
+      .def("predict_log_variance", &predict_log_variance,
+           "Return the logarithm of the variance of every prediction: [N, K, C].",
+           py::arg("series"), py::arg("offsets"), py::kw_only(), py::arg("num_threads"))
+      .def("encode", &encode, "Return the encoder's last h of every window: [N, code_size].",
+           py::arg("series"), py::arg("offsets"), py::kw_only(), py::arg("num_threads"))
+      .def("plan", &plan, "Return which kernels a call would run, and on how many threads.",
+           py::arg("precision"), py::kw_only(), py::arg("kernel"), py::arg("num_threads"));
 }

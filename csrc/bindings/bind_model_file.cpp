@@ -87,7 +87,11 @@ py::bytes model_file_bytes(const std::string& metadata, const py::dict& tensors)
 }  // namespace
 
 void bind_model_file(py::module_& m) {
-  checked::def(m, "read_model_file", &read_model_file, py::arg("path"));
-  checked::def(m, "load_model", &load_model, py::arg("path"));
-  checked::def(m, "model_file_bytes", &model_file_bytes, py::arg("metadata"), py::arg("tensors"));
+  checked::def(m, "read_model_file", &read_model_file,
+               "Return the JSON metadata and the tensors of a file, unchecked.", py::arg("path"));
+  checked::def(m, "load_model", &load_model,
+               "Return the model of a file, its JSON metadata and its tensors.", py::arg("path"));
+  checked::def(m, "model_file_bytes", &model_file_bytes,
+               "Return a model file with these metadata and tensors as bytes.", py::arg("metadata"),
+               py::arg("tensors"));
 }

@@ -280,14 +280,23 @@ py::tuple names(const Choices<Enum>& choices) {
 }  // namespace
 
 void bind_recurrent(py::module_& m) {
-  checked::def(m, "cells", &cells);
-  checked::def(m, "activations", [] { return names(activations_by_name()); });
-  checked::def(m, "recurrent_activations", [] { return names(recurrent_activations_by_name()); });
-  checked::Class<Binding>(m, "Recurrent")
+  checked::def(m, "cells", &cells,
+               "Return what each kind of cell computes and may be given, by name.");
+  checked::def(
+      m, "activations", [] { return names(activations_by_name()); },
+      "Return the names of the activations that layers and heads may have.");
+  checked::def(
+      m, "recurrent_activations", [] { return names(recurrent_activations_by_name()); },
+      "Return the names of the activations that gates may have.");
+  checked::Class<Binding>(m, "Recurrent", "Layers of LSTM, GRU or RNN in one or both directions.")
       .make([](const std::vector<py::dict>& specs,
                const py::dict& tensors) { return std::make_unique<Binding>(specs, tensors); },
             py::arg("specs"), py::arg("tensors"))
-      .def("forward", &Binding::forward, py::arg("x"), py::arg("state"), py::arg("lengths"),
-           py::arg("num_threads"))
-      .def("step", &Binding::step, py::arg("x"), py::arg("state"));
+      .def("forward", &Binding::forward,
+           "Run the layers over sequences [N, T, I]: all states of the last one, and the last of "
+           "each.",
+           py::arg("x"), py::arg("state"), py::arg("lengths"), py::arg("num_threads"))
+      .def("step", &Binding::step,
+           "Run the layers over one step [N, I] and return their new states.", py::arg("x"),
+           py::arg("state"));
 }

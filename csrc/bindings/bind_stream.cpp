@@ -127,7 +127,7 @@ Stream from_saved_bytes(const SequenceModel& model, const py::bytes& saved) {
 }  // namespace
 
 void bind_stream(py::module_& m) {
-  checked::Class<Stream>(m, "Stream")
+  checked::Class<Stream>(m, "Stream", "The unfinished windows of one or many entities.")
       .make(
           [](const SequenceModel& model, std::int64_t num_entities, const std::string& precision,
              const std::string& reduction, const std::string& aggregate, std::int64_t max_bytes) {
@@ -137,34 +137,52 @@ void bind_stream(py::module_& m) {
           },
           py::arg("model"), py::arg("num_entities"), py::kw_only(), py::arg("precision"),
           py::arg("reduction"), py::arg("aggregate"), py::arg("max_bytes"))
-      .def_static("load", &Stream::load, py::arg("model"), py::arg("path"))
-      .def_property_readonly("num_entities", &Stream::num_entities)
-      .def_property_readonly("bytes_per_entity", &Stream::bytes_per_entity)
-      .def("plan", [](const Stream& stream) { return plan_dict(stream.plan()); })
+      .def_static("load", &Stream::load, "Return the stream that `save` wrote, of this model.",
+                  py::arg("model"), py::arg("path"))
+      .def_property_readonly("num_entities", &Stream::num_entities, "Entities that are kept apart.")
+      .def_property_readonly("bytes_per_entity", &Stream::bytes_per_entity,
+                             "Memory that an entity takes.")
+      .def(
+          "plan", [](const Stream& stream) { return plan_dict(stream.plan()); },
+          "Return which kernels the stream runs.")
       .def(
           "rows_seen",
           [](const Stream& stream, std::int64_t entity) { return idle(stream).rows_seen(entity); },
-          py::arg("entity"))
-      .def("push", &push, py::arg("row"), py::arg("entity") = 0)
-      .def("push_many", &push_many, py::arg("entity_ids"), py::arg("rows"), py::arg("num_threads"))
-      .def("advance", [](Stream& stream) { idle(stream).advance(); })
+          "Return how many rows an entity has had.", py::arg("entity"))
+      .def(
+          "push", &push,
+          "Take an entity's next row [F] and return its score, NaN where it has none.\n\nRaw where "
+          "the model has a scaler. NaN, infinity or a masked element makes the row a missing one.",
+          py::arg("row"), py::arg("entity") = 0)
+      .def("push_many", &push_many,
+           "Take one row of each of n entities, [n, F], and return their scores [n].",
+           py::arg("entity_ids"), py::arg("rows"), py::arg("num_threads"))
+      .def(
+          "advance", [](Stream& stream) { idle(stream).advance(); },
+          "Advance the windows that the last pushes left behind.")
       .def(
           "set_background", [](Stream& stream, bool on) { idle(stream).set_background(on); },
-          py::arg("on"))
-      .def("predict_next", &predict_next, py::arg("model"), py::arg("entity"))
+          "Let a helper thread advance windows between pushes, or end it.", py::arg("on"))
+      .def("predict_next", &predict_next,
+           "Return the forecast of an entity's next rows [K, C], NaN before its first full window.",
+           py::arg("model"), py::arg("entity"))
       .def(
           "reset",
           [](Stream& stream, std::int64_t entity) {
             check(idle(stream).reset(entity), entity, stream);
           },
-          py::arg("entity"))
+          "Forget the rows of an entity.", py::arg("entity"))
       .def(
           "resize",
           [](Stream& stream, std::int64_t num_entities) { idle(stream).resize(num_entities); },
-          py::arg("num_entities"))
+          "Keep so many entities; new ones have seen no row.", py::arg("num_entities"))
       .def(
           "save", [](Stream& stream, const std::string& path) { idle(stream).save(path); },
-          py::arg("path"))
-      .def("saved_bytes", [](Stream& stream) { return py::bytes(idle(stream).saved_bytes()); })
-      .def_static("from_saved_bytes", &from_saved_bytes, py::arg("model"), py::arg("saved"));
+          "Write the state to a file.", py::arg("path"))
+      .def(
+          "saved_bytes", [](Stream& stream) { return py::bytes(idle(stream).saved_bytes()); },
+          "Return what `save` writes.")
+      .def_static("from_saved_bytes", &from_saved_bytes,
+                  "Return the stream of what `saved_bytes` returned, of this model.",
+                  py::arg("model"), py::arg("saved"));
 }

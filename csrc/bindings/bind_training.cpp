@@ -157,19 +157,25 @@ void backward(const std::string& cell, const Floats& x, const Tensors& tensors,
 }  // namespace
 
 void bind_training(py::module_& m) {
-  checked::Class<TrainingMemory>(m, "TrainingMemory")
+  checked::Class<TrainingMemory>(m, "TrainingMemory",
+                                 "Memory that the passes of training use again.")
       .make([] { return std::make_unique<TrainingMemory>(); })
-      .def("take", &TrainingMemory::take, py::arg("size"))
-      .def("clear", &TrainingMemory::clear);
-  checked::def(m, "training_saved_size", &saved_size, py::arg("cell"), py::arg("N"), py::arg("T"),
-               py::arg("H"));
+      .def("take", &TrainingMemory::take,
+           "Return an array of so many numbers, of memory that earlier ones gave back.",
+           py::arg("size"))
+      .def("clear", &TrainingMemory::clear, "Free the memory that no array uses.");
+  checked::def(m, "training_saved_size", &saved_size,
+               "Return how many numbers `training_forward` keeps for `training_backward`.",
+               py::arg("cell"), py::arg("N"), py::arg("T"), py::arg("H"));
   // Not converted: what a pass writes must be the caller's own memory.
-  checked::def(m, "training_forward", &forward, py::arg("cell"), py::arg("x").noconvert(),
-               py::arg("tensors").noconvert(), py::arg("saved").noconvert(),
-               py::arg("out").noconvert(), py::arg("h_n").noconvert(), py::arg("c_n").noconvert(),
-               py::arg("num_threads"), py::arg("activation") = "tanh");
-  checked::def(m, "training_backward", &backward, py::arg("cell"), py::arg("x").noconvert(),
-               py::arg("tensors").noconvert(), py::arg("saved").noconvert(),
-               py::arg("given").noconvert(), py::arg("wanted").noconvert(), py::arg("num_threads"),
+  checked::def(m, "training_forward", &forward,
+               "Run a layer over sequences [N, T, I] and keep what its gradients need.",
+               py::arg("cell"), py::arg("x").noconvert(), py::arg("tensors").noconvert(),
+               py::arg("saved").noconvert(), py::arg("out").noconvert(), py::arg("h_n").noconvert(),
+               py::arg("c_n").noconvert(), py::arg("num_threads"), py::arg("activation") = "tanh");
+  checked::def(m, "training_backward", &backward, "Add the gradients of a layer to what is wanted.",
+               py::arg("cell"), py::arg("x").noconvert(), py::arg("tensors").noconvert(),
+               py::arg("saved").noconvert(), py::arg("given").noconvert(),
+               py::arg("wanted").noconvert(), py::arg("num_threads"),
                py::arg("activation") = "tanh");
 }

@@ -108,21 +108,33 @@ WindowScorer forecast(const FlatWindows& windows, py::handle weights, py::handle
 }  // namespace
 
 void bind_window_scorer(py::module_& m) {
-  checked::Class<FlatWindows>(m, "FlatWindows")
+  checked::Class<FlatWindows>(m, "FlatWindows",
+                              "How windows become vectors: which features, centred and scaled.")
       .make(&flat_windows, py::kw_only(), py::arg("window"), py::arg("features"),
             py::arg("varying"), py::arg("center"), py::arg("scale"));
-  checked::Class<WindowScorer>(m, "WindowScorer")
-      .def_static("nearest", &nearest, py::arg("windows"), py::arg("points"), py::arg("neighbors"))
-      .def_static("subspace", &subspace, py::arg("windows"), py::arg("mean"), py::arg("components"))
-      .def_static("forecast", &forecast, py::arg("windows"), py::arg("weights"), py::arg("bias"),
-                  py::arg("a"), py::arg("b"))
-      .def_property_readonly("window", &WindowScorer::window)
-      .def_property_readonly("features", &WindowScorer::features)
-      .def_property_readonly("horizon", &WindowScorer::horizon)
-      .def("score_own", &score_own, py::arg("series"), py::arg("offsets"), py::arg("starts"),
-           py::kw_only(), py::arg("num_threads"))
-      .def("score", &score, py::arg("series"), py::arg("offsets"), py::kw_only(),
-           py::arg("per_feature"), py::arg("num_threads"));
-  checked::def(m, "row_means", &row_means, py::arg("scores"), py::arg("offsets"), py::kw_only(),
-               py::arg("before"), py::arg("after"), py::arg("own"), py::arg("num_threads"));
+  checked::Class<WindowScorer>(m, "WindowScorer",
+                               "Scores of flattened windows; made by its static methods.")
+      .def_static("nearest", &nearest,
+                  "Return a scorer by the mean distance to the nearest points.", py::arg("windows"),
+                  py::arg("points"), py::arg("neighbors"))
+      .def_static("subspace", &subspace, "Return a scorer by the distance to a subspace.",
+                  py::arg("windows"), py::arg("mean"), py::arg("components"))
+      .def_static("forecast", &forecast, "Return a scorer by the error of a linear forecast.",
+                  py::arg("windows"), py::arg("weights"), py::arg("bias"), py::arg("a"),
+                  py::arg("b"))
+      .def_property_readonly("window", &WindowScorer::window, "W, rows of a window.")
+      .def_property_readonly("features", &WindowScorer::features, "F, features per row.")
+      .def_property_readonly("horizon", &WindowScorer::horizon,
+                             "K, rows that are forecast; 0: none.")
+      .def("score_own", &score_own,
+           "Return scores [n] of windows that are among the points, each left out for itself.",
+           py::arg("series"), py::arg("offsets"), py::arg("starts"), py::kw_only(),
+           py::arg("num_threads"))
+      .def("score", &score, "Return the score of every row's window: [S], or [S, F] per feature.",
+           py::arg("series"), py::arg("offsets"), py::kw_only(), py::arg("per_feature"),
+           py::arg("num_threads"));
+  checked::def(m, "row_means", &row_means,
+               "Return the mean of the scores [n] of the windows that hold each row: [S].",
+               py::arg("scores"), py::arg("offsets"), py::kw_only(), py::arg("before"),
+               py::arg("after"), py::arg("own"), py::arg("num_threads"));
 }

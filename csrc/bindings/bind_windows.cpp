@@ -111,19 +111,26 @@ py::object gather_rows(py::handle series, py::handle starts, std::int64_t window
 }  // namespace
 
 void bind_windows(py::module_& m) {
-  checked::Class<WindowPlan>(m, "WindowPlan")
+  checked::Class<WindowPlan>(m, "WindowPlan", "The sliding windows of a series of entities.")
       .make(&make_plan, py::arg("offsets"), py::arg("window"), py::arg("horizon"),
             py::arg("stride"))
-      .def("__len__", &WindowPlan::size)
-      .def_property_readonly("window", &WindowPlan::window)
-      .def_property_readonly("horizon", &WindowPlan::horizon)
-      .def_property_readonly("stride", &WindowPlan::stride)
-      .def_property_readonly("num_rows", &WindowPlan::num_rows)
-      .def_property_readonly("num_entities", &WindowPlan::num_entities)
-      .def_property_readonly("offsets", &offsets)
-      .def("starts", &starts, py::arg("shift"))
-      .def("gather", &gather, py::arg("series"), py::arg("indices"), py::arg("out"),
-           py::arg("num_threads"));
-  checked::def(m, "gather_rows", &gather_rows, py::arg("series"), py::arg("starts"),
-               py::arg("window"), py::arg("horizon"), py::arg("out"), py::arg("num_threads"));
+      .def("__len__", &WindowPlan::size, "Return the number of windows.")
+      .def_property_readonly("window", &WindowPlan::window, "W, rows of a window.")
+      .def_property_readonly("horizon", &WindowPlan::horizon, "K, rows that are forecast; 0: none.")
+      .def_property_readonly("stride", &WindowPlan::stride,
+                             "Rows from one window of an entity to the next.")
+      .def_property_readonly("num_rows", &WindowPlan::num_rows, "S, rows of the series.")
+      .def_property_readonly("num_entities", &WindowPlan::num_entities,
+                             "Entities that are kept apart.")
+      .def_property_readonly("offsets", &offsets,
+                             "Where each entity begins, and the last one ends: [G+1].")
+      .def("starts", &starts, "Return the first row of every window, plus shift: [n].",
+           py::arg("shift"))
+      .def("gather", &gather, "Copy windows: X [n, W, F], with a horizon also y [n, K, F].",
+           py::arg("series"), py::arg("indices"), py::arg("out"), py::arg("num_threads"));
+  checked::def(
+      m, "gather_rows", &gather_rows,
+      "Copy the windows that begin at rows `starts`: X [n, W, F], with a horizon also y [n, K, F].",
+      py::arg("series"), py::arg("starts"), py::arg("window"), py::arg("horizon"), py::arg("out"),
+      py::arg("num_threads"));
 }

@@ -1,4 +1,4 @@
-// The texts of errors about arguments.
+// The texts of errors about arguments, and docstrings.
 #include "checked.h"
 
 #include <stdexcept>
@@ -50,6 +50,15 @@ void refuse_call(const char* function, const std::vector<Name>& names, const py:
                        (expected.empty() ? "()" : expected) + "; got " +
                        std::to_string(by_position.size()) + " by position" +
                        (given.empty() ? "" : " and " + given + " by name"));
+}
+
+std::string docstring(const char* function, const std::vector<std::string>& arguments,
+                      const char* doc) {
+  std::string text = function + std::string("(");
+  for (const std::string& argument : arguments) {
+    text += (text.back() == '(' ? "" : ", ") + argument;
+  }
+  return text + ")\n--\n\n" + doc;
 }
 
 }  // namespace checked

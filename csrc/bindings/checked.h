@@ -3,7 +3,8 @@
 //
 // A function is bound as one that takes Python objects, each of which is converted by `load`. What
 // then is left to refuse, a wrong number of arguments or an unknown name, reaches a second function
-// that takes any and raises.
+// that takes any and raises. The docstring begins with the arguments as `inspect.signature` reads
+// them; pybind11's own would list both functions.
 #pragma once
 
 #include <array>
@@ -157,6 +158,34 @@ std::vector<Name> names_of(const Extra&... extra) {
   return names;
 }
 
+template <class T>
+void add_argument(std::vector<std::string>& arguments, const T& extra) {
+  if constexpr (std::is_same_v<T, py::kw_only>) {
+    arguments.push_back("*");
+  } else if constexpr (std::is_same_v<T, py::arg_v>) {
+    arguments.push_back(extra.name + ("=" + py::repr(extra.value).template cast<std::string>()));
+  } else if constexpr (std::is_base_of_v<py::arg, T>) {
+    arguments.push_back(extra.name);
+  }
+}
+
+// "push(self, row, entity=0)\n--\n\nTake a row ...", which Python splits in signature and doc.
+std::string docstring(const char* function, const std::vector<std::string>& arguments,
+                      const char* doc);
+
+template <class... Extra>
+std::string docstring_of(const char* function, std::vector<std::string> arguments, const char* doc,
+                         const Extra&... extra) {
+  (add_argument(arguments, extra), ...);
+  return docstring(function, arguments, doc);
+}
+
+// While it lives, pybind11 takes docstrings as they are.
+struct OwnDocstrings {
+  py::options options;
+  OwnDocstrings() { options.disable_function_signatures(); }
+};
+
 template <class R, class... A>
 constexpr std::size_t count(R (*)(A...)) {
   return sizeof...(A);
@@ -175,8 +204,10 @@ auto checked_function(F f, std::vector<Name> first, const Extra&... extra) {
 }
 
 template <class F, class... Extra>
-void def(py::module_& m, const char* name, F f, const Extra&... extra) {
-  m.def(name, checked_function(std::move(f), {}, extra...), extra...);
+void def(py::module_& m, const char* name, F f, const char* doc, const Extra&... extra) {
+  const OwnDocstrings own;
+  const std::string text = docstring_of(name, {}, doc, extra...);
+  m.def(name, checked_function(std::move(f), {}, extra...), extra..., text.c_str());
   m.def(name, [name, names = names_of(extra...)](const py::args& args, const py::kwargs& named) {
     refuse_call(name, names, args, named);
   });
@@ -188,11 +219,13 @@ class Class : public py::class_<T> {
   using Base = py::class_<T>;
 
  public:
-  Class(py::module_& m, const char* name) : Base(m, name), name_(name) {}
+  Class(py::module_& m, const char* name, const char* doc) : Base(m, name, doc), name_(name) {}
 
   template <class F, class... Extra>
   Class& make(F f, const Extra&... extra) {  // the constructor
-    Base::def(py::init(checked_function(std::move(f), {}, extra...)), extra...);
+    const OwnDocstrings own;
+    const std::string text = docstring_of("__init__", {"self"}, "Make one.", extra...);
+    Base::def(py::init(checked_function(std::move(f), {}, extra...)), extra..., text.c_str());
     Base::def(py::init([name = name_, names = names_of(extra...)](
                            const py::args& args, const py::kwargs& named) -> std::unique_ptr<T> {
       refuse_call(name, names, args, named);
@@ -200,8 +233,10 @@ class Class : public py::class_<T> {
     return *this;
   }
   template <class F, class... Extra>
-  Class& def(const char* name, F f, const Extra&... extra) {
-    Base::def(name, checked_function(std::move(f), {{"self"}}, extra...), extra...);
+  Class& def(const char* name, F f, const char* doc, const Extra&... extra) {
+    const OwnDocstrings own;
+    const std::string text = docstring_of(name, {"self"}, doc, extra...);
+    Base::def(name, checked_function(std::move(f), {{"self"}}, extra...), extra..., text.c_str());
     Base::def(name, [name, names = names_of(extra...)](py::handle, const py::args& args,
                                                        const py::kwargs& named) {
       refuse_call(name, names, args, named);
@@ -209,8 +244,10 @@ class Class : public py::class_<T> {
     return *this;
   }
   template <class F, class... Extra>
-  Class& def_static(const char* name, F f, const Extra&... extra) {
-    Base::def_static(name, checked_function(std::move(f), {}, extra...), extra...);
+  Class& def_static(const char* name, F f, const char* doc, const Extra&... extra) {
+    const OwnDocstrings own;
+    const std::string text = docstring_of(name, {}, doc, extra...);
+    Base::def_static(name, checked_function(std::move(f), {}, extra...), extra..., text.c_str());
     Base::def_static(
         name, [name, names = names_of(extra...)](const py::args& args, const py::kwargs& named) {
           refuse_call(name, names, args, named);
@@ -218,8 +255,9 @@ class Class : public py::class_<T> {
     return *this;
   }
   template <class F>
-  Class& def_property_readonly(const char* name, F&& f) {
-    Base::def_property_readonly(name, std::forward<F>(f));
+  Class& def_property_readonly(const char* name, F&& f, const char* doc) {
+    const OwnDocstrings own;
+    Base::def_property_readonly(name, std::forward<F>(f), doc);
     return *this;
   }
 

@@ -1,7 +1,7 @@
 """Fused LSTM and GRU kernels that score every sliding window of a time series.
 
-The base package needs numpy alone; `slidecell.training` needs torch, `slidecell.detect` and the
-command line need the extra ``detect``.
+The package imports numpy alone, and narwhals when a DataFrame comes; `slidecell.training` needs
+torch, `slidecell.detect` and the command line need the extra ``detect``.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from slidecell._core import (
 from slidecell.config import show_config
 from slidecell.model import SequenceModel
 from slidecell.recurrent import GRU, LSTM, RNN
+from slidecell.stream import Stream
 from slidecell.windows import WindowPlan, entity_offsets, sliding_windows
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ __all__ = [
     "Event",
     "Monitor",
     "SequenceModel",
+    "Stream",
     "UnsupportedError",
     "WindowPlan",
     "__version__",

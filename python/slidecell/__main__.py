@@ -36,7 +36,7 @@ def _fill_standard_descriptors() -> None:
 
 def _run() -> int:
     if sys.argv[1:2] == ["bench"]:  # which needs numpy alone
-        from slidecell.bench.command import main as bench
+        from slidecell.jobs.own_bench import bench
 
         return bench(sys.argv[2:])
     try:

@@ -8,42 +8,24 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from slidecell._native_frames import (
+    column_array,
+    eager_frame,
+    frame_columns,
+    is_column,
+    is_frame,
+    refuse_lazy,
+)
+
 __all__ = [
     "column_numbers",
     "integer_array",
-    "is_column",
-    "is_frame",
     "one_number",
     "plain_array",
     "real_array",
     "unmasked",
     "whole_array",
 ]
-
-
-def is_frame(values: object) -> bool:
-    """Return whether a value is a DataFrame (pandas, polars).
-
-    Examples
-    --------
-    >>> from slidecell._arrays import is_frame
-    >>> is_frame([[1.0, 2.0]])
-    False
-    """
-    return hasattr(values, "to_numpy") and hasattr(values, "columns")
-
-
-def is_column(values: object) -> bool:
-    """Return whether a value is a column of pandas or polars, with a dtype of theirs or numpy's.
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> from slidecell._arrays import is_column
-    >>> is_column(pd.Series([1.0])), is_column([1.0])
-    (True, False)
-    """
-    return hasattr(values, "to_numpy") and hasattr(values, "dtype")
 
 
 def unmasked(values: Any) -> npt.NDArray[Any]:
@@ -85,14 +67,14 @@ def plain_array(values: Any, *, name: str) -> npt.NDArray[Any]:
     Parameters
     ----------
     values : array_like
-        Also a masked array, a list of them, a column or a DataFrame (pandas, polars).
+        Also a masked array, a list of them, a column or a DataFrame (see `is_frame`).
     name : str
         What an error calls it.
 
     Raises
     ------
     TypeError
-        If a column of a DataFrame holds no numbers.
+        If a column of a DataFrame holds no numbers, or if a frame is a lazy one.
 
     Examples
     --------
@@ -108,8 +90,9 @@ def plain_array(values: Any, *, name: str) -> npt.NDArray[Any]:
     if is_frame(values):
         return _frame_numbers(values, name)
     if is_column(values):
-        numbers = _numbers(values)
+        numbers = column_array(values)
         return np.asarray(values) if numbers is None else numbers
+    refuse_lazy(values, name=name)
     if isinstance(values, (list, tuple)) and any(map(_may_hide, values)):
         return np.asarray([plain_array(item, name=name) for item in values])
     return np.asarray(values)
@@ -196,13 +179,13 @@ def one_number(value: Any, *, name: str) -> float:
 
 
 def column_numbers(column: Any, *, name: str, label: Hashable | None = None) -> npt.NDArray[Any]:
-    """Return a column of pandas or polars as numbers [S], NaN where one is missing.
+    """Return a column of a frame as numbers [S], NaN where one is missing.
 
     Whole numbers and truth values stay what they are where none is missing.
 
     Parameters
     ----------
-    column : Series or extension array
+    column : Series, or array of pandas or pyarrow
     name : str
         What an error calls the column or its frame.
     label : hashable, optional
@@ -220,33 +203,18 @@ def column_numbers(column: Any, *, name: str, label: Hashable | None = None) -> 
     >>> column_numbers(pd.Series([True, False], dtype="boolean"), name="labels")
     array([ True, False])
     """
-    numbers = _numbers(column)
+    numbers = column_array(column)
     if numbers is None:
         where = name if label is None else f"{name}: column {label!r}"
-        raise TypeError(f"{where}: expected real numbers, got dtype {column.dtype}")
+        raise TypeError(f"{where}: expected real numbers, got dtype {_dtype_of(column)}")
     return numbers
 
 
-def _numbers(column: Any) -> npt.NDArray[Any] | None:
-    """Return a column as numbers [S]; None if it holds something else."""
-    dtype = column.dtype
-    if hasattr(dtype, "is_numeric"):  # polars
-        if dtype.is_numeric() or str(dtype) == "Boolean":
-            array: npt.NDArray[Any] = column.to_numpy()
-            if array.dtype.kind not in "biuf":  # decimals, truth values with missing cells
-                array = np.array([np.nan if v is None else float(v) for v in column], np.float64)
-            return array
-    elif isinstance(dtype, np.dtype):
-        if dtype.kind in "biuf":
-            array = column.to_numpy()
-            return array
-    elif getattr(dtype, "kind", "O") in tuple("biuf"):  # pandas' types with missing cells
-        if column.isna().any():
-            array = column.to_numpy(dtype=np.float64, na_value=np.nan)
-        else:
-            array = column.to_numpy(dtype=getattr(dtype, "numpy_dtype", np.float64))
-        return array
-    return None
+def _dtype_of(column: Any) -> Any:
+    """Return the type of a column's elements, as its own library names it."""
+    if hasattr(column, "to_native"):
+        column = column.to_native()
+    return column.dtype if hasattr(column, "dtype") else column.type
 
 
 def _may_hide(values: object) -> bool:
@@ -255,15 +223,9 @@ def _may_hide(values: object) -> bool:
 
 
 def _frame_numbers(frame: Any, name: str) -> npt.NDArray[Any]:
-    places = range(len(frame.columns))
-    # By place: names may occur twice.
-    if hasattr(frame, "iloc"):
-        columns = [frame.iloc[:, place] for place in places]
-    else:
-        columns = [frame.to_series(place) for place in places]
+    frame = eager_frame(frame, name=name)
     parts = [
-        column_numbers(column, name=name, label=label)
-        for column, label in zip(columns, frame.columns, strict=True)
+        column_numbers(column, name=name, label=label) for label, column in frame_columns(frame)
     ]
     return np.stack(parts, axis=1) if parts else np.empty((len(frame), 0))
 

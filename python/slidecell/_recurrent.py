@@ -12,6 +12,7 @@ from slidecell import _core
 from slidecell._arguments import whole_number
 from slidecell._arrays import real_array
 from slidecell._cells import CELLS, CellName
+from slidecell._choices import Activation, RecurrentActivation
 
 if TYPE_CHECKING:
     from torch import nn
@@ -57,8 +58,8 @@ class Recurrent:
         bias: bool = True,
         bidirectional: bool = False,
         proj_size: int = 0,
-        activation: str = "tanh",
-        recurrent_activation: str = "sigmoid",
+        activation: Activation = "tanh",
+        recurrent_activation: RecurrentActivation = "sigmoid",
         reset_after: bool = True,
     ) -> None:
         self.input_size = whole_number("input_size", input_size, least=1)

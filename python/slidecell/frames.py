@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from slidecell._arrays import column_numbers, is_column, is_frame, plain_array
+from slidecell._arrays import column_numbers, plain_array
+from slidecell._native_frames import eager_frame, is_column, is_frame, refuse_lazy
 
-__all__ = ["feature_columns", "is_frame", "match_features", "match_row"]
+__all__ = ["as_one_feature", "feature_columns", "is_frame", "match_features", "match_row"]
 
 
 def feature_columns(frame: Any, names: Sequence[Hashable], *, name: str = "series") -> Any:
-    """Return the columns of a DataFrame (pandas, polars) as real numbers [S, F].
+    """Return the columns of a DataFrame as real numbers [S, F].
 
     Missing cells become NaN; columns of whole numbers or of truth values stay what they are where
     nothing is missing.
@@ -23,6 +24,7 @@ def feature_columns(frame: Any, names: Sequence[Hashable], *, name: str = "serie
     Parameters
     ----------
     frame : DataFrame
+        Of pandas, polars, modin, pyarrow or DuckDB, or what else hands itself on as Arrow's.
     names : sequence
         F columns, in the order wanted.
     name : str
@@ -44,6 +46,7 @@ def feature_columns(frame: Any, names: Sequence[Hashable], *, name: str = "serie
     array([[0.5, 1. ],
            [nan, 2. ]])
     """
+    frame = eager_frame(frame, name=name)
     _need_each_once(list(frame.columns), names, name)
     parts = [column_numbers(frame[column], name=name, label=column) for column in names]
     return np.stack(parts, axis=1) if parts else np.empty((len(frame), 0))
@@ -58,8 +61,9 @@ def match_features(
 
     Parameters
     ----------
-    series : array_like, [S, F], or DataFrame (pandas, polars)
-        A DataFrame may hold further columns.
+    series : array_like, [S, F], DataFrame or Series
+        A DataFrame (see `feature_columns`) may hold further columns. A Series [S] is one feature,
+        whatever its name.
     features : list of str or None
         The model's feature names; None: columns are taken in their order.
     name : str
@@ -74,7 +78,7 @@ def match_features(
     ValueError
         If the DataFrame lacks a feature.
     TypeError
-        If a column of it holds no numbers.
+        If a column of it holds no numbers, or if a frame is a lazy one.
 
     Examples
     --------
@@ -83,14 +87,18 @@ def match_features(
     [[1.0, 2.0]]
     """
     if is_frame(series):
-        if features is not None:
-            names = _labels_of(list(series.columns), features)
-            return feature_columns(series, names, name=name)  # type: ignore[no-any-return]
-        return plain_array(series, name=name)
+        if features is None:
+            return plain_array(series, name=name)
+        frame = eager_frame(series, name=name)
+        names = _labels_of(list(frame.columns), features)
+        return feature_columns(frame, names, name=name)  # type: ignore[no-any-return]
     if isinstance(series, np.ma.MaskedArray):
         return plain_array(series, name=name)
+    if is_column(series):
+        return as_one_feature(plain_array(series, name=name))
+    refuse_lazy(series, name=name)
     if isinstance(series, (list, tuple)) and features is not None and any(map(_is_named, series)):
-        return [match_row(row, features, name=name) for row in series]
+        series = [match_row(row, features, name=name) for row in series]
     return series  # type: ignore[no-any-return]
 
 
@@ -133,6 +141,19 @@ def match_row(row: Any, features: Sequence[str] | None, *, name: str = "row") ->
     if chosen.dtype == object:  # of a frame with columns of several types
         chosen = chosen.infer_objects()
     return column_numbers(chosen, name=name)
+
+
+def as_one_feature(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return the values of a Series [S] as [S, 1]; what is no vector as it is.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from slidecell.frames import as_one_feature
+    >>> as_one_feature(np.zeros(3)).shape
+    (3, 1)
+    """
+    return values[:, None] if values.ndim == 1 else values
 
 
 def _labels_of(columns: Sequence[Hashable], features: Sequence[str]) -> list[Hashable]:

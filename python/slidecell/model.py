@@ -14,6 +14,15 @@ import numpy.typing as npt
 from slidecell import _core
 from slidecell._arguments import as_choice, whole_number
 from slidecell._arrays import integer_array, real_array, unmasked
+from slidecell._choices import (
+    Activation,
+    Aggregate,
+    Kernel,
+    Precision,
+    RecurrentActivation,
+    Reduction,
+)
+from slidecell._html import html_table
 from slidecell._whole_files import replacing
 from slidecell.error_statistics import (
     fit_calibration,
@@ -220,8 +229,8 @@ class SequenceModel:
         window: int,
         horizon: int | None = None,
         decoder: Sequence[str] | None = None,
-        activation: str = "tanh",
-        recurrent_activation: str = "sigmoid",
+        activation: Activation = "tanh",
+        recurrent_activation: RecurrentActivation = "sigmoid",
         reset_after: bool = True,
         scaler: Mapping[str, Any] | object | None = None,
         features: Sequence[str] | None = None,
@@ -583,10 +592,10 @@ class SequenceModel:
         series: npt.ArrayLike,
         offsets: npt.ArrayLike | None = None,
         *,
-        precision: str = "highest",
-        kernel: str = "auto",
-        reduction: str = "mse",
-        aggregate: str = "window",
+        precision: Precision = "highest",
+        kernel: Kernel = "auto",
+        reduction: Reduction = "mse",
+        aggregate: Aggregate = "window",
         per_feature: bool = False,
         stride: int = 1,
         num_threads: int | None = None,
@@ -720,9 +729,9 @@ class SequenceModel:
         self,
         num_entities: int = 1,
         *,
-        precision: str = "highest",
-        reduction: str = "mse",
-        aggregate: str = "window",
+        precision: Precision = "highest",
+        reduction: Reduction = "mse",
+        aggregate: Aggregate = "window",
         max_bytes: int = STREAM_BYTES,
         state: str | os.PathLike[str] | None = None,
     ) -> Stream:
@@ -768,9 +777,9 @@ class SequenceModel:
 
     def plan(
         self,
-        precision: str = "highest",
+        precision: Precision = "highest",
         *,
-        kernel: str = "auto",
+        kernel: Kernel = "auto",
         num_threads: int | None = None,
     ) -> dict[str, Any]:
         """Return what `score` runs: ``isa``, ``kernel``, ``precision``, ``tile`` and ``threads``.
@@ -798,6 +807,26 @@ class SequenceModel:
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle as the constructor's arguments, for copies and other processes."""
         return type(self), (self._metadata, self._tensors)
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: sizes, layers, scaler and kernel."""
+        rows = [
+            ("features", self.input_size if self.features is None else ", ".join(self.features)),
+            ("window", f"{self.window} rows"),
+            ("horizon", f"{self.horizon} rows" if self.horizon else "none: it reconstructs"),
+        ]
+        for part in ("encoder", "decoder"):
+            for number, layer in enumerate(self._metadata[part]):
+                sides = ", both directions" if layer["bidirectional"] else ""
+                rows.append((f"{part} {number}", f"{layer['cell']} {layer['hidden_size']}{sides}"))
+        scaler = self.scaler
+        rows += [
+            ("predicts", f"{self.num_targets} of {self.input_size} features"),
+            ("scaler", "none" if scaler is None else scaler.get("kind", "given")),
+            ("weights", f"{sum(array.size for array in self._tensors.values()):,}"),
+            ("kernel", f"{(plan := self.plan())['kernel']} ({plan['isa']})"),
+        ]
+        return html_table("SequenceModel", rows)
 
     def __repr__(self) -> str:
         layers = [f"{s['cell']} {s['hidden_size']}" for s in self._metadata["encoder"]]

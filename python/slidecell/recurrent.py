@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy.typing as npt
 
 from slidecell._cells import CELLS, CellName
+from slidecell._choices import Activation, RecurrentActivation
 from slidecell._recurrent import Floats, Recurrent
 
 
@@ -49,8 +52,8 @@ class LSTM(Recurrent):
         bias: bool = True,
         bidirectional: bool = False,
         proj_size: int = 0,
-        activation: str = "tanh",
-        recurrent_activation: str = "sigmoid",
+        activation: Activation = "tanh",
+        recurrent_activation: RecurrentActivation = "sigmoid",
     ) -> None:
         super().__init__(
             input_size,
@@ -162,8 +165,8 @@ class GRU(Recurrent):
         *,
         bias: bool = True,
         bidirectional: bool = False,
-        activation: str = "tanh",
-        recurrent_activation: str = "sigmoid",
+        activation: Activation = "tanh",
+        recurrent_activation: RecurrentActivation = "sigmoid",
         reset_after: bool = True,
     ) -> None:
         super().__init__(
@@ -257,7 +260,7 @@ class RNN(Recurrent):
         hidden_size: int,
         num_layers: int = 1,
         *,
-        nonlinearity: str = "tanh",
+        nonlinearity: Literal["tanh", "relu"] = "tanh",
         bias: bool = True,
         bidirectional: bool = False,
     ) -> None:

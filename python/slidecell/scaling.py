@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slidecell._arrays import real_array
+from slidecell._choices import ScalerKind
 
 # Rows scaled at a time: bounds the float64 copy to a few MB at a hundred columns.
 _CHUNK = 8192
@@ -79,7 +80,7 @@ _KINDS: dict[str, Callable[[npt.NDArray[np.float64]], tuple[float, float]]] = {
 }
 
 
-def fit_scaler(series: npt.ArrayLike, kind: str) -> dict[str, Any]:
+def fit_scaler(series: npt.ArrayLike, kind: ScalerKind) -> dict[str, Any]:
     """`series` [S, F] -> a scaler, in the form that models carry: scaled = (x - center) / scale.
 
     Parameters

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -77,25 +77,24 @@ class Stream:
         # Without a Python frame: the call is about a microsecond long.
         self.push = core.push  # type: ignore[method-assign]
 
-    if TYPE_CHECKING:
+    def push(self, row: npt.ArrayLike, entity: int = 0) -> float:
+        """Take an entity's next row and score it.
 
-        def push(self, row: npt.ArrayLike, entity: int = 0) -> float:
-            """Take an entity's next row and score it.
+        Parameters
+        ----------
+        row : array_like, [F]
+            Raw where the model has a scaler. float32 and float64 arrays are read in place. NaN,
+            infinity or a masked element makes the row a missing one. A Series (pandas) is
+            matched by the names in its index where the model knows its features.
+        entity : int
+            0 .. num_entities-1.
 
-            Parameters
-            ----------
-            row : array_like, [F]
-                Raw where the model has a scaler. float32 and float64 arrays are read in place. NaN,
-                infinity or a masked element makes the row a missing one. A Series (pandas) is
-                matched by the names in its index where the model knows its features.
-            entity : int
-                0 .. num_entities-1.
-
-            Returns
-            -------
-            float
-                What `SequenceModel.score` places at this row; NaN where that is NaN.
-            """
+        Returns
+        -------
+        float
+            What `SequenceModel.score` places at this row; NaN where that is NaN.
+        """
+        return self._core.push(row, entity)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle and copy as the model and the bytes of the state: the copy goes on bit for bit."""

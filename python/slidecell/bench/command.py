@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import slidecell as sc
 from slidecell.bench import report
 from slidecell.bench.accuracy import BOUNDS
-from slidecell.bench.cases import SCORE_CASES
+from slidecell.bench.cases import SCORE_CASES, ScoreCase
 from slidecell.bench.conditions import conditions, with_load_at_end
 from slidecell.bench.limits import limited, run_again
 from slidecell.bench.measure import QUICK, Effort
+from slidecell.bench.own_case import OwnCase
 from slidecell.bench.peers import absent, score_peers
 from slidecell.bench.ratios import geometric_means
 from slidecell.bench.run import run_contests, settings_restored
 
-__all__ = ["json_file", "main", "positive", "thread_counts"]
+__all__ = ["ReadOwn", "json_file", "main", "positive", "thread_counts"]
+
+# Reads a model and rows of files, with the columns of times and entities, where they are named.
+ReadOwn: TypeAlias = Callable[[Path, Path, str | None, str | None], OwnCase]
 
 ROWS_PER_SECOND = 200  # of a run: a case's rows, so that short runs can be had
 LEAST_ROWS = 400
+OWN_ROWS_PER_SECOND = 1_000  # of a run on the user's rows, which are one case
 
 
 def positive(text: str) -> int:
@@ -83,16 +89,59 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--json", type=json_file, metavar="FILE", help="write every sample there, too"
     )
-    return parser.parse_args(arguments)
+    own = parser.add_argument_group(
+        "your own model and rows",
+        "Instead of random ones. Rows are read as `slidecell score` reads them.",
+    )
+    own.add_argument(
+        "--model",
+        type=Path,
+        metavar="FILE",
+        help="a model.safetensors, or a folder that detect wrote, of a network",
+    )
+    own.add_argument("--data", type=Path, metavar="FILE", help="a CSV or Parquet file")
+    own.add_argument("--time", metavar="COLUMN", help="its times, unless the model names them")
+    own.add_argument("--entity", metavar="COLUMN", help="its entities, unless the model names them")
+    found = parser.parse_args(arguments)
+    if (found.model is None) != (found.data is None):
+        given = "--model" if found.data is None else "--data"
+        parser.error(f"--model and --data: expected both or neither, got {given} alone")
+    if found.model is None and (found.time or found.entity):
+        parser.error("--time and --entity: expected beside --model and --data only")
+    return found
 
 
-def _effort(seconds: int) -> Effort:
+def _effort(seconds: int, *, own: bool) -> Effort:
     rows = max(LEAST_ROWS, min(QUICK.max_rows, ROWS_PER_SECOND * seconds))
-    return replace(QUICK, name=f"{seconds} s", max_rows=rows, search_rows=rows // 3)
+    if own:
+        rows = max(LEAST_ROWS, OWN_ROWS_PER_SECOND * seconds)
+    search = min(rows // 3, QUICK.search_rows)
+    return replace(QUICK, name=f"{seconds} s", max_rows=rows, search_rows=search)
 
 
-def main(arguments: Sequence[str]) -> int:
+def _own_conditions(options: argparse.Namespace, case: OwnCase, used: int) -> dict[str, Any]:
+    """Return what a reader must know of a contest on a user's rows."""
+    S = len(case.rows)
+    return {
+        "model": f"{options.model}: {case.model!r}",
+        "data": f"{options.data}: {S:,} rows of {len(case.offsets) - 1:,} series, "
+        f"{case.missing:,} of them with a missing value; "
+        + ("all are scored" if used == S else f"the first {used:,} are scored"),
+        "scores": "the mean squared error of each window, in scaled units",
+        "what counts": "slidecell: from the rows as they are read to scores, scaling included. "
+        "Peers: the network and its error on windows that were scaled, cut and copied before; "
+        "torch end to end: from scaled rows, windows gathered as it goes.",
+    }
+
+
+def main(arguments: Sequence[str], read_own: ReadOwn | None = None) -> int:
     """Run the command; return its exit status.
+
+    Parameters
+    ----------
+    arguments : sequence of str
+    read_own : callable, optional
+        What reads the files of ``--model`` and ``--data``.
 
     Examples
     --------
@@ -105,7 +154,19 @@ def main(arguments: Sequence[str]) -> int:
     options = _parse(arguments)
     if not limited(options.isa):
         run_again(options.isa, "slidecell", ["bench", *arguments])
-    effort = _effort(options.seconds)
+    effort = _effort(options.seconds, own=options.model is not None)
+    cases: Sequence[ScoreCase | OwnCase] = SCORE_CASES
+    own: dict[str, Any] = {}
+    if options.model is not None:
+        if read_own is None:
+            raise ValueError("read_own: expected a function that reads --model and --data")
+        try:
+            case = read_own(options.model, options.data, options.time, options.entity)
+            own = _own_conditions(options, case, len(case.workload(effort.max_rows).series))
+        except (OSError, ValueError, TypeError, ImportError) as error:
+            sys.stderr.write(f"error: {error}\n")
+            return 1
+        cases = [case]
     with settings_restored():
         if options.isa:
             sc.set_isa(options.isa)
@@ -115,8 +176,9 @@ def main(arguments: Sequence[str]) -> int:
             command=" ".join(["slidecell bench", *arguments]),
             absent=absent(),
         )
+        about |= own
         results = run_contests(
-            SCORE_CASES,
+            cases,
             {"score": score_peers(plain=True)},
             options.threads,
             effort,

@@ -7,6 +7,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
+from slidecell._choices import Precision
 from slidecell.bench import peers_slidecell
 from slidecell.bench.contestants import OURS, Peer
 
@@ -52,7 +53,8 @@ def score_peers(*, plain: bool = False) -> dict[str, Peer]:
     otherwise = peers_slidecell.runs_otherwise
     ours = peers_slidecell.score
     peers = {OURS: Peer(ours)}
-    for precision in ("high", "medium"):
+    below: tuple[Precision, ...] = ("high", "medium")
+    for precision in below:
         peers[f"{OURS} {precision}"] = Peer(
             partial(ours, precision=precision), precision, takes=otherwise(precision)
         )

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from slidecell._choices import Precision
 from slidecell.bench.contestants import Ways
 from slidecell.bench.reference import scores_of_windows
 from slidecell.bench.workloads import ScoreWorkload
@@ -14,19 +15,19 @@ from slidecell.bench.workloads import ScoreWorkload
 __all__ = ["numpy_loop", "runs_otherwise", "score"]
 
 
-def score(workload: ScoreWorkload, threads: int, *, precision: str = "highest") -> Ways:
+def score(workload: ScoreWorkload, threads: int, *, precision: Precision = "highest") -> Ways:
     """Straight from the series. Prepared: the model."""
     model = workload.model
     return {
         "": lambda: model.score(
-            workload.series, workload.offsets, precision=precision, num_threads=threads
+            workload.rows, workload.offsets, precision=precision, num_threads=threads
         )
     }
 
 
-def runs_otherwise(precision: str) -> Callable[[Any], bool]:
+def runs_otherwise(precision: Precision) -> Callable[[Any], bool]:
     """Return whether another kernel runs at this precision than at the one above, of workloads."""
-    above = {"high": "highest", "medium": "high"}[precision]
+    above: Precision = "highest" if precision == "high" else "high"
 
     def takes(workload: ScoreWorkload) -> bool:
         keys = ("isa", "kernel")

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from slidecell.bench import batches
 from slidecell.bench.contestants import Ways
 from slidecell.bench.layers import layers_of
-from slidecell.bench.workloads import Floats, ScoreWorkload, window_starts
+from slidecell.bench.workloads import Floats, ScoreWorkload
 from slidecell.model import SequenceModel
 from slidecell.recurrent import TORCH_NAMES
 
@@ -137,17 +137,19 @@ def has_bf16(_job: ScoreWorkload) -> bool:
 
 
 def end_to_end(workload: ScoreWorkload, threads: int) -> Ways:
-    """Do it from the series: gather each batch from a strided view. Prepared: the module."""
+    """Do it from the series: gather each batch from a strided view.
+
+    Prepared: the module, and the columns that it predicts.
+    """
     module = Network(workload.model)
+    predicted = np.ascontiguousarray(workload.series[:, workload.targets])
 
     def run(size: int) -> Floats:
         torch.set_num_threads(threads)
         series = torch.from_numpy(workload.series)
-        starts = torch.from_numpy(
-            window_starts(workload.offsets, workload.window + workload.horizon)
-        )
+        starts = torch.from_numpy(workload.starts)
         inputs = strided_windows(series, workload.window)
-        ahead = strided_windows(series, max(1, workload.horizon))
+        ahead = strided_windows(torch.from_numpy(predicted), max(1, workload.horizon))
         with torch.inference_mode():
             parts = []
             for chosen in torch.split(starts, size):

@@ -137,10 +137,23 @@ class ScoreWorkload(SeriesWorkload):
         """Return the same on the first `rows` rows."""
         return replace(super().first(rows), labels=self.labels[:rows])
 
+    @property
+    def rows(self) -> npt.NDArray[Any]:
+        """What `SequenceModel.score` is given."""
+        return self.series
+
+    @cached_property
+    def targets(self) -> list[int]:
+        """The columns that the model predicts."""
+        chosen = self.model.metadata["targets"]
+        return list(range(self.series.shape[1])) if chosen is None else list(chosen)
+
     @cached_property
     def windows(self) -> tuple[Floats, Floats]:
-        """All windows x [N, W, F] and targets, materialised: [N, K, F], or x itself."""
+        """All windows x [N, W, F] and targets, materialised: [N, K, C], or x itself."""
         x, y = self.gathered(self.starts)
+        if len(self.targets) < y.shape[2]:
+            y = y[:, :, self.targets]
         return x, y if self.horizon else x
 
     @cached_property

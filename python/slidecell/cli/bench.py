@@ -15,6 +15,6 @@ SETTINGS = {"ignore_unknown_options": True, "allow_extra_args": True, "help_opti
 @guarded
 def bench(context: typer.Context) -> None:
     """Time scores on this machine beside torch, ONNX Runtime and OpenVINO, in about a minute."""
-    from slidecell.bench.command import main
+    from slidecell.jobs.own_bench import bench as run
 
-    raise typer.Exit(main(context.args))
+    raise typer.Exit(run(context.args))

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from slidecell._arguments import as_choice, whole_number
 from slidecell._cells import CELLS, CellName
+from slidecell._choices import Activation, RecurrentActivation
 from slidecell.convert.graph import (
     Direction,
     Graph,
@@ -39,8 +40,8 @@ def read_state_dict(
     *,
     window: int,
     decoder: Sequence[str] | None = None,
-    activation: str = "tanh",
-    recurrent_activation: str = "sigmoid",
+    activation: Activation = "tanh",
+    recurrent_activation: RecurrentActivation = "sigmoid",
     reset_after: bool = True,
 ) -> Graph:
     """Return the network whose weights these are.

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slidecell._arguments import as_choice, whole_number
+from slidecell._choices import Aggregate, Backend, Precision, Reduction
 from slidecell._core import UnsupportedError
 from slidecell.cuda import whole_series
 from slidecell.cuda.arrays import is_device_array
@@ -67,10 +68,10 @@ def score(
     series: Any,
     offsets: npt.ArrayLike | None = None,
     *,
-    backend: str = "cupy",
-    precision: str = "highest",
-    reduction: str = "mse",
-    aggregate: str = "window",
+    backend: Backend = "cupy",
+    precision: Precision = "highest",
+    reduction: Reduction = "mse",
+    aggregate: Aggregate = "window",
     per_feature: bool = False,
     stride: int = 1,
     out: Any = None,
@@ -227,7 +228,7 @@ def predict(
     series: Any,
     offsets: npt.ArrayLike | None = None,
     *,
-    backend: str = "cupy",
+    backend: Backend = "cupy",
     chunk_bytes: int = CHUNK_BYTES,
 ) -> Any:
     """Predict every window's targets: [N, K, targets], for an autoencoder [N, W, targets].
@@ -254,7 +255,7 @@ def encode(
     series: Any,
     offsets: npt.ArrayLike | None = None,
     *,
-    backend: str = "cupy",
+    backend: Backend = "cupy",
     chunk_bytes: int = CHUNK_BYTES,
 ) -> Any:
     """Return the encoder's last h of every window: [N, code_size], as `SequenceModel.encode`.
@@ -281,7 +282,7 @@ def sliding_windows(
     horizon: int = 1,
     stride: int = 1,
     offsets: npt.ArrayLike | None = None,
-    backend: str = "cupy",
+    backend: Backend = "cupy",
 ) -> Any:
     """Copy all windows of a series, cast to float32: X [N, W, F], y [N, K, F].
 
@@ -313,7 +314,7 @@ def plan(
     model: SequenceModel,
     device: Device | str | None = None,
     *,
-    precision: str = "highest",
+    precision: Precision = "highest",
     stride: int = 1,
 ) -> dict[str, Any]:
     """Return the kernel that `score` runs with ``backend="cupy"``, on this GPU or on another one.

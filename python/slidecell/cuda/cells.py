@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from slidecell._choices import Backend
 from slidecell._core import UnsupportedError
 from slidecell.cuda import sequences
 from slidecell.cuda.availability import require
@@ -35,7 +36,7 @@ def forward(
     state: Any = None,
     *,
     lengths: npt.ArrayLike | None = None,
-    backend: str = "cupy",
+    backend: Backend = "cupy",
 ) -> Any:
     """Run an `LSTM`, a `GRU` or an `RNN` over sequences, as their ``forward`` does, in float32.
 
@@ -89,7 +90,7 @@ def forward(
     return out, (finals[0] if len(finals) == 1 else finals)
 
 
-def step(module: LSTM | GRU | RNN, x: Any, state: Any = None, *, backend: str = "cupy") -> Any:
+def step(module: LSTM | GRU | RNN, x: Any, state: Any = None, *, backend: Backend = "cupy") -> Any:
     """One step of an `LSTM`, a `GRU` or an `RNN`: x [N, I], state -> state, as their ``step`` does.
 
     States are [N, H] for one layer and [L, N, H] for a stack.

@@ -57,9 +57,10 @@ class Detector(FittingDetector, StreamedDetector):
 
     X is an array [S, F] in the order of time, with `offsets` [G+1] where it holds several
     entities: entity g owns rows ``offsets[g]:offsets[g+1]`` and no window crosses. Or it is a
-    DataFrame (pandas, polars), whose columns are matched by name when scored; with the
-    constructor's `entity` and `time`, its rows may come in any order, and answers are in that
-    order.
+    DataFrame (pandas, polars, modin, pyarrow, DuckDB), whose columns are matched by name when
+    scored; with the constructor's `entity` and `time`, its rows may come in any order, and
+    answers, arrays of numpy, are in that order. A Series is a DataFrame of one column, and a lazy
+    frame is refused.
 
     Detectors are scikit-learn estimators (``get_params``, ``set_params``, ``clone``) but, with
     labels 0 and 1 and scores of the other sign, no ``OutlierMixin``, so that its checks are not

@@ -213,7 +213,7 @@ class Ensemble(DefaultEnsemble):
         *,
         offsets: npt.ArrayLike | None = None,
         objective: str = "f1",
-        method: str = "grid",
+        method: Literal["grid", "refine"] = "grid",
         percentiles: Sequence[float] = PERCENTILES,
         random_state: int | None = 0,
     ) -> E:

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import numpy as np
 
 from slidecell._arguments import as_choice
+from slidecell._choices import ScalerKind
 from slidecell.scaling import fit_scaler
 from slidecell.tables.rows import Floats, Rows
 
 __all__ = ["SCALERS", "ScalerKind", "fit_rows_scaler", "scale"]
 
-ScalerKind: TypeAlias = Literal["minmax", "standard", "robust"]
-
 SCALERS = ("minmax", "standard", "robust", None)  # None: features stay as they are
 
 
-def fit_rows_scaler(rows: Rows, kind: str | None) -> dict[str, Any] | None:
+def fit_rows_scaler(rows: Rows, kind: ScalerKind | None) -> dict[str, Any] | None:
     """Fit a scaler on the complete rows; None for ``kind=None``.
 
     Examples

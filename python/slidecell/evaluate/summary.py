@@ -26,7 +26,7 @@ from slidecell.evaluate.inputs import (
 )
 from slidecell.evaluate.points import classification_report, harmonic, point_scores, ratio
 from slidecell.evaluate.ranges import range_f1
-from slidecell.evaluate.table import as_table
+from slidecell.evaluate.table import as_html, as_table
 from slidecell.evaluate.vus import vus
 
 __all__ = ["Evaluation", "default_vus_window", "evaluate"]
@@ -135,6 +135,10 @@ class Evaluation:
     def to_dict(self) -> dict[str, Any]:
         """Return all fields and the confusion matrix, ready for JSON."""
         return {**asdict(self), "confusion_matrix": self.confusion_matrix}
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the table of `__str__`."""
+        return as_html(self.to_dict())
 
     def __str__(self) -> str:
         return as_table(self.to_dict())

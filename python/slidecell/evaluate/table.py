@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["as_table", "metric_rows"]
+from slidecell._html import html_table
+
+__all__ = ["as_html", "as_table", "metric_rows"]
 
 _METRICS = {
     "roc_auc": "ROC-AUC",
@@ -35,6 +37,21 @@ def metric_rows(found: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """
     random = found["random"]
     return [(name, _number(found[key]), _number(random.get(key))) for key, name in _METRICS.items()]
+
+
+def as_html(found: Mapping[str, Any]) -> str:
+    """Write an evaluation's dictionary as a table of HTML: the metrics and those of random scores.
+
+    Examples
+    --------
+    >>> from slidecell.evaluate import evaluate
+    >>> from slidecell.evaluate.table import as_html
+    >>> html = as_html(evaluate([0, 0, 1, 1], [0.1, 0.6, 0.5, 0.9]).to_dict())
+    >>> "<tr><th>ROC-AUC</th><td>0.7500</td><td>0.5000</td></tr>" in html
+    True
+    """
+    caption = f"{_rows_line(found)}; {_threshold_line(found)}"
+    return html_table(caption, metric_rows(found), header=("", "found", "random"))
 
 
 def as_table(found: Mapping[str, Any]) -> str:

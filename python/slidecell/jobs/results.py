@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from slidecell._html import figure, html_table
 from slidecell.evaluate import evaluate
 from slidecell.jobs.environment import cpu_name, versions
 from slidecell.jobs.report import Report
@@ -46,6 +47,7 @@ __all__ = [
 ]
 
 _OUTPUT_COLUMNS = ("score", "flagged", "part")
+_SHOWN_EVENTS = 5  # in a notebook
 
 
 class Stopwatch:
@@ -100,6 +102,31 @@ class Result:
     def model(self) -> SequenceModel | None:
         """The compiled network behind the scores; None if there is none."""
         return self.detector.network
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: rows, threshold, and the worst events."""
+        facts = [
+            ("rows", len(self.scores)),
+            ("with a score", int((~np.isnan(self.scores)).sum())),
+            ("threshold", figure(self.threshold)),
+            ("flagged", int(self.flagged.sum())),
+            ("events", len(self.events)),
+        ]
+        about = html_table(f"{type(self.detector).__name__}: {self.table.source}", facts)
+        if not self.events:
+            return about
+        names = self.table.entity_names
+        worst = [
+            (
+                str(event.entity) if names is None else names[event.entity],
+                f"{event.start} - {event.end}",
+                event.flagged,
+                figure(event.peak),
+            )
+            for event in self.events[:_SHOWN_EVENTS]
+        ]
+        header = ("entity", "rows", "flagged", "peak")
+        return about + html_table("Worst events", worst, header=header)
 
     @cached_property
     def flagged(self) -> npt.NDArray[np.bool_]:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slidecell._arrays import integer_array, plain_array
+from slidecell._html import figure, html_table
 from slidecell.entities import without_repeats
 from slidecell.frames import match_features, match_row
 from slidecell.live.evidence import Evidence, ForecastHistory, Shares
@@ -76,6 +77,12 @@ class Event:
         if self._evidence is None or not math.isfinite(self.score):
             return None
         return self._evidence.shares.of(self._evidence)
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the numbers and whether they are an alarm."""
+        names = ("score", "smoothed", "threshold")
+        rows = [(name, figure(getattr(self, name))) for name in names]
+        return html_table("Event", [*rows, ("alarm", "yes" if self.alarm else "no")])
 
     def __repr__(self) -> str:
         return (

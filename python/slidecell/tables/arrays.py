@@ -7,7 +7,14 @@ from typing import Any
 import numpy.typing as npt
 
 from slidecell._arrays import plain_array
-from slidecell.frames import feature_columns, is_frame
+from slidecell._native_frames import (
+    eager_frame,
+    is_column,
+    is_frame,
+    refuse_lazy,
+    series_frame,
+)
+from slidecell.frames import as_one_feature, feature_columns
 from slidecell.tables.keys import find_key, has_index_of_times
 from slidecell.tables.options import TableOptions
 from slidecell.tables.rows import Ints, Rows
@@ -20,6 +27,7 @@ __all__ = ["take_rows"]
 def take_rows(X: Any, offsets: npt.ArrayLike | None, options: TableOptions) -> Rows:
     """Return arrays [S, F] and DataFrames, with `offsets` [G+1] or an entity column, as `Rows`.
 
+    A Series is a DataFrame of one column.
     Rows of a DataFrame with an entity or a time column may come in any order: they are sorted
     stably by entity and time; so are those with pandas' index of dates. Other rows of an entity
     are in the order of time.
@@ -48,8 +56,9 @@ def take_rows(X: Any, offsets: npt.ArrayLike | None, options: TableOptions) -> R
         if offsets is not None:
             raise ValueError("offsets: expected none beside rows of a table, which have their own")
         return _in_asked_order(X, options)
+    X = series_frame(X) if is_column(X) else X
     if not is_frame(X):
-        _refuse_unread_frame(X)
+        refuse_lazy(X, name="X")
         if options.entity is not None and offsets is None:
             raise ValueError(
                 f"entity: {options.entity!r} is a column of a DataFrame, got an array: "
@@ -57,6 +66,7 @@ def take_rows(X: Any, offsets: npt.ArrayLike | None, options: TableOptions) -> R
             )
         values = _array(X)
         return Rows(values, _bounds(offsets, len(values)))
+    X = eager_frame(X, name="X")
     roles = {options.entity, options.time} - {None}
     for role in ("entity", "time"):
         if (name := getattr(options, role)) is not None:
@@ -95,18 +105,12 @@ def _in_asked_order(rows: Rows, options: TableOptions) -> Rows:
     return rows
 
 
-def _refuse_unread_frame(X: Any) -> None:
-    """Refuse polars' LazyFrame, which numpy would take for a single object."""
-    if type(X).__name__ == "LazyFrame":
-        raise TypeError(
-            "X: expected an array [S, F] or a DataFrame, got a LazyFrame: X.collect() makes one"
-        )
-
-
 def _array(X: Any) -> npt.NDArray[Any]:
     if hasattr(X, "toarray"):
         raise TypeError("X: expected a dense array [S, F], got a sparse one: X.toarray() makes one")
     array = plain_array(X, name="X")
+    if is_column(X):
+        array = as_one_feature(array)
     if array.dtype.kind not in "biuf":
         raise TypeError(f"X: expected real numbers, got dtype {array.dtype}")
     if array.ndim == 1:

@@ -6,6 +6,7 @@ from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
 
 from slidecell._extras import require
+from slidecell._native_frames import eager_frame, pandas_column
 from slidecell.tables.columns import find_column
 
 if TYPE_CHECKING:
@@ -36,9 +37,10 @@ def key_column(frame: Any, name: Hashable) -> pd.Series[Any]:
 
     if name not in list(frame.columns):
         return pd.Series(frame.index.get_level_values(name), name=name)
-    values = frame[name]
-    series: pd.Series[Any] = values if isinstance(values, pd.Series) else values.to_pandas()
-    return series.reset_index(drop=True)
+    series: pd.Series[Any] = pandas_column(eager_frame(frame)[name])
+    series = series.reset_index(drop=True)
+    series.name = name  # pyarrow's columns have none
+    return series
 
 
 def time_column(frame: Any, time: Hashable | None) -> pd.Series[Any] | None:
@@ -66,7 +68,7 @@ def has_index_of_times(frame: Any) -> bool:
     False
     """
     index = getattr(frame, "index", None)
-    if index is None or callable(index):  # polars has none
+    if index is None or callable(index):  # of pandas alone
         return False
     return getattr(getattr(index, "dtype", None), "kind", "O") == "M" or hasattr(
         index, "to_timestamp"

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from slidecell.frames import is_frame
+from slidecell._native_frames import eager_frame, is_frame, refuse_lazy
 from slidecell.tables.keys import find_key, key_column, time_column
 from slidecell.tables.options import TableOptions
 from slidecell.tables.row_error import RowError
@@ -63,7 +63,7 @@ def sort_rows(
     Parameters
     ----------
     frame : DataFrame
-        Of pandas or polars.
+        What `slidecell._native_frames.eager_frame` returns.
     options : TableOptions
     source : str
         What an error calls the frame.
@@ -111,7 +111,7 @@ def time_order(
     Parameters
     ----------
     frame : DataFrame
-        Of pandas or polars.
+        Of pandas, polars, modin, pyarrow or DuckDB.
     entity : hashable, optional
         Column of keys, or level of pandas' index. Default: one entity.
     time : hashable, optional
@@ -139,10 +139,11 @@ def time_order(
     >>> EWMA(0.5).apply(scores[order], offsets)[np.argsort(order)].tolist()
     [0.5, 2.0, 0.25, 1.0]
     """
+    refuse_lazy(frame, name="frame")
     if not is_frame(frame):
         raise TypeError(f"frame: expected a DataFrame, got {type(frame).__name__}")
     options = TableOptions(time=time, entity=entity, duplicates="keep")
-    order = sort_rows(frame, options, source="frame")
+    order = sort_rows(eager_frame(frame), options, source="frame")
     return order.rows, order.offsets
 
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from slidecell._arguments import as_number, whole_number
 from slidecell._arrays import one_number
+from slidecell._html import figure, html_table
 from slidecell.evaluate.inputs import Floats, Ints, as_labels, as_offsets
 from slidecell.thresholds.scores import as_scores
 from slidecell.thresholds.state_values import mapping, whole
@@ -50,6 +51,14 @@ class Event(NamedTuple):
     peak_row: int
     entity: int
     area: float | None
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the fields as a table."""
+        rows = [
+            (name, figure(value) if name in {"peak", "area"} else value)
+            for name, value in self._asdict().items()
+        ]
+        return html_table("Event", rows)
 
 
 class EventChange(NamedTuple):

@@ -10,19 +10,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from slidecell._cells import CELLS, CellName
+from slidecell._choices import Activation, RecurrentActivation
 from slidecell.convert.interfaces import RecurrentLayer
 from slidecell.training.fused import Weights, obstacle
 from slidecell.training.layers import Compiled
-
-Activation: TypeAlias = Literal["tanh", "relu", "sigmoid", "linear"]
-RecurrentActivation: TypeAlias = Literal["sigmoid", "hard_sigmoid"]
 
 
 def _linear(x: Tensor) -> Tensor:

@@ -10,8 +10,9 @@ from torch import nn
 
 from slidecell._arguments import as_choice
 from slidecell._cells import CELLS, CellName
+from slidecell._choices import Activation, RecurrentActivation
 from slidecell.recurrent import TORCH_NAMES
-from slidecell.training.cells import FREE_LAYERS, Activation, RecurrentActivation
+from slidecell.training.cells import FREE_LAYERS
 from slidecell.training.layers import LAYERS
 
 RecurrentLayer: TypeAlias = nn.Module

@@ -13,12 +13,11 @@ from torch import Tensor, nn
 
 from slidecell._arguments import as_choice, as_columns, as_fraction, as_sizes, whole_number
 from slidecell._cells import CELLS, CellName
+from slidecell._choices import Activation, RecurrentActivation
 from slidecell.convert.interfaces import SequenceNetwork
 from slidecell.training.cells import (
     ACTIVATIONS,
     RECURRENT_ACTIVATIONS,
-    Activation,
-    RecurrentActivation,
 )
 from slidecell.training.factory import recurrent_layer
 from slidecell.training.layers import Compiled

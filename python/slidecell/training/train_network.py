@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ from slidecell.windows import WindowPlan
 if TYPE_CHECKING:
     from torch import nn
 
+    from slidecell._choices import ScalerKind
     from slidecell.model import SequenceModel
     from slidecell.training import History
 
@@ -88,7 +89,7 @@ def train_network(
 
     _check_device(settings.device)
     rows, offsets = training
-    fitted = fit_scaler(rows, scaler) if isinstance(scaler, str) else scaler
+    fitted = fit_scaler(rows, cast("ScalerKind", scaler)) if isinstance(scaler, str) else scaler
     has_held_out = len(held_out[0]) > 0
     with seeded(settings.seed):  # drawing weights leaves torch's global generator alone
         module = make(rows.shape[1])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -136,7 +136,7 @@ def search_weights(
     labels: npt.ArrayLike,  # [S]
     *,
     objective: str = "f1",
-    method: str = "grid",
+    method: Literal["grid", "refine"] = "grid",
     percentiles: Sequence[float] = PERCENTILES,
     random_state: int | None = 0,
 ) -> FoundWeights:
