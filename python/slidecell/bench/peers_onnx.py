@@ -18,9 +18,10 @@ __all__ = ["inputs_of", "score", "score_graph", "session"]
 
 
 def score_graph(model: SequenceModel, *, time_major: bool, batch: int | str = "n") -> bytes:
-    """Return a model's scores alone as an ONNX graph, without what marks missing rows."""
+    """Return a network's scores of scaled windows as an ONNX graph, without marks of missing rows."""
+    network = SequenceModel({**model.metadata, "scaler": None}, model.tensors)
     return onnx_bytes(
-        model, prediction=False, marks_missing=False, time_major=time_major, batch=batch
+        network, prediction=False, marks_missing=False, time_major=time_major, batch=batch
     )
 
 
@@ -28,7 +29,10 @@ def inputs_of(model: SequenceModel, batch: Batch) -> dict[str, Floats]:
     """Return what such a graph reads of a batch."""
     if batch.y is None:
         return {"x": batch.x}
-    return {"x": batch.x, "y": batch.y.reshape(-1, model.horizon, model.input_size)}
+    targets = model.metadata["targets"] or range(model.input_size)
+    y = np.zeros((batch.end - batch.first, model.horizon, model.input_size), np.float32)
+    y[:, :, list(targets)] = batch.y.reshape(len(y), model.horizon, -1)
+    return {"x": batch.x, "y": y}
 
 
 def session(model: bytes, threads: int, *, spinning: bool = True) -> Any:
