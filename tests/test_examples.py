@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import runpy
 import shutil
@@ -23,10 +24,15 @@ EXAMPLES: dict[str, tuple[tuple[str, ...], str]] = {
         ("sklearn",),
         r"best: \{'n_clusters': \d+, 'window': (8|16)\}, ROC-AUC (0\.[89]|1\.0)",
     ),
+    "keras_autoencoder": (
+        ("keras", "torch"),
+        r"at most [1-9]e-0[678] from Keras\nthe highest score is that of row 9[01]\d",
+    ),
     "many_entities": (
         ("torch", "pandas"),
         r"3134 of 3344 rows have a score\nPR-AUC [\d.]+, \d\d times a random score's\nusers .*: U",
     ),
+    "onnx_file": (("onnx", "torch"), r"at most [1-9]e-0[78] from torch; written again: True"),
     "own_torch_model": (
         ("torch",),
         r"at most [1-9]e-0[78] from torch\nthe highest score is that of row 12\d\d\n.*same: True",
@@ -43,9 +49,15 @@ def threads_of_torch() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
+# Of Keras on torch.
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_the_example_runs(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_example_runs(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     modules, expected = EXAMPLES[name]
+    if "keras" in modules and "KERAS_BACKEND" not in os.environ:
+        monkeypatch.setenv("KERAS_BACKEND", "torch")
     for module in modules:
         pytest.importorskip(module)
     if name == "cpp_from_wheel" and not all(map(shutil.which, ("cmake", "c++"))):
