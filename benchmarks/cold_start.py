@@ -87,7 +87,7 @@ with torch.inference_mode():
         """
 model = onnxruntime.InferenceSession(folder + "/model.onnx", providers=["CPUExecutionProvider"])
 """,
-        WINDOWS + 'scores = model.run(None, {"x": x, "y": y})[0]',
+        WINDOWS + 'scores = model.run(None, {"x": x, "y": y[:, None]})[0]',
     ),
     "openvino": Script(
         "import openvino",
@@ -96,7 +96,7 @@ model = openvino.Core().compile_model(
     folder + "/model.onnx", "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
 )
 """,
-        WINDOWS + 'scores = model({"x": x, "y": y})[0]',
+        WINDOWS + 'scores = model({"x": x, "y": y[:, None]})[0]',
     ),
 }
 
@@ -124,9 +124,9 @@ def write_files(workload: ScoreWorkload, folder: Path, names: Sequence[str]) -> 
         state = {renamed(k): torch.from_numpy(v) for k, v in workload.model.tensors.items()}
         torch.save(state, folder / "model.pt")
     if {"onnxruntime", "openvino"} & set(names):
-        from slidecell.bench.onnx_graph import onnx_scores
+        from slidecell.bench.peers_onnx import score_graph
 
-        (folder / "model.onnx").write_bytes(onnx_scores(workload.model, time_major=False))
+        (folder / "model.onnx").write_bytes(score_graph(workload.model, time_major=False))
 
 
 def run_once(name: str, folder: Path) -> list[float]:

@@ -283,6 +283,117 @@ class SequenceModel:
         )
 
     @classmethod
+    def from_onnx(
+        cls,
+        onnx: Any,
+        *,
+        window: int | None = None,
+        horizon: int | None = None,
+        scaler: Mapping[str, Any] | object | None = None,
+        features: Sequence[str] | None = None,
+        targets: Sequence[int | str] | None = None,
+    ) -> SequenceModel:
+        """Compile an ONNX model, read by what it computes; nothing of the file is executed.
+
+        Where ONNX Runtime is installed, it runs what was read, and the answers are compared.
+
+        Parameters
+        ----------
+        onnx : path, bytes or onnx.ModelProto
+            A model [N, W, F] -> [N, K*F] or [N, K, F] (a forecaster) or -> [N, W, F] (an
+            autoencoder), as torch, tf2onnx and Keras export them: LSTM, GRU and RNN nodes, a head
+            of dense layers with relu, tanh, sigmoid, gelu or leaky relu on the last step, and
+            scalings or dense layers before the first layer. See `from_torch`. Weights may lie in
+            another file of the same folder where this is a path.
+        window : int, optional
+            W; required where the model's input takes any number of rows.
+        horizon, scaler, features, targets
+            As for `from_torch`.
+
+        Returns
+        -------
+        SequenceModel
+
+        Warns
+        -----
+        RuntimeWarning
+            If ONNX Runtime is installed and cannot run the model, as with ``layout=1``.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be read.
+        ValueError
+            If it is damaged or computes something else: the text names the node and what to do.
+            Also if ONNX Runtime's answers on random, large and spiky windows differ from the
+            compiled model's by more than 1e-4 of the largest.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import slidecell as sc
+        >>> weights = {"gru.weight_ih_l0": np.ones((12, 3)), "gru.weight_hh_l0": np.ones((12, 4)),
+        ...            "fc.weight": np.ones((3, 4)), "fc.bias": np.ones(3)}
+        >>> sc.SequenceModel.from_state_dict(weights, window=7).to_onnx("a.onnx", reduction=None)
+        >>> sc.SequenceModel.from_onnx("a.onnx", features=["a", "b", "c"])
+        SequenceModel(3 features, gru 4, window=7, horizon=1)
+        """
+        from slidecell.convert import check_against_runtime, lower, read_onnx
+
+        columns = None if features is None else len(features)
+        reading = read_onnx(onnx, window, columns=columns)
+        metadata, tensors = lower(
+            reading.graph, horizon=horizon, targets=targets, features=features, scaler=scaler
+        )
+        model = cls({**metadata, "scaler": None}, tensors)
+        check_against_runtime(reading, model)
+        return model if scaler is None else model.with_metadata(scaler=metadata["scaler"])
+
+    def to_onnx(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        reduction: Literal["mse", "mae", "mahalanobis", "nll", "calibrated"] | None = "mse",
+        aggregate: Literal["window", "last"] = "window",
+    ) -> None:
+        """Write the model to an ``.onnx`` file, scaler and score included: whole, or not at all.
+
+        Its input ``x`` [n, W, F] holds windows of raw rows in float32. A forecaster's score also
+        needs ``y`` [n, K, F], the K rows after each window. Its outputs are ``prediction``
+        [n, K or W, targets] as `predict` gives it, ``log_variance`` of a model that predicts
+        variances, and ``score`` [n]. What touches NaN or infinity is NaN; so is what is too large
+        for float32 after scaling. Smoothing and threshold stay outside.
+
+        Parameters
+        ----------
+        path : path
+        reduction : {"mse", "mae", "mahalanobis", "nll", "calibrated"} or None
+            Of the score, as for `score`. None: a graph of predictions alone, without ``y``.
+        aggregate : {"window", "last"}
+            As for `score`; what ``"mean"`` averages is in other windows.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written; a file of that name stays as it was.
+        ValueError
+            If the model has not what the reduction needs.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import slidecell as sc
+        >>> weights = {"lstm.weight_ih_l0": np.ones((16, 2)), "lstm.weight_hh_l0": np.ones((16, 4)),
+        ...            "fc.weight": np.ones((2, 4)), "fc.bias": np.ones(2)}
+        >>> sc.SequenceModel.from_state_dict(weights, window=5).to_onnx("a.onnx", reduction="mae")
+        """
+        from slidecell.convert import onnx_bytes
+
+        data = onnx_bytes(self, reduction=reduction, aggregate=aggregate)
+        with replacing(path) as temporary:
+            temporary.write_bytes(data)
+
+    @classmethod
     def load(cls, path: str | os.PathLike[str]) -> SequenceModel:
         """Read a model file written by `save`.
 

@@ -8,11 +8,27 @@ from typing import Any
 import numpy as np
 
 from slidecell.bench import batches
+from slidecell.bench.batches import Batch
 from slidecell.bench.contestants import Ways
-from slidecell.bench.onnx_graph import onnx_scores
 from slidecell.bench.workloads import Floats, ScoreWorkload
+from slidecell.convert import onnx_bytes
+from slidecell.model import SequenceModel
 
-__all__ = ["score", "session"]
+__all__ = ["inputs_of", "score", "score_graph", "session"]
+
+
+def score_graph(model: SequenceModel, *, time_major: bool, batch: int | str = "n") -> bytes:
+    """Return a model's scores alone as an ONNX graph, without what marks missing rows."""
+    return onnx_bytes(
+        model, prediction=False, marks_missing=False, time_major=time_major, batch=batch
+    )
+
+
+def inputs_of(model: SequenceModel, batch: Batch) -> dict[str, Floats]:
+    """Return what such a graph reads of a batch."""
+    if batch.y is None:
+        return {"x": batch.x}
+    return {"x": batch.x, "y": batch.y.reshape(-1, model.horizon, model.input_size)}
 
 
 def session(model: bytes, threads: int, *, spinning: bool = True) -> Any:
@@ -41,20 +57,19 @@ def score(workload: ScoreWorkload, threads: int) -> Ways:
     @cache  # within the first call, which is not counted
     def runner(time_major: bool, requests: int, spinning: bool) -> Any:
         each = threads if requests == 1 else 1
-        return session(onnx_scores(workload.model, time_major=time_major), each, spinning=spinning)
+        return session(score_graph(workload.model, time_major=time_major), each, spinning=spinning)
 
     @cache
     def prepared(size: int, time_major: bool, requests: int, spinning: bool) -> Any:
         found, scores = [], np.empty(workload.work, np.float32)
         for batch in batches.batches_of(workload, size, time_major=time_major):
             binding = runner(time_major, requests, spinning).io_binding()
-            inputs = {"x": batch.x} if batch.y is None else {"x": batch.x, "y": batch.y}
-            for name, array in inputs.items():
+            for name, array in inputs_of(workload.model, batch).items():
                 binding.bind_input(
                     name, "cpu", 0, np.float32, array.shape, np.ascontiguousarray(array).ctypes.data
                 )
             part = scores[batch.first : batch.end]
-            binding.bind_output("scores", "cpu", 0, np.float32, part.shape, part.ctypes.data)
+            binding.bind_output("score", "cpu", 0, np.float32, part.shape, part.ctypes.data)
             found.append((binding, batch, part))  # the arrays must outlive the binding
         return found, scores
 

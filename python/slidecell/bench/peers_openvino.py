@@ -11,7 +11,7 @@ import numpy as np
 
 from slidecell.bench import batches
 from slidecell.bench.contestants import Ways
-from slidecell.bench.onnx_graph import onnx_scores
+from slidecell.bench.peers_onnx import inputs_of, score_graph
 from slidecell.bench.workloads import Floats, ScoreWorkload
 
 __all__ = ["compiled", "has", "score"]
@@ -60,19 +60,18 @@ def score(workload: ScoreWorkload, threads: int, *, precision: str = "f32") -> W
     def prepared(size: int, time_major: bool, hint: str) -> Any:
         import openvino
 
-        data = onnx_scores(workload.model, time_major=time_major, batch=size)
+        data = score_graph(workload.model, time_major=time_major, batch=size)
         model = compiled(data, threads, hint=hint, precision=precision)
         cut = batches.batches_of(workload, size, time_major=time_major, padded=True)
         scores = np.empty(len(cut) * size, np.float32)
         requests = []
         for number, batch in enumerate(cut):
             request = model.create_infer_request()
-            inputs = {"x": batch.x} if batch.y is None else {"x": batch.x, "y": batch.y}
-            for name, array in inputs.items():
+            for name, array in inputs_of(workload.model, batch).items():
                 tensor = openvino.Tensor(np.ascontiguousarray(array), shared_memory=True)
                 request.set_tensor(name, tensor)
             part = scores[number * size : (number + 1) * size]
-            request.set_tensor("scores", openvino.Tensor(part, shared_memory=True))
+            request.set_tensor("score", openvino.Tensor(part, shared_memory=True))
             requests.append(request)
         return requests, scores, cut  # the arrays must outlive the requests
 

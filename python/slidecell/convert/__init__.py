@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from slidecell.convert.compare import check_against
     from slidecell.convert.interfaces import RecurrentLayer, SequenceNetwork
     from slidecell.convert.lowering import lower
+    from slidecell.convert.onnx_check import check_against_runtime
+    from slidecell.convert.onnx_reader import read_onnx
+    from slidecell.convert.onnx_writer import onnx_bytes
     from slidecell.convert.state_dicts import read_state_dict
     from slidecell.convert.torch_modules import read_module, to_metadata
 
@@ -21,8 +24,11 @@ _HOMES = {
     "RecurrentLayer": "slidecell.convert.interfaces",
     "SequenceNetwork": "slidecell.convert.interfaces",
     "check_against": "slidecell.convert.compare",
+    "check_against_runtime": "slidecell.convert.onnx_check",
     "lower": "slidecell.convert.lowering",
+    "onnx_bytes": "slidecell.convert.onnx_writer",
     "read_module": "slidecell.convert.torch_modules",
+    "read_onnx": "slidecell.convert.onnx_reader",
     "read_state_dict": "slidecell.convert.state_dicts",
     "to_metadata": "slidecell.convert.torch_modules",
 }
@@ -31,8 +37,11 @@ __all__ = [
     "RecurrentLayer",
     "SequenceNetwork",
     "check_against",
+    "check_against_runtime",
     "lower",
+    "onnx_bytes",
     "read_module",
+    "read_onnx",
     "read_state_dict",
     "to_metadata",
 ]

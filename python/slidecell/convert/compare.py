@@ -10,6 +10,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from slidecell.convert.agreement import (
+    COARSE_TOLERANCE,
+    TOLERANCE,
+    refuse_difference,
+    unusual_rows,
+    usual_rows,
+)
 from slidecell.convert.interfaces import CompiledModel, SequenceNetwork
 from slidecell.convert.probes import refuse_what_layers_do_not_do
 from slidecell.convert.torch_attributes import find_parts
@@ -17,9 +24,6 @@ from slidecell.convert.torch_modules import Reading, TimeFirst, evaluated, read_
 
 __all__ = ["check_against"]
 
-# Largest difference to the module, relative to its largest output where that is above 1.
-_TOLERANCE = 1e-4
-_COARSE_TOLERANCE = 1e-3  # where large inputs make sums whose rounding is as much
 _CHECK_WINDOWS = 32
 
 
@@ -43,30 +47,16 @@ def check_against(module: nn.Module, model: CompiledModel, reading: Reading | No
         reading = read_module(module, model.window, columns=model.input_size)
     window, horizon = model.window, model.horizon
     length = window + horizon
-    # Half of the windows in the range of scaled data, half beyond it.
-    generator = np.random.default_rng(0)
-    rows = generator.random((_CHECK_WINDOWS, length, model.input_size), dtype=np.float32)
-    rows[::2] = generator.standard_normal(rows[::2].shape, dtype=np.float32)
+    rows = usual_rows(_CHECK_WINDOWS, length, model.input_size)
     with evaluated(module) as reference, torch.no_grad():
         asked = TimeFirst(reference) if reading.time_first else reference
-        _compare(asked, model, rows, _TOLERANCE, "random windows")
-        _compare(asked, model, _unusual(rows), _COARSE_TOLERANCE, "windows with large values")
+        _compare(asked, model, rows, TOLERANCE, "random windows")
+        _compare(asked, model, unusual_rows(rows), COARSE_TOLERANCE, "windows with large values")
         if not reading.exported:
             parts = _layers_to_probe(reference)
             refuse_what_layers_do_not_do(
                 reference, *parts, window=window, input_size=model.input_size
             )
-
-
-def _unusual(rows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Return windows [N, W+K, F] made of usual ones: large, with a spike, negative, zero."""
-    made = rows.copy()
-    made[0::4] *= 30.0
-    made[1::4, made.shape[1] // 3] = 50.0
-    made[2::4] = -np.abs(made[2::4])
-    made[3::4] = 0.0
-    made[3::8, -1] = -50.0
-    return made
 
 
 def _layers_to_probe(module: nn.Module) -> tuple[nn.Module, nn.Module, nn.Module]:
@@ -116,13 +106,4 @@ def _compare_numbers(
             f"module: expected it to return [N, {steps * columns}], got {came} for N={count}"
         )
     theirs = expected.to(torch.float32).numpy().reshape(ours.shape)
-    with np.errstate(invalid="ignore"):
-        difference = float(np.abs(ours - theirs).max())
-    bound = tolerance * max(1.0, float(np.abs(theirs).max()))
-    if not difference <= bound:  # NaN is no match either
-        raise ValueError(
-            f"module: its outputs differ from the layers and the head that were read from it by "
-            f"{difference:.3g} on {what}, more than {bound:.3g}. It must apply its head to the "
-            "last step alone (bidirectional: to both directions' final h, h_n, not to out[:, -1]) "
-            "and nothing else"
-        )
+    refuse_difference("module", ours, theirs, tolerance, what)
