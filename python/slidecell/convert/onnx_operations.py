@@ -20,7 +20,7 @@ from slidecell.convert.pointwise import Pointwise, composed, erf
 from slidecell.convert.trace import Trace
 from slidecell.convert.values import Value
 
-__all__ = ["OPERATIONS", "READ_FUNCTIONS", "Call"]
+__all__ = ["OPERATIONS", "READ_FUNCTIONS", "Call", "Joined"]
 
 Array = npt.NDArray[Any]
 
@@ -61,6 +61,8 @@ class Call:
     def value(self) -> Value:
         """The first input, which has to depend on the window."""
         first = self.inputs[0]
+        if isinstance(first, Joined):
+            raise first.refusal
         if not isinstance(first, Value):
             self.refuse("works on a constant by what the window holds", "work on the window")
         return first
@@ -79,6 +81,43 @@ class Call:
                 f"picks, joins or scales more than {_MOST_FEATURES} features",
                 "do so in one dense layer",
             )
+
+
+@dataclass(frozen=True, eq=False)
+class Joined:
+    """Values side by side of which nodes have to pick one, as the last layer of h_n.
+
+    Attributes
+    ----------
+    parts : tuple of Value
+    axis : int
+    refusal : ValueError
+        Why they are no value together.
+    """
+
+    parts: tuple[Value, ...]
+    axis: int
+    refusal: ValueError
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Sizes of all of them together."""
+        first = list(self.parts[0].shape)
+        first[self.axis] = sum(part.shape[self.axis] for part in self.parts)
+        return tuple(first)
+
+    def picked(self, axis: int, start: int, count: int) -> tuple[Value, int]:
+        """Return the part that has these elements, and where in it they start."""
+        if axis % len(self.shape) != self.axis:
+            raise self.refusal
+        for part in self.parts:
+            size = part.shape[self.axis]
+            if start < size:
+                if start + count > size:
+                    break
+                return part, start
+            start -= size
+        raise self.refusal
 
 
 def _floats(array: Array) -> Array:
@@ -313,15 +352,22 @@ def _unsqueeze(call: Call) -> Value:
 
 
 def _gather(call: Call) -> Value:
-    x, indices = call.value, np.asarray(call.constant(1))
-    axis = x.place(int(call.attributes.get("axis", 0)))
-    count = x.shape[axis]
+    given, indices = call.inputs[0], np.asarray(call.constant(1))
+    axis = int(call.attributes.get("axis", 0)) % len(given.shape)
+    count = given.shape[axis]
     if indices.ndim > 1 or indices.size > _MOST_FEATURES:
         call.refuse(f"picks elements by numbers of shape {list(indices.shape)}", _CHOICE)
     if ((indices < -count) | (indices >= count)).any() or not indices.size:
         call.refuse(f"picks elements outside 0..{count - 1}, or none", _CHOICE)
-    call.small(x)
     numbers = [number % count for number in as_list(indices)]
+    if isinstance(given, Joined):
+        x, first = given.picked(axis, numbers[0], 1)
+        numbers = [first, *numbers[1:]]
+        if len(numbers) > 1:
+            raise given.refusal
+    else:
+        x = call.value
+    call.small(x)
     if indices.ndim == 0:
         return x.selected(call.name, axis, numbers[0])
     return _picked(call, x, axis, range(numbers[0], numbers[0] + len(numbers)), numbers)
@@ -335,13 +381,18 @@ def _picked(call: Call, x: Value, axis: int, run: range, numbers: Sequence[int])
 
 
 def _slice(call: Call) -> Value:
-    x = call.value
+    x = call.inputs[0]
     for place in range(1, len(call.inputs)):
         call.constant(place)
     for axis, cut in slices(x.shape, call.inputs, call.attributes):
         picked = range(x.shape[axis])[cut]
         if not picked:
             call.refuse("takes no element", "take some")
+        if isinstance(x, Joined) and picked.step == 1:
+            x, first = x.picked(axis, picked.start, len(picked))
+            picked = range(first, first + len(picked))
+        if isinstance(x, Joined):
+            raise x.refusal
         if len(picked) == x.shape[axis] and picked.step > 0:
             continue
         call.small(x)
@@ -351,7 +402,7 @@ def _slice(call: Call) -> Value:
             call.refuse("takes rows in another order", "take all or the last one")
         else:
             x = x.chosen(call.name, axis, list(picked))
-    return x
+    return replace(call, inputs=[x]).value
 
 
 def _split(call: Call) -> list[Value]:
@@ -372,7 +423,7 @@ def _split(call: Call) -> list[Value]:
     ]
 
 
-def _concat(call: Call) -> Value:
+def _concat(call: Call) -> Value | Joined:
     if not all(isinstance(part, Value) for part in call.inputs):
         call.refuse("joins values and constants", "leave the constants out")
     if not flat((call.value.axes[call.attributes["axis"]],), "feature"):
@@ -382,7 +433,11 @@ def _concat(call: Call) -> Value:
         call.small(*call.inputs)
     if len(call.inputs) == 1:
         return call.value
-    return concatenated(call.name, call.inputs, int(call.attributes["axis"]))
+    axis = int(call.attributes["axis"])
+    try:
+        return concatenated(call.name, call.inputs, axis)
+    except ValueError as refusal:
+        return Joined(tuple(call.inputs), call.value.place(axis), refusal)
 
 
 def _expand(call: Call) -> Value:

@@ -14,7 +14,7 @@ from slidecell.convert.graph import Graph, Linear
 from slidecell.convert.layers_over_rows import RecursOverWindowsError
 from slidecell.convert.onnx_constants import CONSTANT_OPERATIONS
 from slidecell.convert.onnx_files import OnnxFile, open_onnx
-from slidecell.convert.onnx_operations import OPERATIONS, READ_FUNCTIONS, Call
+from slidecell.convert.onnx_operations import OPERATIONS, READ_FUNCTIONS, Call, Joined
 from slidecell.convert.pointwise import Pointwise, refuse_pointwise
 from slidecell.convert.trace import Trace
 from slidecell.convert.values import Value, windows
@@ -103,30 +103,32 @@ def read_onnx(onnx: Any, window: int | None = None, *, columns: int | None = Non
         raise ValueError(
             f"onnx: its input {name!r} does not say how many columns it has; pass features=[...]"
         )
-    failure: RecursOverWindowsError | None = None
+    failures: list[ValueError] = []
     for time_first in (False, True):
-        batch, rows = sizes[:2] if not time_first else sizes[1::-1]
-        if rows is None:
-            rows = window
-        if rows is None or (window is not None and rows != window):
+        batch, rows = sizes[1::-1] if time_first else sizes[:2]
+        if rows is None and window is None:
+            failures.append(
+                ValueError(
+                    "window: expected the number of rows that the model sees, got None; its input "
+                    f"{name!r} does not say it"
+                )
+            )
             continue
+        if rows is not None and window not in (None, rows):
+            text = f"window: expected {rows}, the model's own, got {window}"
+            failures.append(ValueError(text))
+            continue
+        rows = window if rows is None else rows
+        assert rows is not None
         _check_sizes(name, batch, rows, sizes[2])
         interpreter = _Interpreter(file, nodes, constants, (batch, rows, sizes[2]), time_first)
         try:
             graph = interpreter.graph(name)
         except RecursOverWindowsError as error:
-            failure = error
+            failures.append(error)
             continue
         return OnnxReading(graph, file, given, nodes, constants, batch, time_first)
-    if failure is not None:
-        raise failure
-    said = [size for size in sizes[:2] if size is not None]
-    if window is None:
-        raise ValueError(
-            f"window: expected the number of rows that the model sees, got None; its input "
-            f"{name!r} does not say it"
-        )
-    raise ValueError(f"window: expected {said[-1]}, the model's own, got {window}")
+    raise failures[0]  # of windows first, as most files have them
 
 
 def _check_sizes(name: str, batch: int | None, rows: int, columns: int) -> None:
@@ -238,6 +240,8 @@ class _Interpreter:
         value = self.known.get(name)
         if isinstance(value, Pointwise):
             refuse_pointwise(value)
+        if isinstance(value, Joined):
+            raise value.refusal
         if not isinstance(value, Value):
             raise ValueError(f"onnx: its output {name!r} is the same whatever the window")
         if self.time_first and len(value.axes) == 3:
@@ -259,7 +263,7 @@ class _Interpreter:
             )
         inputs = [self.known[key] if key else None for key in node.input]
         attributes = self._attributes(name, node)
-        if any(isinstance(value, (Value, Pointwise)) for value in inputs):
+        if any(isinstance(value, (Value, Pointwise, Joined)) for value in inputs):
             results = self._call(name, node, inputs, attributes)
         else:
             results = self._folded(name, node, inputs, attributes)
@@ -292,9 +296,14 @@ class _Interpreter:
     def _call(self, name: str, node: Any, inputs: list[Any], attributes: Mapping[str, Any]) -> Any:
         operator = node.op_type
         if operator in ("Shape", "Size"):
-            shape = inputs[0].base.shape if isinstance(inputs[0], Pointwise) else inputs[0].shape
+            first = inputs[0]
+            shape = first.base.shape if isinstance(first, Pointwise) else first.shape
             like = np.broadcast_to(np.float32(0), shape)
             return CONSTANT_OPERATIONS[operator]([like], attributes)
+        if operator not in ("Gather", "Slice", "Identity"):
+            for value in inputs:
+                if isinstance(value, Joined):
+                    raise value.refusal
         function = READ_FUNCTIONS.get(operator)
         if function is None:
             for value in inputs:
