@@ -48,7 +48,10 @@ def check_against_runtime(reading: OnnxReading, model: Any) -> bool:
     options.log_severity_level = 4
     try:
         session = onnxruntime.InferenceSession(
-            _part(reading).SerializeToString(), options, providers=["CPUExecutionProvider"]
+            _part(reading).SerializeToString(),
+            options,
+            providers=["CPUExecutionProvider"],
+            enable_fallback=0,  # which prints
         )
     except Exception as error:  # of onnxruntime's own types, which it does not list
         warnings.warn(

@@ -24,7 +24,7 @@ __all__ = ["OPERATIONS", "READ_FUNCTIONS", "Call", "Joined"]
 
 Array = npt.NDArray[Any]
 
-_MOST_FEATURES = 8192  # of a value that is picked, joined or scaled, which makes a matrix
+_MOST_FEATURES = 2048  # of a value that is picked, joined or scaled, which makes a matrix
 _CHOICE = "pick features by constant numbers"
 
 
