@@ -140,6 +140,14 @@ def _dropout(call: Call) -> Value:
     return call.value
 
 
+def _linear(call: Call, x: Value, weight: Array) -> Value:
+    if weight.ndim != 2 or x.shape[-1:] != weight.shape[1:]:
+        call.refuse(
+            f"multiplies {list(x.shape)} by a matrix of {list(weight.shape[::-1])}", "let them fit"
+        )
+    return x.linear(call.name, weight)
+
+
 def _matmul(call: Call) -> Value:
     x, weight = call.inputs
     if not isinstance(x, Value) or isinstance(weight, (Value, Pointwise)):
@@ -150,10 +158,10 @@ def _matmul(call: Call) -> Value:
     while weight.ndim > 2 and weight.shape[0] == 1:
         weight = weight[0]
     if weight.ndim == 1:
-        return x.linear(call.name, _floats(weight)[None]).squeezed([-1])
+        return _linear(call, x, _floats(weight)[None]).squeezed([-1])
     if weight.ndim != 2:
         call.refuse("multiplies by a stack of matrices", "multiply by one")
-    return x.linear(call.name, _floats(weight).T)
+    return _linear(call, x, _floats(weight).T)
 
 
 def _gemm(call: Call) -> Value:
@@ -162,7 +170,7 @@ def _gemm(call: Call) -> Value:
     weight = _floats(weight) if call.attributes.get("transB", 0) else _floats(weight).T
     if call.attributes.get("transA", 0):
         x = x.permuted((1, 0))
-    product = x.linear(call.name, weight if alpha == 1.0 else weight * alpha)
+    product = _linear(call, x, weight if alpha == 1.0 else weight * alpha)
     bias = call.constant(2)
     return product if bias is None else _shifted(call, product, beta * _floats(bias))
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -296,10 +298,10 @@ class _Interpreter:
     def _call(self, name: str, node: Any, inputs: list[Any], attributes: Mapping[str, Any]) -> Any:
         operator = node.op_type
         if operator in ("Shape", "Size"):
-            first = inputs[0]
-            shape = first.base.shape if isinstance(first, Pointwise) else first.shape
-            like = np.broadcast_to(np.float32(0), shape)
-            return CONSTANT_OPERATIONS[operator]([like], attributes)
+            first = inputs[0].base if isinstance(inputs[0], Pointwise) else inputs[0]
+            like = SimpleNamespace(shape=first.shape, size=prod(first.shape))
+            shape_only = CONSTANT_OPERATIONS[operator]
+            return self._guarded(name, node, lambda: shape_only([like], attributes))  # type: ignore[list-item]
         if operator not in ("Gather", "Slice", "Identity"):
             for value in inputs:
                 if isinstance(value, Joined):
