@@ -19,6 +19,7 @@ from slidecell.convert.onnx_files import OnnxFile, open_onnx
 from slidecell.convert.onnx_operations import OPERATIONS, READ_FUNCTIONS, Call, Joined
 from slidecell.convert.pointwise import Pointwise, refuse_pointwise
 from slidecell.convert.trace import Trace
+from slidecell.convert.unrolled import Step
 from slidecell.convert.values import Value, windows
 
 __all__ = ["OnnxReading", "read_onnx"]
@@ -242,7 +243,7 @@ class _Interpreter:
         value = self.known.get(name)
         if isinstance(value, Pointwise):
             refuse_pointwise(value)
-        if isinstance(value, Joined):
+        if isinstance(value, (Joined, Step)):
             raise value.refusal
         if not isinstance(value, Value):
             raise ValueError(f"onnx: its output {name!r} is the same whatever the window")
@@ -265,7 +266,7 @@ class _Interpreter:
             )
         inputs = [self.known[key] if key else None for key in node.input]
         attributes = self._attributes(name, node)
-        if any(isinstance(value, (Value, Pointwise, Joined)) for value in inputs):
+        if any(isinstance(value, (Value, Pointwise, Joined, Step)) for value in inputs):
             results = self._call(name, node, inputs, attributes)
         else:
             results = self._folded(name, node, inputs, attributes)
@@ -302,10 +303,10 @@ class _Interpreter:
             like = SimpleNamespace(shape=first.shape, size=prod(first.shape))
             shape_only = CONSTANT_OPERATIONS[operator]
             return self._guarded(name, node, lambda: shape_only([like], attributes))  # type: ignore[list-item]
-        if operator not in ("Gather", "Slice", "Identity"):
-            for value in inputs:
-                if isinstance(value, Joined):
-                    raise value.refusal
+        for value in inputs:
+            reads = ("Gather", "Slice") if isinstance(value, Joined) else ("Tanh", "Relu")
+            if isinstance(value, (Joined, Step)) and operator not in reads:
+                raise value.refusal
         function = READ_FUNCTIONS.get(operator)
         if function is None:
             for value in inputs:
