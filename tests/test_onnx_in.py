@@ -46,12 +46,26 @@ def check(
     return model
 
 
-@pytest.mark.parametrize("name", ["both_fixed", "last_any", "auto_any", "auto_fixed"])
+@pytest.mark.parametrize(
+    "name", ["both_fixed", "last_any", "auto_any", "auto_fixed", "rnn_any", "rnn_fixed"]
+)
 def test_files_of_torchs_newer_exporter(name: str) -> None:
     model = check((GOLDEN / f"{name}.onnx").read_bytes(), window=7, count=2)
     cells = [layer["cell"] for layer in model.metadata["encoder"]]
-    assert cells == (["gru", "gru"] if name == "both_fixed" else ["lstm"])
-    assert model.horizon == {"both_fixed": 2, "last_any": 1}.get(name, 0)
+    assert cells == {"both": ["gru"] * 2, "rnn_": ["rnn"] * 2}.get(name[:4], ["lstm"])
+    assert model.horizon == {"both": 2, "auto": 0}.get(name[:4], 1)
+
+
+def test_rows_of_an_rnn_that_go_through_other_weights_are_refused() -> None:
+    file = onnx.load(GOLDEN / "rnn_any.onnx")
+    weights = {tensor.name: tensor for tensor in file.graph.initializer}
+    products = [node for node in file.graph.node if node.op_type == "MatMul"]
+    again = [node for node in products if node.input[1] == products[3].input[1]]
+    assert len(again) > 3
+    other = onnx.numpy_helper.to_array(weights[again[2].input[1]]) * 1.01
+    file.graph.initializer.append(onnx.numpy_helper.from_array(other, "other"))
+    again[2].input[1] = "other"
+    assert "its node 'node_tanh_1' is read at row 1 of the window" in refused(file)
 
 
 @pytest.mark.parametrize("form", ["lstm", "gru", "rnn", "auto", "time_first"])

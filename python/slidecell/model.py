@@ -310,9 +310,11 @@ class SequenceModel:
         ----------
         onnx : path, bytes or onnx.ModelProto
             A model [N, W, F] -> [N, K*F] or [N, K, F] (a forecaster) or -> [N, W, F] (an
-            autoencoder), as torch, tf2onnx and Keras export them: LSTM, GRU and RNN nodes, a head
-            of dense layers with relu, tanh, sigmoid, gelu or leaky relu on the last step, and
-            scalings or dense layers before the first layer. See `from_torch`. Weights may lie in
+            autoencoder), as torch's two exporters and tf2onnx write them: LSTM, GRU and RNN nodes
+            (an RNN also row by row), a head of dense layers with relu, tanh, sigmoid, gelu or
+            leaky relu on the last step, and scalings or dense layers before the first layer. See
+            `from_torch`. LSTM and GRU that are spelled out in single operations, as Keras on torch
+            exports them, are refused. Weights may lie in
             another file of the same folder where this is a path.
         window : int, optional
             W; required where the model's input takes any number of rows.

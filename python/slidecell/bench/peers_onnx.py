@@ -18,7 +18,7 @@ __all__ = ["inputs_of", "score", "score_graph", "session"]
 
 
 def score_graph(model: SequenceModel, *, time_major: bool, batch: int | str = "n") -> bytes:
-    """Return a network's scores of scaled windows as an ONNX graph, without marks of missing rows."""
+    """Return a network's scores of scaled windows as an ONNX graph, no row of them missing."""
     network = SequenceModel({**model.metadata, "scaler": None}, model.tensors)
     return onnx_bytes(
         network, prediction=False, marks_missing=False, time_major=time_major, batch=batch

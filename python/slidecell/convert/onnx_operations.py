@@ -18,6 +18,7 @@ from slidecell.convert.onnx_constants import as_list, axes_of, slices
 from slidecell.convert.onnx_layers import run_onnx_layer
 from slidecell.convert.pointwise import Pointwise, composed, erf
 from slidecell.convert.trace import Trace
+from slidecell.convert.unrolled import Step, as_one_layer, step_of
 from slidecell.convert.values import Value
 
 __all__ = ["OPERATIONS", "READ_FUNCTIONS", "Call", "Joined"]
@@ -140,6 +141,14 @@ def _dropout(call: Call) -> Value:
     return call.value
 
 
+def _linear(call: Call, x: Value, weight: Array) -> Value:
+    if weight.ndim != 2 or x.shape[-1:] != weight.shape[1:]:
+        call.refuse(
+            f"multiplies {list(x.shape)} by a matrix of {list(weight.shape[::-1])}", "let them fit"
+        )
+    return x.linear(call.name, weight)
+
+
 def _matmul(call: Call) -> Value:
     x, weight = call.inputs
     if not isinstance(x, Value) or isinstance(weight, (Value, Pointwise)):
@@ -150,10 +159,10 @@ def _matmul(call: Call) -> Value:
     while weight.ndim > 2 and weight.shape[0] == 1:
         weight = weight[0]
     if weight.ndim == 1:
-        return x.linear(call.name, _floats(weight)[None]).squeezed([-1])
+        return _linear(call, x, _floats(weight)[None]).squeezed([-1])
     if weight.ndim != 2:
         call.refuse("multiplies by a stack of matrices", "multiply by one")
-    return x.linear(call.name, _floats(weight).T)
+    return _linear(call, x, _floats(weight).T)
 
 
 def _gemm(call: Call) -> Value:
@@ -162,13 +171,21 @@ def _gemm(call: Call) -> Value:
     weight = _floats(weight) if call.attributes.get("transB", 0) else _floats(weight).T
     if call.attributes.get("transA", 0):
         x = x.permuted((1, 0))
-    product = x.linear(call.name, weight if alpha == 1.0 else weight * alpha)
+    product = _linear(call, x, weight if alpha == 1.0 else weight * alpha)
     bias = call.constant(2)
     return product if bias is None else _shifted(call, product, beta * _floats(bias))
 
 
 def _shifted(call: Call, x: Value, shift: Array) -> Value:
     """Return x + shift: the bias of the dense layer before it, where there is one."""
+    windows = [place for place, one in enumerate(x.axes) if flat((one,), "batch")]
+    from_end = windows[0] - len(x.axes) if windows else 0
+    if from_end and -from_end <= shift.ndim and shift.shape[from_end] == x.shape[from_end]:
+        # Zeros to start from, multiplied: one row for each window, all alike.
+        one = np.take(shift, [0], from_end)
+        shift = one if (shift == one).all() else shift
+    while shift.ndim > len(x.axes) and shift.shape[0] == 1:
+        x = x.unsqueezed(0)
     if not shift.any() and np.broadcast_shapes(shift.shape, x.shape) == x.shape:
         return x
     x = x.ordered(call.name)
@@ -209,7 +226,13 @@ def _add(call: Call) -> Any:
         return _pointwise(call, np.add)
     if isinstance(a, Value) and isinstance(b, Value):
         call.small(a, b)
-        return linear_sum(call.name, a, b)
+        try:
+            return linear_sum(call.name, a, b)
+        except ValueError as refusal:
+            step = step_of(a, b, refusal)
+            if step is None:
+                raise
+            return step
     return _shifted(call, a, _floats(b)) if isinstance(a, Value) else _shifted(call, b, _floats(a))
 
 
@@ -264,6 +287,8 @@ def _activation(name: str, function: Callable[..., Any]) -> Callable[[Call], Any
     def run(call: Call) -> Any:
         if isinstance(call.inputs[0], Pointwise):
             return _pointwise(call, function)
+        if isinstance(call.inputs[0], Step):
+            return call.inputs[0].activated(call.name, name)
         return call.value.activated(call.name, name)
 
     return run
@@ -435,7 +460,7 @@ def _concat(call: Call) -> Value | Joined:
         return call.value
     axis = int(call.attributes["axis"])
     try:
-        return concatenated(call.name, call.inputs, axis)
+        return concatenated(call.name, as_one_layer(call.inputs), axis)
     except ValueError as refusal:
         return Joined(tuple(call.inputs), call.value.place(axis), refusal)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,7 @@ from slidecell.convert.onnx_files import OnnxFile, open_onnx
 from slidecell.convert.onnx_operations import OPERATIONS, READ_FUNCTIONS, Call, Joined
 from slidecell.convert.pointwise import Pointwise, refuse_pointwise
 from slidecell.convert.trace import Trace
+from slidecell.convert.unrolled import Step
 from slidecell.convert.values import Value, windows
 
 __all__ = ["OnnxReading", "read_onnx"]
@@ -240,7 +243,7 @@ class _Interpreter:
         value = self.known.get(name)
         if isinstance(value, Pointwise):
             refuse_pointwise(value)
-        if isinstance(value, Joined):
+        if isinstance(value, (Joined, Step)):
             raise value.refusal
         if not isinstance(value, Value):
             raise ValueError(f"onnx: its output {name!r} is the same whatever the window")
@@ -263,7 +266,7 @@ class _Interpreter:
             )
         inputs = [self.known[key] if key else None for key in node.input]
         attributes = self._attributes(name, node)
-        if any(isinstance(value, (Value, Pointwise, Joined)) for value in inputs):
+        if any(isinstance(value, (Value, Pointwise, Joined, Step)) for value in inputs):
             results = self._call(name, node, inputs, attributes)
         else:
             results = self._folded(name, node, inputs, attributes)
@@ -296,14 +299,14 @@ class _Interpreter:
     def _call(self, name: str, node: Any, inputs: list[Any], attributes: Mapping[str, Any]) -> Any:
         operator = node.op_type
         if operator in ("Shape", "Size"):
-            first = inputs[0]
-            shape = first.base.shape if isinstance(first, Pointwise) else first.shape
-            like = np.broadcast_to(np.float32(0), shape)
-            return CONSTANT_OPERATIONS[operator]([like], attributes)
-        if operator not in ("Gather", "Slice", "Identity"):
-            for value in inputs:
-                if isinstance(value, Joined):
-                    raise value.refusal
+            first = inputs[0].base if isinstance(inputs[0], Pointwise) else inputs[0]
+            like = SimpleNamespace(shape=first.shape, size=prod(first.shape))
+            shape_only = CONSTANT_OPERATIONS[operator]
+            return self._guarded(name, node, lambda: shape_only([like], attributes))  # type: ignore[list-item]
+        for value in inputs:
+            reads = ("Gather", "Slice") if isinstance(value, Joined) else ("Tanh", "Relu")
+            if isinstance(value, (Joined, Step)) and operator not in reads:
+                raise value.refusal
         function = READ_FUNCTIONS.get(operator)
         if function is None:
             for value in inputs:
