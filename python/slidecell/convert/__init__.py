@@ -13,6 +13,8 @@ from slidecell._extras import require
 if TYPE_CHECKING:
     from slidecell.convert.compare import check_against
     from slidecell.convert.interfaces import RecurrentLayer, SequenceNetwork
+    from slidecell.convert.keras_live import check_against_keras
+    from slidecell.convert.keras_models import read_keras
     from slidecell.convert.lowering import lower
     from slidecell.convert.state_dicts import read_state_dict
     from slidecell.convert.torch_modules import read_module, to_metadata
@@ -21,7 +23,9 @@ _HOMES = {
     "RecurrentLayer": "slidecell.convert.interfaces",
     "SequenceNetwork": "slidecell.convert.interfaces",
     "check_against": "slidecell.convert.compare",
+    "check_against_keras": "slidecell.convert.keras_live",
     "lower": "slidecell.convert.lowering",
+    "read_keras": "slidecell.convert.keras_models",
     "read_module": "slidecell.convert.torch_modules",
     "read_state_dict": "slidecell.convert.state_dicts",
     "to_metadata": "slidecell.convert.torch_modules",
@@ -31,7 +35,9 @@ __all__ = [
     "RecurrentLayer",
     "SequenceNetwork",
     "check_against",
+    "check_against_keras",
     "lower",
+    "read_keras",
     "read_module",
     "read_state_dict",
     "to_metadata",

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from slidecell.convert.agreement import probe_rows, unusual_rows
 from slidecell.convert.interfaces import CompiledModel, SequenceNetwork
 from slidecell.convert.probes import refuse_what_layers_do_not_do
 from slidecell.convert.torch_attributes import find_parts
@@ -20,7 +21,6 @@ __all__ = ["check_against"]
 # Largest difference to the module, relative to its largest output where that is above 1.
 _TOLERANCE = 1e-4
 _COARSE_TOLERANCE = 1e-3  # where large inputs make sums whose rounding is as much
-_CHECK_WINDOWS = 32
 
 
 def check_against(module: nn.Module, model: CompiledModel, reading: Reading | None = None) -> None:
@@ -41,32 +41,16 @@ def check_against(module: nn.Module, model: CompiledModel, reading: Reading | No
     """
     if reading is None:
         reading = read_module(module, model.window, columns=model.input_size)
-    window, horizon = model.window, model.horizon
-    length = window + horizon
-    # Half of the windows in the range of scaled data, half beyond it.
-    generator = np.random.default_rng(0)
-    rows = generator.random((_CHECK_WINDOWS, length, model.input_size), dtype=np.float32)
-    rows[::2] = generator.standard_normal(rows[::2].shape, dtype=np.float32)
+    rows = probe_rows(model)
     with evaluated(module) as reference, torch.no_grad():
         asked = TimeFirst(reference) if reading.time_first else reference
         _compare(asked, model, rows, _TOLERANCE, "random windows")
-        _compare(asked, model, _unusual(rows), _COARSE_TOLERANCE, "windows with large values")
+        _compare(asked, model, unusual_rows(rows), _COARSE_TOLERANCE, "windows with large values")
         if not reading.exported:
             parts = _layers_to_probe(reference)
             refuse_what_layers_do_not_do(
-                reference, *parts, window=window, input_size=model.input_size
+                reference, *parts, window=model.window, input_size=model.input_size
             )
-
-
-def _unusual(rows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Return windows [N, W+K, F] made of usual ones: large, with a spike, negative, zero."""
-    made = rows.copy()
-    made[0::4] *= 30.0
-    made[1::4, made.shape[1] // 3] = 50.0
-    made[2::4] = -np.abs(made[2::4])
-    made[3::4] = 0.0
-    made[3::8, -1] = -50.0
-    return made
 
 
 def _layers_to_probe(module: nn.Module) -> tuple[nn.Module, nn.Module, nn.Module]:

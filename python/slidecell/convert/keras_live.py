@@ -1,0 +1,116 @@
+"""Keras models in memory: their configuration, and the comparison with a compiled model."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from slidecell.convert.agreement import probe_rows, refuse_difference, unusual_rows
+from slidecell.convert.graph import refuse
+from slidecell.convert.keras_layer import SOURCE
+
+if TYPE_CHECKING:
+    from slidecell.convert.interfaces import CompiledModel
+
+__all__ = ["check_against_keras", "live_config"]
+
+_FLAT = "pass keras.Model(inputs, outputs) of the layers that it calls"
+_HALF_TOLERANCE = 0.05  # of a model that computes in half precision; slidecell computes in float32
+
+
+def live_config(model: Any) -> Mapping[str, Any]:
+    """Return what a model's file would say of its layers.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Sequential or functional, and built.
+
+    Raises
+    ------
+    TypeError
+        If it is no model of Keras 3.
+    ValueError
+        If it has layers or code of its own.
+    """
+    keras = sys.modules.get("keras")
+    version = str(getattr(keras, "__version__", "3"))
+    if keras is None or not isinstance(model, keras.Model):
+        raise TypeError(
+            f"{SOURCE}: expected a model of Keras 3 or the path of its file, got "
+            f"{type(model).__module__}.{type(model).__qualname__}"
+        )
+    if int(version.split(".", maxsplit=1)[0]) < 3:
+        raise TypeError(f"{SOURCE}: expected Keras 3, got {version}; load its file with Keras 3")
+    kind = type(model)
+    if not _is_of_keras(model) or kind.__name__ not in ("Sequential", "Functional"):
+        raise ValueError(
+            f"{SOURCE}: expected a Sequential or functional model, got {kind.__qualname__}, which "
+            f"is a class of its own; {_FLAT}"
+        )
+    if not model.built:
+        raise ValueError(
+            f"{SOURCE}: expected one that is built, got {model.name!r} without weights; begin with "
+            "keras.Input((W, F)), or call it once"
+        )
+    for layer in _all_layers(model):
+        if not _is_of_keras(layer):
+            refuse(
+                SOURCE,
+                layer.name,
+                f"is a layer of its own class ({type(layer).__qualname__})",
+                "write what it computes with layers of Keras",
+            )
+    return {
+        "class_name": kind.__name__,
+        "module": "keras",
+        "config": model.get_config(),
+    }
+
+
+def _is_of_keras(layer: Any) -> bool:
+    return type(layer).__module__.split(".")[0] == "keras"
+
+
+def _all_layers(model: Any) -> Iterator[Any]:
+    for layer in model.layers:
+        if hasattr(layer, "layers"):
+            yield from _all_layers(layer)
+        yield layer
+
+
+def check_against_keras(model: Any, compiled: CompiledModel) -> None:
+    """Compare the compiled model with the Keras model that it was made of.
+
+    ValueError with the figure if they differ by more than 1e-4 of the largest output (5e-2 where
+    Keras computes in half precision), on windows of large values by more than 1e-3.
+
+    Parameters
+    ----------
+    model : keras.Model
+    compiled : SequenceModel
+        Without a scaler.
+    """
+    half = any("float16" in str(layer.compute_dtype) for layer in _all_layers(model))
+    rows = probe_rows(compiled)
+    kinds: list[tuple[npt.NDArray[np.float32], float, str]] = [
+        (rows, _HALF_TOLERANCE if half else 1e-4, "random windows")
+    ]
+    if not half:
+        kinds.append((unusual_rows(rows), 1e-3, "windows with large values"))
+    for windows, tolerance, what in kinds:
+        given = np.ascontiguousarray(windows[:, : compiled.window])
+        theirs = _answers(model, given)
+        refuse_difference(SOURCE, compiled, windows, theirs, tolerance=tolerance, what=what)
+
+
+def _answers(model: Any, x: npt.NDArray[np.float32]) -> list[npt.NDArray[Any]]:
+    """Return what a model answers to windows [N, W, F], in float32, output by output."""
+    from keras import ops, tree
+
+    answers = tree.flatten(model(ops.convert_to_tensor(x), training=False))
+    return [np.asarray(ops.convert_to_numpy(ops.cast(one, "float32"))) for one in answers]
