@@ -141,7 +141,7 @@ def become(kind: str, **given: Any) -> Any:
             "stacked",
             layer("LSTM", activation={"class_name": "function", "module": "builtins", "config": "f",
                                       "registered_name": "mine>f"}),
-            r"'lstm' has a custom activation \(mine>f\), whose code slidecell never runs",
+            r"'lstm' has a custom activation \(f\), whose code slidecell never runs",
         ),
         ("stacked", layer("Dense", activation="hard_sigmoid"), "'dense' has activation='hard_sig"),
         ("stacked", layer("Dense", activation="softmax"), "has activation='softmax'"),

@@ -30,7 +30,8 @@ def function_name(layer: Layer, option: str, default: str, known: Collection[str
     name = "linear" if value is None else _named(value)
     if name not in known:
         if isinstance(value, Mapping) and name is None:
-            what = value.get("registered_name") or value.get("class_name")
+            names = [value.get(key) for key in ("config", "registered_name", "class_name")]
+            what = next((said for said in names if isinstance(said, str)), "of no name")
             layer.refuse(
                 f"has a custom {option} ({what}), whose code slidecell never runs",
                 f"expected one of {', '.join(known)}",

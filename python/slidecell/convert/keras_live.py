@@ -16,10 +16,46 @@ from slidecell.convert.keras_layer import SOURCE
 if TYPE_CHECKING:
     from slidecell.convert.interfaces import CompiledModel
 
-__all__ = ["check_against_keras", "live_config"]
+__all__ = ["check_against_keras", "live_config", "plain_model"]
 
-_FLAT = "pass keras.Model(inputs, outputs) of the layers that it calls"
+_FLAT = "with x = keras.Input((W, F)), pass keras.Model(x, model.call(x))"
 _HALF_TOLERANCE = 0.05  # of a model that computes in half precision; slidecell computes in float32
+
+
+def plain_model(model: Any) -> Any:
+    """Return a Sequential or functional model of Keras' own class that computes what `model` does.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Such a one, or of a class that is derived from them.
+
+    Raises
+    ------
+    TypeError
+        If it is no model of Keras 3.
+    ValueError
+        If code of its own joins its layers.
+    """
+    keras = sys.modules.get("keras")
+    if keras is None or not isinstance(model, keras.Model):
+        raise TypeError(
+            f"{SOURCE}: expected a model of Keras 3 or the path of its file, got "
+            f"{type(model).__module__}.{type(model).__qualname__}"
+        )
+    version = str(getattr(keras, "__version__", "3"))
+    if int(version.split(".", maxsplit=1)[0]) < 3:
+        raise TypeError(f"{SOURCE}: expected Keras 3, got {version}; load its file with Keras 3")
+    kind = type(model)
+    if _is_of_keras(model) and kind.__name__ in ("Sequential", "Functional"):
+        return model
+    inputs, outputs = getattr(model, "inputs", None), getattr(model, "outputs", None)
+    if inputs and outputs:
+        return keras.Model(inputs, outputs)  # what else it does, the comparison shows
+    raise ValueError(
+        f"{SOURCE}: expected a Sequential or functional model, got {kind.__qualname__}, whose own "
+        f"code joins its layers; {_FLAT}"
+    )
 
 
 def live_config(model: Any) -> Mapping[str, Any]:
@@ -28,30 +64,13 @@ def live_config(model: Any) -> Mapping[str, Any]:
     Parameters
     ----------
     model : keras.Model
-        Sequential or functional, and built.
+        Sequential or functional.
 
     Raises
     ------
-    TypeError
-        If it is no model of Keras 3.
     ValueError
-        If it has layers or code of its own.
+        If it is not built, or has layers of other classes than Keras' own.
     """
-    keras = sys.modules.get("keras")
-    version = str(getattr(keras, "__version__", "3"))
-    if keras is None or not isinstance(model, keras.Model):
-        raise TypeError(
-            f"{SOURCE}: expected a model of Keras 3 or the path of its file, got "
-            f"{type(model).__module__}.{type(model).__qualname__}"
-        )
-    if int(version.split(".", maxsplit=1)[0]) < 3:
-        raise TypeError(f"{SOURCE}: expected Keras 3, got {version}; load its file with Keras 3")
-    kind = type(model)
-    if not _is_of_keras(model) or kind.__name__ not in ("Sequential", "Functional"):
-        raise ValueError(
-            f"{SOURCE}: expected a Sequential or functional model, got {kind.__qualname__}, which "
-            f"is a class of its own; {_FLAT}"
-        )
     if not model.built:
         raise ValueError(
             f"{SOURCE}: expected one that is built, got {model.name!r} without weights; begin with "
@@ -65,11 +84,14 @@ def live_config(model: Any) -> Mapping[str, Any]:
                 f"is a layer of its own class ({type(layer).__qualname__})",
                 "write what it computes with layers of Keras",
             )
-    return {
-        "class_name": kind.__name__,
-        "module": "keras",
-        "config": model.get_config(),
-    }
+    try:
+        config = model.get_config()
+    except Exception as error:  # of the code of a custom function or initializer, whatever it is
+        raise ValueError(
+            f"{SOURCE}: expected one that Keras can save, got {model.name!r}: {error}; is a "
+            "function of your own among its activations?"
+        ) from error
+    return {"class_name": type(model).__name__, "module": "keras", "config": config}
 
 
 def _is_of_keras(layer: Any) -> bool:
@@ -110,7 +132,10 @@ def check_against_keras(model: Any, compiled: CompiledModel) -> None:
 
 def _answers(model: Any, x: npt.NDArray[np.float32]) -> list[npt.NDArray[Any]]:
     """Return what a model answers to windows [N, W, F], in float32, output by output."""
-    from keras import ops, tree
+    from keras import ops
 
-    answers = tree.flatten(model(ops.convert_to_tensor(x), training=False))
-    return [np.asarray(ops.convert_to_numpy(ops.cast(one, "float32"))) for one in answers]
+    answers = model(ops.convert_to_tensor(x), training=False)
+    if isinstance(answers, Mapping):
+        answers = list(answers.values())
+    several = answers if isinstance(answers, (list, tuple)) else [answers]
+    return [np.asarray(ops.convert_to_numpy(ops.cast(one, "float32"))) for one in several]

@@ -12,7 +12,7 @@ from slidecell.convert.keras_chains import model_answers, model_input
 from slidecell.convert.keras_files import read_keras_file
 from slidecell.convert.keras_hdf5 import RefusedFileError
 from slidecell.convert.keras_layer import SOURCE, Flow
-from slidecell.convert.keras_live import live_config
+from slidecell.convert.keras_live import live_config, plain_model
 from slidecell.convert.keras_stores import LiveStore, Store
 
 __all__ = ["read_keras"]
@@ -44,8 +44,8 @@ def read_keras(model: Any, window: int | None = None) -> Graph:
             raise ValueError(f"{os.fspath(model)}: {error}") from error
         except RecursionError as error:
             raise ValueError(f"{os.fspath(model)}: it nests models too deeply") from error
-    config = live_config(model)
-    return _graph(config, LiveStore(model), 3, window)
+    plain = plain_model(model)
+    return _graph(live_config(plain), LiveStore(plain), 3, window)
 
 
 def _graph(config: Mapping[str, Any], store: Store, version: int, window: int | None) -> Graph:
