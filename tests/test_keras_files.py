@@ -193,7 +193,8 @@ def test_keras_file_mask_state_and_branches(tmp_path: Path) -> None:
             sc.SequenceModel.from_keras(path)
 
 
-def test_keras_file_of_keras_2(tmp_path: Path, answers: dict[str, np.ndarray]) -> None:
+@pytest.mark.parametrize("libver", ["earliest", "latest"])
+def test_keras_file_of_keras_2(libver: str, tmp_path: Path, answers: dict[str, np.ndarray]) -> None:
     """As TensorFlow's Keras 2 wrote it: other names of options, tensors by place."""
     path = tmp_path / "old.h5"
     rng = np.random.default_rng(3)
@@ -221,7 +222,7 @@ def test_keras_file_of_keras_2(tmp_path: Path, answers: dict[str, np.ndarray]) -
     }  # fmt: skip
 
     def write(version: str) -> None:
-        with h5py.File(path, "w") as file:
+        with h5py.File(path, "w", libver=libver) as file:
             file.attrs["keras_version"] = version.encode()
             file.attrs["model_config"] = json.dumps(config).encode()
             for name in ("gru", "dense"):

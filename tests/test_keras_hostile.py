@@ -158,6 +158,32 @@ def test_hostile_models_inside_models(
     refused(path, text)
 
 
+def test_hostile_models_that_multiply(files: dict[str, bytes], path: Path) -> None:
+    """Each model calls the one inside it twice: 2 ** 40 calls, in a short text."""
+
+    def twice(inner: dict[str, Any], number: int) -> dict[str, Any]:
+        def read(name: str, call: int) -> dict[str, Any]:
+            tensor = {
+                "class_name": "__keras_tensor__",
+                "config": {"keras_history": [name, call, 0]},
+            }
+            return {"args": [tensor], "kwargs": {}}
+
+        name = f"m{number}"
+        first = {"class_name": "InputLayer", "inbound_nodes": [],
+                 "config": {"name": "in", "batch_shape": [None, 6, 4]}}  # fmt: skip
+        inner = {**inner, "inbound_nodes": [read("in", 0), read(inner["config"]["name"], 0)]}
+        config = {"name": name, "layers": [first, inner], "input_layers": ["in", 0, 0],
+                  "output_layers": [inner["config"]["name"], 1, 0]}  # fmt: skip
+        return {"class_name": "Functional", "config": config}
+
+    model: dict[str, Any] = {"class_name": "Dropout", "config": {"name": "d"}}
+    for number in range(40):
+        model = twice(model, number)
+    packed(path, {**files, "config.json": json.dumps(model).encode()})
+    refused(path, "comes after 4096 other layers")
+
+
 def shape(sizes: list[Any]) -> Callable[[dict[str, Any]], Any]:
     def change(config: dict[str, Any]) -> None:
         layer_of(config, "InputLayer")["config"]["batch_shape"] = sizes
@@ -249,15 +275,6 @@ def named_type(weights: Any) -> None:
     weights[KERNEL] = np.dtype("f4")
 
 
-def other_name(weights: Any) -> None:
-    weights["layers/lstm/vars"].attrs["name"] = "lstm_1"
-
-
-def long_names(weights: Any) -> None:
-    del weights["layers/lstm/vars"].attrs["name"]
-    weights["layers/lstm/vars"].attrs["name"] = np.full(5000, b"lstm")
-
-
 LINK = "in the file itself, got a link"
 
 
@@ -290,12 +307,75 @@ LINK = "in the file itself, got a link"
         (named_type, "to be a Dataset"),
         (lambda weights: weights.move(KERNEL, "layers/lstm/cell/vars/9/0"), "has 0 variables"),
         (lambda weights: weights.create_group("layers/lstm/cell/vars/3"), "to be a Dataset"),
-        (other_name, "expected the variables of 'lstm' in 'layers/lstm', got those of 'lstm_1'"),
-        (long_names, "expected at most 4096 texts"),
     ],
 )
 def test_hostile_variables(path: Path, change: Callable[[Any], Any], text: str) -> None:
     refused(with_weights(path, "stacked", change), text)
+
+
+def old_file() -> tuple[bytearray, int, int]:
+    """An .h5 file, where it points to its configuration, and where that is: [length, heap, number].
+
+    A heap is b"GCOL", a version, 3 zeros, its size; then texts: number, 6 bytes, length, the text.
+    """
+    data = bytearray((GOLDEN / "both_ways.h5").read_bytes())
+    with h5py.File(io.BytesIO(data), "r") as file:
+        text = file.attrs["model_config"]
+    at = data.index(text.encode() if isinstance(text, str) else text)
+    heap = data.rindex(b"GCOL", 0, at)
+    return data, data.index(struct.pack("<LQ", len(text), heap)), heap
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "text"),
+    [
+        ("pointer", struct.pack("<L", 2**31), "a text of [0-9]+ bytes, it says 2147483648"),
+        ("pointer", struct.pack("<LQ", 9, 2**63), "it is damaged: ValueError: expected 5 bytes at"),
+        ("pointer", struct.pack("<LQ", 9, 8), "it is damaged: ValueError: expected a heap at 8"),
+        ("pointer", struct.pack("<L8xL", 9, 77), "it is damaged"),
+        ("size", struct.pack("<Q", 2**63), "it is damaged: ValueError: expected [0-9]+ bytes at"),
+        ("length", struct.pack("<Q", 2**40), "expected texts inside of the heap"),
+        ("length", struct.pack("<Q", 0), "it is damaged|expected JSON|it says"),
+        ("number", struct.pack("<H", 0), "it is damaged: KeyError"),
+    ],
+)  # fmt: skip
+def test_hostile_texts_of_an_old_file(tmp_path: Path, place: str, value: bytes, text: str) -> None:
+    data, pointer, heap = old_file()
+    at = {"pointer": pointer, "size": heap + 8, "number": heap + 16, "length": heap + 24}[place]
+    data[at : at + len(value)] = value
+    path = tmp_path / "old.h5"
+    path.write_bytes(data)
+    refused(path, text)
+
+
+def test_hostile_heap_that_has_no_end(path: Path) -> None:
+    """HDF5 goes round for ever where a heap's free part has no length: texts are left unread."""
+    files = contents(GOLDEN / "stacked.keras")
+    weights = bytearray(files["model.weights.h5"])
+    heap = weights.index(b"GCOL\x01")
+    weights[heap + 16 : heap + 32] = bytes(16)
+    packed(path, {**files, "model.weights.h5": bytes(weights)})
+    assert sc.SequenceModel.from_keras(path).window == 6
+
+
+@pytest.mark.parametrize("libver", ["earliest", "latest"])
+def test_hostile_texts_without_number(tmp_path: Path, libver: str) -> None:
+    def write(**texts: Any) -> Path:
+        path = tmp_path / "texts.h5"
+        with h5py.File(path, "w", libver=libver) as file:
+            for name, value in texts.items():
+                file.attrs[name] = value
+        return path
+
+    config = json.dumps({"class_name": "Sequential", "config": {"layers": []}})
+    for value in (config, config.encode(), np.bytes_(config), [config]):
+        refused(write(model_config=value), "expected a model with layers")
+    # Not one text: as if there were none.
+    for value in (3.5, np.ones(4), [config, config], h5py.Empty("S4"), [1, 2]):
+        refused(write(model_config=value), "HDF5 without model_config")
+    refused(
+        write(model_config=np.full(5000, b"x")), "expected at most 4096 texts in 'model_config'"
+    )
 
 
 def test_hostile_variables_that_overlap(path: Path) -> None:

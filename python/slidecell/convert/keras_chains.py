@@ -11,7 +11,7 @@ from slidecell.convert.keras_layer import SOURCE, Flow, Layer, check_layer_confi
 from slidecell.convert.keras_layers import layer_nodes
 from slidecell.convert.keras_stores import Store
 
-__all__ = ["Answer", "model_answers", "model_input"]
+__all__ = ["Answer", "Calls", "model_answers", "model_input"]
 
 Answer: TypeAlias = tuple[tuple[Node, ...], Flow]  # the chain from the windows, and its shape
 Tensor: TypeAlias = tuple[str, int, int]  # layer, call of it, output of the call
@@ -44,7 +44,28 @@ def model_input(config: Config) -> list[Any] | None:
     return list(shape) if isinstance(shape, (list, tuple)) else None
 
 
-def model_answers(config: Config, store: Store, given: Answer, version: int) -> list[Answer]:
+@dataclass
+class Calls:
+    """The calls of layers that are left, so that models inside models do not multiply them.
+
+    Attributes
+    ----------
+    version : int
+        Of Keras, the first number, which the model was saved with.
+    left : int
+    """
+
+    version: int
+    left: int = 4096
+
+    def count(self, name: str) -> None:
+        """Count a call; ValueError if there were too many."""
+        self.left -= 1
+        if self.left < 0:
+            refuse(SOURCE, name, "comes after 4096 other layers", "expected fewer")
+
+
+def model_answers(config: Config, store: Store, given: Answer, calls: Calls) -> list[Answer]:
     """Return what a model answers, output by output.
 
     Parameters
@@ -55,8 +76,8 @@ def model_answers(config: Config, store: Store, given: Answer, version: int) -> 
         Its variables.
     given : Answer
         What it reads.
-    version : int
-        Of Keras, the first number.
+    calls : Calls
+        What is left of the calls.
 
     Raises
     ------
@@ -70,9 +91,9 @@ def model_answers(config: Config, store: Store, given: Answer, version: int) -> 
         raise ValueError(f"{SOURCE}: expected distinct names of layers; {_SAVE}")
     if config["class_name"] == "Sequential":
         for part in parts.values():
-            given = _single(part, _call(part, given, version))
+            given = _single(part, _call(part, given, calls))
         return [given]
-    return _Functional(config["config"], parts, given, version).answers()
+    return _Functional(config["config"], parts, given, calls).answers()
 
 
 @dataclass(frozen=True)
@@ -85,15 +106,16 @@ class _Part:
         return _name(self.config)
 
 
-def _call(part: _Part, given: Answer, version: int) -> list[Answer]:
+def _call(part: _Part, given: Answer, calls: Calls) -> list[Answer]:
     """Return what a layer, or a model inside the model, answers."""
+    calls.count(part.name)
     kind = check_layer_config(part.config, part.name)
     nodes, flow = given
     if kind == "InputLayer":
         return [given]
     if kind in _MODELS:
-        return model_answers(part.config, part.store, given, version)
-    layer = Layer(part.name, kind, part.config["config"], part.store, version)
+        return model_answers(part.config, part.store, given, calls)
+    layer = Layer(part.name, kind, part.config["config"], part.store, calls.version)
     more, out = layer_nodes(layer, flow)
     return [((*nodes, *more), out)]
 
@@ -108,10 +130,11 @@ class _Functional:
     """A functional model: a layer may be called several times, but answers are chains of calls."""
 
     def __init__(
-        self, config: Config, parts: Mapping[str, _Part], given: Answer, version: int
+        self, config: Config, parts: Mapping[str, _Part], given: Answer, calls: Calls
     ) -> None:
         self.parts = parts
-        self.version = version
+        self.calls = calls
+        self.longest = sum(len(_calls(part)) for part in parts.values())
         self.outputs = _tensors(config.get("output_layers"))
         self.known: dict[tuple[str, int], list[Answer]] = {
             (name, call): [given] for name, call, _ in _tensors(config.get("input_layers"))
@@ -125,7 +148,7 @@ class _Functional:
         chain: list[Tensor] = []  # from the output to what is known
         while wanted[:2] not in self.known:
             chain.append(wanted)
-            if len(chain) > sum(len(_calls(part)) for part in self.parts.values()):
+            if len(chain) > self.longest:
                 raise ValueError(f"{SOURCE}: expected a chain of layers, got a circle; {_SAVE}")
             wanted = self._read_by(wanted)
         for output in reversed(chain):
@@ -134,7 +157,7 @@ class _Functional:
             if _is_operation(part.config):
                 answers = [_operation(part, _calls(part)[output[1]], given)]
             else:
-                answers = _call(part, given, self.version)
+                answers = _call(part, given, self.calls)
             self.known[output[:2]] = answers
             wanted = output
         return self._output(wanted)

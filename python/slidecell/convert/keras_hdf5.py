@@ -13,14 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from slidecell.convert.graph import refuse
+from slidecell.convert.keras_attributes import TextReader
 from slidecell.convert.keras_layer import SOURCE
 from slidecell.convert.keras_stores import Store, Variables
 
 __all__ = ["FileStore", "Hdf5File", "OldStore", "RefusedFileError", "damage_refused"]
 
 _MOST_VARIABLES = 64  # of one layer
-_MOST_NAMES = 4096
-_AGAIN = "save the model again with Keras 3"
 
 
 class RefusedFileError(ValueError):
@@ -51,6 +50,7 @@ class Hdf5File:
 
         self._h5py = h5py
         self._size = len(data)
+        self._texts = TextReader(data)
         self._left = len(data)  # bytes of variables: more than the file holds are not read
         with damage_refused():
             self._file = h5py.File(io.BytesIO(data), "r")
@@ -113,7 +113,7 @@ class Hdf5File:
     def text(self, name: str) -> str | None:
         """Return a text of the whole file; None if there is none of that name."""
         with damage_refused():
-            texts = self._texts(self._file, name) if name in self._file.attrs else [None]
+            texts = self._texts.texts(self._address(self._file)).get(name, [])
         return texts[0] if len(texts) == 1 else None
 
     def names(self, path: Sequence[str], name: str) -> list[str]:
@@ -122,26 +122,14 @@ class Hdf5File:
             group = self._find(path, self._h5py.Group)
             if group is None:
                 raise RefusedFileError(f"expected {'/'.join(path)!r} in it")
-            if name in group.attrs:
-                return self._texts(group, name)
-            found: list[str] = []
-            for number in range(_MOST_NAMES):
-                if f"{name}{number}" not in group.attrs:
-                    break
-                found += self._texts(group, f"{name}{number}")
-            return found
+            found = self._texts.texts(self._address(group))
+            if name in found:
+                return found[name]
+            pieces = [found[f"{name}{n}"] for n in range(len(found)) if f"{name}{n}" in found]
+            return [text for piece in pieces for text in piece]
 
-    def _texts(self, group: Any, name: str) -> list[str]:
-        attribute = group.attrs.get_id(name)
-        count = math.prod(attribute.shape or ())
-        if count == 0:
-            return []
-        if count > _MOST_NAMES or attribute.get_storage_size() > self._size:
-            raise RefusedFileError(f"expected at most {_MOST_NAMES} texts in {name!r}, got {count}")
-        if attribute.get_type().get_class() != self._h5py.h5t.STRING:
-            raise RefusedFileError(f"expected texts in {name!r}, got another type")
-        values = np.asarray(group.attrs[name]).reshape(-1).tolist()
-        return [v.decode() if isinstance(v, bytes) else str(v) for v in values]
+    def _address(self, group: Any) -> int:
+        return int(self._h5py.h5o.get_info(group.id).addr)
 
 
 class FileStore:
@@ -152,18 +140,18 @@ class FileStore:
     file : Hdf5File
     path : tuple of str
         Of the layer's group.
-    name : str or None
-        Of the layer, which newer files say again.
     """
 
-    def __init__(self, file: Hdf5File, path: tuple[str, ...] = (), name: str | None = None) -> None:
+    def __init__(self, file: Hdf5File, path: tuple[str, ...] = ()) -> None:
         self.file = file
         self.path = path
-        self.name = name
 
     def variables(self) -> Variables:
-        """Return the layer's own variables, which have numbers for names."""
-        self._check_name()
+        """Return the layer's own variables, which have numbers for names.
+
+        Newer files say the layer's name beside them. That text is left unread: HDF5 keeps it in a
+        heap, which a hostile file can make without end.
+        """
         place = (*self.path, "vars")
         if not self.file.has_group(place):
             return []
@@ -177,20 +165,7 @@ class FileStore:
 
     def child(self, attribute: str) -> FileStore:
         """Return the store of a layer inside this one."""
-        self._check_name()
         return FileStore(self.file, (*self.path, attribute))
-
-    def _check_name(self) -> None:
-        """Refuse the variables of another layer, where the file says whose they are."""
-        place = (*self.path, "vars")
-        if self.name is None or not self.file.has_group(place):
-            return
-        said = self.file.names(place, "name")
-        if said not in ([], [self.name]):
-            raise RefusedFileError(
-                f"expected the variables of {self.name!r} in {'/'.join(self.path)!r}, got those "
-                f"of {said[0]!r}; {_AGAIN}"
-            )
 
     def layers(self, layers: Sequence[Mapping[str, Any]]) -> Sequence[Store]:
         """Return the stores of a model's layers, which are named after their classes."""
@@ -201,9 +176,7 @@ class FileStore:
             number = counts.get(kind, -1) + 1
             counts[kind] = number
             group = kind if number == 0 else f"{kind}_{number}"
-            stores.append(
-                FileStore(self.file, (*self.path, "layers", group), layer["config"].get("name"))
-            )
+            stores.append(FileStore(self.file, (*self.path, "layers", group)))
         return stores
 
 

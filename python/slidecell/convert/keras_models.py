@@ -8,7 +8,7 @@ from typing import Any
 
 from slidecell._arguments import whole_number
 from slidecell.convert.graph import Graph
-from slidecell.convert.keras_chains import model_answers, model_input
+from slidecell.convert.keras_chains import Calls, model_answers, model_input
 from slidecell.convert.keras_files import read_keras_file
 from slidecell.convert.keras_hdf5 import RefusedFileError
 from slidecell.convert.keras_layer import SOURCE, Flow
@@ -50,7 +50,7 @@ def read_keras(model: Any, window: int | None = None) -> Graph:
 
 def _graph(config: Mapping[str, Any], store: Store, version: int, window: int | None) -> Graph:
     width, steps = _input_sizes(model_input(config), window)
-    answers = model_answers(config, store, ((), Flow(width, steps)), version)
+    answers = model_answers(config, store, ((), Flow(width, steps)), Calls(version))
     if len(answers) not in (1, 2):
         raise ValueError(
             f"{SOURCE}: expected one prediction, or mean and log variance, got {len(answers)} "
