@@ -50,7 +50,7 @@ def path(tmp_path: Path) -> Path:
     [
         # Deflate makes 2 ** 26 zeros 64 KiB.
         ("model.weights.h5", 2**26, "to grow at most 64 times when unpacked, it declares"),
-        ("config.json", 2**26, "at most 16777216 bytes in 'config.json', it declares 67108864"),
+        ("config.json", 2**26, "at most 4194304 bytes in 'config.json', it declares 67108864"),
     ],
 )
 def test_hostile_zip_bomb(
@@ -181,7 +181,21 @@ def test_hostile_models_that_multiply(files: dict[str, bytes], path: Path) -> No
     for number in range(40):
         model = twice(model, number)
     packed(path, {**files, "config.json": json.dumps(model).encode()})
-    refused(path, "comes after 4096 other layers")
+    refused(path, "comes after 1024 other layers")
+
+
+def test_hostile_scalings_of_many_columns(files: dict[str, bytes], path: Path) -> None:
+    """Each is a matrix once it is read, and a few bytes of text."""
+    rescaling = {"class_name": "Rescaling", "config": {"scale": 2.0}}
+    first = {"class_name": "InputLayer", "config": {"name": "in", "batch_shape": [None, 6, 4096]}}
+    many = [{**rescaling, "config": {"scale": 2.0, "name": f"r{n}"}} for n in range(9)]
+    model = {"class_name": "Sequential", "config": {"layers": [first, *many]}}
+    packed(path, {**files, "config.json": json.dumps(model).encode()})
+    with pytest.raises(ValueError, match="matrices that take more than 1 GiB"):
+        sc.SequenceModel.from_keras(path)
+    first["config"]["batch_shape"] = [None, 6, 10**6]
+    packed(path, {**files, "config.json": json.dumps(model).encode()})
+    refused(path, "'r0' scales 1000000 columns; expected 4096 at most")
 
 
 def shape(sizes: list[Any]) -> Callable[[dict[str, Any]], Any]:

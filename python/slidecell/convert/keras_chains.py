@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from slidecell.convert.graph import LastStep, Node, refuse
+from slidecell.convert.graph import LastStep, Linear, Node, refuse
 from slidecell.convert.keras_layer import SOURCE, Flow, Layer, check_layer_config
 from slidecell.convert.keras_layers import layer_nodes
 from slidecell.convert.keras_stores import Store
@@ -53,16 +53,25 @@ class Calls:
     version : int
         Of Keras, the first number, which the model was saved with.
     left : int
+    bytes_left : int
+        Of matrices: a scaling of some columns becomes one, however short its text is.
     """
 
     version: int
-    left: int = 4096
+    left: int = 1024
+    bytes_left: int = 2**30
 
     def count(self, name: str) -> None:
         """Count a call; ValueError if there were too many."""
         self.left -= 1
         if self.left < 0:
-            refuse(SOURCE, name, "comes after 4096 other layers", "expected fewer")
+            refuse(SOURCE, name, "comes after 1024 other layers", "expected fewer")
+
+    def count_matrices(self, name: str, nodes: Sequence[Node]) -> None:
+        """Count what a layer became; ValueError if it was too much."""
+        self.bytes_left -= sum(node.weight.nbytes for node in nodes if isinstance(node, Linear))
+        if self.bytes_left < 0:
+            refuse(SOURCE, name, "is one of matrices that take more than 1 GiB", "expected less")
 
 
 def model_answers(config: Config, store: Store, given: Answer, calls: Calls) -> list[Answer]:
@@ -117,6 +126,7 @@ def _call(part: _Part, given: Answer, calls: Calls) -> list[Answer]:
         return model_answers(part.config, part.store, given, calls)
     layer = Layer(part.name, kind, part.config["config"], part.store, calls.version)
     more, out = layer_nodes(layer, flow)
+    calls.count_matrices(part.name, more)
     return [((*nodes, *more), out)]
 
 

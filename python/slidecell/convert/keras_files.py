@@ -28,7 +28,7 @@ from slidecell.convert.keras_stores import Store
 __all__ = ["read_keras_file"]
 
 MOST_BYTES = 2**30  # of a file, and of the weights in it
-_MOST_TEXT = 2**24  # of the configuration
+_MOST_TEXT = 2**22  # of the configuration
 _MOST_ENTRIES_BYTES = 2**16  # of the list of the files in a zip file
 _SMALL, _MOST_TIMES = 2**22, 64  # a larger entry must not grow by more than that
 _ZIP, _HDF5 = b"PK\x03\x04", b"\x89HDF\r\n\x1a\n"
@@ -137,6 +137,8 @@ def _content(archive: zipfile.ZipFile, info: zipfile.ZipInfo, most: int) -> byte
 
 
 def _json(text: bytes | str, name: str) -> Mapping[str, Any]:
+    if len(text) > _MOST_TEXT:
+        raise RefusedFileError(f"expected at most {_MOST_TEXT} bytes in {name!r}, got {len(text)}")
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
