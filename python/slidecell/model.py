@@ -222,6 +222,65 @@ class SequenceModel:
         return model if scaler is None else model.with_metadata(scaler=metadata["scaler"])
 
     @classmethod
+    def from_keras(
+        cls,
+        model: Any,
+        *,
+        window: int | None = None,
+        horizon: int | None = None,
+        scaler: Mapping[str, Any] | object | None = None,
+        features: Sequence[str] | None = None,
+        targets: Sequence[int | str] | None = None,
+    ) -> SequenceModel:
+        """Compile a Keras model: a live one, or its file, which needs no Keras.
+
+        Parameters
+        ----------
+        model : keras.Model or path
+            A Sequential or functional model of Keras 3, in memory or as a ``.keras`` file; also
+            an ``.h5`` file of a whole model, of Keras 2 as well. A file is read as JSON and HDF5
+            (``pip install 'slidecell[keras]'``): no code in it runs. A chain of layers: LSTM, GRU,
+            SimpleRNN and RNN with one of their cells, Bidirectional (``merge_mode="concat"``),
+            RepeatVector, TimeDistributed, Dense, BatchNormalization, Normalization, Rescaling,
+            activations that a head has, Dropout, ``x[:, -1]``, and Flatten and Reshape where they
+            change nothing, or give [K, targets] at the end. Two outputs are mean and log variance.
+        window : int, optional
+            W; required where the model's input does not tell.
+        horizon, scaler, features, targets
+            As for `from_torch`.
+
+        Returns
+        -------
+        SequenceModel
+
+        Raises
+        ------
+        ValueError
+            If a layer has no form here (a Lambda, a mask, a state that is kept): the text names
+            the layer and what to do. If a file is damaged or larger than it may be. If a live
+            model's answers on random, large and spiky windows differ from the compiled model's by
+            more than 1e-4 of the largest.
+        ImportError
+            If a file is to be read and h5py is not installed.
+
+        Examples
+        --------
+        >>> import slidecell as sc
+        >>> sc.SequenceModel.from_keras("detector.keras")  # doctest: +SKIP
+        SequenceModel(4 features, lstm 64 + lstm 32, window=30, horizon=1)
+        """
+        from slidecell.convert import check_against_keras, lower, read_keras
+
+        graph = read_keras(model, window)
+        metadata, tensors = lower(
+            graph, horizon=horizon, targets=targets, features=features, scaler=scaler
+        )
+        compiled = cls({**metadata, "scaler": None}, tensors)
+        if not isinstance(model, (str, os.PathLike)):
+            check_against_keras(model, compiled)
+        return compiled if scaler is None else compiled.with_metadata(scaler=metadata["scaler"])
+
+    @classmethod
     def from_state_dict(
         cls,
         state_dict: Mapping[str, Any],

@@ -13,6 +13,8 @@ from slidecell._extras import require
 if TYPE_CHECKING:
     from slidecell.convert.compare import check_against
     from slidecell.convert.interfaces import RecurrentLayer, SequenceNetwork
+    from slidecell.convert.keras_live import check_against_keras
+    from slidecell.convert.keras_models import read_keras
     from slidecell.convert.lowering import lower
     from slidecell.convert.onnx_check import check_against_runtime
     from slidecell.convert.onnx_reader import read_onnx
@@ -24,9 +26,11 @@ _HOMES = {
     "RecurrentLayer": "slidecell.convert.interfaces",
     "SequenceNetwork": "slidecell.convert.interfaces",
     "check_against": "slidecell.convert.compare",
+    "check_against_keras": "slidecell.convert.keras_live",
     "check_against_runtime": "slidecell.convert.onnx_check",
     "lower": "slidecell.convert.lowering",
     "onnx_bytes": "slidecell.convert.onnx_writer",
+    "read_keras": "slidecell.convert.keras_models",
     "read_module": "slidecell.convert.torch_modules",
     "read_onnx": "slidecell.convert.onnx_reader",
     "read_state_dict": "slidecell.convert.state_dicts",
@@ -37,9 +41,11 @@ __all__ = [
     "RecurrentLayer",
     "SequenceNetwork",
     "check_against",
+    "check_against_keras",
     "check_against_runtime",
     "lower",
     "onnx_bytes",
+    "read_keras",
     "read_module",
     "read_onnx",
     "read_state_dict",
