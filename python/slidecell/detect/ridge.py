@@ -14,6 +14,7 @@ from slidecell.detect.flat_windows import Align, FlatWindowsDetector
 from slidecell.detect.row_smoothing import smooth_rows
 from slidecell.scaling import fit_scaler
 from slidecell.tables.rows import Floats, Ints, Rows
+from slidecell.tables.windowed import TooFewWindowsError
 from slidecell.thresholds.smoothing import TrailingMean
 from slidecell.thresholds.state_values import number
 
@@ -137,6 +138,12 @@ class RidgeDetector(FlatWindowsDetector):
     def _fit_windows(self, rows: Rows) -> None:
         starts = self._starts(rows, least=2)
         folds = _Folds(rows, starts, length=self.window + self._horizon)
+        if folds.fewest_left() < 1:
+            raise TooFewWindowsError(
+                f"{rows.source}: expected enough windows of {self.window + self._horizon} rows "
+                f"that some share no row with a fifth of them, to calibrate the errors out of "
+                f"fold, got {len(starts)}; give more rows or a smaller window"
+            )
         sums = [_Sums.of(self._window_chunks(rows, starts[part]), self) for part in folds.parts]
         whole = _Sums.of(self._window_chunks(rows, starts), self)
         targets = len(self._varying())
@@ -240,6 +247,11 @@ class _Folds:
         self.parts = [fold == k for k in range(_FOLDS)]
         self.parts = [part for part in self.parts if part.any()]
         self.purged = [self._overlapping(starts, part, length, whole) for part in self.parts]
+
+    def fewest_left(self) -> int:
+        """Return how many windows the part has, at least, that is fitted to forecast a fold."""
+        used = [part | purged for part, purged in zip(self.parts, self.purged, strict=True)]
+        return min(int((~mask).sum()) for mask in used)
 
     @staticmethod
     def _overlapping(
