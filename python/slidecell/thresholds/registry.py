@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
-
 from slidecell.thresholds.base import Threshold
 from slidecell.thresholds.constant import (
     BestFThreshold,
@@ -13,6 +11,7 @@ from slidecell.thresholds.constant import (
 )
 from slidecell.thresholds.cusum import CusumThreshold
 from slidecell.thresholds.dynamic import DynamicThreshold
+from slidecell.thresholds.per_entity import PerEntityThreshold
 from slidecell.thresholds.rate import RateThreshold
 from slidecell.thresholds.rolling import RollingQuantileThreshold
 from slidecell.thresholds.spot import SpotThreshold
@@ -28,6 +27,7 @@ _KINDS: dict[str, type[Threshold]] = {
         CusumThreshold,
         DynamicThreshold,
         FixedThreshold,
+        PerEntityThreshold,
         PercentileThreshold,
         RateThreshold,
         RollingQuantileThreshold,
@@ -55,9 +55,8 @@ def threshold_from_state(state: object) -> Threshold:
     if not isinstance(kind, str) or kind not in _KINDS:
         known = ", ".join(map(repr, sorted(_KINDS)))
         raise ValueError(f"threshold: expected a kind of {known}, got {kind!r}")
-    settings = [name for name in inspect.signature(_KINDS[kind]).parameters if name in saved]
     try:
-        made = _KINDS[kind](**{name: saved[name] for name in settings})
+        made = _KINDS[kind](**_KINDS[kind].settings_from(saved))
         # A setting that is left out has its default.
         made.load_state({**made._settings(), **saved})
     except TypeError as error:
