@@ -181,9 +181,9 @@ def test_a_damaged_state_is_refused() -> None:
     for change, text in (
         ({"fitted": 3}, "'fitted': expected an object"),
         ({"fitted": {**rule.state()["fitted"], "few": {"a": -1}}}, "'a': expected a whole number"),
-        ({"rule": {"kind": "fixed", "value": 1.0}}, "a FixedThreshold is none"),
+        ({"rule": {"kind": "fixed", "value": 1.0}}, "expected a kind of .*, got 'fixed'"),
         (
-            {"fitted": {**rule.state()["fitted"], "pooled": {"kind": "fixed", "value": 1.0}}},
+            {"fitted": {**rule.state()["fitted"], "pooled": {"kind": "cusum"}}},
             "'pooled': expected a fitted rule 'percentile'",
         ),
     ):

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from slidecell.detect.decision import apply_rule, asks_for_rate, fit_rule
 from slidecell.detect.network_detector import STATISTICS, NetworkDetector
-from slidecell.detect.shares import shares_of_sum
+from slidecell.detect.shares import shares_of_sum, spread_shares
 from slidecell.detect.storage import Parts
 from slidecell.tables.rows import Floats, Ints, Rows
 from slidecell.thresholds import BestFThreshold, Threshold, threshold_from_state
@@ -123,8 +123,7 @@ class ModelDetector(NetworkDetector):
         """Return each feature's share of the error: 0 for those that the model does not predict."""
         errors = self._scores_at(rows, chosen, self._smoothed_features)
         targets = self.model_.metadata["targets"]
-        shares = np.zeros((len(chosen), rows.num_features))
-        shares[:, slice(None) if targets is None else targets] = shares_of_sum(errors)
+        shares = spread_shares(shares_of_sum(errors), targets, rows.num_features)
         return self._too_large_shares(rows, chosen, shares)
 
     def score_notes(self) -> list[str]:

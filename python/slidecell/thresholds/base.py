@@ -13,11 +13,12 @@ import numpy.typing as npt
 
 from slidecell._arrays import one_number
 from slidecell.thresholds.scores import Floats, as_scores, entity_slices
+from slidecell.thresholds.state_values import mapping
 
 Bools = npt.NDArray[np.bool_]
 T = TypeVar("T", bound="Threshold")
 
-__all__ = ["Bools", "Threshold"]
+__all__ = ["Bools", "Threshold", "rule_from_state"]
 
 
 class Threshold(ABC):
@@ -191,3 +192,25 @@ class Threshold(ABC):
         """Judge one entity's scores [n] from its beginning; `self` may be used up."""
         judge = self._judge
         return np.array([v == v and judge(v) for v in scores.tolist()], np.bool_)  # noqa: PLR0124
+
+
+def rule_from_state(state: object, kinds: Mapping[str, type[Threshold]]) -> Threshold:
+    """Return the threshold whose `Threshold.state` this is, of one of these kinds.
+
+    Raises
+    ------
+    ValueError
+        If it is damaged, or of another kind; the text names the place.
+    """
+    saved = mapping(state, "threshold")
+    kind = saved.get("kind")
+    if not isinstance(kind, str) or kind not in kinds:
+        known = ", ".join(map(repr, sorted(kinds)))
+        raise ValueError(f"threshold: expected a kind of {known}, got {kind!r}")
+    try:
+        made = kinds[kind](**kinds[kind].settings_from(saved))
+        # A setting that is left out has its default.
+        made.load_state({**made._settings(), **saved})
+    except TypeError as error:
+        raise ValueError(f"threshold: {kind}: {error}") from None
+    return made

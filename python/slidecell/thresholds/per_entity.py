@@ -11,8 +11,13 @@ import numpy.typing as npt
 
 from slidecell._arguments import whole_number
 from slidecell.evaluate.inputs import as_labels, as_offsets
-from slidecell.thresholds.base import Threshold
-from slidecell.thresholds.constant import BestFThreshold, FixedThreshold
+from slidecell.thresholds.base import Threshold, rule_from_state
+from slidecell.thresholds.constant import (
+    BestFThreshold,
+    ContaminationThreshold,
+    FixedThreshold,
+    PercentileThreshold,
+)
 from slidecell.thresholds.cusum import CusumThreshold
 from slidecell.thresholds.dynamic import DynamicThreshold
 from slidecell.thresholds.exposure import read_exposure
@@ -20,10 +25,22 @@ from slidecell.thresholds.rate import RateSeen, RateThreshold
 from slidecell.thresholds.rate_text import read_rate
 from slidecell.thresholds.rolling import RollingQuantileThreshold
 from slidecell.thresholds.scores import Floats, as_scores
+from slidecell.thresholds.spot import SpotThreshold
 from slidecell.thresholds.state_values import mapping, texts, whole
 
 __all__ = ["PerEntityThreshold"]
 
+# Rules that can be saved as those of entities.
+_INNER: dict[str, type[Threshold]] = {
+    rule.kind: rule
+    for rule in (
+        ContaminationThreshold,
+        CusumThreshold,
+        PercentileThreshold,
+        RateThreshold,
+        SpotThreshold,
+    )
+}
 _LISTED = 5  # entities that a note names
 _FOLLOWS = "it follows the scores of each entity by itself already"
 
@@ -85,11 +102,9 @@ class PerEntityThreshold(Threshold):
     @classmethod
     def settings_from(cls, saved: Mapping[str, Any]) -> dict[str, Any]:
         """Return the constructor's arguments from a saved state."""
-        from slidecell.thresholds.registry import threshold_from_state
-
         found = super().settings_from(saved)
         if "rule" in found:
-            found["rule"] = threshold_from_state(mapping(found["rule"], "'rule'"))
+            found["rule"] = rule_from_state(found["rule"], _INNER)
         return found
 
     def fit(
@@ -309,15 +324,13 @@ class PerEntityThreshold(Threshold):
         }
 
     def _load_reference(self, state: Mapping[str, Any]) -> None:
-        from slidecell.thresholds.registry import threshold_from_state
-
         self._pooled, self._own, self._few, self._refused = None, {}, {}, {}
         if "fitted" not in state:
             return
         found = mapping(state["fitted"], "state: 'fitted'")
-        self._pooled = self._one_of(threshold_from_state(found.get("pooled")), "pooled")
+        self._pooled = self._one_of(rule_from_state(found.get("pooled"), _INNER), "pooled")
         for name, saved in mapping(found.get("own"), "state: 'own'").items():
-            self._own[name] = self._one_of(threshold_from_state(saved), name)
+            self._own[name] = self._one_of(rule_from_state(saved, _INNER), name)
         few = mapping(found.get("few"), "state: 'few'")
         self._few = {name: whole(few, name) for name in few}
         refused = mapping(found.get("refused"), "state: 'refused'")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from slidecell.thresholds.base import Threshold
+from slidecell.thresholds.base import Threshold, rule_from_state
 from slidecell.thresholds.constant import (
     BestFThreshold,
     ContaminationThreshold,
@@ -15,7 +15,6 @@ from slidecell.thresholds.per_entity import PerEntityThreshold
 from slidecell.thresholds.rate import RateThreshold
 from slidecell.thresholds.rolling import RollingQuantileThreshold
 from slidecell.thresholds.spot import SpotThreshold
-from slidecell.thresholds.state_values import mapping
 
 __all__ = ["threshold_from_state"]
 
@@ -50,15 +49,4 @@ def threshold_from_state(state: object) -> Threshold:
     >>> threshold_from_state({"kind": "percentile", "percentile": 95.0, "value": 0.25}).update(0.3)
     True
     """
-    saved = mapping(state, "threshold")
-    kind = saved.get("kind")
-    if not isinstance(kind, str) or kind not in _KINDS:
-        known = ", ".join(map(repr, sorted(_KINDS)))
-        raise ValueError(f"threshold: expected a kind of {known}, got {kind!r}")
-    try:
-        made = _KINDS[kind](**_KINDS[kind].settings_from(saved))
-        # A setting that is left out has its default.
-        made.load_state({**made._settings(), **saved})
-    except TypeError as error:
-        raise ValueError(f"threshold: {kind}: {error}") from None
-    return made
+    return rule_from_state(state, _KINDS)
