@@ -14,7 +14,6 @@ from slidecell.detect.flat_windows import Align, FlatWindowsDetector
 from slidecell.detect.row_smoothing import smooth_rows
 from slidecell.scaling import fit_scaler
 from slidecell.tables.rows import Floats, Ints, Rows
-from slidecell.tables.windowed import TooFewWindowsError
 from slidecell.thresholds.smoothing import TrailingMean
 from slidecell.thresholds.state_values import number
 
@@ -70,6 +69,7 @@ class RidgeDetector(FlatWindowsDetector):
     Hoerl and Kennard (1970), "Ridge regression: biased estimation for nonorthogonal problems",
     Technometrics 12(1). Folds are whole entities where there are five or more, else stretches of
     time; windows that overlap a stretch, or follow it by less than a window, are in neither part.
+    Where they leave no window to fit, as in a few dozen rows, the errors are those of the mean.
 
     Examples
     --------
@@ -138,12 +138,6 @@ class RidgeDetector(FlatWindowsDetector):
     def _fit_windows(self, rows: Rows) -> None:
         starts = self._starts(rows, least=2)
         folds = _Folds(rows, starts, length=self.window + self._horizon)
-        if folds.fewest_left() < 1:
-            raise TooFewWindowsError(
-                f"{rows.source}: expected enough windows of {self.window + self._horizon} rows "
-                f"that some share no row with a fifth of them, to calibrate the errors out of "
-                f"fold, got {len(starts)}; give more rows or a smaller window"
-            )
         sums = [_Sums.of(self._window_chunks(rows, starts[part]), self) for part in folds.parts]
         whole = _Sums.of(self._window_chunks(rows, starts), self)
         targets = len(self._varying())
@@ -248,11 +242,6 @@ class _Folds:
         self.parts = [part for part in self.parts if part.any()]
         self.purged = [self._overlapping(starts, part, length, whole) for part in self.parts]
 
-    def fewest_left(self) -> int:
-        """Return how many windows the part has, at least, that is fitted to forecast a fold."""
-        used = [part | purged for part, purged in zip(self.parts, self.purged, strict=True)]
-        return min(int((~mask).sum()) for mask in used)
-
     @staticmethod
     def _overlapping(
         starts: Ints, part: npt.NDArray[np.bool_], length: int, whole: bool
@@ -292,7 +281,14 @@ class _Sums:
         )
 
     def solve(self, penalty: float) -> tuple[Floats, Floats]:
-        """Return weights [V, W * V] and intercept [V]; the intercept is not shrunk."""
+        """Return weights [V, W * V] and intercept [V]; the intercept is not shrunk.
+
+        Of fewer than two windows, whose differences would be rounding errors alone, the forecast
+        is the mean of the columns: 0.
+        """
+        if self.count < 2:
+            targets = len(self.sums) - self.depth
+            return np.zeros((targets, self.depth)), np.zeros(targets)
         mean = self.sums / max(self.count, 1)
         centred = self.products - self.count * np.outer(mean, mean)
         square, products = centred[: self.depth, : self.depth], centred[: self.depth, self.depth :]
