@@ -307,3 +307,19 @@ def test_progress_of_networks_in_an_ensemble_is_handed_on(made: bool) -> None:
     assert seen == ([(1, 2), (2, 2)] if made else [])
     with pytest.raises(TypeError, match="progress: expected a bool or a callable, got 'bar'"):
         Ensemble(pairs, progress="bar").fit(series(100))
+
+
+@pytest.mark.parametrize("rows", [27, 30, 31, 42, 60])
+def test_a_ridge_of_few_rows_counts_in_errors_of_the_mean(rows: int) -> None:
+    X = np.random.default_rng(0).normal(size=(rows, 3)).cumsum(axis=0)
+    detector = RidgeDetector(contamination=0.05).fit(X)
+    # All windows share rows with each other: none is left to forecast any fifth of them.
+    scaled = (X - X.mean(axis=0)) / X.std(axis=0)
+    errors = np.abs(scaled[20:])
+    if len(errors) <= 21:
+        np.testing.assert_allclose(detector.error_mean_, errors.mean(axis=0), rtol=1e-6)
+        spread = errors.std(axis=0)
+        want = spread + 0.01 * spread.mean() + 1e-4
+        np.testing.assert_allclose(detector.error_scale_, want, rtol=1e-5)
+    assert np.abs(detector.coef_).max() < 2.0
+    assert np.isfinite(detector.decision_scores_[20:]).all()

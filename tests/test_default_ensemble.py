@@ -217,6 +217,80 @@ def test_detect_tells_which_member_stepped_aside(tmp_path: Path) -> None:
     assert "member 'window-pca'" in again.stdout
 
 
+def test_detect_with_no_member_left_names_all_of_them(tmp_path: Path) -> None:
+    frame = pd.DataFrame(series(30), columns=["a", "b", "c"])  # 17 of them train
+    frame.to_csv(tmp_path / "in.csv", index=False)
+    done = invoke("detect", tmp_path / "in.csv", *QUICK, "--out", tmp_path / "out")
+    assert done.exit_code == 1
+    assert done.stderr.startswith("error: ")
+    given = f"{tmp_path / 'in.csv'} without the rows held out"
+    for reason in (
+        f"member 'ridge': {given}: no window: one takes 21 rows",
+        f"member 'kmeans': {given}: no window: one takes 20 rows",
+        f"member 'window-pca': {given}: no window: one takes 50 rows",
+    ):
+        assert reason in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "text"),
+    [
+        (lambda X: X[:1], [], "in.csv: expected at least 2 rows to fit, got n_samples=1"),
+        (lambda X: X * 0.0, [], "in.csv: all columns are constant; nothing can be learnt"),
+        (lambda X: X.assign(b=np.nan), [], "in.csv: column 'b' has no values: leave it out with"),
+        (
+            lambda X: X.assign(b=np.where(np.arange(len(X)) < 0.8 * len(X), np.nan, 1.0)),
+            [],
+            "in.csv: column 'b' has no values",
+        ),
+        (
+            lambda X: X.assign(host=np.arange(len(X)) // 10),
+            ["--entity", "host"],
+            "member 'window-pca': in.csv without the rows held out: no window: one takes 50 rows "
+            "(window 50) and the longest entity has 6",
+        ),
+        (lambda X: X, ["--rate", "1/1000rows"], "or a rate of at least '43.3/1000rows'"),
+        (lambda X: X, ["--rate", "0.1%"], "56 scores calibrate the threshold, too few for '0.1%'"),
+        (lambda X: X, ["--rate", "0.1%"], "or a share of at least '1.76%'"),
+    ],
+    ids=["row", "constant", "empty", "empty training", "short entities", "rate", "few", "share"],
+)
+def test_detect_names_what_is_wrong_with_its_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Any, options: list[str], text: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    change(pd.DataFrame(series(400), columns=["a", "b", "c"])).to_csv("in.csv", index=False)
+    done = invoke("detect", "in.csv", *QUICK, *options, "--out", "out")
+    assert done.exit_code == 1
+    assert done.stderr.startswith("error: ")
+    assert text in done.stderr
+    assert not Path("out").exists()
+
+
+def test_detect_takes_constant_and_duplicate_columns(tmp_path: Path) -> None:
+    frame = pd.DataFrame(series(400), columns=["a", "b", "c"]).assign(d=lambda X: X["a"], e=1.0)
+    frame.to_csv(tmp_path / "in.csv", index=False)
+    done = invoke("detect", tmp_path / "in.csv", *QUICK, "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.stderr
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["data"]["constant_features"] == ["e"]
+    assert np.isfinite(pd.read_csv(tmp_path / "out" / "scores.csv")["score"][49:]).all()
+    assert report["events"]["worst"]
+    for event in report["events"]["worst"]:
+        shares = {found["column"]: found["share"] for found in event["columns"]}
+        assert 0.0 < sum(shares.values()) <= 1.0 + 1e-9
+        assert shares.get("e", 0.0) == 0.0
+
+
+def test_what_covers_has_no_stream_on_the_command_line(file: Path, tmp_path: Path) -> None:
+    done = invoke("detect", file, *KEYS, *QUICK, "--align", "cover", "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.stderr
+    done = CliRunner().invoke(app, ["stream", str(tmp_path / "out")], input=file.read_text())
+    assert done.exit_code == 1
+    assert "align='cover'" in done.stderr
+
+
 def test_a_bar_over_members_says_how_long_a_network_takes(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -14,6 +14,7 @@ import pytest
 import slidecell as sc
 from slidecell.live.latency import Latencies
 from slidecell.live.lines import LONGEST_LINE
+from slidecell.thresholds import find_events
 from tests.live_lines import KEYS, as_csv, as_lines, live, save_model, table
 from tests.models import layer, random_model
 
@@ -55,7 +56,12 @@ def test_live_csv_has_the_scores_of_the_batch(
     np.testing.assert_array_equal([row["alarm"] == "1" for row in found], want > 0.45)
     scored = np.isfinite(want).sum()
     alarms = (want > 0.45).sum()
-    assert f"90 rows, {scored} scores, {alarms} alarms, 3 entities; unused lines: 0 mal" in err
+    of_host = [np.array([row["host"] == host for row in rows]) for host in ("h0", "h1", "h2")]
+    gap = model.window + model.horizon - 1
+    began = sum(len(find_events(want[own] > 0.45, want[own], gap=gap)) for own in of_host)
+    assert began > 3
+    counts = f"90 rows, {scored} scores, {alarms} alarms, {began} events, 3 entities"
+    assert f"{counts}; unused lines: 0 mal" in err
 
 
 def test_live_json_has_the_scores_of_the_batch(model_file: Path, tmp_path: Path) -> None:

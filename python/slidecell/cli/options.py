@@ -284,6 +284,13 @@ DynamicBatchOption = Annotated[
 DynamicWindowOption = Annotated[
     int | None, _rule("Scores that choose the threshold, of dynamic (default: 2100)")
 ]
+PerEntityOption = Annotated[
+    bool,
+    _rule(
+        "Fit the rule for each entity on its own scores; those with fewer than 100 take that of "
+        "all. For rate, percentile, spot and cusum.",
+    ),
+]
 EventGapOption = Annotated[
     int | None,
     typer.Option(

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.utils.validation import check_is_fitted
 
-from slidecell.detect.decision import rate_times
+from slidecell.detect.decision import apply_rule, rate_times
 from slidecell.detect.drift import TrainingStatistics
 from slidecell.detect.fitting import FittingDetector
 from slidecell.detect.registry import no_such_setting
@@ -27,6 +27,7 @@ from slidecell.tables.arrays import take_rows
 from slidecell.tables.options import TableOptions
 from slidecell.tables.rows import Floats, Ints, Rows
 from slidecell.thresholds.constant import FixedThreshold
+from slidecell.thresholds.per_entity import PerEntityThreshold
 from slidecell.thresholds.rate import RateThreshold
 from slidecell.thresholds.rate_text import read_rate
 
@@ -251,7 +252,7 @@ class Detector(FittingDetector, StreamedDetector):
         rule = self.fitted_rule()
         if rule is None or rule.is_constant:
             return np.asarray(values > self.threshold_)
-        return rule.apply(values, rows.offsets)
+        return apply_rule(rule, rows, values)
 
     def rate_seen(
         self,
@@ -261,12 +262,16 @@ class Detector(FittingDetector, StreamedDetector):
     ) -> RateSeen | None:
         """Compare the rate that was asked with that of chosen rows; None without such a rule."""
         rule = self.fitted_rule()
-        if not isinstance(rule, RateThreshold):
-            return None
         times = rate_times(rows)
-        if times is None and read_rate(rule.met).of == "time":
+        pooled = rule.pooled if isinstance(rule, PerEntityThreshold) else rule
+        if not isinstance(pooled, RateThreshold):
             return None
-        return rule.seen(scores, rows.offsets, times=times, rows=chosen)
+        if times is None and read_rate(pooled.met).of == "time":
+            return None
+        if isinstance(rule, PerEntityThreshold):
+            names = rows.segment_names()
+            return rule.seen(scores, rows.offsets, entities=names, times=times, rows=chosen)
+        return pooled.seen(scores, rows.offsets, times=times, rows=chosen)
 
     def fitted_rule(self) -> Threshold | None:
         """Return the rule behind `predict`; None: no row is flagged.
@@ -330,7 +335,8 @@ class Detector(FittingDetector, StreamedDetector):
 
     def score_notes(self) -> list[str]:
         """Return what a reader of the scores should know."""
-        return []
+        rule = self.fitted_rule()
+        return rule.notes() if isinstance(rule, PerEntityThreshold) else []
 
     def table_options(self) -> dict[str, Any]:
         """Return how a file has to be read for this detector: fields of `TableOptions`.

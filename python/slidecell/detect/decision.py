@@ -14,6 +14,7 @@ from slidecell.thresholds import (
     BestFThreshold,
     FixedThreshold,
     PercentileThreshold,
+    PerEntityThreshold,
     RateThreshold,
     Threshold,
     threshold_from_state,
@@ -21,6 +22,8 @@ from slidecell.thresholds import (
 from slidecell.thresholds.state_values import mapping
 
 __all__ = [
+    "apply_rule",
+    "asks_for_rate",
     "choose_rule",
     "fit_rule",
     "plain_threshold",
@@ -105,15 +108,37 @@ def fit_rule(
     gap : int
         Of events, for a rate that has none of its own.
     """
+    of_rate: dict[str, Any] = {
+        "times": rate_times(rows),
+        "held_out": held_out if held_out.any() else None,
+        "gap": gap,
+    }
+    if isinstance(rule, PerEntityThreshold):
+        return rule.fit(scores, rows.offsets, entities=rows.segment_names(), **of_rate)
     if isinstance(rule, RateThreshold):
-        return rule.fit(
-            scores,
-            rows.offsets,
-            times=rate_times(rows),
-            held_out=held_out if held_out.any() else None,
-            gap=gap,
-        )
+        return rule.fit(scores, rows.offsets, **of_rate)
     return rule.fit(scores)
+
+
+def apply_rule(rule: Threshold, rows: Rows, scores: npt.NDArray[Any]) -> Bools:
+    """Return which rows of a table a fitted rule flags by their scores [S]: bool [S]."""
+    names = rows.segment_names() if rule.by_entity else None
+    return rule.apply(scores, rows.offsets, entities=names)
+
+
+def asks_for_rate(rule: Threshold | None) -> bool:
+    """Return whether a rule is calibrated on rows that train nothing.
+
+    Examples
+    --------
+    >>> from slidecell.detect.decision import asks_for_rate
+    >>> from slidecell.thresholds import PercentileThreshold, PerEntityThreshold, RateThreshold
+    >>> rules = (RateThreshold(), PercentileThreshold(), PerEntityThreshold(RateThreshold()))
+    >>> [asks_for_rate(rule) for rule in rules]
+    [True, False, True]
+    """
+    inner = rule.rule if isinstance(rule, PerEntityThreshold) else rule
+    return isinstance(inner, RateThreshold)
 
 
 def rate_times(rows: Rows) -> npt.NDArray[Any] | None:

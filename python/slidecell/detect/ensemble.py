@@ -321,6 +321,8 @@ class Ensemble(DefaultEnsemble):
         """
         if self.prefit:
             return np.zeros(len(rows), np.bool_)
+        if self._calibrates_each_entity():
+            return super().held_out(rows)
         lengths = {name: member.rows_to_stop() or 0 for name, member in self._detectors()}
         for name, member in sorted(self._detectors(), key=lambda pair: -lengths[pair[0]]):
             if lengths[name]:
@@ -361,7 +363,8 @@ class Ensemble(DefaultEnsemble):
     def score_notes(self) -> list[str]:
         """Return which members were left out, and why, and what is to be known of the others."""
         of_members = [member.score_notes() for member in self.members_.values()]
-        return [*self.notes_, *(note for notes in of_members for note in notes)]
+        own = super().score_notes()
+        return [*self.notes_, *own, *(note for notes in of_members for note in notes)]
 
     def _detectors(self) -> list[tuple[str, Detector]]:
         """Return the members that can be fitted: what else was given, `fit` refuses."""

@@ -12,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from slidecell._arguments import whole_number
-from slidecell.detect.decision import choose_rule, fit_rule
+from slidecell.detect.decision import apply_rule, asks_for_rate, choose_rule, fit_rule
 from slidecell.detect.fitted_values import names_array
 from slidecell.detect.saved_detector import SavedDetector
 from slidecell.tables.rows import Floats, Rows
 from slidecell.tables.split import last_rows
-from slidecell.thresholds import RateThreshold, Threshold
+from slidecell.thresholds import Threshold
 
 __all__ = ["FittingDetector", "constant_columns"]
 
@@ -37,7 +37,8 @@ class FittingDetector(SavedDetector):
         """Return which of the rows that `fit` is given would train nothing, bool [S].
 
         Those by which a network stops in time; or else, where the threshold is set by a rate, the
-        last fifth of each entity's rows.
+        last fifth of each entity's rows. So it is for a network too where each entity has a rate
+        of its own to meet.
         """
         if self._calibrates_on_all():
             return np.zeros(len(rows), np.bool_)
@@ -49,7 +50,12 @@ class FittingDetector(SavedDetector):
 
     def _calibrates_on_all(self) -> bool:
         """Return whether the rule is fitted on the scores of all fitted rows: it is no rate."""
-        return not isinstance(choose_rule(self.contamination, self.threshold), RateThreshold)
+        return not asks_for_rate(choose_rule(self.contamination, self.threshold))
+
+    def _calibrates_each_entity(self) -> bool:
+        """Return whether each entity needs rows of its own that train nothing."""
+        rule = choose_rule(self.contamination, self.threshold)
+        return rule.by_entity and asks_for_rate(rule)
 
     def _fit_rows(self, rows: Rows, held: Bools | None = None) -> None:
         """Do as `fit`, with rows that are in order.
@@ -153,12 +159,12 @@ class FittingDetector(SavedDetector):
         """Fit the rule on scores [S] of the fitted rows, of which some are finite."""
         rule = choose_rule(self.contamination, self.threshold)
         calibrates = np.ones(len(rows), np.bool_)
-        if isinstance(rule, RateThreshold) and np.isfinite(scores[held]).any():
+        if asks_for_rate(rule) and np.isfinite(scores[held]).any():
             calibrates = held
         self.calibration_rows_ = rows.restore(calibrates, False)
         self._use_rule(fit_rule(rule, rows, scores, calibrates, gap=self.event_gap()))
         if not rule.is_constant:
-            self.labels_ = rows.restore(rule.apply(scores, rows.offsets).astype(np.int64), 0)
+            self.labels_ = rows.restore(apply_rule(rule, rows, scores).astype(np.int64), 0)
 
     def _use_rule(self, rule: Threshold) -> None:
         self.rule_ = rule

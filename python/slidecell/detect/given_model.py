@@ -11,7 +11,7 @@ from sklearn.base import clone
 from slidecell.detect.fitting import training_part
 from slidecell.detect.network_detector import STATISTICS, NetworkDetector
 from slidecell.detect.scales import SCALERS
-from slidecell.detect.shares import shares_of_sum
+from slidecell.detect.shares import shares_of_sum, spread_shares
 from slidecell.tables.options import TableOptions
 from slidecell.tables.rows import Floats, Ints, Rows
 
@@ -151,9 +151,8 @@ class TakesModel(NetworkDetector):
         targets = self.model_.metadata["targets"]
         if targets is None:
             return super().shares_at(rows, chosen)
-        shares = np.zeros((len(chosen), rows.num_features))
-        errors = self._scores_at(rows, chosen, super()._score_features)
-        shares[:, targets] = shares_of_sum(errors)
+        errors = self._scores_at(rows, chosen, self._smoothed_features)[:, targets]
+        shares = spread_shares(shares_of_sum(errors), targets, rows.num_features)
         return self._too_large_shares(rows, chosen, shares)
 
     def _score_features(self, rows: Rows) -> npt.NDArray[np.float32]:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 
-from slidecell.detect.decision import fit_rule
+from slidecell.detect.decision import apply_rule, asks_for_rate, fit_rule
 from slidecell.detect.network_detector import STATISTICS, NetworkDetector
-from slidecell.detect.shares import shares_of_sum
+from slidecell.detect.shares import shares_of_sum, spread_shares
 from slidecell.detect.storage import Parts
 from slidecell.tables.rows import Floats, Ints, Rows
-from slidecell.thresholds import BestFThreshold, RateThreshold, Threshold, threshold_from_state
+from slidecell.thresholds import BestFThreshold, Threshold, threshold_from_state
 from slidecell.thresholds.smoothing import Smoothing, smoothing_from_state
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ class ModelDetector(NetworkDetector):
     def flag_rows(self, rows: Rows, scores: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
         """Return which rows the model's rule flags, bool [S]; none without a rule."""
         rule = self._rule()
-        return np.zeros(len(scores), np.bool_) if rule is None else rule.apply(scores, rows.offsets)
+        return np.zeros(len(scores), np.bool_) if rule is None else apply_rule(rule, rows, scores)
 
     def threshold_state(self) -> dict[str, Any] | None:
         """Return the model's rule; None: no row is flagged."""
@@ -123,13 +123,12 @@ class ModelDetector(NetworkDetector):
         """Return each feature's share of the error: 0 for those that the model does not predict."""
         errors = self._scores_at(rows, chosen, self._smoothed_features)
         targets = self.model_.metadata["targets"]
-        shares = np.zeros((len(chosen), rows.num_features))
-        shares[:, slice(None) if targets is None else targets] = shares_of_sum(errors)
+        shares = spread_shares(shares_of_sum(errors), targets, rows.num_features)
         return self._too_large_shares(rows, chosen, shares)
 
     def score_notes(self) -> list[str]:
         """Return what a reader of the scores should know."""
-        smoothing, notes = self.model_.metadata["smoothing"], []
+        smoothing, notes = self.model_.metadata["smoothing"], super().score_notes()
         if smoothing is not None:
             notes.append(f"scores are smoothed by the model's {smoothing['kind']!r}")
         if self.model_.threshold is None:
@@ -211,11 +210,15 @@ class ModelDetector(NetworkDetector):
         rule = self._rule()
         if rule is not None and not isinstance(rule, BestFThreshold):  # see `fit_rule`
             self._keep_rule(fit_rule(rule, rows, scores, held, gap=self.event_gap()))
-        calibrates = held if isinstance(rule, RateThreshold) and held.any() else ~held | held
+        calibrates = held if asks_for_rate(rule) and held.any() else ~held | held
         self.calibration_rows_ = rows.restore(calibrates, False)
         self.decision_scores_ = self._restored(rows, scores)
         self.scored_share_ = float((~np.isnan(scores)).mean())
         self.labels_ = rows.restore(self.flag_rows(rows, scores).astype(np.int64), 0)
+
+    def _calibrates_each_entity(self) -> bool:
+        rule = self._rule()
+        return rule is not None and rule.by_entity and asks_for_rate(rule)
 
     def fitted_rule(self) -> Threshold | None:
         """Return the model's rule; None: no row is flagged."""

@@ -21,7 +21,7 @@ from slidecell.detect.scales import SCALERS, ScalerKind
 from slidecell.detect.streams.compiled import CompiledStream
 from slidecell.error_statistics import least_errors
 from slidecell.tables.rows import Floats, Ints, Rows
-from slidecell.tables.split import held_out_rows
+from slidecell.tables.split import held_out_rows, last_rows
 from slidecell.tables.windowed import TooFewWindowsError, refuse_no_window, window_ends
 from slidecell.thresholds.smoothing import Smoothing, smoothing_from_state
 
@@ -290,6 +290,8 @@ class NetworkDetector(_Network):
     def held_out(self, rows: Rows) -> npt.NDArray[np.bool_]:
         """Return which of the rows that `fit` is given would train nothing, bool [S]."""
         require("torch", extra="train")  # before a job says that training begins
+        if self._calibrates_each_entity():
+            return last_rows(rows)
         held = held_out_rows(
             self._filled(rows),
             window=self.window,

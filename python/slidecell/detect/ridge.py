@@ -69,6 +69,7 @@ class RidgeDetector(FlatWindowsDetector):
     Hoerl and Kennard (1970), "Ridge regression: biased estimation for nonorthogonal problems",
     Technometrics 12(1). Folds are whole entities where there are five or more, else stretches of
     time; windows that overlap a stretch, or follow it by less than a window, are in neither part.
+    Where they leave no window to fit, as in a few dozen rows, the errors are those of the mean.
 
     Examples
     --------
@@ -280,7 +281,14 @@ class _Sums:
         )
 
     def solve(self, penalty: float) -> tuple[Floats, Floats]:
-        """Return weights [V, W * V] and intercept [V]; the intercept is not shrunk."""
+        """Return weights [V, W * V] and intercept [V]; the intercept is not shrunk.
+
+        Of fewer than two windows, whose differences would be rounding errors alone, the forecast
+        is the mean of the columns: 0.
+        """
+        if self.count < 2:
+            targets = len(self.sums) - self.depth
+            return np.zeros((targets, self.depth)), np.zeros(targets)
         mean = self.sums / max(self.count, 1)
         centred = self.products - self.count * np.outer(mean, mean)
         square, products = centred[: self.depth, : self.depth], centred[: self.depth, self.depth :]

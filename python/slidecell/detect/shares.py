@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,14 @@ import numpy.typing as npt
 from slidecell._arrays import integer_array
 from slidecell.tables.rows import Floats, Ints, Rows
 
-__all__ = ["chosen_places", "scores_at", "share_out", "shares_of_maximum", "shares_of_sum"]
+__all__ = [
+    "chosen_places",
+    "scores_at",
+    "share_out",
+    "shares_of_maximum",
+    "shares_of_sum",
+    "spread_shares",
+]
 
 
 def chosen_places(rows: npt.ArrayLike | None, known: Rows) -> Ints:
@@ -91,6 +98,23 @@ def shares_of_sum(errors: Floats) -> Floats:
     total = errors.sum(axis=1, keepdims=True)
     shares = errors / np.where(total == 0.0, 1.0, total)
     return np.where(total == 0.0, 1.0 / errors.shape[1], shares)
+
+
+def spread_shares(shares: Floats, targets: Sequence[int] | None, features: int) -> Floats:
+    """Return the shares [n, T] of the columns that a model predicts as those of all: [n, F].
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from slidecell.detect.shares import spread_shares
+    >>> spread_shares(np.array([[0.25, 0.75]]), [2, 0], 3).tolist()
+    [[0.75, 0.0, 0.25]]
+    """
+    if targets is None:
+        return shares
+    spread = np.zeros((len(shares), features))
+    spread[:, targets] = shares
+    return spread
 
 
 def shares_of_maximum(errors: Floats) -> Floats:

@@ -85,7 +85,7 @@ class DetectOptions(TrainingSettings, RuleOptions):
     epochs, patience, batch_size, lr, validation, seed, num_threads
         See `slidecell.training.settings.TrainingSettings`.
     threshold, rate, percentile, value, spot_q, spot_level, spot_depth, cusum_k, cusum_h, \
-dynamic_batch, dynamic_window
+dynamic_batch, dynamic_window, per_entity
         See `slidecell.jobs.rule_options.RuleOptions`.
     """
 
@@ -119,6 +119,8 @@ dynamic_batch, dynamic_window
                 f"got {self.layers}"
             )
         self.check_rule_options()
+        if self.per_entity and self.table.entity is None:
+            raise ValueError("--per-entity: needs --entity, the column that tells whose a row is")
         _choice("--cell", self.cell, (None, *CELLS))
         _choice("--align", self.align, (None, "end", "cover"))
         _choice("--scaler", self.scaler, (None, "minmax", "standard", "robust"))

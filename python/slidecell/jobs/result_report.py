@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slidecell.evaluate.inputs import as_scores, runs_of
+from slidecell.jobs.entity_thresholds import entity_thresholds_table
 from slidecell.jobs.events import events_section
 from slidecell.jobs.highest import highest_rows, highest_table, label_texts
 from slidecell.jobs.report import Figure, Report, Section
@@ -123,7 +124,10 @@ def _threshold_section(result: Result) -> Section:
         ]
     sentences = (threshold_text(facts["threshold"]), rate_text(facts.get("rate")))
     text = " ".join(sentence for sentence in sentences if sentence)
-    return Section("Threshold", text, [flagged_table(facts["flagged"])], figures)
+    tables = [flagged_table(facts["flagged"])]
+    if facts.get("entity_thresholds") is not None:
+        tables.append(entity_thresholds_table(facts["entity_thresholds"]))
+    return Section("Threshold", text, tables, figures)
 
 
 def _labels_section(result: Result) -> Section:

@@ -21,6 +21,7 @@ from slidecell.tables.options import TableOptions
 from slidecell.tables.rows import Rows
 from slidecell.tables.split import PARTS
 from slidecell.thresholds.events import Event, find_events, worst_first
+from slidecell.thresholds.per_entity import PerEntityThreshold
 
 if TYPE_CHECKING:
     from slidecell.detect.base import Detector
@@ -142,12 +143,13 @@ class Result:
         """
         test = self.part == "test"
         cuts = np.flatnonzero(test[1:] != test[:-1]) + 1
+        bounds = np.union1d(self.table.offsets, cuts)
         found = find_events(
             self.flagged,
             self.scores,
-            np.union1d(self.table.offsets, cuts),
+            bounds,
             gap=self.event_gap,
-            threshold=self.threshold,
+            threshold=self._limits(bounds),
         )
         entities = self.table.entities
         if entities is None:
@@ -155,6 +157,16 @@ class Result:
                 np.arange(len(self.table.offsets) - 1), np.diff(self.table.offsets)
             )
         return worst_first(event._replace(entity=int(entities[event.start])) for event in found)
+
+    def _limits(self, bounds: npt.NDArray[np.int64]) -> float | npt.NDArray[np.float64] | None:
+        """Return the threshold, or that of each segment between ``bounds``, if it is a value."""
+        rule = self.detector.fitted_rule()
+        if not isinstance(rule, PerEntityThreshold) or not rule.pooled.is_constant:
+            return self.threshold
+        names = self.table.segment_names()
+        segments = np.searchsorted(self.table.offsets, bounds[:-1], side="right") - 1
+        limits = {name: rule.for_entity(name).threshold for name in set(names)}
+        return np.array([limits[names[segment]] for segment in segments.tolist()])
 
 
 def score_table(detector: Detector, rows: Rows) -> npt.NDArray[np.floating[Any]]:

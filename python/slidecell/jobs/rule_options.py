@@ -9,6 +9,8 @@ from slidecell.thresholds import (
     CusumThreshold,
     DynamicThreshold,
     FixedThreshold,
+    PercentileThreshold,
+    PerEntityThreshold,
     RateThreshold,
     SpotThreshold,
     Threshold,
@@ -54,6 +56,8 @@ class RuleOptions:
         See `slidecell.thresholds.CusumThreshold`.
     dynamic_batch, dynamic_window
         See `slidecell.thresholds.DynamicThreshold`.
+    per_entity : bool
+        Fit the rule for each entity: see `slidecell.thresholds.PerEntityThreshold`.
     """
 
     threshold: str | None = None
@@ -67,6 +71,7 @@ class RuleOptions:
     cusum_h: float | None = None
     dynamic_batch: int | None = None
     dynamic_window: int | None = None
+    per_entity: bool = False
 
     @property
     def rule(self) -> str:
@@ -106,6 +111,8 @@ class RuleOptions:
         >>> RuleOptions(rate="3/day").rule_settings(None)
         {'threshold': '3/day'}
         """
+        if self.per_entity:
+            return {"threshold": self._make_rule(event_gap)}
         if self.rule == "percentile":
             percentile = DEFAULT_PERCENTILE if self.percentile is None else self.percentile
             # 99.9 means 0.001, and not the 0.0009999999999999432 that a subtraction makes of it.
@@ -115,6 +122,21 @@ class RuleOptions:
         return {"threshold": self._make_rule(event_gap)}
 
     def _make_rule(self, event_gap: int | None) -> Threshold | None:
+        if not self.per_entity:
+            return self._make_one(event_gap)
+        one = self._make_one(event_gap)
+        if one is None:
+            one = PercentileThreshold(
+                DEFAULT_PERCENTILE if self.percentile is None else self.percentile
+            )
+        try:
+            return PerEntityThreshold(one)
+        except ValueError as error:
+            raise ValueError(
+                f"--per-entity: no option of --threshold {self.rule}: {str(error).split(': ')[-1]}"
+            ) from None
+
+    def _make_one(self, event_gap: int | None) -> Threshold | None:
         try:
             if self.rule == "rate":
                 return RateThreshold(self.rate, gap=event_gap)

@@ -162,6 +162,8 @@ def threshold_text(threshold: Mapping[str, Any] | None) -> str:
     """
     if threshold is None:
         return "There is no threshold: no row is flagged."
+    if threshold["kind"] == "per_entity":
+        return _per_entity_text(threshold)
     if threshold.get("value") is None:
         return f"Rows are flagged by the rule {threshold['kind']!r}."
     text = f"A row is flagged if its score is above the threshold {threshold['value']:.6g}"
@@ -172,6 +174,18 @@ def threshold_text(threshold: Mapping[str, Any] | None) -> str:
         default = "" if threshold.get("rate") else ", as nothing else was asked"
         text += f", set for a rate of {fitted['met']}{default}"
     return f"{text}."
+
+
+def _per_entity_text(threshold: Mapping[str, Any]) -> str:
+    rule, pooled = threshold["rule"], threshold["fitted"]["pooled"]
+    text = f"Each entity has a threshold of its own, fitted by the rule {rule['kind']!r}"
+    if rule.get("percentile") is not None:
+        text += f" (percentile {rule['percentile']:g} of the scores of its fitted rows)"
+    if rule.get("rate") is not None:
+        text += f" for a rate of {rule['rate']}"
+    others = "Those with too few scores take that of all entities"
+    value = pooled.get("value")
+    return f"{text}. {others}{'' if value is None else f', {value:.6g}'}."
 
 
 def rate_text(rate: Mapping[str, Any] | None) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from slidecell.jobs.drift_report import drift_facts, drift_notes
+from slidecell.jobs.entity_thresholds import entity_thresholds, unseen_notes
 from slidecell.jobs.events import event_facts, events_frame
 from slidecell.jobs.json_file import write_json
 from slidecell.jobs.outputs import OutputFolder
@@ -81,6 +82,7 @@ def write_result(
     facts = {
         **result.report,
         "threshold": result.detector.threshold_state(),
+        "entity_thresholds": entity_thresholds(result),
         "rate": compare_rate(result),
         "flagged": count_flagged(result),
         "unscored": unscored,
@@ -111,6 +113,7 @@ def _notes(
     if len(table) != sum(unscored.values()):  # else the job has said so
         window = facts["command"] == "detect" and type(result.detector).takes_setting("window")
         notes.append(unscored_note(unscored, table, window_option=window))
+    of_job += [note for note in unseen_notes(result) if note not in of_job]
     return [note for note in (*notes, *drift_notes(drift), *of_job) if note]
 
 

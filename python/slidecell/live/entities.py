@@ -180,8 +180,8 @@ class Entities:
         return _Last(place, self._new_events(name))
 
     def _new_events(self, name: str) -> EntityEvents:
-        rule = self._monitor.threshold_state()
-        value = None if rule is None else rule.get("value")
+        rule = self._monitor.rule_for(name)
+        value = rule.threshold if rule is not None and rule.is_constant else None
         return EntityEvents(name, gap=self._gap, threshold=value)
 
     def _miss(self, last: _Last) -> None:
@@ -206,6 +206,8 @@ class Entities:
         if last.place >= room:
             with _memory_by_its_flag():
                 self._monitor.resize(min(2 * room, self._most))
+        if name not in self._known:
+            self._monitor.name_entity(last.place, name)
         self._known[name] = last
         if anew:
             self._monitor.reset(last.place)

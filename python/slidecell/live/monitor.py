@@ -160,6 +160,7 @@ class Monitor:
         explains = attribution and self._model.horizon > 0
         self._shares = Shares(cast(Any, self._model)) if explains else None
         self._entities: dict[int, _Entity] = {}
+        self._keys: dict[int, str] = {}
 
     @classmethod
     def from_model(cls, model: Monitored, num_entities: int = 1, **options: Any) -> Monitor:
@@ -256,6 +257,38 @@ class Monitor:
                 events.append(self._event(score, e, evidence))
         return events
 
+    def name_entity(self, entity: int, key: str) -> None:
+        """Say whose rows an entity of the stream is, for a rule that has thresholds per entity.
+
+        It is asked when the entity's first row comes, and kept when it is reset. Default: the
+        entity's number, as text.
+
+        Examples
+        --------
+        >>> import slidecell as sc
+        >>> from slidecell.detect import ZScoreDetector
+        >>> from slidecell.thresholds import PercentileThreshold, PerEntityThreshold
+        >>> rule = PerEntityThreshold(PercentileThreshold(50.0), least=1)
+        >>> rule = rule.fit([1.0, 3.0], [0, 1, 2], entities=["web", "db"])
+        >>> monitor = sc.Monitor(ZScoreDetector().fit([[0.0], [2.0]]).stream(), threshold=rule)
+        >>> monitor.name_entity(0, "db")
+        >>> monitor.push([3.0]).threshold
+        3.0
+        """
+        if not isinstance(key, str):
+            raise TypeError(f"key: expected text, got {key!r}")
+        if not 0 <= entity < self.stream.num_entities:
+            raise ValueError(
+                f"entity: expected 0 to {self.stream.num_entities - 1}, got {entity!r}"
+            )
+        if entity in self._entities and self._keys.get(entity, str(entity)) != key:
+            raise ValueError(f"entity: {entity} has had rows: reset it before it gets another key")
+        self._keys[entity] = key
+
+    def rule_for(self, key: str) -> Threshold | None:
+        """Return the rule of the entity with this key, as it begins; None without one."""
+        return None if self._threshold is None else self._threshold.for_entity(key)
+
     def threshold_state(self) -> dict[str, Any] | None:
         """Return the rule of all entities as it begins; None without one."""
         return None if self._threshold is None else self._threshold.state()
@@ -277,6 +310,7 @@ class Monitor:
         self.stream.resize(num_entities)
         for number in [number for number in self._entities if number >= num_entities]:
             del self._entities[number]
+        self._keys = {number: key for number, key in self._keys.items() if number < num_entities}
 
     def save(
         self,
@@ -318,6 +352,7 @@ class Monitor:
             "threshold": self.threshold_state(),
             "smoothing": None if self._smoothing is None else self._smoothing.state(),
             "entities": entities,
+            **({"keys": {str(e): key for e, key in self._keys.items()}} if self._keys else {}),
             "extra": self.extra,
         }
         text = json.dumps(state, allow_nan=False)
@@ -359,6 +394,10 @@ class Monitor:
             smoothing=None if smoothing is None else smoothing_from_state(smoothing),
             attribution=flag(state, "attribution"),
         )
+        for number, name in mapping(state.get("keys", {}), "keys").items():
+            if not number.isdecimal() or not isinstance(name, str):
+                raise ValueError(f"keys: expected texts of entities, got {number!r}: {name!r}")
+            monitor.name_entity(int(number), name)
         for key, found in mapping(state.get("entities"), "entities").items():
             if not key.isdecimal() or not 0 <= int(key) < stream.num_entities:
                 raise ValueError(f"entities: expected 0 to {stream.num_entities - 1}, got {key!r}")
@@ -382,7 +421,7 @@ class Monitor:
         if kept is None:
             shares = self._shares
             kept = self._entities[number] = _Entity(
-                None if self._threshold is None else self._threshold.fresh(),
+                self.rule_for(self._keys.get(number, str(number))),
                 None if self._smoothing is None else self._smoothing.fresh(),
                 None if shares is None else ForecastHistory(self._model.horizon, shares),
             )

@@ -146,7 +146,7 @@ class _Run:
         self._reports = Outlet(stderr, signals.wake)
         self._dropped = 0  # reports that nobody read
         self._latencies = Latencies()
-        self._rows = self._scores = self._alarms = 0
+        self._rows = self._scores = self._alarms = self._events = 0
         self._malformed = self._out_of_order = 0
         self._writer: Format | None = None  # the first source's: all lines out have one form
         self._feeds: dict[int, Lines] = {}
@@ -186,7 +186,8 @@ class _Run:
         p50, p99 = (self._latencies.percentile(p) / 1000 for p in (50, 99))
         self.say(
             f"{self._rows} rows, {self._scores} scores, {self._alarms} alarms, "
-            f"{len(self._entities)} entities; unused lines: {self._malformed} malformed, "
+            f"{self._events} events, {len(self._entities)} entities; "
+            f"unused lines: {self._malformed} malformed, "
             f"{self._out_of_order} out of order; push p50 {p50:.1f} us, p99 {p99:.1f} us, "
             f"max {self._latencies.max / 1000:.1f} us",
             always=at_the_end,
@@ -318,8 +319,9 @@ class _Run:
         self._write_events(writer)
 
     def _write_events(self, writer: Format) -> None:
-        """Write what has happened to events, if it is asked for."""
+        """Count the events that began, and write what has happened to them, if it is asked for."""
         for line in self._entities.take_lines():
+            self._events += line.change == "opened"
             if self._options.output != "scores":
                 self._answers.put(writer.write_event(line).encode())
 

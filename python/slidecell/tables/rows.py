@@ -179,6 +179,21 @@ class Rows:
         """Return the name of a row's entity."""
         return "" if self.entities is None else self.entity_names[self.entities[row]]
 
+    def segment_names(self) -> list[str]:
+        """Return the name of each segment's entity, [G]; their places where they have no names.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from slidecell.tables.rows import Rows
+        >>> Rows(np.zeros((3, 1)), np.array([0, 1, 3])).segment_names()
+        ['0', '1']
+        """
+        if self.entities is None:
+            return list(self._names_of_entities())
+        firsts = np.minimum(self.offsets[:-1], max(len(self) - 1, 0))
+        return [self.entity_names[e] for e in self.entities[firsts].tolist()] if len(self) else []
+
     def _names_of_entities(self) -> tuple[str, ...]:
         if self.entities is not None:
             return self.entity_names

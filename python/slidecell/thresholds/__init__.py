@@ -19,6 +19,7 @@ from slidecell.thresholds.events import (
     find_events,
     worst_first,
 )
+from slidecell.thresholds.per_entity import PerEntityThreshold
 from slidecell.thresholds.rate import RateSeen, RateThreshold
 from slidecell.thresholds.registry import threshold_from_state
 from slidecell.thresholds.rolling import RollingQuantileThreshold
@@ -34,6 +35,7 @@ __all__ = [
     "EventChange",
     "EventTracker",
     "FixedThreshold",
+    "PerEntityThreshold",
     "PercentileThreshold",
     "RateSeen",
     "RateThreshold",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -12,11 +13,12 @@ import numpy.typing as npt
 
 from slidecell._arrays import one_number
 from slidecell.thresholds.scores import Floats, as_scores, entity_slices
+from slidecell.thresholds.state_values import mapping
 
 Bools = npt.NDArray[np.bool_]
 T = TypeVar("T", bound="Threshold")
 
-__all__ = ["Bools", "Threshold"]
+__all__ = ["Bools", "Threshold", "rule_from_state"]
 
 
 class Threshold(ABC):
@@ -30,6 +32,8 @@ class Threshold(ABC):
     kind: ClassVar[str]
     is_constant: ClassVar[bool] = False
     """Whether no score changes the threshold."""
+    by_entity: ClassVar[bool] = False
+    """Whether entities have rules of their own: see `PerEntityThreshold`."""
 
     def fit(self: T, training_scores: npt.ArrayLike) -> T:
         """Take the reference from training scores [S]; a rule that needs none ignores them.
@@ -56,7 +60,13 @@ class Threshold(ABC):
         value = one_number(score, name="score")
         return value == value and self._judge(value)  # noqa: PLR0124  # NaN differs from itself
 
-    def apply(self, scores: npt.ArrayLike, offsets: npt.ArrayLike | None = None) -> Bools:
+    def apply(
+        self,
+        scores: npt.ArrayLike,
+        offsets: npt.ArrayLike | None = None,
+        *,
+        entities: Sequence[str] | None = None,
+    ) -> Bools:
         """Return which of the scores [S] raise an alarm: bool [S], as `update` would one by one.
 
         The object's own state takes no part and stays as it is.
@@ -67,6 +77,8 @@ class Threshold(ABC):
             In time order within an entity.
         offsets : array_like of int, [G+1], optional
             Entity g owns scores ``offsets[g]:offsets[g+1]``. Default: one entity.
+        entities : sequence of str [G], optional
+            Keys of the entities, for a rule that knows them. Default: "0", "1", ...
 
         Returns
         -------
@@ -75,9 +87,23 @@ class Threshold(ABC):
         self._need_reference()
         values = as_scores(scores)
         alarms = np.zeros(len(values), np.bool_)
-        for rows in entity_slices(offsets, len(values)):
-            alarms[rows] = self.fresh()._series(values[rows])
+        parts = entity_slices(offsets, len(values))
+        for rows, name in zip(parts, self._names(entities, len(parts)), strict=True):
+            alarms[rows] = self.for_entity(name)._series(values[rows])
         return alarms
+
+    def for_entity(self: T, entity: str) -> Threshold:
+        """Return the rule that judges an entity, by its key, as it begins."""
+        del entity
+        return self.fresh()
+
+    @staticmethod
+    def _names(entities: Sequence[str] | None, count: int) -> Sequence[str]:
+        if entities is None:
+            return list(map(str, range(count)))
+        if len(entities) != count:
+            raise ValueError(f"entities: expected {count}, one per segment, got {len(entities)}")
+        return entities
 
     @property
     @abstractmethod
@@ -97,6 +123,11 @@ class Threshold(ABC):
     def __repr__(self) -> str:
         settings = ", ".join(f"{name}={value!r}" for name, value in self._settings().items())
         return f"{type(self).__name__}({settings})"
+
+    @classmethod
+    def settings_from(cls, saved: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the constructor's arguments from a saved state, as far as they are there."""
+        return {name: saved[name] for name in inspect.signature(cls).parameters if name in saved}
 
     def state(self) -> dict[str, Any]:
         """Return settings, reference and running state, ready for JSON."""
@@ -161,3 +192,25 @@ class Threshold(ABC):
         """Judge one entity's scores [n] from its beginning; `self` may be used up."""
         judge = self._judge
         return np.array([v == v and judge(v) for v in scores.tolist()], np.bool_)  # noqa: PLR0124
+
+
+def rule_from_state(state: object, kinds: Mapping[str, type[Threshold]]) -> Threshold:
+    """Return the threshold whose `Threshold.state` this is, of one of these kinds.
+
+    Raises
+    ------
+    ValueError
+        If it is damaged, or of another kind; the text names the place.
+    """
+    saved = mapping(state, "threshold")
+    kind = saved.get("kind")
+    if not isinstance(kind, str) or kind not in kinds:
+        known = ", ".join(map(repr, sorted(kinds)))
+        raise ValueError(f"threshold: expected a kind of {known}, got {kind!r}")
+    try:
+        made = kinds[kind](**kinds[kind].settings_from(saved))
+        # A setting that is left out has its default.
+        made.load_state({**made._settings(), **saved})
+    except TypeError as error:
+        raise ValueError(f"threshold: {kind}: {error}") from None
+    return made

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,7 @@ import numpy.typing as npt
 from slidecell._arguments import as_number, whole_number
 from slidecell._arrays import one_number
 from slidecell._html import figure, html_table
-from slidecell.evaluate.inputs import Floats, Ints, as_labels, as_offsets
+from slidecell.evaluate.inputs import Floats, Ints, as_labels, as_offsets, one_dimensional
 from slidecell.thresholds.scores import as_scores
 from slidecell.thresholds.state_values import mapping, whole
 
@@ -74,7 +74,7 @@ def find_events(
     offsets: npt.ArrayLike | None = None,
     *,
     gap: int = 0,
-    threshold: float | None = None,
+    threshold: npt.ArrayLike | None = None,
 ) -> list[Event]:
     """Return the events of flagged rows [S], in the order of the rows.
 
@@ -91,8 +91,9 @@ def find_events(
         `slidecell.entity_offsets` with ``max_gap`` also end an event at a step in time.
     gap : int
         Rows that are not flagged between two flags of one event, at most.
-    threshold : float, optional
-        What the scores were compared with, for the area. Default: no event has one.
+    threshold : float or array_like of float [G], optional
+        What the scores were compared with, or those of each entity, for the area. Default: no event
+        has one.
 
     Returns
     -------
@@ -116,11 +117,12 @@ def find_events(
     values = as_scores(scores)
     flagged = as_labels(flags, len(values), name="flags")
     bounds = as_offsets(offsets, len(values))
-    gap, threshold = _as_gap(gap), _as_threshold(threshold)
+    gap = _as_gap(gap)
+    limits = _limits(threshold, len(bounds) - 1)
     if (flagged & np.isnan(values)).any():
         row = int((flagged & np.isnan(values)).argmax())
         raise ValueError(f"flags: expected no flag on a row without a score, got one in row {row}")
-    return _events(np.flatnonzero(flagged), values[flagged], bounds, gap, threshold)
+    return _events(np.flatnonzero(flagged), values[flagged], bounds, gap, limits)
 
 
 def _events(
@@ -128,7 +130,7 @@ def _events(
     scores: Floats,  # [n]
     offsets: Ints,  # [G+1]
     gap: int,
-    threshold: float | None,
+    limits: Floats | None,  # [G]
 ) -> list[Event]:
     if len(rows) == 0:
         return []
@@ -143,10 +145,10 @@ def _events(
     tops = np.empty(len(first), np.int64)
     highest = np.flatnonzero(scores == peaks[of])[::-1]
     tops[of[highest]] = rows[highest]
-    if threshold is None:
+    if limits is None:
         areas: list[float | None] = [None] * len(first)
     else:
-        above = _above(scores, threshold)
+        above = _above(scores, limits[entities])
         # It adds one by one, in order, as the tracker does; a sum by halves would differ in bits.
         areas = np.bincount(of, weights=above, minlength=len(first)).tolist()
     columns = (
@@ -321,7 +323,23 @@ class EventTracker:
         return Event(start, end, rows, flagged, peak, peak_row, self.entity, area)
 
 
-def _above(scores: Any, threshold: float) -> Any:
+def _limits(threshold: npt.ArrayLike | None, count: int) -> Floats | None:
+    """Return the threshold of each entity, [G]."""
+    if threshold is None:
+        return None
+    if np.ndim(threshold) == 0:
+        return np.full(count, _as_threshold(cast(float, threshold)))
+    limits = one_dimensional(threshold, "threshold").astype(np.float64)
+    if len(limits) != count:
+        raise ValueError(f"threshold: expected {count}, one per entity, got {len(limits)}")
+    if not np.isfinite(limits).all():
+        raise ValueError(
+            f"threshold: expected finite numbers, got {limits[~np.isfinite(limits)][0]}"
+        )
+    return limits
+
+
+def _above(scores: Any, threshold: Any) -> Any:
     """Return by how much scores lie above the threshold: 0 for those that do not."""
     with np.errstate(over="ignore"):  # the least float64 below the greatest one: infinity
         return np.maximum(np.float64(scores) - threshold, 0.0)

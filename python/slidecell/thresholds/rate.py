@@ -197,6 +197,7 @@ class RateThreshold(ConstantThreshold):
         *,
         times: npt.ArrayLike | None = None,
         rows: npt.ArrayLike | None = None,
+        flags: npt.ArrayLike | None = None,
     ) -> RateSeen:
         """Compare the rate that was asked with that of scores [S].
 
@@ -207,6 +208,8 @@ class RateThreshold(ConstantThreshold):
         times : array_like, [S], optional
         rows : array_like of bool, [S], optional
             The rows that count. Default: all.
+        flags : array_like of bool, [S], optional
+            The rows that are flagged. Default: those above the threshold.
 
         Examples
         --------
@@ -221,11 +224,14 @@ class RateThreshold(ConstantThreshold):
         everything = np.ones(size, np.bool_)
         chosen = everything if rows is None else as_labels(rows, size, name="rows") > 0
         rate = read_rate(self._met)
-        flags = chosen & (exposure.scores > self.threshold)
+        flagged = exposure.scores > self.threshold
+        if flags is not None:
+            flagged = as_labels(flags, size, name="flags") > 0
+        flagged &= chosen
         if rate.of == "share":
-            count, unit = int(flags.sum()), "rows"
+            count, unit = int(flagged.sum()), "rows"
         else:
-            count, unit = _events(flags, exposure, chosen, self._merged), "events"
+            count, unit = _events(flagged, exposure, chosen, self._merged), "events"
         amount = _amount(exposure, chosen, rate)
         at_once = 1.0 if rate.by_entity or rate.of != "time" else exposure.at_once
         rate_seen = count / amount * rate.span * at_once if amount > 0.0 else math.nan

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
-
-from slidecell.thresholds.base import Threshold
+from slidecell.thresholds.base import Threshold, rule_from_state
 from slidecell.thresholds.constant import (
     BestFThreshold,
     ContaminationThreshold,
@@ -13,10 +11,10 @@ from slidecell.thresholds.constant import (
 )
 from slidecell.thresholds.cusum import CusumThreshold
 from slidecell.thresholds.dynamic import DynamicThreshold
+from slidecell.thresholds.per_entity import PerEntityThreshold
 from slidecell.thresholds.rate import RateThreshold
 from slidecell.thresholds.rolling import RollingQuantileThreshold
 from slidecell.thresholds.spot import SpotThreshold
-from slidecell.thresholds.state_values import mapping
 
 __all__ = ["threshold_from_state"]
 
@@ -28,6 +26,7 @@ _KINDS: dict[str, type[Threshold]] = {
         CusumThreshold,
         DynamicThreshold,
         FixedThreshold,
+        PerEntityThreshold,
         PercentileThreshold,
         RateThreshold,
         RollingQuantileThreshold,
@@ -50,16 +49,4 @@ def threshold_from_state(state: object) -> Threshold:
     >>> threshold_from_state({"kind": "percentile", "percentile": 95.0, "value": 0.25}).update(0.3)
     True
     """
-    saved = mapping(state, "threshold")
-    kind = saved.get("kind")
-    if not isinstance(kind, str) or kind not in _KINDS:
-        known = ", ".join(map(repr, sorted(_KINDS)))
-        raise ValueError(f"threshold: expected a kind of {known}, got {kind!r}")
-    settings = [name for name in inspect.signature(_KINDS[kind]).parameters if name in saved]
-    try:
-        made = _KINDS[kind](**{name: saved[name] for name in settings})
-        # A setting that is left out has its default.
-        made.load_state({**made._settings(), **saved})
-    except TypeError as error:
-        raise ValueError(f"threshold: {kind}: {error}") from None
-    return made
+    return rule_from_state(state, _KINDS)
