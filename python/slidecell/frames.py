@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from slidecell._arrays import column_numbers, is_column, is_frame, plain_array
+from slidecell._arrays import column_numbers, is_column, is_frame, is_masked_array, plain_array
 
 __all__ = ["feature_columns", "is_frame", "match_features", "match_row"]
 
@@ -87,7 +87,7 @@ def match_features(
             names = _labels_of(list(series.columns), features)
             return feature_columns(series, names, name=name)  # type: ignore[no-any-return]
         return plain_array(series, name=name)
-    if isinstance(series, np.ma.MaskedArray):
+    if is_masked_array(series):
         return plain_array(series, name=name)
     if isinstance(series, (list, tuple)) and features is not None and any(map(_is_named, series)):
         return [match_row(row, features, name=name) for row in series]
