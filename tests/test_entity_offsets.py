@@ -6,6 +6,8 @@ import datetime
 
 import numpy as np
 import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -160,3 +162,51 @@ def test_wrong_times_are_refused(arguments, error, text):
 
 def test_time_may_run_backwards_between_entities():
     assert sc.entity_offsets(["a", "a", "b"], time=[5, 5, 0]).tolist() == [0, 2, 3]
+
+
+def text_columns(values):
+    return [
+        pd.Series(values, dtype="str", index=range(len(values), 0, -1)),
+        pd.Series(values, dtype="string[pyarrow]"),
+        pd.Series(values, dtype=pd.ArrowDtype(pa.string())),
+        pd.Series(values, dtype=pd.ArrowDtype(pa.large_string())),
+        pd.Index(values, dtype="str"),
+        pd.Series(values, dtype="str").array,
+        pl.Series(values, dtype=pl.String),
+    ]
+
+
+@given(st.lists(st.integers(0, 4), max_size=6))
+@settings(max_examples=30, deadline=None)
+def test_text_in_arrow_memory_has_the_runs_that_made_it(lengths):
+    names = ["user", "use", "", "userx", "\u00fcser", "a longer name than twelve bytes"]
+    keys = [name for name, n in zip(names, lengths, strict=False) for _ in range(n)]
+    for column in text_columns(keys):
+        offsets = sc.entity_offsets(column)
+        assert offsets.dtype == np.int64
+        assert offsets.tolist() == [0, *np.cumsum([n for n in lengths if n])]
+
+
+def test_text_in_arrow_memory_makes_no_object_of_a_row(monkeypatch):
+    column = pd.Series(["b", "b", "a"], dtype="str")
+
+    def refuse(*args, **options):
+        raise AssertionError("the column became objects")
+
+    monkeypatch.setattr(type(column), "__array__", refuse)
+    assert sc.entity_offsets(column).tolist() == [0, 2, 3]
+
+
+def test_text_in_arrow_memory_is_checked_as_objects_are():
+    for column in text_columns(["b", "b", None, "a"]):
+        with pytest.raises(
+            ValueError, match="keys: expected a key in every row, got none in row 2"
+        ):
+            sc.entity_offsets(column)
+    for column in text_columns(["b", "b", "a", "b"]):
+        with pytest.raises(
+            ValueError, match="keys: expected equal keys in one run, got b again in row 3"
+        ):
+            sc.entity_offsets(column)
+    for column in text_columns(["b", "b", "a", "a"]):
+        assert sc.entity_offsets(column, time=[0, 9, 1, 2], max_gap=5).tolist() == [0, 1, 2, 4]

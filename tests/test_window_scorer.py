@@ -134,6 +134,26 @@ def test_a_score_depends_on_its_own_rows_only(isa: str, kind: str) -> None:
             np.testing.assert_array_equal(one[-1], scores[end - 1])
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_entities_that_share_vectors_have_the_bits_of_each_alone(isa: str, kind: str) -> None:
+    case = Case(1, 6, 5, 40, 1)
+    scorer = case.scorer(kind)
+    needed = scorer.window + scorer.horizon
+    counts = [1, 2, 3, 4, 17, 1, 0, 1, 31, 8, 1, 1, 5, 100, 1]
+    offsets = np.cumsum([0] + [n + needed - 1 for n in counts])
+    rng = np.random.default_rng(7)
+    series = rng.normal(size=(offsets[-1], case.features)) * case.scale + case.center
+    series[:, [f for f in range(case.features) if f not in case.varying]] = 0.25
+    series[[offsets[5] + 1, offsets[4] + 9], 1] = np.nan
+    for per_feature in (False, True):
+        options = {"per_feature": per_feature, "num_threads": None}
+        got = scorer.score(series, offsets, **options)
+        for first, last in itertools.pairwise(offsets):
+            alone = scorer.score(series[first:last], None, **options)
+            np.testing.assert_array_equal(got[first:last], alone)
+        assert np.isfinite(got).sum() > 100
+
+
 @pytest.mark.parametrize("neighbors", [1, 3])
 def test_a_window_on_a_point_has_no_distance(isa: str, neighbors: int) -> None:
     """Where the expanded distance cancels, the differences decide."""

@@ -58,7 +58,8 @@ def entity_offsets(
     """
     rows = _checked_keys(keys)
     same = np.asarray(rows[1:] == rows[:-1], dtype=bool)  # [S-1]: row i+1 goes on where row i was
-    _refuse_returning(rows, _run_starts(same, len(rows)))
+    starts = _run_starts(same, len(rows))
+    _refuse_returning(np.asarray(rows[starts]), starts)
     if time is not None:
         same &= ~_gaps(_checked_times(time, len(rows)), same, max_gap)
     elif max_gap is not None:
@@ -71,8 +72,12 @@ def _run_starts(same: npt.NDArray[np.bool_], S: int) -> Ints:
     return np.concatenate((np.arange(min(S, 1)), np.flatnonzero(~same) + 1))
 
 
-def _checked_keys(keys: npt.ArrayLike) -> npt.NDArray[Any]:
-    """Take keys as an array [S] in which no key is missing."""
+def _checked_keys(keys: npt.ArrayLike) -> Any:
+    """Take keys as an array [S], or text as a column of Arrow's, in which no key is missing."""
+    text = _arrow_text(keys)
+    if text is not None:
+        _refuse_missing(np.asarray(text.isna() if hasattr(text, "isna") else text.is_null()))
+        return text
     # A list of text and NaN would become text, "nan", and 1 and "1" the same key: hence objects.
     rows = unmasked(keys) if hasattr(keys, "__array__") else np.asarray(keys, dtype=object)
     if rows.ndim != 1:
@@ -81,21 +86,39 @@ def _checked_keys(keys: npt.ArrayLike) -> npt.NDArray[Any]:
         missing = np.fromiter(map(is_missing, rows), bool, len(rows))
     else:
         missing = np.asarray(rows != rows, dtype=bool)  # noqa: PLR0124
-    if missing.any():
-        raise ValueError(f"keys: expected a key in every row, got none in row {missing.argmax()}")
+    _refuse_missing(missing)
     return rows
 
 
+def _arrow_text(keys: Any) -> Any:
+    """Return a column of text that pandas or polars holds in Arrow's memory, else None.
+
+    Its slices compare there, without a Python object for each row.
+    """
+    dtype = getattr(keys, "dtype", None)
+    if type(keys).__module__.partition(".")[0] == "polars":
+        return keys if str(dtype) == "String" else None
+    in_arrow = getattr(dtype, "storage", None) == "pyarrow" or hasattr(dtype, "pyarrow_dtype")
+    if not in_arrow or getattr(dtype, "type", None) is not str:
+        return None
+    return getattr(keys, "array", keys)  # of a Series or an Index, whose labels would be aligned
+
+
+def _refuse_missing(missing: npt.NDArray[np.bool_]) -> None:
+    if missing.any():
+        raise ValueError(f"keys: expected a key in every row, got none in row {missing.argmax()}")
+
+
 def _refuse_returning(keys: npt.NDArray[Any], starts: Ints) -> None:
-    """Refuse keys [S] of which one begins two runs; `starts` has the first rows of the runs."""
-    runs = keys[starts].tolist()
+    """Refuse runs [G] of which two have one key; `starts` [G] has their first rows."""
+    runs = keys.tolist()
     if len(set(runs)) == len(runs):
         return
     seen: set[object] = set()
-    for key, row in zip(runs, starts, strict=True):
+    for run, (key, row) in enumerate(zip(runs, starts, strict=True)):
         if key in seen:
             raise ValueError(
-                f"keys: expected equal keys in one run, got {keys[row]!s} again in row {row}; "
+                f"keys: expected equal keys in one run, got {keys[run]!s} again in row {row}; "
                 "sort the rows by key, stably"
             )
         seen.add(key)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from slidecell._arrays import column_numbers, plain_array
+from slidecell._arrays import column_numbers, is_masked_array, plain_array
 from slidecell._native_frames import eager_frame, is_column, is_frame, refuse_lazy
 
 __all__ = ["as_one_feature", "feature_columns", "is_frame", "match_features", "match_row"]
@@ -92,7 +92,7 @@ def match_features(
         frame = eager_frame(series, name=name)
         names = _labels_of(list(frame.columns), features)
         return feature_columns(frame, names, name=name)  # type: ignore[no-any-return]
-    if isinstance(series, np.ma.MaskedArray):
+    if is_masked_array(series):
         return plain_array(series, name=name)
     if is_column(series):
         return as_one_feature(plain_array(series, name=name))

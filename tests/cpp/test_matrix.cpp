@@ -74,22 +74,18 @@ double worst_code(const KernelTable& kernels, const ModelSpec& spec, Precision p
   const SeriesView series(rows.data(), S, F);
   const KernelChoice choice = choose_kernel(kernels, model, precision, Kernel::matrix);
   TileRunner runner(model, kernels, choice, series, plan);
-  const VectorPlan vectors(plan, kernels.lanes);
+  // Tiles of odd numbers of groups too, and of windows that share vectors.
+  const VectorPlan vectors(plan, kernels.lanes, {3, F, kernels.lanes});
 
   double worst = 0.0;
-  // Tiles of odd numbers of groups too.
-  for (std::int64_t first = 0; first < vectors.size(); first += 3) {
-    std::vector<WindowVector> tile;
-    for (std::int64_t v = first; v < std::min(first + 3, vectors.size()); ++v) {
-      tile.push_back(vectors.at(v));
-    }
-    runner.load(tile);
+  for (std::int64_t tile = 0; tile < vectors.tiles(); ++tile) {
+    runner.load(vectors.tile(tile));
     const float* code = runner.encode();
-    for (std::size_t v = 0; v < tile.size(); ++v) {
-      const auto N = tile[v].count;
+    for (std::int64_t v = 0; v < runner.tile().size(); ++v) {
+      const std::int64_t N = runner.tile().count(v);
       reference::Doubles x;
       for (std::int64_t lane = 0; lane < N; ++lane) {
-        const std::int64_t start = runner.tile().start(static_cast<std::int64_t>(v), lane);
+        const std::int64_t start = runner.tile().start(v, lane);
         x.insert(x.end(), rows.begin() + start * F, rows.begin() + (start + W) * F);
       }
       const reference::Doubles out =
@@ -97,7 +93,7 @@ double worst_code(const KernelTable& kernels, const ModelSpec& spec, Precision p
       for (std::int64_t lane = 0; lane < N; ++lane) {
         for (std::int64_t j = 0; j < H; ++j) {
           const double truth = out[static_cast<std::size_t>(((lane + 1) * W - 1) * H + j)];
-          const auto column = static_cast<std::int64_t>(v) * kernels.lanes + lane;
+          const std::int64_t column = v * kernels.lanes + lane;
           const double got = static_cast<double>(code[j * runner.stride() + column]);
           worst = std::max(worst, std::fabs(got - truth));  // a NaN stays out: see below
           if (std::isnan(got)) worst = std::numeric_limits<double>::infinity();

@@ -29,6 +29,7 @@ void FlatMap::products(const KernelTable& kernels, WindowTile& tile, std::int64_
   a.x = tile.x();
   a.x_stride = tile.stride();
   a.x_col = tile.columns(0);
+  a.x_step = tile.offset(1);
   a.out = out;
   a.out_stride = stride;
   a.vectors = tile.size();

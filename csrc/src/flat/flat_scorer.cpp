@@ -103,13 +103,14 @@ FlatTile::FlatTile(const KernelTable& kernels, const WindowScorer::Impl& scorer,
       zeros_(scorer.windows.features * stride_),
       out_(out) {}
 
-void FlatTile::score(const std::vector<WindowVector>& vectors) {
-  tile_.load(vectors);
+void FlatTile::score(const TileWindows& windows) {
+  tile_.load(windows);
+  row_ = tile_.offset(1);
   first_.assign(tile_.columns(0), tile_.columns(0) + tile_.size());
   std::memset(sums_.data(), 0, static_cast<std::size_t>(values_ * stride_) * sizeof(float));
   add_scores(sums_.data());
   for (std::int64_t v = 0; v < tile_.size(); ++v) {
-    for (std::int64_t lane = 0; lane < vectors[static_cast<std::size_t>(v)].count; ++lane) {
+    for (std::int64_t lane = 0; lane < tile_.count(v); ++lane) {
       if (!tile_.complete(v, lane, span_)) continue;
       float* row = out_ + (tile_.start(v, lane) + span_ - 1) * values_;
       for (std::int64_t i = 0; i < values_; ++i) {
@@ -183,13 +184,13 @@ void WindowScorer::Impl::run(const SeriesView& series, Span<const std::int64_t> 
   std::fill_n(out, series.rows * (call.per_feature ? windows.features : 1),
               std::numeric_limits<float>::quiet_NaN());
   const KernelTable& kernels = active_kernels();
-  const VectorPlan vectors(plan, kernels.lanes);
-  const std::int64_t size = flat_tile_vectors(kernels);
+  // Every window's products are its own, so a mixed vector costs what another does.
+  const VectorPlan vectors(plan, kernels.lanes,
+                           {flat_tile_vectors(kernels), series.cols, kernels.lanes - 1});
   parallel_for(
-      ceil_div(vectors.size(), size), num_threads,
-      [&] { return tile(kernels, series, plan, call, out); },
+      vectors.tiles(), num_threads, [&] { return tile(kernels, series, plan, call, out); },
       [&](std::unique_ptr<FlatTile>& workspace, std::int64_t i) {
-        workspace->score(vectors.tile(i, size));
+        workspace->score(vectors.tile(i));
       });
 }
 

@@ -22,7 +22,7 @@ class FlatTile {
   FlatTile(const KernelTable& kernels, const WindowScorer::Impl& scorer, const SeriesView& series,
            const WindowPlan& plan, const FlatCall& call, float* out);
   virtual ~FlatTile() = default;
-  void score(const std::vector<WindowVector>& vectors);
+  void score(const TileWindows& windows);
 
  protected:
   // Scores of all windows of the tile: sums [values][stride], zero at first.
@@ -31,7 +31,7 @@ class FlatTile {
   std::int64_t column(std::int64_t v) const { return v * kernels_.lanes; }
   // Feature f in row t of a window, scaled.
   float value(std::int64_t v, std::int64_t lane, std::int64_t f, std::int64_t t) const {
-    return tile_.x()[f * tile_.stride() + first_[static_cast<std::size_t>(v)] + t + lane];
+    return tile_.x()[f * tile_.stride() + first_[static_cast<std::size_t>(v)] + t * row_ + lane];
   }
   // Adds the squares of features `rows` of all rows of the windows to `sums`: one sum, or with
   // by_feature a sum for each feature.
@@ -47,6 +47,7 @@ class FlatTile {
  private:
   std::int64_t span_;
   std::vector<std::int32_t> first_;  // [vectors] column of the first row of each group of windows
+  std::ptrdiff_t row_ = 1;           // columns from a row of the windows to the next
   AlignedFloats sums_, zeros_;
   float* out_;
 };

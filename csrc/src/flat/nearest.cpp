@@ -72,7 +72,7 @@ class NearestTile final : public FlatTile {
     add_squares(points_.all, false, squares_.data());
     const std::int64_t k = points_.neighbors;
     for (std::int64_t v = 0; v < tile_.size(); ++v) {
-      const std::int64_t count = tile_.vectors()[static_cast<std::size_t>(v)].count;
+      const std::int64_t count = tile_.count(v);
       for (std::int64_t lane = 0; lane < count; ++lane) {
         const std::int64_t at = column(v) + lane;
         if (per_feature_) {
@@ -125,7 +125,7 @@ class NearestTile final : public FlatTile {
   void insert_others(const float* product, std::int32_t point) {
     const std::int64_t own = own_starts_[static_cast<std::size_t>(point)];
     for (std::int64_t v = 0; v < tile_.size(); ++v) {
-      const std::int64_t count = tile_.vectors()[static_cast<std::size_t>(v)].count;
+      const std::int64_t count = tile_.count(v);
       for (std::int64_t lane = 0; lane < count; ++lane) {
         const std::int64_t apart = tile_.start(v, lane) - own;
         const std::int64_t W = points_.windows.window;

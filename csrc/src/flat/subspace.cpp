@@ -67,9 +67,8 @@ class SubspaceTile final : public FlatTile {
         restored_(rows_ * stride_),
         squares_(call.per_feature ? rows_ * stride_ : 0),
         truth_row_(static_cast<std::size_t>(subspace.depth)) {
-    // Every group of windows may bring columns of its own: see WindowTile.
-    const std::int64_t own = kernels.lanes + round_up(subspace.windows.window, kernels.lanes);
-    const std::int64_t columns = flat_tile_vectors(kernels) * own + kernels.lanes;
+    const std::int64_t columns =
+        tile_columns(kernels, plan, flat_tile_vectors(kernels), subspace.windows.features);
     if (subspace.windows.features > std::numeric_limits<std::int32_t>::max() / columns) {
       throw std::invalid_argument("features: too many for a tile, got " +
                                   std::to_string(subspace.windows.features));
@@ -82,12 +81,13 @@ class SubspaceTile final : public FlatTile {
       subspace_.encoder.products(kernels_, tile_, first, std::min(chunk_, subspace_.rows - first),
                                  codes_.data() + first * stride_, stride_);
     }
-    // Row (t, f) of a restored window stands beside row f of the tile, t columns further on.
+    // Row (t, f) of a restored window stands beside row f of the tile, offset(t) columns further
+    // on.
     const std::vector<std::int32_t>& varying = subspace_.windows.varying;
     std::size_t at = 0;
     for (std::int64_t t = 0; t < subspace_.windows.window; ++t) {
       for (const std::int32_t f : varying) {
-        truth_row_[at++] = static_cast<std::int32_t>(f * tile_.stride() + t);
+        truth_row_[at++] = static_cast<std::int32_t>(f * tile_.stride() + tile_.offset(t));
       }
     }
     for (std::int64_t first = 0; first < subspace_.depth; first += rows_) {

@@ -42,6 +42,7 @@ struct ProjectWindows {
   const float* x;  // [F][x_stride]
   std::ptrdiff_t x_stride;
   const std::int32_t* x_col;  // [vectors] first column of each group of windows
+  std::ptrdiff_t x_step;      // columns from a row of the windows to the next
   float* out;                 // [rows][out_stride]
   std::ptrdiff_t out_stride;
   std::int64_t vectors;

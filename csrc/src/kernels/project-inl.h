@@ -56,7 +56,7 @@ void project_windows_block(const slidecell::ProjectWindows& a, const float* __re
   for (std::int64_t t = 0; t < a.window; ++t) {
     for (std::int64_t f = 0; f < a.features; ++f) {
       w += rows;
-      const float* __restrict x = a.x + a.feature[f] * a.x_stride + t;
+      const float* __restrict x = a.x + a.feature[f] * a.x_stride + t * a.x_step;
       Vec column[vectors];
 #pragma GCC unroll 8
       for (int v = 0; v < vectors; ++v) column[v] = Vec::load(x + a.x_col[v0 + v]);

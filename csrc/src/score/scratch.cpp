@@ -18,7 +18,7 @@ double thread_bytes(const ModelParts& model, const KernelTable& kernels, const K
                     const WindowPlan& plan, std::int64_t values) {
   const std::int64_t vectors = tile_vectors(kernels, model, choice);
   const std::int64_t columns = vectors * kernels.lanes;
-  const auto rows = static_cast<double>(tile_columns(kernels, plan, vectors));
+  const auto rows = static_cast<double>(tile_columns(kernels, plan, vectors, model.input_size()));
   double floats = rows * static_cast<double>(model.input_size() + 1);
   floats += stack_floats(kernels, *model.encoder, columns, model.window, false);
   if (model.decoder) floats += stack_floats(kernels, *model.decoder, columns, model.window, true);

@@ -16,7 +16,7 @@ SharedProjection::SharedProjection(const KernelTable& kernels, const PackedLayer
     : kernels_(kernels),
       layer_(layer),
       tile_(tile),
-      steps_(std::min(tile.plan().window(), kProjectedSteps)),
+      steps_(steps_at_once(tile.plan().stride())),
       base_(static_cast<std::size_t>(max_vectors)),
       col_(static_cast<std::size_t>(max_vectors)) {
   const std::int64_t s = tile.plan().stride();
@@ -25,11 +25,23 @@ SharedProjection::SharedProjection(const KernelTable& kernels, const PackedLayer
   p_.reset(layer.front().input.rows * most);
 }
 
+// Windows further apart than they are long share no row, so a chunk of one step serves them as well
+// as a longer one, and stays in the cache.
+std::int64_t SharedProjection::steps_at_once(std::int64_t row_step) const {
+  const std::int64_t W = tile_.plan().window();
+  return row_step >= W ? 1 : std::min(W, kProjectedSteps);
+}
+
+void SharedProjection::begin() {
+  first_step_ = -1;
+  steps_ = steps_at_once(tile_.row_step());
+}
+
 StepInput SharedProjection::at(std::int64_t step, std::size_t direction) {
   const std::int64_t t = direction == 0 ? step : tile_.plan().window() - 1 - step;
   const std::int64_t first_step = t / steps_ * steps_;
   if (first_step != first_step_ || direction != direction_) project(first_step, direction);
-  const std::int64_t s = tile_.plan().stride(), ahead = t - first_step;
+  const std::int64_t s = tile_.row_step(), ahead = t - first_step;
   const auto shift = static_cast<std::int32_t>(ahead % s * plane_ + ahead / s);
   for (std::int64_t v = 0; v < tile_.size(); ++v) {
     col_[static_cast<std::size_t>(v)] = base_[static_cast<std::size_t>(v)] + shift;
@@ -39,7 +51,7 @@ StepInput SharedProjection::at(std::int64_t step, std::size_t direction) {
 
 // Plane m holds steps first_step + m, + m + s, ...: the columns of a plane are every s-th row.
 void SharedProjection::project(std::int64_t first_step, std::size_t direction) {
-  const std::int64_t s = tile_.plan().stride(), lanes = kernels_.lanes;
+  const std::int64_t s = tile_.row_step(), lanes = kernels_.lanes;
   const std::int64_t steps = std::min(steps_, tile_.plan().window() - first_step);
   const std::int64_t tail = round_up((steps - 1) / s, lanes);
   plane_ = 0;

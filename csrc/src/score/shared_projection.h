@@ -16,10 +16,11 @@ class SharedProjection final : public InputColumns {
   SharedProjection(const KernelTable& kernels, const PackedLayer& layer, WindowTile& tile,
                    std::int64_t max_vectors);
   // Forgets the tile before; call after WindowTile::load.
-  void begin() { first_step_ = -1; }
+  void begin();
   StepInput at(std::int64_t step, std::size_t direction) override;
 
  private:
+  std::int64_t steps_at_once(std::int64_t row_step) const;
   void project(std::int64_t first_step, std::size_t direction);
 
   const KernelTable& kernels_;

@@ -18,6 +18,28 @@ std::int64_t tile_vectors(const KernelTable& kernels, const ModelParts& model,
   return choice.parts > 0 ? round_up(vectors, kernels.matrix->vector_step) : vectors;
 }
 
+MixRule mix_rule(const KernelTable& kernels, const ModelParts& model, const KernelChoice& choice) {
+  // A mixed vector projects every row of its windows, one of an entity's own hardly any.
+  double shared = 0.0, steps = 0.0;
+  for (const Stack* stack : {model.encoder.get(), model.decoder.get()}) {
+    if (!stack) continue;
+    for (const LayerSpec& spec : stack->specs()) {
+      const double gates = static_cast<double>(spec.gates() * spec.hidden_size);
+      const double input = gates * static_cast<double>(spec.input_size);
+      steps += gates * static_cast<double>(spec.state_size());
+      if (shared == 0.0) {
+        shared = input;
+      } else {
+        steps += input;
+      }
+    }
+  }
+  const auto lanes = static_cast<double>(kernels.lanes);
+  const auto most = static_cast<std::int64_t>(lanes * steps / (steps + shared));
+  return {tile_vectors(kernels, model, choice), model.input_size(),
+          std::max<std::int64_t>(1, most)};
+}
+
 TileRunner::TileRunner(const ModelParts& model, const KernelTable& kernels,
                        const KernelChoice& choice, const SeriesView& series, const WindowPlan& plan)
     : model_(model),
@@ -33,8 +55,8 @@ TileRunner::TileRunner(const ModelParts& model, const KernelTable& kernels,
   }
 }
 
-void TileRunner::load(const std::vector<WindowVector>& vectors) {
-  tile_.load(vectors);
+void TileRunner::load(const TileWindows& windows) {
+  tile_.load(windows);
   input_.begin();
 }
 

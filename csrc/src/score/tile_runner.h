@@ -18,6 +18,9 @@ namespace slidecell {
 std::int64_t tile_vectors(const KernelTable& kernels, const ModelParts& model,
                           const KernelChoice& choice = {});
 
+// Which windows of different entities share a vector.
+MixRule mix_rule(const KernelTable& kernels, const ModelParts& model, const KernelChoice& choice);
+
 // Takes the prediction of one row of every window of a tile: pred [T][stride] for row `row` of
 // 0 .. predicted_rows-1. Its log variances, if any, stand head_size() rows after it.
 class PredictionSink {
@@ -36,7 +39,7 @@ class TileRunner {
   std::int64_t max_vectors() const { return max_vectors_; }
   std::ptrdiff_t stride() const { return encoder_->stride(); }
 
-  void load(const std::vector<WindowVector>& vectors);
+  void load(const TileWindows& windows);
   // The encoder's last h: [code][stride].
   const float* encode();
   // encode, decode and head; the sink sees predicted rows first_row, first_row+1, ... in order.
