@@ -166,5 +166,18 @@ void bind_stream(py::module_& m) {
           "save", [](Stream& stream, const std::string& path) { idle(stream).save(path); },
           py::arg("path"))
       .def("saved_bytes", [](Stream& stream) { return py::bytes(idle(stream).saved_bytes()); })
-      .def_static("from_saved_bytes", &from_saved_bytes, py::arg("model"), py::arg("saved"));
+      .def_static("from_saved_bytes", &from_saved_bytes, py::arg("model"), py::arg("saved"))
+      .def(
+          "state_bytes",
+          [](Stream& stream, std::int64_t entity) {
+            return py::bytes(idle(stream).state_bytes(entity));
+          },
+          py::arg("entity"))
+      .def_property_readonly("state_bytes_size", &Stream::state_bytes_size)
+      .def(
+          "restore",
+          [](Stream& stream, std::int64_t entity, const py::bytes& state) {
+            idle(stream).restore(entity, std::string(state));
+          },
+          py::arg("entity"), py::arg("state"));
 }
