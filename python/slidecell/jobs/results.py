@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from slidecell.detect.table_scores import score_table
 from slidecell.evaluate import evaluate
 from slidecell.jobs.environment import cpu_name, versions
 from slidecell.jobs.report import Report
@@ -128,15 +129,6 @@ class Result:
                 np.arange(len(self.table.offsets) - 1), np.diff(self.table.offsets)
             )
         return worst_first(event._replace(entity=int(entities[event.start])) for event in found)
-
-
-def score_table(detector: Detector, rows: Rows) -> npt.NDArray[np.floating[Any]]:
-    """Return the scores of rows of a file [S], where no entity is as long as a window too."""
-    if np.diff(rows.offsets).max(initial=0) < detector.shortest_series():
-        scores = np.full(len(rows), np.nan, np.float32)
-        scores[detector.too_large_rows(rows)] = np.inf
-        return scores
-    return detector.score_rows(rows, fill=False)  # the reader of the file has filled, if asked
 
 
 def why_no_score(rows: Rows, detector: Detector) -> str:
