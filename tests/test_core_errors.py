@@ -211,6 +211,8 @@ class Functions:
                 {"model": model, "saved": stream.saved_bytes()},
             ),
             "Stream.saved_bytes": (stream.saved_bytes, {}),
+            "Stream.state_bytes": (stream.state_bytes, {"entity": 0}),
+            "Stream.restore": (stream.restore, {"entity": 0, "state": stream.state_bytes(0)}),
             "Stream.plan": (stream.plan, {}),
             "Stream.rows_seen": (stream.rows_seen, {"entity": 0}),
             "Stream.push": (stream.push, {"row": series[0], "entity": 0}),

@@ -225,6 +225,96 @@ def test_stream_state_is_checked(tmp_path: Path) -> None:
         stream.save(tmp_path / "no" / "folder")
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["lstm", "gru_before", "lstm_projected", "lstm_bidirectional", "ae_lstm", "lstm_horizon3"],
+)
+@pytest.mark.parametrize(("before", "after"), [(1, 40), (40, 1), (3, 5), (40, 37)])
+def test_stream_entity_goes_on_from_its_bytes(isa: str, name: str, before: int, after: int) -> None:
+    """Whatever the two layouts, and whatever rows the entity has seen there."""
+    model = make(name)
+    series, noise = rows_for(model, 40), rows_for(model, 9, missing=False)
+    want = model.score(series, kernel="fma")
+    first, second = model.stream(before), model.stream(after)
+    for cut in (0, 1, 5, 25):
+        first.reset(before - 1)
+        for row in series[:cut]:
+            first.push(row, before - 1)
+        for place in {0, after - 1}:
+            second.reset(place)
+            for row in noise:
+                second.push(row, place)
+        state = first.state_bytes(before - 1)
+        assert len(state) == first.state_bytes_size == second.state_bytes_size
+        second.restore(after - 1, state)
+        assert second.rows_seen(after - 1) == cut
+        same([second.push(row, after - 1) for row in series[cut:]], want[cut:])
+        if after > 1:  # the others have kept their own
+            assert second.rows_seen(0) == len(noise)
+            same(second.push(series[0], 0), model.score(np.vstack([noise, series[:1]]))[-1])
+
+
+def test_stream_entity_state_is_that_of_a_stream_of_its_own() -> None:
+    model = make("lstm")
+    alone, many = model.stream(), model.stream(20)
+    for row in rows_for(model, 12):
+        alone.push(row)
+        many.push(row, 13)
+    assert many.state_bytes(13) == alone.state_bytes() == alone._core.saved_bytes()
+
+
+def test_stream_entity_state_is_checked() -> None:
+    model = make("lstm")
+    stream = model.stream(3)
+    rows = rows_for(model, 12, missing=False)
+    for row in rows:
+        stream.push(row, 1)
+    good, kept = stream.state_bytes(1), stream._core.saved_bytes()
+    cases = [
+        (good[:-1], "state: truncated"),
+        (good + b"x", "state: more data than expected"),
+        (b"", "state: truncated"),
+        (kept, "state: expected the state of 1 entity, got 3"),
+        (make("lstm_relu").stream().state_bytes(), "state: the state of another model"),
+        (model.stream(reduction="mae").state_bytes(), "state: reduction: expected the stream's"),
+        (model.stream(precision="medium").state_bytes(), "state: precision: expected the stream"),
+    ]
+    for bad, text in cases:
+        with pytest.raises(ValueError, match=text):
+            stream.restore(1, bad)
+    for place in (*range(0, len(good), 7), len(good) - 1):
+        bad = bytearray(good)
+        bad[place] ^= 0x40
+        with pytest.raises((ValueError, NotImplementedError, RuntimeError)):
+            stream.restore(1, bytes(bad))
+    for entity in (-1, 3):
+        with pytest.raises(ValueError, match=f"entity: expected 0 to 2, got {entity}"):
+            stream.restore(entity, good)
+        with pytest.raises(ValueError, match=f"entity: expected 0 to 2, got {entity}"):
+            stream.state_bytes(entity)
+    with pytest.raises(TypeError):
+        stream.restore(1, "text")  # type: ignore[arg-type]
+    assert stream._core.saved_bytes() == kept
+
+
+def test_stream_entity_state_of_another_isa_is_refused() -> None:
+    model = make("lstm")
+    isas = sc.available_isas()
+    if len(isas) < 2:
+        pytest.skip("this CPU has one ISA")
+    before = sc.active_isa()
+    try:
+        sc.set_isa(isas[0])
+        stream = model.stream()
+        sc.set_isa(isas[1])
+        other = model.stream()
+    finally:
+        sc.set_isa(before)
+    text = f"state: isa: expected the stream's, {isas[1]}, got {isas[0]}"
+    with pytest.raises(ValueError, match=text):
+        other.restore(0, stream.state_bytes())
+
+
 def test_stream_row_dtypes() -> None:
     model = make(
         "lstm", scaler={"kind": "minmax", "center": [0.5] * 3, "scale": [2.0] * 3, "constant": []}

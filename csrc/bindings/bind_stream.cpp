@@ -184,5 +184,20 @@ void bind_stream(py::module_& m) {
           "Return what `save` writes.")
       .def_static("from_saved_bytes", &from_saved_bytes,
                   "Return the stream of what `saved_bytes` returned, of this model.",
-                  py::arg("model"), py::arg("saved"));
+                  py::arg("model"), py::arg("saved"))
+      .def(
+          "state_bytes",
+          [](Stream& stream, std::int64_t entity) {
+            return py::bytes(idle(stream).state_bytes(entity));
+          },
+          "Return the state of one entity, for `restore`.", py::arg("entity"))
+      .def_property_readonly("state_bytes_size", &Stream::state_bytes_size,
+                             "How many bytes `state_bytes` returns.")
+      .def(
+          "restore",
+          [](Stream& stream, std::int64_t entity, const py::bytes& state) {
+            idle(stream).restore(entity, std::string(state));
+          },
+          "Let an entity go on from what `state_bytes` returned.", py::arg("entity"),
+          py::arg("state"));
 }

@@ -219,6 +219,64 @@ class Stream:
         """
         self._core.save(os.fspath(path))
 
+    @property
+    def state_bytes_size(self) -> int:
+        """Bytes of what `state_bytes` returns, of any entity of any stream of the model.
+
+        They are 88, and 4 for each float of the rows, forecasts and unfinished windows that are
+        kept: about W - 1 times the sizes of the layers.
+        """
+        return self._core.state_bytes_size
+
+    def state_bytes(self, entity: int = 0) -> bytes:
+        """Return one entity's state, for a program that keeps the states itself.
+
+        So a stream processor (Flink, Kafka Streams, Quix) may keep it by key. `state_bytes_size`
+        tells its size.
+
+        Parameters
+        ----------
+        entity : int
+            0 .. num_entities-1.
+
+        Returns
+        -------
+        bytes
+            For `restore`.
+
+        Examples
+        --------
+        >>> import slidecell as sc
+        >>> from slidecell.training import Forecaster
+        >>> model = sc.SequenceModel.from_torch(Forecaster(2, 8, window=3))
+        >>> stream, other = model.stream(20), model.stream()
+        >>> _ = stream.push([0.5, 0.5], 7)
+        >>> other.restore(0, stream.state_bytes(7))
+        >>> other.rows_seen(0), len(stream.state_bytes(7)) == stream.state_bytes_size
+        (1, True)
+        """
+        return self._core.state_bytes(entity)
+
+    def restore(self, entity: int, state: bytes) -> None:
+        """Let an entity go on, bit for bit, from its state in any stream of the same model.
+
+        Rows that it has seen here are forgotten.
+
+        Parameters
+        ----------
+        entity : int
+            0 .. num_entities-1.
+        state : bytes
+            Of `state_bytes`, with the same options and ISA.
+
+        Raises
+        ------
+        ValueError
+            If it is damaged, or the state of another model, of other options or of another ISA;
+            UnsupportedError where this CPU lacks its ISA. The entity stays as it is.
+        """
+        self._core.restore(entity, state)
+
 
 def _from_saved_bytes(kind: type[Stream], model: StreamModel, saved: bytes) -> Stream:
     """Return the stream that goes on from its saved bytes."""

@@ -2,6 +2,7 @@
 #include "slidecell/slidecell.h"
 
 #include <cstdint>
+#include <cstring>
 #include <fstream>
 #include <random>
 #include <string>
@@ -170,6 +171,42 @@ void test_resized_stream(const Model& model, const Floats& rows) {
         SLIDECELL_INVALID_ARGUMENT);
 }
 
+// An entity goes on from its bytes in another stream, whose other entities stay as they are.
+void test_restored_entity(const Model& model, const Floats& rows) {
+  const Stream first = create(model, 2, nullptr), second = create(model, 2, nullptr);
+  const std::int64_t F = slidecell_stream_input_size(first.get());
+  float score = 0.0f, expected = 0.0f;
+  for (std::int64_t i = 0; i < 30; ++i) {
+    CHECK(slidecell_stream_push(first.get(), 1, rows.data() + i * F, &score) == SLIDECELL_OK);
+  }
+  std::int64_t size = -1, again = -1;
+  CHECK(slidecell_stream_state_bytes(first.get(), 1, nullptr, 0, &size) == SLIDECELL_OK);
+  std::vector<char> bytes(static_cast<std::size_t>(size));
+  CHECK(slidecell_stream_state_bytes(first.get(), 1, bytes.data(), size, &again) == SLIDECELL_OK);
+  CHECK(again == size && size > 88);
+  CHECK(slidecell_stream_restore(second.get(), 0, bytes.data(), size) == SLIDECELL_OK);
+  CHECK(slidecell_stream_rows_seen(second.get(), 0) == 30);
+  CHECK(slidecell_stream_rows_seen(second.get(), 1) == 0);
+  for (std::int64_t i = 30; i < kRows; ++i) {
+    CHECK(slidecell_stream_push(first.get(), 1, rows.data() + i * F, &expected) == SLIDECELL_OK);
+    CHECK(slidecell_stream_push(second.get(), 0, rows.data() + i * F, &score) == SLIDECELL_OK);
+    CHECK(std::memcmp(&score, &expected, sizeof score) == 0);
+  }
+  CHECK(slidecell_stream_state_bytes(first.get(), 1, bytes.data(), size - 1, &again) ==
+        SLIDECELL_INVALID_ARGUMENT);
+  CHECK(error_has("capacity: expected at least"));
+  CHECK(slidecell_stream_state_bytes(first.get(), 2, nullptr, 0, &size) ==
+        SLIDECELL_UNKNOWN_ENTITY);
+  CHECK(slidecell_stream_restore(second.get(), -1, bytes.data(), again) ==
+        SLIDECELL_UNKNOWN_ENTITY);
+  bytes[70] = static_cast<char>(bytes[70] ^ 0x40);
+  CHECK(slidecell_stream_restore(second.get(), 1, bytes.data(), again) ==
+        SLIDECELL_INVALID_ARGUMENT);
+  CHECK(slidecell_stream_rows_seen(second.get(), 1) == 0);
+  CHECK(slidecell_stream_restore(second.get(), 1, nullptr, again) == SLIDECELL_INVALID_ARGUMENT);
+  CHECK(slidecell_stream_restore(nullptr, 1, bytes.data(), again) == SLIDECELL_INVALID_ARGUMENT);
+}
+
 void test_load_errors(const Folder& folder, const std::string& good) {
   slidecell_model* model = nullptr;
   const std::string missing = folder.file("missing");
@@ -303,6 +340,7 @@ int main() {
     const auto truth = slidecell::SequenceModel::load(path);
     Model model = load(path);
     test_scores(model, truth, rows);
+    test_restored_entity(model, rows);
     test_resized_stream(model, rows);
     test_stream(folder, model, truth, rows);
   }

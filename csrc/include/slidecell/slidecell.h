@@ -251,6 +251,14 @@ SLIDECELL_API int slidecell_stream_saved_bytes(slidecell_stream* stream, void* b
 /* As slidecell_stream_load, from such bytes. */
 SLIDECELL_API int slidecell_stream_from_saved_bytes(const slidecell_model* model, const void* bytes,
                                                     int64_t size, slidecell_stream** stream);
+/* Copies one entity's state to bytes [capacity], as slidecell_stream_saved_bytes copies all: for a
+ * program that keeps the states itself. *size depends on the model alone. */
+SLIDECELL_API int slidecell_stream_state_bytes(slidecell_stream* stream, int64_t entity,
+                                               void* bytes, int64_t capacity, int64_t* size);
+/* The entity goes on, bit for bit, where slidecell_stream_state_bytes left one of a stream with the
+ * same model, options and ISA. On failure nothing has changed. A monitor's stream is refused. */
+SLIDECELL_API int slidecell_stream_restore(slidecell_stream* stream, int64_t entity,
+                                           const void* bytes, int64_t size);
 /* NULL is allowed. */
 SLIDECELL_API void slidecell_stream_free(slidecell_stream* stream);
 

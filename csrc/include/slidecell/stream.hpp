@@ -100,6 +100,18 @@ class SLIDECELL_API Stream {
   std::string saved_bytes();
   static Stream from_saved_bytes(const SequenceModel& model, const std::string& saved);
 
+  // One entity's state, for a program that keeps the states itself: what saved_bytes() of a stream
+  // of this entity alone returns. Throws std::invalid_argument for an unknown entity.
+  std::string state_bytes(std::int64_t entity);
+  // Bytes of each such state: 88, and 4 for each float of its rows, forecasts and unfinished
+  // windows. The model alone determines it.
+  std::int64_t state_bytes_size() const noexcept;
+  // The entity goes on, bit for bit, where state_bytes() left one of a stream with the same model,
+  // options and ISA; its own rows are forgotten. Throws std::invalid_argument (unknown entity;
+  // damaged, of another model, of other options or of another ISA) or UnsupportedError (made with
+  // an ISA that this CPU does not have), with nothing changed.
+  void restore(std::int64_t entity, const std::string& state);
+
  private:
   struct Impl;
   explicit Stream(std::unique_ptr<Impl> impl);

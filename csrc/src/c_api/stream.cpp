@@ -1,5 +1,6 @@
 // Streams of the C interface.
 #include <cstring>
+#include <stdexcept>
 #include <string>
 #include <utility>
 
@@ -50,6 +51,35 @@ int push_many(slidecell_stream* stream, const int64_t* entities, const T* rows, 
   });
 }
 
+// Copies a state to bytes [capacity]; *size: how many bytes it has.
+void copy_out(const std::string& state, void* bytes, int64_t capacity, int64_t* size) {
+  *size = static_cast<int64_t>(state.size());
+  if (capacity == 0 && !bytes) return;
+  if (capacity < *size) {
+    throw std::invalid_argument("capacity: expected at least " + std::to_string(*size) +
+                                " bytes, got " + std::to_string(capacity));
+  }
+  std::memcpy(bytes, state.data(), state.size());
+}
+
+std::string copy_in(const void* bytes, int64_t size) {
+  return size > 0 ? std::string(static_cast<const char*>(bytes), static_cast<std::size_t>(size))
+                  : std::string();
+}
+
+bool knows(const Stream& stream, int64_t entity) {
+  return entity >= 0 && entity < stream.num_entities();
+}
+
+// `kept`: what of a monitor the call would not change with it.
+void require_owned(const slidecell_stream* stream, const std::string& kept) {
+  if (stream->owned) return;
+  throw std::invalid_argument(
+      "stream: expected one of slidecell_stream_create or slidecell_stream_load, got a monitor's, "
+      "whose " +
+      kept);
+}
+
 }  // namespace
 
 int slidecell_stream_create(const slidecell_model* model, int64_t num_entities,
@@ -87,14 +117,7 @@ int slidecell_stream_saved_bytes(slidecell_stream* stream, void* bytes, int64_t 
     require(stream, "stream");
     require(size, "size");
     require_array(bytes, capacity, "bytes", "capacity");
-    const std::string saved = stream->stream->saved_bytes();
-    *size = static_cast<int64_t>(saved.size());
-    if (capacity == 0 && !bytes) return;
-    if (capacity < *size) {
-      throw std::invalid_argument("capacity: expected at least " + std::to_string(*size) +
-                                  " bytes, got " + std::to_string(capacity));
-    }
-    std::memcpy(bytes, saved.data(), saved.size());
+    copy_out(stream->stream->saved_bytes(), bytes, capacity, size);
   });
 }
 
@@ -105,9 +128,33 @@ int slidecell_stream_from_saved_bytes(const slidecell_model* model, const void* 
     *stream = nullptr;
     require(model, "model");
     require_array(bytes, size, "bytes", "size");
-    std::string saved;
-    if (size > 0) saved.assign(static_cast<const char*>(bytes), static_cast<std::size_t>(size));
-    *stream = new_stream(Stream::from_saved_bytes(model->model, saved));
+    *stream = new_stream(Stream::from_saved_bytes(model->model, copy_in(bytes, size)));
+  });
+}
+
+int slidecell_stream_state_bytes(slidecell_stream* stream, int64_t entity, void* bytes,
+                                 int64_t capacity, int64_t* size) {
+  if (stream && !knows(*stream->stream, entity)) {
+    return report(*stream->stream, slidecell::Status::unknown_entity, entity);
+  }
+  return guarded([&] {
+    require(stream, "stream");
+    require(size, "size");
+    require_array(bytes, capacity, "bytes", "capacity");
+    copy_out(stream->stream->state_bytes(entity), bytes, capacity, size);
+  });
+}
+
+int slidecell_stream_restore(slidecell_stream* stream, int64_t entity, const void* bytes,
+                             int64_t size) {
+  if (stream && !knows(*stream->stream, entity)) {
+    return report(*stream->stream, slidecell::Status::unknown_entity, entity);
+  }
+  return guarded([&] {
+    require(stream, "stream");
+    require_owned(stream, "smoothing would not go on from there");
+    require_array(bytes, size, "bytes", "size");
+    stream->stream->restore(entity, copy_in(bytes, size));
   });
 }
 
@@ -182,11 +229,7 @@ int slidecell_stream_reset(slidecell_stream* stream, int64_t entity) {
 int slidecell_stream_resize(slidecell_stream* stream, int64_t num_entities) {
   return guarded([&] {
     require(stream, "stream");
-    if (!stream->owned) {
-      throw std::invalid_argument(
-          "stream: expected one of slidecell_stream_create or slidecell_stream_load, got a "
-          "monitor's, whose entities are fixed");
-    }
+    require_owned(stream, "entities are fixed");
     stream->stream->resize(num_entities);
   });
 }

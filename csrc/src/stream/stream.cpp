@@ -153,7 +153,7 @@ void Stream::resize(std::int64_t num_entities) {
   if (num_entities == impl_->num_entities) return;
   advance();
   auto resized = std::make_unique<Impl>(impl_->owner, impl_->kernels, num_entities, impl_->options);
-  resized->take(*impl_);
+  resized->take(*impl_, 0);
   const bool background = impl_->background && !impl_->background->lost();
   impl_ = std::move(resized);
   set_background(background);

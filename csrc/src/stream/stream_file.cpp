@@ -99,27 +99,33 @@ std::size_t bytes_of(const std::vector<T>& values) {
   return values.size() * sizeof(T);
 }
 
+// Writes the state of entities first .. first+count-1, as a stream of them alone has it.
 template <class Impl, class Target>
-void write_state(Impl& s, Target& target) {
+void write_state(Impl& s, std::int64_t first, std::int64_t count, Target& target) {
   Header header{};
   std::memcpy(header.magic, kMagic, sizeof kMagic);
   header.version = 1;
   header.byte_order = 1;
   std::snprintf(header.isa, sizeof header.isa, "%s", s.kernels.isa);
   header.fingerprint = s.model.fingerprint;
-  header.num_entities = s.num_entities;
+  header.num_entities = count;
   header.precision = static_cast<std::uint8_t>(s.options.precision);
   header.reduction = static_cast<std::uint8_t>(s.options.reduction);
   header.aggregate = static_cast<std::uint8_t>(s.options.aggregate);
 
   Writer file(target);
   file.add(&header, sizeof header);
-  file.add(s.rows_seen.data(), bytes_of(s.rows_seen));
-  file.add(s.last_missing.data(), bytes_of(s.last_missing));
-  file.add(s.ring.data(), bytes_of(s.ring));
-  file.add(s.predictions.data(), bytes_of(s.predictions));
+  const auto add = [&](const auto& values) {
+    const auto each = values.size() / static_cast<std::size_t>(s.num_entities);
+    file.add(values.data() + static_cast<std::size_t>(first) * each,
+             static_cast<std::size_t>(count) * each * sizeof values[0]);
+  };
+  add(s.rows_seen);
+  add(s.last_missing);
+  add(s.ring);
+  add(s.predictions);
   std::vector<float> state(static_cast<std::size_t>(s.state_size()));
-  for (std::int64_t e = 0; e < s.num_entities && !state.empty(); ++e) {
+  for (std::int64_t e = first; e < first + count && !state.empty(); ++e) {
     s.save_state(e, state.data());
     file.add(state.data(), bytes_of(state));
   }
@@ -177,20 +183,63 @@ std::unique_ptr<Impl> read_state(const Model& model, Reader& file) {
   return impl;
 }
 
+template <class Impl>
+void require_entity(const Impl& s, std::int64_t entity) {
+  if (s.knows(entity)) return;
+  throw std::invalid_argument("entity: expected 0 to " + std::to_string(s.num_entities - 1) +
+                              ", got " + std::to_string(entity));
+}
+
 }  // namespace
 
 void Stream::save(const std::string& path) {
   advance();
   WholeFile file(path);
-  write_state(*impl_, file);
+  write_state(*impl_, 0, impl_->num_entities, file);
   file.commit();
 }
 
 std::string Stream::saved_bytes() {
   advance();
   Memory memory;
-  write_state(*impl_, memory);
+  write_state(*impl_, 0, impl_->num_entities, memory);
   return std::move(memory.bytes);
+}
+
+std::string Stream::state_bytes(std::int64_t entity) {
+  require_entity(*impl_, entity);
+  advance();
+  Memory memory;
+  write_state(*impl_, entity, 1, memory);
+  return std::move(memory.bytes);
+}
+
+std::int64_t Stream::state_bytes_size() const noexcept {
+  return static_cast<std::int64_t>(sizeof(Header) + sizeof(std::uint64_t)) +
+         Impl::saved_bytes(impl_->model);
+}
+
+void Stream::restore(std::int64_t entity, const std::string& state) {
+  require_entity(*impl_, entity);
+  std::istringstream memory(state);
+  Reader from(memory, "state", static_cast<std::int64_t>(state.size()));
+  const std::unique_ptr<Impl> one = read_state<Impl>(impl_->owner, from);
+  if (one->num_entities != 1) {
+    refuse("state", "expected the state of 1 entity, got " + std::to_string(one->num_entities));
+  }
+  if (one->kernels.isa != std::string(impl_->kernels.isa)) {
+    refuse("state", std::string("isa: expected the stream's, ") + impl_->kernels.isa + ", got " +
+                        one->kernels.isa);
+  }
+  const StreamOptions &own = impl_->options, &other = one->options;
+  const auto expect = [](const char* what, bool same) {
+    if (!same) refuse("state", std::string(what) + ": expected the stream's, got another one");
+  };
+  expect("precision", own.precision == other.precision);
+  expect("reduction", own.reduction == other.reduction);
+  expect("aggregate", own.aggregate == other.aggregate);
+  advance();
+  impl_->take(*one, entity);
 }
 
 Stream Stream::load(const SequenceModel& model, const std::string& path) {

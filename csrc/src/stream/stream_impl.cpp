@@ -362,22 +362,28 @@ void Stream::Impl::restore_state(std::int64_t entity, const float* in) {
   }
 }
 
-void Stream::Impl::take(Impl& other) {
-  const auto entities = static_cast<std::ptrdiff_t>(std::min(num_entities, other.num_entities));
-  const auto copy = [entities, &other, this](auto member) {
+void Stream::Impl::take(Impl& other, std::int64_t first) {
+  const auto entities =
+      static_cast<std::ptrdiff_t>(std::min(num_entities - first, other.num_entities));
+  const auto copy = [entities, first, &other, this](auto member) {
     auto &from = other.*member, &to = this->*member;
     const auto each = static_cast<std::ptrdiff_t>(from.size()) / other.num_entities;
-    std::copy_n(from.begin(), entities * each, to.begin());
+    std::copy_n(from.begin(), entities * each, to.begin() + first * each);
   };
   copy(&Impl::rows_seen);
   copy(&Impl::last_missing);
   copy(&Impl::ring);
   copy(&Impl::predictions);
   std::vector<float> state(static_cast<std::size_t>(state_size()));
-  for (std::int64_t e = 0; e < entities && !state.empty(); ++e) {
-    if (rows_seen[static_cast<std::size_t>(e)] == 0) continue;  // it has no windows yet
-    other.save_state(e, state.data());
-    restore_state(e, state.data());
+  for (std::int64_t e = 0; e < entities; ++e) {
+    const auto place = static_cast<std::size_t>(first + e);
+    pending[place] = 0;
+    if (rows_seen[place] == 0) {  // it has no windows yet
+      if (!windows.empty()) windows[place]->restart();
+    } else if (!state.empty()) {
+      other.save_state(e, state.data());
+      restore_state(first + e, state.data());
+    }
   }
 }
 

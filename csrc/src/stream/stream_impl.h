@@ -35,8 +35,9 @@ struct [[gnu::visibility("hidden")]] Stream::Impl {
   std::int64_t state_size() const { return state_size(model); }
   void save_state(std::int64_t entity, float* out);
   void restore_state(std::int64_t entity, const float* in);
-  // Goes on with the entities of another stream of this model, as many as both have.
-  void take(Impl& other);
+  // Goes on with the entities of another stream of this model as the entities from `first` on, as
+  // many as both have.
+  void take(Impl& other, std::int64_t first);
 
   // What an entity of any stream of `model` takes.
   static std::int64_t ring_rows_of(const ModelParts& model);

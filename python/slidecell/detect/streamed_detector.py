@@ -182,6 +182,31 @@ class StreamedDetector(ABC):
                 "known to be among the last ones"
             )
 
+    def rows_in_parts(self) -> tuple[int, Smoothing | None]:
+        """Return what has to be known of the rows before a part of a series to score it.
+
+        Returns
+        -------
+        rows : int
+            How many rows a score depends on, its own the last: a part is scored with so many rows
+            less one before it. Missing values have been filled, if they are.
+        smoothing : Smoothing or None
+            What then smooths the scores that are not smoothed, one by one. None: the scores of the
+            part are smoothed as they are.
+
+        Raises
+        ------
+        ValueError
+            If scores depend on later rows, or on rows that are not known to be among the last.
+        """
+        self._refuse_stream()
+        length = self._score_length()
+        if length is not None:
+            return length, None
+        length = self._stream_rows()
+        assert length is not None  # `_refuse_stream` has seen to it
+        return length, self._stream_smoothing()
+
     def _stream_rows(self) -> int | None:
         """Return how many rows a score depends on before it is smoothed; None: unknown."""
         return self._score_length()

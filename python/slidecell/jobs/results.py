@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slidecell._html import figure, html_table
+from slidecell.detect.table_scores import score_table
 from slidecell.evaluate import evaluate
 from slidecell.jobs.environment import cpu_name, versions
 from slidecell.jobs.report import Report
@@ -167,15 +168,6 @@ class Result:
         segments = np.searchsorted(self.table.offsets, bounds[:-1], side="right") - 1
         limits = {name: rule.for_entity(name).threshold for name in set(names)}
         return np.array([limits[names[segment]] for segment in segments.tolist()])
-
-
-def score_table(detector: Detector, rows: Rows) -> npt.NDArray[np.floating[Any]]:
-    """Return the scores of rows of a file [S], where no entity is as long as a window too."""
-    if np.diff(rows.offsets).max(initial=0) < detector.shortest_series():
-        scores = np.full(len(rows), np.nan, np.float32)
-        scores[detector.too_large_rows(rows)] = np.inf
-        return scores
-    return detector.score_rows(rows, fill=False)  # the reader of the file has filled, if asked
 
 
 def why_no_score(rows: Rows, detector: Detector) -> str:

@@ -1,0 +1,183 @@
+"""Smoothed scores, flags and events of entities whose rows come in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from slidecell.tables.rows import Ints, Rows
+from slidecell.thresholds.events import Event, EventTracker
+from slidecell.thresholds.state_values import mapping, whole
+
+if TYPE_CHECKING:
+    from slidecell.detect.base import Detector
+    from slidecell.thresholds import Threshold
+    from slidecell.thresholds.smoothing import Smoothing
+
+__all__ = ["Closed", "Decisions"]
+
+Bools = npt.NDArray[np.bool_]
+
+
+class Closed(NamedTuple):
+    """An event that has ended: its entity, what stands for its first and last flagged rows."""
+
+    entity: int
+    start: Any
+    end: Any
+    event: Event
+
+
+@dataclass
+class _Open:
+    segment: int
+    tracker: EventTracker
+    start: Any = None
+    end: Any = None
+
+
+class Decisions:
+    """What is decided of each entity, in the order of its rows.
+
+    Parameters
+    ----------
+    detector : Detector
+    smoothing : Smoothing, optional
+        Of scores that have not been smoothed yet.
+    gap : int
+        Of events.
+    """
+
+    def __init__(self, detector: Detector, smoothing: Smoothing | None, *, gap: int) -> None:
+        self._detector = detector
+        self._smoothing = smoothing
+        rule = detector.fitted_rule()
+        self._rule = None if rule is None or rule.is_constant else rule
+        state = detector.threshold_state()
+        value = None if state is None else state.get("value")
+        self._gap, self._value = gap, None if value is None else float(value)
+        self._smoothings: dict[int, Smoothing] = {}
+        self._rules: dict[int, Threshold] = {}
+        self._open: dict[int, _Open] = {}
+
+    def smooth(self, codes: Ints, scores: npt.NDArray[Any], begins: Bools) -> npt.NDArray[Any]:
+        """Return the scores [B] smoothed, each entity's from where its last segment stopped."""
+        if self._smoothing is None:
+            return scores
+        kept, fresh = self._smoothings, self._smoothing.fresh
+        return _one_by_one(codes, scores, begins, kept=kept, fresh=fresh, dtype=np.float64)
+
+    def flag(
+        self, codes: Ints, rows: Rows, scores: npt.NDArray[Any], begins: Bools
+    ) -> npt.NDArray[np.bool_]:
+        """Return which rows [B] are flagged by their smoothed scores."""
+        if self._rule is None:
+            return self._detector.flag_rows(rows, scores)
+        values = scores.astype(np.float64, copy=False)
+        kept, fresh = self._rules, self._rule.fresh
+        return _one_by_one(codes, values, begins, kept=kept, fresh=fresh, dtype=np.bool_)
+
+    def follow(
+        self,
+        codes: Ints,
+        *,
+        segments: Ints,
+        numbers: Ints,
+        scores: npt.NDArray[Any],
+        flags: Bools,
+        place: Callable[[int], Any],
+    ) -> list[Closed]:
+        """Take the flagged rows of a batch; return the events that can take no other row.
+
+        Parameters
+        ----------
+        codes, segments, numbers : ndarray of int64, [B]
+            Entities, their segments, and the rows' numbers in their entities.
+        scores : ndarray, [B]
+        flags : ndarray of bool, [B]
+        place : callable
+            From a row of the batch to what stands for it.
+        """
+        closed: list[Closed] = []
+        for row in np.flatnonzero(flags).tolist():
+            entity, segment = int(codes[row]), int(segments[row])
+            known = self._open.get(entity)
+            if known is not None and known.segment != segment:
+                closed += self._closed(entity, known, known.tracker.close())
+                known = None
+            if known is None:
+                tracker = EventTracker(self._gap, threshold=self._value)
+                known = self._open[entity] = _Open(segment, tracker)
+            changes = known.tracker.push(True, float(scores[row]), int(numbers[row]))
+            closed += self._closed(entity, known, changes[:-1])
+            where = place(row)
+            if changes[-1].change == "opened":
+                known.start = where
+            known.end = where
+        return closed
+
+    def close(self) -> list[Closed]:
+        """End all events that are open, as the end of the rows does."""
+        closed: list[Closed] = []
+        for entity, known in sorted(self._open.items()):
+            closed += self._closed(entity, known, known.tracker.close())
+        self._open.clear()
+        return closed
+
+    @staticmethod
+    def _closed(entity: int, known: _Open, changes: Any) -> list[Closed]:
+        return [Closed(entity, known.start, known.end, change.event) for change in changes]
+
+    def state(self) -> tuple[dict[str, Any], list[tuple[Any, Any]]]:
+        """Return the state as JSON has it, and what stands for open events' first and last rows."""
+        places, events = [], {}
+        for entity, known in sorted(self._open.items()):
+            places.append((known.start, known.end))
+            events[str(entity)] = {"segment": known.segment, "tracker": known.tracker.state()}
+        text = {
+            "smoothings": {str(e): kept.running() for e, kept in sorted(self._smoothings.items())},
+            "rules": {str(e): kept.running() for e, kept in sorted(self._rules.items())},
+            "events": events,
+        }
+        return text, places
+
+    def load_state(self, text: Mapping[str, Any], places: list[tuple[Any, Any]]) -> None:
+        """Go on from what `state` returned; ValueError if it is damaged."""
+        for entity, running in mapping(text.get("smoothings"), "smoothings").items():
+            assert self._smoothing is not None  # of the same detector
+            self._smoothings[int(entity)] = self._smoothing.fresh()
+            self._smoothings[int(entity)].load_running(running)
+        for entity, running in mapping(text.get("rules"), "rules").items():
+            assert self._rule is not None
+            self._rules[int(entity)] = self._rule.fresh()
+            self._rules[int(entity)].load_running(running)
+        events = mapping(text.get("events"), "events")
+        for (entity, own), (start, end) in zip(events.items(), places, strict=True):
+            tracker = EventTracker(self._gap, threshold=self._value)
+            tracker.load_state(mapping(own["tracker"], "events: 'tracker'"))
+            self._open[int(entity)] = _Open(whole(own, "segment"), tracker, start, end)
+
+
+def _one_by_one(
+    codes: Ints,
+    scores: npt.NDArray[Any],
+    begins: Bools,
+    *,
+    kept: dict[int, Any],
+    fresh: Callable[[], Any],
+    dtype: Any,
+) -> npt.NDArray[Any]:
+    """Return what each score's object makes of it, [B]: one for each entity's segment."""
+    answers = np.empty(len(scores), dtype)
+    cuts = np.flatnonzero(np.diff(codes, prepend=-1).astype(np.bool_) | begins).tolist()
+    for start, end in zip(cuts, [*cuts[1:], len(codes)], strict=True):
+        entity = int(codes[start])
+        if begins[start] or entity not in kept:
+            kept[entity] = fresh()
+        update = kept[entity].update
+        answers[start:end] = [update(score) for score in scores[start:end].tolist()]
+    return answers

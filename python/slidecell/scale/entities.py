@@ -1,0 +1,101 @@
+"""The entities of files: numbers by key, in the order in which they first come."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from slidecell.detect.streams.state import Saved
+from slidecell.tables.rows import Ints
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Entities"]
+
+
+class Entities:
+    """Numbers of entities.
+
+    Parameters
+    ----------
+    kind : pyarrow.DataType or None
+        Of the keys; None: all rows are of one entity.
+
+    Examples
+    --------
+    >>> import pyarrow as pa
+    >>> from slidecell.scale.entities import Entities
+    >>> entities = Entities(pa.string())
+    >>> entities.codes(pa.array(["b", "a", "b"])).tolist(), len(entities)
+    ([0, 1, 0], 2)
+    """
+
+    def __init__(self, kind: Any) -> None:
+        import pyarrow as pa
+
+        if kind is not None and pa.types.is_dictionary(kind):
+            kind = kind.value_type
+        self._kind = kind
+        self._codes: dict[Any, int] = {} if kind is not None else {"": 0}
+        self._found: list[Any] = list(self._codes)
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self._found)
+
+    def name(self, code: int) -> str:
+        """Return an entity's key as text."""
+        return str(self._found[code])
+
+    def names(self) -> tuple[str, ...]:
+        """Return the keys as text."""
+        return tuple(map(str, self._found))
+
+    def codes(self, column: Any) -> Ints:
+        """Return the numbers of rows' keys [B], which are all there."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        if isinstance(column, pa.ChunkedArray):
+            column = column.combine_chunks()
+        if pa.types.is_dictionary(column.type):
+            column = column.cast(self._kind)
+        encoded = pc.dictionary_encode(column)
+        known = np.empty(len(encoded.dictionary), np.int64)
+        for place, key in enumerate(encoded.dictionary.to_pylist()):
+            code = self._codes.get(key)
+            if code is None:
+                code = self._codes[key] = len(self._found)
+                self._found.append(key)
+            known[place] = code
+        codes: Ints = known[encoded.indices.to_numpy(zero_copy_only=False)]
+        return codes
+
+    def column(self) -> pd.Series[Any]:
+        """Return the keys, as pandas has them."""
+        return self._array().to_pandas()  # type: ignore[no-any-return]
+
+    def _array(self) -> Any:
+        import pyarrow as pa
+
+        return pa.array(self._found, self._kind or pa.string())
+
+    def saved(self) -> dict[str, bytes]:
+        """Return the keys as bytes."""
+        import pyarrow as pa
+
+        table = pa.table({"key": self._array()})
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, table.schema) as writer:
+            writer.write_table(table)
+        return {"keys": sink.getvalue().to_pybytes()}
+
+    def restore(self, saved: Saved) -> None:
+        """Take what `saved` returned."""
+        import pyarrow as pa
+
+        table = pa.ipc.open_stream(saved.parts.get("keys", b"")).read_all()
+        self._found = table.column("key").to_pylist()
+        self._codes = {key: code for code, key in enumerate(self._found)}

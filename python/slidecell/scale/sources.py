@@ -1,0 +1,257 @@
+"""The Parquet files of a source, and their rows in batches from any place on."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from slidecell.tables.columns import NoColumnError
+from slidecell.tables.header import repeated_name
+
+__all__ = ["Batch", "ParquetFiles", "Place", "find_files"]
+
+_SUFFIXES = {".parquet", ".pq"}
+_MAGIC = "*?["
+
+
+class Place(NamedTuple):
+    """The first batch that is to come: of which file, row group, and number in it."""
+
+    file: int = 0
+    group: int = 0
+    batch: int = 0
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows of one file, and where they stand.
+
+    Attributes
+    ----------
+    table : pyarrow.RecordBatch or pyarrow.Table
+    file : str
+        Its name, for errors.
+    first : int
+        Number of the first row in its file, from 0.
+    before : int
+        Rows of all files before it.
+    next : Place
+        Where the next batch begins.
+    """
+
+    table: Any
+    file: str
+    first: int
+    before: int
+    next: Place
+
+    def row_text(self, row: int) -> str:
+        """Return how an error names a row of the batch."""
+        return f"{self.file}: row {self.first + row + 1:,}"
+
+
+def find_files(source: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[Path]:
+    """Return the files that a source means: a file, a folder, a pattern, or several of them.
+
+    Those of a folder are all ``.parquet`` and ``.pq`` files below it. Files of a folder and of a
+    pattern come in the order of their names, several sources in the order given.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> from slidecell.scale.sources import find_files
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> for name in ("b.parquet", "a.parquet", "notes.txt"):
+    ...     _ = (folder / name).write_bytes(b"")
+    >>> [file.name for file in find_files(folder)]
+    ['a.parquet', 'b.parquet']
+    >>> [file.name for file in find_files(folder / "b*")]
+    ['b.parquet']
+    """
+    if not isinstance(source, (str, os.PathLike)):
+        if len(source) == 0:
+            raise ValueError("source: expected at least one file, got none")
+        return [file for one in source for file in find_files(one)]
+    path = Path(source)
+    if path.is_dir():
+        found = sorted(
+            file
+            for file in path.rglob("*")
+            if file.suffix in _SUFFIXES
+            and file.is_file()
+            and not any(part.startswith(".") for part in file.relative_to(path).parts)
+        )
+        expected = f"{path}: expected .parquet or .pq files in the folder, got none"
+    elif path.exists() or not set(_MAGIC) & set(str(path)):
+        return [path]
+    else:
+        found = sorted(Path(name) for name in glob.glob(str(path), recursive=True))
+        found = [file for file in found if file.is_file()]
+        expected = f"{path}: no file has such a name"
+    if not found:
+        raise ValueError(expected)
+    return found
+
+
+class ParquetFiles:
+    """Parquet files of one kind of rows.
+
+    Parameters
+    ----------
+    files : sequence of Path, [N]
+    keys : mapping of str to str
+        The option of each key column: they have one type in all files.
+    features : sequence of str
+    batch_rows : int
+        Rows of a batch, at most.
+
+    Raises
+    ------
+    OSError
+        If a file cannot be opened.
+    ValueError
+        If one is damaged, lacks a column, or has another type of key; the text names it.
+    """
+
+    def __init__(
+        self,
+        files: Sequence[Path],
+        keys: dict[str, str],
+        features: Sequence[str],
+        *,
+        batch_rows: int,
+    ) -> None:
+        self.files = list(files)
+        self._batch_rows = batch_rows
+        self.rows: list[int] = []
+        self._groups: list[list[int]] = []
+        self.key_types: dict[str, Any] = {}
+        for path in self.files:
+            with _naming(path), _opened(path) as file:
+                self._check(path, file.schema_arrow, keys, features)
+                if not self.key_types:  # in the order of the first file
+                    schema = file.schema_arrow
+                    self.key_types = {n: schema.field(n).type for n in schema.names if n in keys}
+                groups = [file.metadata.row_group(g) for g in range(file.num_row_groups)]
+                self._groups.append([group.num_rows for group in groups])
+                self.rows.append(file.metadata.num_rows)
+        self.columns = [*self.key_types, *(name for name in features if name not in keys)]
+
+    @property
+    def total(self) -> int:
+        """Rows of all files."""
+        return sum(self.rows)
+
+    def identity(self) -> list[list[Any]]:
+        """Return what tells these files from others, or from themselves when they have changed."""
+        found = []
+        for path, rows in zip(self.files, self.rows, strict=True):
+            about = path.stat()
+            found.append([str(path.absolute()), about.st_size, about.st_mtime_ns, rows])
+        return found
+
+    def batches(self, start: Place | None = None) -> Iterator[Batch]:
+        """Yield the rows from a place on, in the order of the files."""
+        start = Place() if start is None else start
+        for number in range(start.file, len(self.files)):
+            path = self.files[number]
+            begin = start if number == start.file else Place(number)
+            with _naming(path), _opened(path) as file:
+                for group in range(begin.group, len(self._groups[number])):
+                    skipped = begin.batch if group == begin.group else 0
+                    yield from self._group(file, number, group, skipped)
+
+    def whole(self) -> Batch:
+        """Return all rows as one batch."""
+        import pyarrow as pa
+
+        tables = [batch.table for batch in self.batches()]
+        table = pa.Table.from_batches(tables) if tables else None
+        name = str(self.files[0]) if len(self.files) == 1 else f"{len(self.files)} files"
+        return Batch(table, name, 0, 0, Place(len(self.files)))
+
+    def _group(self, file: Any, number: int, group: int, skipped: int) -> Iterator[Batch]:
+        counts = self._groups[number]
+        first = sum(counts[:group])
+        before = sum(self.rows[:number])
+        batches = file.iter_batches(
+            batch_size=self._batch_rows, row_groups=[group], columns=self.columns
+        )
+        for place, table in enumerate(batches):
+            if place >= skipped:
+                ends = first + len(table) >= sum(counts[: group + 1])
+                following = Place(number, group + 1) if ends else Place(number, group, place + 1)
+                yield Batch(
+                    table.select(self.columns),
+                    str(self.files[number]),
+                    first,
+                    before + first,
+                    following,
+                )
+            first += len(table)
+
+    def _check(
+        self, path: Path, schema: Any, keys: dict[str, str], features: Sequence[str]
+    ) -> None:
+        import pyarrow as pa
+
+        names = list(map(str, schema.names))
+        if (name := repeated_name(names)) is not None:
+            raise ValueError(f"{path}: two columns are called {name!r}")
+        for name, flag in {**dict.fromkeys(features, "features"), **keys}.items():
+            if name not in names:
+                listed = ", ".join(names[:20])
+                raise NoColumnError(
+                    f"{flag}: no column {name!r} in {path} (it has: {listed})", f"--{flag}"
+                )
+        for name in features:
+            kind = schema.field(name).type
+            numeric = (
+                pa.types.is_integer(kind)
+                or pa.types.is_floating(kind)
+                or pa.types.is_boolean(kind)
+                or pa.types.is_decimal(kind)
+                or pa.types.is_null(kind)
+            )
+            if not numeric:
+                raise ValueError(f"{path}: column {name!r}: expected numbers, got {kind}")
+        for name, flag in keys.items():
+            kind = schema.field(name).type
+            if pa.types.is_nested(kind):
+                raise ValueError(f"{path}: {flag} column {name!r}: expected keys, got {kind}")
+            known = self.key_types.get(name, kind)
+            if known != kind:
+                raise ValueError(
+                    f"{path}: {flag} column {name!r}: expected {known} as in {self.files[0]}, "
+                    f"got {kind}"
+                )
+
+
+def _opened(path: Path) -> Any:
+    import pyarrow.parquet as pq
+
+    return pq.ParquetFile(path)
+
+
+class _naming:  # noqa: N801  # reads as a statement
+    """Turn pyarrow's errors into ones that name the file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
+        import pyarrow as pa
+
+        if isinstance(error, FileNotFoundError):
+            raise FileNotFoundError(f"{self._path}: there is no such file") from error
+        if isinstance(error, pa.ArrowException) or type(error) is OSError:
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            if str(self._path) in reason:
+                return
+            raise ValueError(f"{self._path}: damaged Parquet file: {reason}") from error

@@ -1,0 +1,354 @@
+"""score_parquet: the bits of the same rows in memory, whatever the batches, files and kills."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pd = pytest.importorskip("pandas")
+pq = pytest.importorskip("pyarrow.parquet")
+pytest.importorskip("sklearn")
+
+from slidecell.detect import (  # noqa: E402
+    PCADetector,
+    RidgeDetector,
+    WindowPCADetector,
+    ZScoreDetector,
+)
+from slidecell.detect.model_detector import ModelDetector  # noqa: E402
+from slidecell.detect.table_scores import score_table  # noqa: E402
+from slidecell.jobs.events import event_facts, events_frame  # noqa: E402
+from slidecell.jobs.results import Result, default_event_gap  # noqa: E402
+from slidecell.jobs.score import ScoreOptions, read_for  # noqa: E402
+from slidecell.jobs.write_result import scores_frame  # noqa: E402
+from slidecell.model import SequenceModel  # noqa: E402
+from slidecell.scale import score_parquet  # noqa: E402
+from slidecell.thresholds import CusumThreshold, FixedThreshold  # noqa: E402
+from slidecell.thresholds.smoothing import EWMA, MovingAverage  # noqa: E402
+from tests.models import MODELS, random_model  # noqa: E402
+
+
+def fleet(rows: int = 600, *, entities: int = 5, seed: int = 0) -> Any:
+    """Return rows of entities that interleave, in the order of time, with holes and odd values."""
+    rng = np.random.default_rng(seed)
+    frame = pd.DataFrame(
+        {
+            "id": np.array(["b", "a", "10", "9", "new"])[rng.integers(0, entities, rows)],
+            "at": pd.Timestamp("2024-01-01") + pd.to_timedelta(np.arange(rows) * 60, unit="s"),
+            "x": np.sin(np.arange(rows) / 9) + 0.1 * rng.normal(size=rows),
+            "y": rng.normal(size=rows),
+        }
+    )
+    frame.loc[rng.integers(0, rows, rows // 50), "x"] = np.nan
+    frame.loc[rows // 2 : rows // 2 + 3, "y"] = 60.0
+    frame.loc[rows - 7, "y"] = 1e300
+    frame.loc[frame.index > rows // 2, "at"] += pd.Timedelta("3h")
+    return frame
+
+
+def write_files(folder: Path, frame: Any, *, files: int = 3, group: int = 70) -> Path:
+    folder.mkdir(exist_ok=True)
+    for n, part in enumerate(np.array_split(np.arange(len(frame)), files)):
+        frame.iloc[part].to_parquet(folder / f"{n}.parquet", index=False, row_group_size=group)
+    return folder
+
+
+def network(**metadata: Any) -> SequenceModel:
+    spec = MODELS["lstm"] | {"features": 2}
+    model = SequenceModel(*random_model(np.random.default_rng(1), **spec))
+    rule = {"kind": "fixed", "value": 1.5}
+    return model.with_metadata(features=["x", "y"], threshold=rule, **metadata)
+
+
+DETECTORS = {
+    "zscore": lambda X: ZScoreDetector(entity="id", time="at", contamination=0.02).fit(X),
+    "ffill": lambda X: PCADetector(entity="id", time="at", missing="ffill").fit(X),
+    "window": lambda X: WindowPCADetector(window=12, entity="id", time="at").fit(X),
+    "cusum": lambda X: ZScoreDetector(
+        entity="id", time="at", threshold=CusumThreshold(k=0.5, h=3.0)
+    ).fit(X),
+    "ridge": lambda X: RidgeDetector(window=5, entity="id", time="at").fit(X),
+    "network": lambda X: ModelDetector.of(network()),
+    "ewma": lambda X: ModelDetector.of(network(smoothing=EWMA(0.25).state())),
+    "average": lambda X: ModelDetector.of(network(smoothing=MovingAverage(4).state())),
+}
+
+
+def in_memory(detector: Any, frame: Any, tmp_path: Path, **options: Any) -> Any:
+    """Return what the command writes of the same rows in memory: scores and events."""
+    whole = tmp_path / "whole.parquet"
+    frame.to_parquet(whole, index=False)
+    given = ScoreOptions(tmp_path, whole, tmp_path / "memory", entity="id", time="at", **options)
+    rows = read_for(detector, given)
+    part = np.full(len(rows), "test")
+    gap = default_event_gap(detector)
+    result = Result(rows, part, score_table(detector, rows), detector, {}, event_gap=gap)
+    events_frame(result, event_facts(result)).to_csv(tmp_path / "events.csv", index=False)
+    return scores_frame(result), pd.read_csv(tmp_path / "events.csv")
+
+
+def compare(out: Path, want: tuple[Any, Any]) -> None:
+    got = pd.read_parquet(out)
+    assert list(got.columns) == list(want[0].columns)
+    for name in ("id", "at", "flagged", "part"):
+        assert got[name].tolist() == want[0][name].tolist(), name
+    np.testing.assert_array_equal(got["score"].to_numpy(), want[0]["score"].to_numpy())
+    events = pd.read_csv(out.with_suffix(".csv"))
+    assert len(events) > 0
+    pd.testing.assert_frame_equal(events, want[1][list(events.columns)], check_exact=True)
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+@pytest.mark.parametrize("batch_rows", [1, 23, 1000])
+def test_same_bits_as_in_memory(name: str, batch_rows: int, tmp_path: Path) -> None:
+    rows = 600 if batch_rows > 1 else 130
+    frame = fleet(rows)
+    detector = DETECTORS[name](frame)
+    out = tmp_path / "scores.parquet"
+    options = {"max_gap": "1h", "duplicates": "keep"}
+    found = score_parquet(
+        detector,
+        write_files(tmp_path / "in", frame),
+        out,
+        entity="id",
+        time="at",
+        events=out.with_suffix(".csv"),
+        batch_rows=batch_rows,
+        **options,
+    )
+    want = in_memory(detector, frame, tmp_path, **options)
+    compare(out, want)
+    assert (found.files, found.rows, found.entities) == (3, rows, 5)
+    assert found.scored == want[0]["score"].notna().sum()
+    assert found.flagged == want[0]["flagged"].sum() > 0
+    assert found.events == len(want[1])
+    assert sorted(path.name for path in tmp_path.glob(".*")) == []
+
+
+def test_rows_out_of_order_are_sorted_while_they_fit(tmp_path: Path) -> None:
+    frame = fleet().sample(frac=1.0, random_state=0)
+    detector = DETECTORS["window"](frame)
+    source, out = write_files(tmp_path / "in", frame), tmp_path / "scores.parquet"
+    found = score_parquet(detector, source, out, events=out.with_suffix(".csv"), batch_rows=50)
+    assert found.sorted_in_memory
+    compare(out, in_memory(detector, frame, tmp_path))
+    out.unlink()
+    with pytest.raises(ValueError, match=r"0\.parquet: row \d+: 2024-01-01 .* is earlier than"):
+        score_parquet(detector, source, out, max_sorted_bytes=1000)
+    assert not out.exists()
+
+
+KILLED = """
+    import os, signal, sys
+    from slidecell.detect import load_detector
+    from slidecell.scale import score_parquet, parquet
+    import pyarrow.parquet, pandas
+
+    parquet._PART_BATCHES = 2
+
+    def run(kill_at):
+        # Each call of a function of the room is a place to be killed at.
+        seen = 0
+        def trace(frame, event, arg):
+            nonlocal seen
+            if event == "call" and "slidecell/scale" in frame.f_code.co_filename:
+                seen += 1
+                if seen == kill_at:
+                    os.kill(os.getpid(), signal.SIGKILL)
+        detector = load_detector("detector")
+        sys.setprofile(trace)
+        score_parquet(detector, "in", "scores.parquet", events="scores.csv", batch_rows=40)
+        sys.setprofile(None)
+        open("calls", "w").write(str(seen))
+
+    def forked(kill_at):
+        child = os.fork()
+        if child == 0:
+            run(kill_at)
+            os._exit(0)
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+    assert forked(0) == 0
+    calls = int(open("calls").read())
+    want = [open(name, "rb").read() for name in ("scores.parquet", "scores.csv")]
+    killed = 0
+    for n in range(1, 21):
+        # From a run of its own to one on what those before it have left, ever later in the whole.
+        for name in ("scores.parquet", "scores.csv"):
+            if n % 3 == 1 and os.path.exists(name):
+                os.unlink(name)
+        code = forked(max(1, calls * n // 21))
+        killed += code == -signal.SIGKILL
+        if code == 0 or n % 3 == 0:
+            assert code == 0 or forked(0) == 0
+            assert [open(name, "rb").read() for name in ("scores.parquet", "scores.csv")] == want
+    assert forked(0) == 0
+    assert [open(name, "rb").read() for name in ("scores.parquet", "scores.csv")] == want
+    print(killed)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="its children are killed by a signal")
+def test_a_killed_run_goes_on_with_the_same_bytes(tmp_path: Path) -> None:
+    frame = fleet(400)
+    DETECTORS["cusum"](frame).save(tmp_path / "detector")
+    write_files(tmp_path / "in", frame)
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(KILLED)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) >= 12
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_what_a_run_has_left_is_of_its_detector_and_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame = fleet(300)
+    detector = DETECTORS["zscore"](frame)
+    source, out = write_files(tmp_path / "in", frame), tmp_path / "scores.parquet"
+    monkeypatch.setattr("slidecell.scale.parquet._PART_BATCHES", 1)
+
+    def stop(done: int, total: int) -> None:
+        if done > total // 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        score_parquet(detector, source, out, progress=stop, batch_rows=50)
+    assert not out.exists()
+    other = DETECTORS["window"](frame)
+    with pytest.raises(ValueError, match="a run with another detector stopped here"):
+        score_parquet(other, source, out, batch_rows=50)
+    with pytest.raises(ValueError, match="a run with another options stopped here"):
+        score_parquet(detector, source, out, batch_rows=51)
+    told: list[int] = []
+    found = score_parquet(
+        detector, source, out, batch_rows=50, progress=lambda done, total: told.append(done)
+    )
+    assert 0 < found.resumed < told[0]
+    assert told[-1] == found.rows == 300
+    first = out.read_bytes()
+    again = score_parquet(detector, source, out, batch_rows=50)
+    assert again.resumed == 0
+    assert out.read_bytes() == first
+    assert score_parquet(other, source, out, batch_rows=50, restart=True).rows == 300
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (lambda f: f.drop(columns="y"), r"features: no column 'y' in .*1\.parquet"),
+        (lambda f: f.drop(columns="id"), r"entity: no column 'id' in .*1\.parquet"),
+        (lambda f: f.assign(y="text"), r"1\.parquet: column 'y': expected numbers, got "),
+        (lambda f: f.assign(at=range(len(f))), r"1\.parquet: time column 'at': expected timestamp"),
+    ],
+)
+def test_files_that_differ_are_refused_before_anything_is_written(
+    change: Any, text: str, tmp_path: Path
+) -> None:
+    frame = fleet(300)
+    source, out = write_files(tmp_path / "in", frame), tmp_path / "scores.parquet"
+    change(frame[100:200]).to_parquet(source / "1.parquet", index=False)
+    with pytest.raises(ValueError, match=text):
+        score_parquet(DETECTORS["zscore"](frame), source, out)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in"]
+
+
+def test_bad_files_and_cells_are_named(tmp_path: Path) -> None:
+    frame = fleet(300)
+    detector, out = DETECTORS["zscore"](frame), tmp_path / "scores.parquet"
+    source = write_files(tmp_path / "in", frame)
+    with pytest.raises(FileNotFoundError, match=r"none\.parquet: there is no such file"):
+        score_parquet(detector, tmp_path / "none.parquet", out)
+    with pytest.raises(ValueError, match="no file has such a name"):
+        score_parquet(detector, tmp_path / "none*", out)
+    data = (source / "1.parquet").read_bytes()
+    (source / "1.parquet").write_bytes(data[: len(data) // 2])
+    with pytest.raises(ValueError, match=r"1\.parquet: damaged Parquet file"):
+        score_parquet(detector, source, out)
+    missing = frame.copy()
+    missing.loc[150, "id"] = None
+    write_files(source, missing)
+    with pytest.raises(ValueError, match=r"1\.parquet: row 51: entity column 'id': the cell is em"):
+        score_parquet(detector, source, out, batch_rows=30)
+    twice = frame.copy()
+    twice["id"] = "a"
+    twice.loc[150, "at"] = twice.loc[149, "at"]
+    write_files(source, twice)
+    with pytest.raises(ValueError, match=r"1\.parquet: row 51: .* is the time of the row before"):
+        score_parquet(detector, source, out, batch_rows=30, duplicates="error", restart=True)
+    with pytest.raises(ValueError, match="duplicates: expected 'error' or 'keep'"):
+        score_parquet(detector, source, out, duplicates="last")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="model_or_detector: expected a Detector"):
+        score_parquet("detector", source, out)  # type: ignore[arg-type]
+    assert not out.exists()
+
+
+FULL = """
+    import resource, signal
+    from slidecell.detect import load_detector
+    from slidecell.scale import score_parquet
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3000, resource.RLIM_INFINITY))
+    try:
+        score_parquet(load_detector("detector"), "in", "scores.parquet", batch_rows=40)
+    except OSError as error:
+        print(error)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    print(score_parquet(load_detector("detector"), "in", "scores.parquet", batch_rows=40).rows)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a limit of the size of files")
+def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path) -> None:
+    frame = fleet(400)
+    DETECTORS["zscore"](frame).save(tmp_path / "detector")
+    write_files(tmp_path / "in", frame)
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(FULL)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    lines = done.stdout.splitlines()
+    assert len(lines) == 2, done.stderr
+    assert "cannot be written" in lines[0]
+    assert lines[1] == "400"
+
+
+def test_no_time_no_entity_and_a_model_without_names(tmp_path: Path) -> None:
+    frame = fleet(200)[["x", "y"]]
+    spec = MODELS["lstm"] | {"features": 2}
+    model = SequenceModel(*random_model(np.random.default_rng(1), **spec))
+    source, out = write_files(tmp_path / "in", frame), tmp_path / "scores.parquet"
+    found = score_parquet(model, source, out, batch_rows=17)
+    assert found.flagged == 0  # it has no threshold
+    np.testing.assert_array_equal(
+        pd.read_parquet(out)["score"].to_numpy(), model.score(frame.to_numpy())
+    )
+    assert pq.read_schema(out).names == ["score", "flagged", "part"]
+
+
+def test_scores_of_later_rows_need_all_of_them(tmp_path: Path) -> None:
+    frame = fleet(200)
+    detector = WindowPCADetector(
+        window=12, align="cover", entity="id", time="at", threshold=FixedThreshold(1.0)
+    ).fit(frame)
+    source, out = write_files(tmp_path / "in", frame), tmp_path / "scores.parquet"
+    assert score_parquet(detector, source, out).sorted_in_memory
+    want = detector.score_samples(frame)
+    np.testing.assert_array_equal(pd.read_parquet(out)["score"].to_numpy(), want)
+    with pytest.raises(ValueError, match="align='cover'"):
+        score_parquet(detector, source, out, max_sorted_bytes=0)
