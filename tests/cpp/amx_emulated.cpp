@@ -144,6 +144,12 @@ const KernelTable& amx_emulated() {
   return table;
 }
 
-int open_tiles() { return tiles_in_use; }
+TileConfig tile_config() {
+  TileConfig config;
+  Tiles::store_config(config);
+  return config;
+}
+
+void set_tile_config(const TileConfig& config) { Tiles::load_config(config); }
 
 }  // namespace slidecell::test

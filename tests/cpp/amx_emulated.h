@@ -8,7 +8,8 @@ namespace slidecell::test {
 // ISA "amx_emulated": sixteen lanes, tile kernels.
 const KernelTable& amx_emulated();
 
-// Tiles in use now: 0 outside a kernel.
-int open_tiles();
+// This thread's emulated tile registers: palette 0 where nothing configured them.
+TileConfig tile_config();
+void set_tile_config(const TileConfig& config);
 
 }  // namespace slidecell::test

@@ -2,12 +2,14 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 #include <limits>
 #include <random>
 #include <string>
 #include <vector>
 
 #include "amx_emulated.h"
+#include "cpu/active_kernels.h"
 #include "models.h"
 #include "reference.h"
 #include "score/score.h"
@@ -106,7 +108,7 @@ double worst_code(const KernelTable& kernels, const ModelSpec& spec, Precision p
     }
   }
 #ifdef SLIDECELL_TEST_EMULATED_AMX
-  CHECK(test::open_tiles() == 0);
+  CHECK(test::tile_config().palette == 0);
 #endif
   return worst;
 }
@@ -213,6 +215,88 @@ void test_scores(const KernelTable& kernels, std::mt19937& rng) {
   }
 }
 
+#ifdef SLIDECELL_TEST_EMULATED_AMX
+SequenceModel small_model(std::int64_t H, std::mt19937& rng) {
+  ModelSpec spec;
+  spec.encoder = {layer_of(Cell::lstm, true, 3, H)};
+  return test::random_model(spec, rng);
+}
+
+Floats scores_of(const SequenceModel& model, const Floats& rows) {
+  const auto S = static_cast<std::int64_t>(rows.size()) / model.input_size();
+  Floats scores(static_cast<std::size_t>(S));
+  ScoreOptions options;
+  options.num_threads = 1;
+  model.score(SeriesView(rows.data(), S, model.input_size()), {}, scores.data(), options);
+  return scores;
+}
+
+// Another library's tiles on this thread stay configured as it left them.
+void test_configuration(std::mt19937& rng) {
+  use_kernels(test::amx_emulated());
+  const SequenceModel model = small_model(33, rng);
+  CHECK(model.plan().kernel == "amx 32x32");
+  const Floats rows = test::detail::random_tensor({40, 3}, 1.0, rng).data;
+  const Floats expected = scores_of(model, rows);
+  CHECK(test::tile_config().palette == 0);
+  const TileConfig theirs{1, 0, {}, {8, 64, 0, 16}, {3, 16, 0, 2}};
+  test::set_tile_config(theirs);
+  CHECK(test::same(scores_of(model, rows), expected));
+  const TileConfig after = test::tile_config();
+  CHECK(std::memcmp(&after, &theirs, sizeof theirs) == 0);
+  test::set_tile_config({});
+}
+
+int asked = 0;
+std::string refusal_of_tiles;
+std::string fake_ask() {
+  ++asked;
+  return refusal_of_tiles;
+}
+
+// The operating system is asked when tiles are first wanted, and what it says shows in the plan.
+void test_permission(std::mt19937& rng) {
+  KernelTable instead = test::amx_emulated();
+  instead.isa = "instead";
+  instead.matrix = nullptr;
+  KernelTable table = test::amx_emulated();
+  table.ask_for_matrix = fake_ask;
+  table.without_matrix = &instead;
+  use_kernels(table);
+  CHECK(!isa_was_named());
+  const SequenceModel model = small_model(33, rng), narrow = small_model(5, rng);
+  const Floats rows = test::detail::random_tensor({40, 3}, 1.0, rng).data;
+
+  refusal_of_tiles = "it does not like us";
+  CHECK(active_isa() == table.isa && asked == 0);
+  CHECK(narrow.plan().kernel == "fma 4x16" && asked == 0);
+  CHECK(model.plan(Precision::highest, 1, Kernel::fma).isa == table.isa && asked == 0);
+  const KernelPlan refused = model.plan();
+  CHECK(asked == 1);
+  CHECK(refused.isa == "instead" && refused.precision == "highest");
+  CHECK(refused.kernel == "fma 4x16 (amx_emulated: it does not like us)");
+  use_kernels(instead);
+  const Floats expected = scores_of(model, rows);
+  use_kernels(table);
+  CHECK(test::same(scores_of(model, rows), expected) && asked == 2);
+  CHECK_THROWS(model.plan(Precision::highest, 1, Kernel::matrix), UnsupportedError,
+               "isa 'instead'");
+
+  refusal_of_tiles = "";
+  CHECK(model.plan().kernel == "amx 32x32" && model.plan().isa == table.isa);
+
+  // From the first set_isa() on, an ISA counts as named.
+  set_isa("scalar");
+  use_kernels(table);
+  CHECK(isa_was_named());
+  CHECK(model.plan().kernel == "amx 32x32");
+  refusal_of_tiles = "it does not like us";
+  CHECK_THROWS(model.plan(), UnsupportedError, "got 'amx_emulated': it does not like us");
+  CHECK_THROWS(scores_of(model, rows), UnsupportedError, "got 'amx_emulated'");
+  CHECK(narrow.plan().kernel == "fma 4x16");
+}
+#endif
+
 void test_rule(std::mt19937& rng) {
   const auto model_of = [&](std::int64_t H, bool bidirectional) {
     ModelSpec spec;
@@ -247,6 +331,10 @@ int main() {
     test_codes(*kernels, rng);
     test_scores(*kernels, rng);
   }
+#ifdef SLIDECELL_TEST_EMULATED_AMX
+  test_configuration(rng);
+  test_permission(rng);
+#endif
   test_rule(rng);
   return slidecell::test::result();
 }
