@@ -23,4 +23,4 @@ function(check name flags place tiles)
 endfunction()
 
 check(here "" "[0-9]+" TRUE)
-check(old "-Wa,-march=cooperlake" -1 FALSE)
+check(old "-Wa,-march=generic64" -1 FALSE)
