@@ -312,6 +312,15 @@ void test_rule(std::mt19937& rng) {
   CHECK(model_of(5, false).plan(Precision::high).kernel == "amx 32x32");
   CHECK(model_of(5, false).plan(Precision::high).precision == "high");
   CHECK(model_of(5, false).plan(Precision::medium).precision == "medium");
+  // Tiles of windows: the parts of h fill at most 24 KB.
+  CHECK(model_of(16, false).plan(Precision::high).tile == 96);
+  CHECK(model_of(64, false).plan(Precision::highest).tile == 64);
+  CHECK(model_of(64, false).plan(Precision::high).tile == 96);
+  CHECK(model_of(64, false).plan(Precision::medium).tile == 96);
+  CHECK(model_of(128, false).plan(Precision::highest).tile == 32);
+  CHECK(model_of(128, false).plan(Precision::high).tile == 32);
+  CHECK(model_of(128, false).plan(Precision::medium).tile == 64);
+  CHECK(model_of(400, false).plan(Precision::highest).tile == 32);
   CHECK(model_of(64, false).plan(Precision::medium, 1, Kernel::fma).precision == "highest");
   CHECK(model_of(64, true).plan(Precision::medium).precision == "highest");
   CHECK_THROWS(model_of(64, true).plan(Precision::medium, 1, Kernel::matrix), UnsupportedError,

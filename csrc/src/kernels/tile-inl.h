@@ -30,9 +30,9 @@ inline void end_tiles(const slidecell::TileConfig& before) {
   }
 }
 
-// The sums of one block: [row_tiles][col_tiles][16 rows][16 columns].
+// The sums of one block: [rows][columns of one or two groups].
 struct alignas(64) BlockSums {
-  float tiles[6 * kTileWords];
+  float values[6 * kTileWords];
 };
 
 template <class F, int... n>
@@ -80,8 +80,10 @@ struct BlockProducts {
   }
 
   static inline __attribute__((always_inline)) void store(BlockSums& to) {
+    constexpr int columns = col_tiles * kTile;
     unroll<sums>([&](auto t) __attribute__((always_inline)) {
-      Tiles::store<t>(to.tiles + t * kTileWords, 64);
+      constexpr int row = t / col_tiles * kTile, column = t % col_tiles * kTile;
+      Tiles::store<t>(to.values + row * columns + column, columns * 4);
     });
   }
 };
@@ -97,7 +99,7 @@ template <int pieces, class Cells>
 class Pieces {
  public:
   Pieces(const Cells& cells, const BlockWork& work, const BlockSums& sums, std::int64_t groups)
-      : cells_(cells), work_(work), tiles_(sums.tiles), groups_(groups) {}
+      : cells_(cells), work_(work), sums_(sums.values), groups_(groups) {}
 
   inline __attribute__((always_inline)) void next() {
     for (due_ += pieces; due_ >= groups_; due_ -= groups_) call();
@@ -112,20 +114,15 @@ class Pieces {
   template <class Groups>
   inline __attribute__((always_inline)) void run(Groups count) {
     constexpr int n = Groups::value;
-    const float* tiles = tiles_;
-    cells_(work_.block, work_.v, count, piece_, [tiles](int r) __attribute__((always_inline)) {
-      Vecs<n> sum;
-#pragma GCC unroll 2
-      for (int u = 0; u < n; ++u) {
-        sum.v[u] = Vec::load(tiles + (r / kTile * n + u) * kTileWords + r % kTile * kTile);
-      }
-      return sum;
+    const float* sums = sums_;
+    cells_(work_.block, work_.v, count, piece_, [sums](int r) __attribute__((always_inline)) {
+      return Vecs<n>::load(sums + static_cast<std::ptrdiff_t>(r) * n * kTile);
     });
   }
 
   const Cells& cells_;
   const BlockWork work_;
-  const float* const tiles_;
+  const float* const sums_;
   const std::int64_t groups_;
   std::int64_t due_ = 0;
   int piece_ = 0;
