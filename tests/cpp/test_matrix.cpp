@@ -80,9 +80,10 @@ double worst_code(const KernelTable& kernels, const ModelSpec& spec, Precision p
 
   double worst = 0.0;
   // Tiles of odd numbers of groups too.
-  for (std::int64_t first = 0; first < vectors.size(); first += 3) {
+  const std::int64_t size = std::min<std::int64_t>(3, runner.max_vectors());
+  for (std::int64_t first = 0; first < vectors.size(); first += size) {
     std::vector<WindowVector> tile;
-    for (std::int64_t v = first; v < std::min(first + 3, vectors.size()); ++v) {
+    for (std::int64_t v = first; v < std::min(first + size, vectors.size()); ++v) {
       tile.push_back(vectors.at(v));
     }
     runner.load(tile);
