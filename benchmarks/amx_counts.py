@@ -38,7 +38,7 @@ def refusal() -> str:
 
 
 def permission() -> str:
-    """Return the operating system's reason to refuse the tile registers; empty if it grants them."""
+    """Return why the operating system refuses the tile registers; empty if it grants them."""
     from slidecell.training import Forecaster
 
     model = sc.SequenceModel.from_torch(Forecaster(1, 1, window=1))
