@@ -665,7 +665,8 @@ class SequenceModel:
         """Return what `score` runs: ``isa``, ``kernel``, ``precision``, ``tile`` and ``threads``.
 
         ``kernel`` begins with ``fma`` (float32 multiply-adds), ``amx`` (bf16 tiles) or ``bf16``
-        (dot products of AVX512-BF16), with the rows and columns that it holds at once.
+        (dot products of AVX512-BF16), with the rows and columns that it holds at once, and
+        ``fp16`` where AMX's products at medium are activated in float16 (AVX512-FP16).
         ``precision`` is the one that is computed.
 
         ``kernel="auto"`` depends on CPU, model and precision alone, never on a timing. With ISA

@@ -65,6 +65,11 @@ void test_machines() {
   leaves.clear();
   CHECK(amx_refusal(kFake) == absent);
 
+  become_sapphire_rapids();
+  CHECK(!has_float16(kFake));
+  leaves[{7, 0}].d |= 1u << 23;
+  CHECK(has_float16(kFake) && amx_refusal(kFake).empty());
+
   const std::string system = "the operating system does not save its tile registers";
   become_sapphire_rapids();
   saved = 0x202e7;  // configuration without data

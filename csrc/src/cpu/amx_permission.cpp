@@ -3,8 +3,8 @@
 #include <cerrno>
 #include <cstring>
 
-#if defined(__x86_64__) && defined(__linux__) && !defined(SLIDECELL_EMULATE_AMX)
-#define SLIDECELL_REAL_AMX
+#if defined(__x86_64__) && defined(__linux__)
+#define SLIDECELL_THIS_MACHINE
 #include <cpuid.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -45,7 +45,7 @@ bool system_saves_tiles(const AmxMachine& machine) {
   return (machine.saved_registers() & kTileState) == kTileState;
 }
 
-#ifdef SLIDECELL_REAL_AMX
+#ifdef SLIDECELL_THIS_MACHINE
 bool cpuid(std::uint32_t leaf, std::uint32_t subleaf, CpuidRegisters& found) {
   return __get_cpuid_count(leaf, subleaf, &found.a, &found.b, &found.c, &found.d) != 0;
 }
@@ -73,6 +73,12 @@ std::string amx_refusal(const AmxMachine& machine) {
   return "";
 }
 
+bool has_float16(const AmxMachine& machine) {
+  constexpr std::uint32_t kFloat16 = 1u << 23;
+  CpuidRegisters found;
+  return machine.cpuid(7, 0, found) && (found.d & kFloat16) != 0;
+}
+
 std::string AmxPermission::ask() {
   if (granted_.load(std::memory_order_acquire)) return "";
   const std::lock_guard<std::mutex> lock(mutex_);
@@ -95,7 +101,7 @@ std::string amx_refusal() {
   return __builtin_cpu_supports("avx512bf16") ? "" : "this CPU does not have AVX512-BF16";
 }
 std::string ask_for_amx() { return ""; }
-#elif defined(SLIDECELL_REAL_AMX)
+#elif defined(SLIDECELL_THIS_MACHINE)
 std::string amx_refusal() { return amx_refusal(kThisMachine); }
 std::string ask_for_amx() {
   static AmxPermission permission(kThisMachine);
@@ -104,6 +110,12 @@ std::string ask_for_amx() {
 #else
 std::string amx_refusal() { return "this system does not offer it"; }
 std::string ask_for_amx() { return amx_refusal(); }
+#endif
+
+#ifdef SLIDECELL_THIS_MACHINE
+bool has_float16() { return has_float16(kThisMachine); }
+#else
+bool has_float16() { return false; }
 #endif
 
 }  // namespace slidecell

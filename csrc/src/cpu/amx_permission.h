@@ -27,6 +27,10 @@ struct AmxMachine {
 // first tile instruction ends the process. Asks for no permission.
 std::string amx_refusal(const AmxMachine& machine);
 
+// Whether the CPU computes in float16 (AVX512-FP16). All CPUs with AMX have it so far, but a
+// hypervisor may hide it.
+bool has_float16(const AmxMachine& machine);
+
 // The operating system's permission to use the tile registers, which holds for the whole process.
 // From then on it refuses a thread an alternate signal stack too small for them; and it refuses the
 // permission where a thread has such a stack already. So it is asked for as late as possible.
@@ -48,5 +52,6 @@ class AmxPermission {
 // The same of this machine and this process.
 std::string amx_refusal();
 std::string ask_for_amx();
+bool has_float16();
 
 }  // namespace slidecell

@@ -22,7 +22,12 @@ const KernelTable& avx512_here() {
 }
 
 #ifdef SLIDECELL_HAS_TILES
-const MatrixKernels* tile_kernels() { return &matrix_amx(); }
+const MatrixKernels* tile_kernels() {
+#ifdef SLIDECELL_HAS_FLOAT16
+  if (has_float16()) return &matrix_amx_fp16();
+#endif
+  return &matrix_amx();
+}
 std::string tile_refusal() { return amx_refusal(); }
 #else
 const MatrixKernels* tile_kernels() { return nullptr; }

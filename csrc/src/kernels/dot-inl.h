@@ -35,6 +35,8 @@ struct DotBlocks {
   static constexpr int rows = 8,
                        vectors = 3;  // 24 sums + 3 columns + 1 weight = 28 of 32 registers
   static constexpr int chunk = 1;
+  template <int parts>
+  using Activations = ScaledActivations<grade_of<parts>()>;
   static constexpr bool has_tiles = false;
   static constexpr void (*begin_tiles)(slidecell::TileConfig&) = nullptr;
   static constexpr void (*end_tiles)(const slidecell::TileConfig&) = nullptr;

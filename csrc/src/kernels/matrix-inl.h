@@ -28,10 +28,12 @@ inline void matrix_half(const MatrixStep& a, slidecell::MatrixWeights w, const s
   constexpr int gates = Product<Cell, half>::gates.count, units = Blocks::units(gates);
   Blocks::template run<parts, gates * units, units / 2>(
       w, x, a.stride, a.pairs, a.vectors, blocks_of(a.hidden, units),
-      [&](std::int64_t block, std::int64_t v, auto count, int piece,
-          auto sum) __attribute__((always_inline)) {
-        matrix_pair<Cell, half, parts, decltype(count)::value>(a, block * units, 2 * piece, v, sum);
-      });
+      [&](std::int64_t block, std::int64_t v, auto count, int piece, auto sum)
+          __attribute__((always_inline)) {
+            using Activations = typename Blocks::template Activations<parts>;
+            matrix_pair<Cell, half, Activations, parts, decltype(count)::value>(a, block * units,
+                                                                                2 * piece, v, sum);
+          });
 }
 
 template <class Blocks, class Cell, int parts>
@@ -45,12 +47,17 @@ void matrix_step(const MatrixStep& a) {
 }
 
 template <class Blocks, int parts>
-constexpr void add_matrix_parts(slidecell::MatrixKernels& kernels) {
-  kernels.project[parts - 1] = &matrix_project<Blocks, parts>;
+constexpr void add_matrix_steps(slidecell::MatrixKernels& kernels) {
   AllCells::each([&kernels](auto cell) {
     using Cell = decltype(cell);
     kernels.step[parts - 1][Cell::form] = &matrix_step<Blocks, Cell, parts>;
   });
+}
+
+template <class Blocks, int parts>
+constexpr void add_matrix_parts(slidecell::MatrixKernels& kernels) {
+  kernels.project[parts - 1] = &matrix_project<Blocks, parts>;
+  add_matrix_steps<Blocks, parts>(kernels);
 }
 
 template <class Blocks>

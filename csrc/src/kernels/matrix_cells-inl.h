@@ -38,7 +38,7 @@ inline __attribute__((always_inline)) void store_pairs(const MatrixStep& a, std:
 
 // A half of a step of units u and u+1 of the block that starts with unit j, groups of columns v0 ..
 // v0+n-1. Both make one row of pairs.
-template <class Cell, Half half, int parts, int n, class Sum>
+template <class Cell, Half half, class Activations, int parts, int n, class Sum>
 inline __attribute__((always_inline)) void matrix_pair(const MatrixStep& a, std::int64_t j, int u,
                                                        std::int64_t v0, Sum sum) {
   constexpr int gates = Product<Cell, half>::gates.count;
@@ -46,7 +46,7 @@ inline __attribute__((always_inline)) void matrix_pair(const MatrixStep& a, std:
   const auto unit_of = [&](int i) __attribute__((always_inline)) {
     const auto sum_of = [&](int g) __attribute__((always_inline)) { return sum(gates * i + g); };
     const ColumnsUnit<Cell, half, n, MatrixStep, decltype(sum_of)> unit(a, j + i, v0, sum_of);
-    return run_unit<Cell, half>(ScaledActivations<grade_of<parts>()>{}, unit);
+    return run_unit<Cell, half>(Activations{}, unit);
   };
   const Vecs<n> even = unit_of(u);
   const Vecs<n> odd = j + u + 1 < a.hidden ? unit_of(u + 1) : Vecs<n>(0.0f);

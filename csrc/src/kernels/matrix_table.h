@@ -80,6 +80,7 @@ struct MatrixKernels {
   std::int64_t block_units[kMaxGates + 1];
   std::int64_t vector_step;  // groups of columns that are multiplied at once
   bool has_tiles;            // a matrix unit, not only dot products
+  bool has_halves;           // one part: activated in float16
 
   // With tiles: what surrounds all other calls on a thread. begin_tiles configures the registers
   // and fills `before`; end_tiles leaves them as they were, for another library may count on what
@@ -96,5 +97,6 @@ constexpr std::size_t kMatrixKinds = 3;  // AVX512-BF16, AMX, and one of the tes
 
 const MatrixKernels& matrix_avx512_bf16();
 const MatrixKernels& matrix_amx();
+const MatrixKernels& matrix_amx_fp16();
 
 }  // namespace slidecell

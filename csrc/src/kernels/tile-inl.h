@@ -186,6 +186,8 @@ inline void for_blocks(slidecell::MatrixWeights w, const std::uint32_t* x, std::
 struct TileBlocks {
   static constexpr int rows = 32, vectors = 2;
   static constexpr int chunk = kTile;
+  template <int parts>
+  using Activations = ScaledActivations<grade_of<parts>()>;
   static constexpr bool has_tiles = true;
   static constexpr void (*begin_tiles)(slidecell::TileConfig&) = ::begin_tiles;
   static constexpr void (*end_tiles)(const slidecell::TileConfig&) = ::end_tiles;

@@ -73,8 +73,11 @@ KernelChoice choose_kernel(const KernelTable& kernels, const ModelParts& model, 
   const std::string refusal = kernels.ask_for_matrix ? kernels.ask_for_matrix() : "";
   if (refusal.empty()) {
     const MatrixKernels& matrix = *kernels.matrix;
-    return {parts_of(precision), precision,
-            matrix.name + shape(matrix.block_rows, matrix.vector_step * matrix.lanes), &kernels};
+    const int parts = parts_of(precision);
+    return {parts, precision,
+            matrix.name + shape(matrix.block_rows, matrix.vector_step * matrix.lanes) +
+                (matrix.has_halves && parts == 1 ? " fp16" : ""),
+            &kernels};
   }
   if (isa_was_named()) {
     throw UnsupportedError(std::string("isa: expected one that this process may use, got '") +
