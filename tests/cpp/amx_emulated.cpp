@@ -1,5 +1,6 @@
 #include "amx_emulated.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -129,8 +130,76 @@ struct Registers {
 #include "kernels/tiles_emulated.h"
 //
 #include "kernels/kernels-inl.h"
-//
-#include "kernels/tile-inl.h"
+
+namespace {
+
+// To the nearest float16, ties to even.
+float float16(float x) {
+  if (!(std::fabs(x) < 65520.0f)) return std::isnan(x) ? x : std::copysign(INFINITY, x);
+  const int exponent = x == 0.0f ? -14 : std::max(std::ilogb(x), -14);
+  const float last = std::ldexp(1.0f, exponent - 10);
+  return std::nearbyint(x / last) * last;
+}
+
+// As kernels/halves_avx512.h.
+struct Halves {
+  static constexpr int size = 2 * Vec::lanes;
+  float v[size];
+
+  Halves() = default;
+  explicit Halves(float x) {
+    for (float& half : v) half = float16(x);
+  }
+  template <class F>
+  static Halves each(F f) {
+    Halves out;
+    for (int i = 0; i < size; ++i) out.v[i] = float16(f(i));
+    return out;
+  }
+  template <int n>
+  EMULATED static Halves of(const Vecs<n>& x) {
+    return each([&](int i) { return x.v[i / Vec::lanes % n].v[i % Vec::lanes]; });
+  }
+  template <int n>
+  EMULATED Vecs<n> floats() const {
+    Vecs<n> out;
+    for (int i = 0; i < n * Vec::lanes; ++i) out.v[i / Vec::lanes].v[i % Vec::lanes] = v[i];
+    return out;
+  }
+  EMULATED friend Halves operator+(Halves a, Halves b) {
+    return each([&](int i) { return a.v[i] + b.v[i]; });
+  }
+  EMULATED friend Halves operator-(Halves a, Halves b) {
+    return each([&](int i) { return a.v[i] - b.v[i]; });
+  }
+  EMULATED friend Halves operator*(Halves a, Halves b) {
+    return each([&](int i) { return a.v[i] * b.v[i]; });
+  }
+  // A product of float16 numbers is exact in float32.
+  EMULATED friend Halves fma(Halves a, Halves b, Halves c) {
+    return each([&](int i) { return a.v[i] * b.v[i] + c.v[i]; });
+  }
+  EMULATED friend Halves min(Halves a, Halves b) {
+    return each([&](int i) { return a.v[i] < b.v[i] ? a.v[i] : b.v[i]; });
+  }
+  EMULATED friend Halves max(Halves a, Halves b) {
+    return each([&](int i) { return a.v[i] > b.v[i] ? a.v[i] : b.v[i]; });
+  }
+  EMULATED friend Halves nearest(Halves a) {
+    return each([&](int i) { return std::nearbyint(a.v[i]); });
+  }
+  EMULATED friend Halves scaled(Halves a, Halves n) {
+    return each([&](int i) { return a.v[i] * std::exp2(n.v[i]); });
+  }
+  // vrcpph is wrong by at most 2^-11 + 2^-14: so is this, in either direction.
+  EMULATED friend Halves reciprocal_estimate(Halves b) {
+    return each([&](int i) { return 1.0f / b.v[i] * (i % 2 ? 1.0f + 6e-5f : 1.0f - 6e-5f); });
+  }
+};
+
+}  // namespace
+
+#include "kernels/half_tile-inl.h"
 
 namespace slidecell::test {
 
@@ -144,6 +213,30 @@ const KernelTable& amx_emulated() {
   return table;
 }
 
-int open_tiles() { return tiles_in_use; }
+const KernelTable& amx_halves_emulated() {
+  static const MatrixKernels matrix = [] {
+    MatrixKernels kernels = *amx_emulated().matrix;
+    use_half_activations(kernels);
+    return kernels;
+  }();
+  static const KernelTable table = [] {
+    KernelTable kernels = amx_emulated();
+    kernels.isa = "amx_halves_emulated";
+    kernels.matrix = &matrix;
+    return kernels;
+  }();
+  return table;
+}
+
+float half_sigmoid(float z, bool odd) { return ::half_sigmoid(Halves(z)).v[odd]; }
+float half_tanh(float z, bool odd) { return ::half_tanh(Halves(z)).v[odd]; }
+
+TileConfig tile_config() {
+  TileConfig config;
+  Tiles::store_config(config);
+  return config;
+}
+
+void set_tile_config(const TileConfig& config) { Tiles::load_config(config); }
 
 }  // namespace slidecell::test

@@ -10,6 +10,9 @@
 namespace slidecell {
 
 // Names, slowest first: "scalar", then "avx2", "avx512" and "amx" on x86-64 or "neon" on AArch64.
+// For amx a process also needs the operating system's permission, which it is asked for when a
+// model first takes AMX's tiles. Where it refuses, AVX-512 serves and SequenceModel::plan() says
+// why; if SLIDECELL_ISA or set_isa() named amx, the call throws UnsupportedError.
 SLIDECELL_API std::vector<std::string> available_isas();
 
 // The ISAs of this build that are not available here, and why: "amx": "this CPU does not have it".

@@ -126,7 +126,10 @@ SLIDECELL_API const char* slidecell_last_error(void);
 /* ---- instruction sets ---- */
 
 /* Name number `index` of those that this CPU offers, slowest first: "scalar", then "avx2", "avx512"
- * and "amx" on x86-64 or "neon" on AArch64. NULL: there are no more. A static string. */
+ * and "amx" on x86-64 or "neon" on AArch64. NULL: there are no more. A static string.
+ * For amx a process also needs the operating system's permission, which it is asked for when a
+ * model first takes AMX's tiles. Where it refuses, AVX-512 serves; if SLIDECELL_ISA or
+ * slidecell_set_isa() named amx, the call fails. */
 SLIDECELL_API const char* slidecell_isa(int32_t index);
 /* Why this build's instruction set is not available here: "this CPU does not have it". NULL: it is
  * available, or this build does not know the name. A static string. */

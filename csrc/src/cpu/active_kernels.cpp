@@ -26,10 +26,15 @@ const KernelTable* find_isa(const std::string& name) {
   throw UnsupportedError("isa: expected one of " + names + ", got '" + name + "'" + why);
 }
 
+std::atomic<const KernelTable*> chosen{nullptr};
+std::atomic<bool> named{false};
+
 const KernelTable* initial_kernels() {
   if (const char* forced = std::getenv("SLIDECELL_ISA"); forced && *forced) {
     try {
-      return find_isa(forced);
+      const KernelTable* found = find_isa(forced);
+      named = true;
+      return found;
     } catch (const UnsupportedError& e) {
       throw UnsupportedError(std::string("SLIDECELL_ISA: ") + e.what());
     }
@@ -41,8 +46,6 @@ const KernelTable* initial_kernels() {
   return best;
 }
 
-std::atomic<const KernelTable*> chosen{nullptr};
-
 }  // namespace
 
 const KernelTable& active_kernels() {
@@ -52,6 +55,8 @@ const KernelTable& active_kernels() {
   const KernelTable* initial = initial_kernels();
   return chosen.compare_exchange_strong(kernels, initial) ? *initial : *kernels;
 }
+
+bool isa_was_named() { return named; }
 
 const KernelTable& kernels_named(const std::string& name) { return *find_isa(name); }
 
@@ -81,6 +86,10 @@ std::map<std::string, std::string> refused_isas() {
 
 std::string active_isa() { return active_kernels().isa; }
 
-void set_isa(const std::string& name) { chosen = find_isa(name); }
+void set_isa(const std::string& name) {
+  const KernelTable* found = find_isa(name);
+  named = true;
+  chosen = found;
+}
 
 }  // namespace slidecell

@@ -14,6 +14,9 @@ constexpr std::size_t kMaxIsas = 8;
 // The table of the active ISA. Taken once per call, outside all loops.
 const KernelTable& active_kernels();
 
+// Whether the environment or set_isa() named it: then nothing else may serve in its place.
+bool isa_was_named();
+
 // The table of an ISA by name. Throws UnsupportedError if it is not available here.
 const KernelTable& kernels_named(const std::string& name);
 

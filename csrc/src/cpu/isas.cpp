@@ -21,12 +21,27 @@ const KernelTable& avx512_here() {
   return table;
 }
 
+#ifdef SLIDECELL_HAS_TILES
+const MatrixKernels* tile_kernels() {
+#ifdef SLIDECELL_HAS_FLOAT16
+  if (has_float16()) return &matrix_amx_fp16();
+#endif
+  return &matrix_amx();
+}
+std::string tile_refusal() { return amx_refusal(); }
+#else
+const MatrixKernels* tile_kernels() { return nullptr; }
+std::string tile_refusal() { return "the assembler of this build had no tile instructions"; }
+#endif
+
 // AMX multiplies; AVX-512 does all else.
 const KernelTable& amx_here() {
   static const KernelTable table = [] {
     KernelTable kernels = kernels_avx512();
     kernels.isa = "amx";
-    kernels.matrix = &matrix_amx();
+    kernels.matrix = tile_kernels();
+    kernels.ask_for_matrix = ask_for_amx;
+    kernels.without_matrix = &avx512_here();
     return kernels;
   }();
   return table;
@@ -40,7 +55,7 @@ void add_products(std::vector<Isa>& list) {
     isa.kernels = &avx512_here();
     refusal = isa.refusal;
   }
-  list.push_back({&amx_here(), refusal.empty() ? amx_refusal() : refusal});
+  list.push_back({&amx_here(), refusal.empty() ? tile_refusal() : refusal});
 }
 constexpr std::size_t kAddedIsas = 1;
 #else

@@ -35,12 +35,16 @@ struct DotBlocks {
   static constexpr int rows = 8,
                        vectors = 3;  // 24 sums + 3 columns + 1 weight = 28 of 32 registers
   static constexpr int chunk = 1;
+  template <int parts>
+  using Activations = ScaledActivations<grade_of<parts>()>;
   static constexpr bool has_tiles = false;
+  static constexpr void (*begin_tiles)(slidecell::TileConfig&) = nullptr;
+  static constexpr void (*end_tiles)(const slidecell::TileConfig&) = nullptr;
   static constexpr int units(int gates) { return rows / gates; }
 
   // For every block of `rows` rows at w and every few groups of columns: the products, then
-  // cells(block, first group, Count<groups>, sum).
-  template <int parts, int rows, class Cells>
+  // cells(block, first group, Count<groups>, piece, sum) of each piece.
+  template <int parts, int rows, int pieces, class Cells>
   static inline void run(slidecell::MatrixWeights w, const std::uint32_t* x, std::ptrdiff_t stride,
                          std::int64_t pairs, std::int64_t all_vectors, std::int64_t blocks,
                          Cells cells) {
@@ -50,8 +54,11 @@ struct DotBlocks {
         Vec acc[rows][n];
         clear(acc);
         if (x) accumulate_pairs<parts, rows, n>(w, x + v * Vec::lanes, stride, pairs, acc);
-        cells(block, v, count,
-              [&acc](int r) __attribute__((always_inline)) { return Vecs<n>::of(acc[r]); });
+#pragma GCC unroll 4
+        for (int piece = 0; piece < pieces; ++piece) {
+          cells(block, v, count, piece,
+                [&acc](int r) __attribute__((always_inline)) { return Vecs<n>::of(acc[r]); });
+        }
       });
     }
   }

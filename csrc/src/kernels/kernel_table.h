@@ -13,6 +13,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 
 #include "kernels/cell_traits.h"
 #include "kernels/matrix_table.h"
@@ -184,6 +185,10 @@ struct KernelTable {
 
   // Products of bf16 numbers where this CPU has instructions for them; null: none.
   const MatrixKernels* matrix;
+  // Where they need registers that the operating system grants a process or refuses: asks for them,
+  // and returns why not. Null: they need none.
+  std::string (*ask_for_matrix)();
+  const KernelTable* without_matrix;  // what serves where it refuses
 };
 
 }  // namespace slidecell

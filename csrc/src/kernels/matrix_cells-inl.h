@@ -36,39 +36,33 @@ inline __attribute__((always_inline)) void store_pairs(const MatrixStep& a, std:
   }
 }
 
-// unit(u) of every unit of a block that starts with unit j, two and two into `pairs`.
-template <int parts, int units, int n, class Unit>
-inline __attribute__((always_inline)) void for_pairs(const MatrixStep& a, std::uint32_t* pairs,
-                                                     std::int64_t j, std::int64_t v0, Unit unit) {
-#pragma GCC unroll 4
-  for (int u = 0; u < units; u += 2) {
-    if (j + u >= a.hidden) break;
-    const Vecs<n> even = unit(u);
-    const Vecs<n> odd = j + u + 1 < a.hidden ? unit(u + 1) : Vecs<n>(0.0f);
-    store_pairs<parts, n>(a, pairs, j + u, v0, even, odd);
-  }
-}
-
-// A half of a step of units j .. j+units-1, groups of columns v0 .. v0+n-1.
-template <class Cell, Half half, int parts, int units, int n, class Sum>
-inline __attribute__((always_inline)) void matrix_units(const MatrixStep& a, std::int64_t j,
-                                                        std::int64_t v0, Sum sum) {
+// A half of a step of units u and u+1 of the block that starts with unit j, groups of columns v0 ..
+// v0+n-1. Both make one row of pairs.
+template <class Cell, Half half, class Activations, int parts, int n, class Sum>
+inline __attribute__((always_inline)) void matrix_pair(const MatrixStep& a, std::int64_t j, int u,
+                                                       std::int64_t v0, Sum sum) {
   constexpr int gates = Product<Cell, half>::gates.count;
-  std::uint32_t* pairs = half == Half::first ? a.late_pairs : a.h_pairs_out;
-  for_pairs<parts, units, n>(a, pairs, j, v0, [&](int u) __attribute__((always_inline)) {
-    const auto sum_of = [&](int g) __attribute__((always_inline)) { return sum(gates * u + g); };
-    const ColumnsUnit<Cell, half, n, MatrixStep, decltype(sum_of)> unit(a, j + u, v0, sum_of);
-    return run_unit<Cell, half>(ScaledActivations<grade_of<parts>()>{}, unit);
-  });
+  if (j + u >= a.hidden) return;
+  const auto unit_of = [&](int i) __attribute__((always_inline)) {
+    const auto sum_of = [&](int g) __attribute__((always_inline)) { return sum(gates * i + g); };
+    const ColumnsUnit<Cell, half, n, MatrixStep, decltype(sum_of)> unit(a, j + i, v0, sum_of);
+    return run_unit<Cell, half>(Activations{}, unit);
+  };
+  const Vecs<n> even = unit_of(u);
+  const Vecs<n> odd = j + u + 1 < a.hidden ? unit_of(u + 1) : Vecs<n>(0.0f);
+  store_pairs<parts, n>(a, half == Half::first ? a.late_pairs : a.h_pairs_out, j + u, v0, even,
+                        odd);
 }
 
+// Rows first .. first+rows-1 of the block that starts with row `block`.
 template <int rows, int n, class Sum>
-inline __attribute__((always_inline)) void project_rows(const MatrixProject& a, std::int64_t row,
-                                                        std::int64_t v0, Sum sum) {
+inline __attribute__((always_inline)) void project_rows(const MatrixProject& a, std::int64_t block,
+                                                        int first, std::int64_t v0, Sum sum) {
 #pragma GCC unroll 8
-  for (int r = 0; r < rows; ++r) {
-    if (row + r >= a.rows) break;
-    (sum(r) + Vecs<n>(a.bias[row + r])).store(a.out + (row + r) * a.stride + v0 * Vec::lanes);
+  for (int r = first; r < first + rows; ++r) {
+    const std::int64_t row = block + r;
+    if (row >= a.rows) break;
+    (sum(r) + Vecs<n>(a.bias[row])).store(a.out + row * a.stride + v0 * Vec::lanes);
   }
 }
 

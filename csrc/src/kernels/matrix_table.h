@@ -60,6 +60,16 @@ struct MatrixStep {
   std::ptrdiff_t stride;
 };
 
+// How the tile registers of a thread are configured, as the processor reads and writes it.
+struct alignas(64) TileConfig {
+  std::uint8_t palette;  // 0: not at all
+  std::uint8_t start_row;
+  std::uint8_t reserved[14];
+  std::uint16_t row_bytes[16];
+  std::uint8_t rows[16];
+};
+static_assert(sizeof(TileConfig) == 64, "the processor's size");
+
 struct MatrixKernels {
   const char* name;
   std::size_t index;        // among the kinds of matrix kernels, below kMatrixKinds
@@ -70,6 +80,13 @@ struct MatrixKernels {
   std::int64_t block_units[kMaxGates + 1];
   std::int64_t vector_step;  // groups of columns that are multiplied at once
   bool has_tiles;            // a matrix unit, not only dot products
+  bool has_halves;           // one part: activated in float16
+
+  // With tiles: what surrounds all other calls on a thread. begin_tiles configures the registers
+  // and fills `before`; end_tiles leaves them as they were, for another library may count on what
+  // it configured. Their content is lost. Without tiles: null.
+  void (*begin_tiles)(TileConfig& before);
+  void (*end_tiles)(const TileConfig& before);
 
   // Indexed by the number of parts - 1.
   void (*project[kMaxParts])(const MatrixProject&);
@@ -80,5 +97,6 @@ constexpr std::size_t kMatrixKinds = 3;  // AVX512-BF16, AMX, and one of the tes
 
 const MatrixKernels& matrix_avx512_bf16();
 const MatrixKernels& matrix_amx();
+const MatrixKernels& matrix_amx_fp16();
 
 }  // namespace slidecell

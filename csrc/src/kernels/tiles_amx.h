@@ -5,39 +5,32 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/matrix_table.h"
+
 namespace {
 
 struct Tiles {
-  // Configured for the kernel's duration: a thread that keeps tiles makes its context switches dear
-  // and its core's sleep shallow.
-  Tiles() {
-    struct alignas(64) Config {
-      std::uint8_t palette, start_row, reserved[14];
-      std::uint16_t row_bytes[16];
-      std::uint8_t rows[16];
-    };
-    static_assert(sizeof(Config) == 64, "the processor reads 64 bytes");
-    static constexpr Config config{
-        1, 0, {}, {64, 64, 64, 64, 64, 64, 64, 64}, {16, 16, 16, 16, 16, 16, 16, 16}};
+  static void store_config(slidecell::TileConfig& config) {
+    asm volatile("sttilecfg %0" : "=m"(config));
+  }
+  static void load_config(const slidecell::TileConfig& config) {
     asm volatile("ldtilecfg %0" : : "m"(config));
   }
-  ~Tiles() { asm volatile("tilerelease" : : : "memory"); }
-  Tiles(const Tiles&) = delete;
-  Tiles& operator=(const Tiles&) = delete;
+  static void release() { asm volatile("tilerelease" : : : "memory"); }
 
   template <int tile>
-  void zero() {
+  static void zero() {
     asm volatile("tilezero %%tmm%c0" : : "i"(tile));
   }
   template <int tile>
-  void load(const void* from, std::ptrdiff_t row_bytes) {
+  static void load(const void* from, std::ptrdiff_t row_bytes) {
     asm volatile("tileloadd (%0,%1,1), %%tmm%c2"
                  :
                  : "r"(from), "r"(row_bytes), "i"(tile)
                  : "memory");
   }
   template <int tile>
-  void store(void* to, std::ptrdiff_t row_bytes) {
+  static void store(void* to, std::ptrdiff_t row_bytes) {
     asm volatile("tilestored %%tmm%c2, (%0,%1,1)"
                  :
                  : "r"(to), "r"(row_bytes), "i"(tile)
@@ -45,7 +38,7 @@ struct Tiles {
   }
   // sums[m][n] += over k of a[m][k] b[k][n]: a of pairs [16][16], b of pairs [16][16].
   template <int sums, int a, int b>
-  void multiply() {
+  static void multiply() {
     asm volatile("tdpbf16ps %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(sums), "i"(a), "i"(b));
   }
 };

@@ -1,59 +1,76 @@
 // The tile registers of tiles_amx.h in plain C++, to test the kernels on any CPU. Tiles hold
-// rubbish before they are written.
+// rubbish before they are written, and a thread that did not configure them ends the process, as
+// the processor would end it.
 #pragma once
 
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
+
+#include "kernels/matrix_table.h"
 
 namespace {
 
-std::atomic<int> tiles_in_use{0};
-
 class Tiles {
  public:
-  Tiles() {
-    ++tiles_in_use;
-    std::memset(data_, 0xff, sizeof data_);
+  static void store_config(slidecell::TileConfig& config) { config = own().config; }
+  static void load_config(const slidecell::TileConfig& config) {
+    own().config = config;
+    std::memset(own().data, 0xff, sizeof own().data);
   }
-  ~Tiles() { --tiles_in_use; }
-  Tiles(const Tiles&) = delete;
-  Tiles& operator=(const Tiles&) = delete;
+  static void release() { own().config = {}; }
 
   template <int tile>
-  void zero() {
-    std::memset(data_[tile], 0, sizeof data_[tile]);
+  static void zero() {
+    std::memset(data(tile), 0, sizeof own().data[tile]);
   }
   template <int tile>
-  void load(const void* from, std::ptrdiff_t row_bytes) {
+  static void load(const void* from, std::ptrdiff_t row_bytes) {
     for (int r = 0; r < 16; ++r) {
-      std::memcpy(data_[tile][r], static_cast<const char*>(from) + r * row_bytes, 64);
+      std::memcpy(data(tile)[r], static_cast<const char*>(from) + r * row_bytes, 64);
     }
   }
   template <int tile>
-  void store(void* to, std::ptrdiff_t row_bytes) {
+  static void store(void* to, std::ptrdiff_t row_bytes) {
     for (int r = 0; r < 16; ++r) {
-      std::memcpy(static_cast<char*>(to) + r * row_bytes, data_[tile][r], 64);
+      std::memcpy(static_cast<char*>(to) + r * row_bytes, data(tile)[r], 64);
     }
   }
   // In the order of the pairs, each product added on its own.
   template <int sums, int a, int b>
-  void multiply() {
+  static void multiply() {
+    Row *const to = data(sums), *const left = data(a), *const right = data(b);
     for (int m = 0; m < 16; ++m) {
       for (int n = 0; n < 16; ++n) {
-        float sum = float_of(data_[sums][m][n]);
+        float sum = float_of(to[m][n]);
         for (int k = 0; k < 16; ++k) {
-          const std::uint32_t x = data_[a][m][k], y = data_[b][k][n];
+          const std::uint32_t x = left[m][k], y = right[k][n];
           sum += float_of(x << 16) * float_of(y << 16);
           sum += float_of(x & 0xffff0000u) * float_of(y & 0xffff0000u);
         }
-        data_[sums][m][n] = bits_of(sum);
+        to[m][n] = bits_of(sum);
       }
     }
   }
 
  private:
+  using Row = std::uint32_t[16];
+  struct Registers {
+    slidecell::TileConfig config;
+    Row data[8][16];
+  };
+  static Registers& own() {
+    static thread_local Registers registers{};
+    return registers;
+  }
+  static Row* data(int tile) {
+    const slidecell::TileConfig& config = own().config;
+    if (config.palette != 1 || config.row_bytes[tile] != 64 || config.rows[tile] != 16) {
+      std::abort();
+    }
+    return own().data[tile];
+  }
   static float float_of(std::uint32_t bits) {
     float value;
     std::memcpy(&value, &bits, sizeof value);
@@ -64,8 +81,6 @@ class Tiles {
     std::memcpy(&bits, &value, sizeof bits);
     return bits;
   }
-
-  std::uint32_t data_[8][16][16];
 };
 
 }  // namespace

@@ -3,6 +3,27 @@
 #include <utility>
 
 namespace slidecell {
+namespace {
+
+// For the length of a run only: a thread that keeps tiles makes its context switches dear and its
+// core's sleep shallow.
+class ConfiguredTiles {
+ public:
+  explicit ConfiguredTiles(const MatrixKernels& matrix) : matrix_(matrix) {
+    if (matrix_.begin_tiles) matrix_.begin_tiles(before_);
+  }
+  ~ConfiguredTiles() {
+    if (matrix_.end_tiles) matrix_.end_tiles(before_);
+  }
+  ConfiguredTiles(const ConfiguredTiles&) = delete;
+  ConfiguredTiles& operator=(const ConfiguredTiles&) = delete;
+
+ private:
+  const MatrixKernels& matrix_;
+  TileConfig before_{};
+};
+
+}  // namespace
 
 MatrixStack::MatrixStack(const KernelTable& kernels, const Stack& stack, int parts,
                          std::int64_t max_vectors)
@@ -33,6 +54,7 @@ MatrixStack::MatrixStack(const KernelTable& kernels, const Stack& stack, int par
 
 const float* MatrixStack::run(InputColumns& input, std::int64_t steps, std::int64_t vectors,
                               StepSink* sink) {
+  const ConfiguredTiles tiles(matrix_);
   for (std::int64_t t = 0; t < steps; ++t) {
     for (std::size_t l = 0; l < layers_.size(); ++l) {
       step(l, l == 0 ? input.at(t, 0) : project(l, vectors), vectors);

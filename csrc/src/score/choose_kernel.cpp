@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "cpu/active_kernels.h"
 #include "layers/matrix_stack.h"
 #include "score/option_rules.h"
 #include "slidecell/error.hpp"
@@ -65,13 +66,26 @@ KernelChoice choose_kernel(const KernelTable& kernels, const ModelParts& model, 
                                : std::string("kernel: expected 'auto' or 'fma' with isa '") +
                                      kernels.isa + "' on this CPU, got 'matrix'");
   }
-  if (possible && takes_matrix(kernel, *kernels.matrix, model, precision)) {
-    const MatrixKernels& matrix = *kernels.matrix;
-    return {parts_of(precision), precision,
-            matrix.name + shape(matrix.block_rows, matrix.vector_step * matrix.lanes)};
+  if (!possible || !takes_matrix(kernel, *kernels.matrix, model, precision)) {
+    return {0, Precision::highest,
+            "fma" + shape(kernels.block_rows, kernels.vector_step * kernels.lanes), &kernels};
   }
-  return {0, Precision::highest,
-          "fma" + shape(kernels.block_rows, kernels.vector_step * kernels.lanes)};
+  const std::string refusal = kernels.ask_for_matrix ? kernels.ask_for_matrix() : "";
+  if (refusal.empty()) {
+    const MatrixKernels& matrix = *kernels.matrix;
+    const int parts = parts_of(precision);
+    return {parts, precision,
+            matrix.name + shape(matrix.block_rows, matrix.vector_step * matrix.lanes) +
+                (matrix.has_halves && parts == 1 ? " fp16" : ""),
+            &kernels};
+  }
+  if (isa_was_named()) {
+    throw UnsupportedError(std::string("isa: expected one that this process may use, got '") +
+                           kernels.isa + "': " + refusal);
+  }
+  KernelChoice choice = choose_kernel(*kernels.without_matrix, model, precision, kernel);
+  choice.kernel += std::string(" (") + kernels.isa + ": " + refusal + ")";
+  return choice;
 }
 
 std::unique_ptr<TileStack> make_tile_stack(const KernelTable& kernels, const Stack& stack,

@@ -14,6 +14,7 @@ struct KernelChoice {
   int parts = 0;  // bf16 parts of a float32 number on kernels.matrix; 0: float32 products
   Precision precision = Precision::highest;  // what that gives
   std::string kernel;                        // its name, for people
+  const KernelTable* kernels = nullptr;      // the table that runs it
 };
 
 // Products are float32, whatever is asked, without matrix kernels and for models with a layer that
@@ -25,6 +26,9 @@ struct KernelChoice {
 // no CPU with AMX has confirmed either number yet.
 // Kernel::fma and Kernel::matrix overrule this; Kernel::matrix throws UnsupportedError where there
 // is none.
+// Tiles need the operating system's permission, asked for here, when they are first wanted. Where
+// it refuses, the ISA without them serves and the name says why; but an ISA that was named by the
+// user is replaced by no other: UnsupportedError.
 KernelChoice choose_kernel(const KernelTable& kernels, const ModelParts& model, Precision precision,
                            Kernel kernel);
 

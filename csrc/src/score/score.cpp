@@ -342,8 +342,9 @@ void write_predictions(const ModelParts& model, const SeriesView& series, const 
 
 void score_windows(const ModelParts& model, const SeriesView& series, const WindowPlan& plan,
                    const ScoreOptions& options, float* out) {
-  const KernelTable& kernels = active_kernels();
-  const KernelChoice choice = choose_kernel(kernels, model, options.precision, options.kernel);
+  const KernelChoice choice =
+      choose_kernel(active_kernels(), model, options.precision, options.kernel);
+  const KernelTable& kernels = *choice.kernels;
   fill_with_nan(out, series.rows * (options.per_feature ? model.num_targets() : 1),
                 options.num_threads);
   std::atomic<bool> too_large{false};

@@ -92,8 +92,8 @@ void SequenceModel::encode(const SeriesView& series, const WindowPlan& plan, flo
 }
 
 KernelPlan SequenceModel::plan(Precision precision, int num_threads, Kernel kernel) const {
-  const KernelTable& kernels = active_kernels();
-  const KernelChoice choice = choose_kernel(kernels, impl_->parts, precision, kernel);
+  const KernelChoice choice = choose_kernel(active_kernels(), impl_->parts, precision, kernel);
+  const KernelTable& kernels = *choice.kernels;
   KernelPlan plan;
   plan.isa = kernels.isa;
   plan.kernel = choice.kernel;

@@ -15,7 +15,17 @@ std::int64_t tile_vectors(const KernelTable& kernels, const ModelParts& model,
   }
   const std::int64_t windows = widest <= 64 ? 96 : 48;
   const std::int64_t vectors = std::max(kernels.vector_step, windows / kernels.lanes);
-  return choice.parts > 0 ? round_up(vectors, kernels.matrix->vector_step) : vectors;
+  if (choice.parts == 0) return vectors;
+  const MatrixKernels& matrix = *kernels.matrix;
+  const std::int64_t whole = round_up(vectors, matrix.vector_step);
+  if (!matrix.has_tiles) return whole;
+  // A matrix unit reads the parts of h once for every block of rows: they take half of the cache,
+  // and the weights of a block the other half.
+  constexpr std::int64_t kHalfOfL1 = 24 << 10;
+  const std::int64_t pairs = round_up(ceil_div(widest, std::int64_t{2}), matrix.chunk);
+  const std::int64_t group_bytes = choice.parts * pairs * matrix.lanes * 4;
+  const std::int64_t fit = kHalfOfL1 / group_bytes / matrix.vector_step * matrix.vector_step;
+  return std::max(matrix.vector_step, std::min(whole, fit));
 }
 
 MixRule mix_rule(const KernelTable& kernels, const ModelParts& model, const KernelChoice& choice) {
