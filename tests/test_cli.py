@@ -94,7 +94,17 @@ def test_cli_score_of_too_few_rows_says_why_there_is_no_score(file, tmp_path):
 
 def test_cli_detect_flags_reach_the_job(file, tmp_path):
     arguments = [
-        *["--time", "t", "--entity", "host", "--features", "load,heat", "--exclude", "heat"],
+        *[
+            "--time",
+            "t",
+            "--entity",
+            "host",
+            "--features",
+            "load,heat",
+            "--exclude",
+            "heat",
+            "--per-entity",
+        ],
         *["--label", "bad", "--window", "3", "--horizon", "0", "--cell", "gru"],
         *["--hidden-size", "6,3", "--epochs", "2", "--batch-size", "16", "--lr", "0.01"],
         *["--patience", "1", "--validation", "0", "--scaler", "robust", "--percentile", "90"],
@@ -138,6 +148,7 @@ def test_cli_detect_flags_reach_the_job(file, tmp_path):
         "rate": None,
         "percentile": 90.0,
         "value": None,
+        "per_entity": True,
         **dict.fromkeys(("spot_q", "spot_level", "spot_depth", "cusum_k", "cusum_h")),
         **dict.fromkeys(("dynamic_batch", "dynamic_window")),
         "seed": 7,
