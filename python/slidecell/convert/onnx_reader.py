@@ -210,7 +210,7 @@ class _Interpreter:
         self.nodes = nodes
         self.time_first = time_first
         free = _WINDOWS if rows != _WINDOWS else _WINDOWS + 2
-        count = free if batch in (None, 1, rows) else batch
+        count = free if batch in (None, 1) else batch
         assert count is not None
         self.trace = Trace("onnx", windows=count, window=rows, input_size=columns)
         self.batch = batch if batch != count else None
