@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import reduce
 from math import prod
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,111 +14,18 @@ import numpy.typing as npt
 from slidecell.convert.axes import flat, regroup
 from slidecell.convert.graph import Linear
 from slidecell.convert.joined_values import concatenated, linear_sum
+from slidecell.convert.onnx_calls import MOST_FEATURES, Call, Joined
 from slidecell.convert.onnx_constants import as_list, axes_of, slices
 from slidecell.convert.onnx_layers import run_onnx_layer
 from slidecell.convert.pointwise import Pointwise, composed, erf
-from slidecell.convert.trace import Trace
 from slidecell.convert.unrolled import Step, as_one_layer, step_of
 from slidecell.convert.values import Value
 
-__all__ = ["OPERATIONS", "READ_FUNCTIONS", "Call", "Joined"]
+__all__ = ["OPERATIONS", "READ_FUNCTIONS"]
 
 Array = npt.NDArray[Any]
 
-_MOST_FEATURES = 2048  # of a value that is picked, joined or scaled, which makes a matrix
 _CHOICE = "pick features by constant numbers"
-
-
-@dataclass(frozen=True)
-class Call:
-    """One node and what it reads.
-
-    Attributes
-    ----------
-    trace : Trace
-    name, operator : str
-    inputs : list
-        Values, functions of them, arrays; None for an input that is left out.
-    attributes : mapping
-    outputs : int
-        How many it gives.
-    batch : int or None
-        The number of windows that the file was written for, if it says one.
-    """
-
-    trace: Trace
-    name: str
-    operator: str
-    inputs: list[Any]
-    attributes: Mapping[str, Any]
-    outputs: int
-    batch: int | None = None
-
-    def refuse(self, what: str, instead: str) -> NoReturn:
-        """Raise the ValueError of this node."""
-        self.trace.refuse(self.name, what, instead)
-
-    @property
-    def value(self) -> Value:
-        """The first input, which has to depend on the window."""
-        first = self.inputs[0]
-        if isinstance(first, Joined):
-            raise first.refusal
-        if not isinstance(first, Value):
-            self.refuse("works on a constant by what the window holds", "work on the window")
-        return first
-
-    def constant(self, place: int, default: Any = None) -> Any:
-        """Return an input that must not depend on the window."""
-        given = self.inputs[place] if place < len(self.inputs) else None
-        if isinstance(given, (Value, Pointwise)):
-            self.refuse("takes a setting that depends on the window", "give it a constant one")
-        return default if given is None else given
-
-    def small(self, *values: Value) -> None:
-        """Refuse values so wide that a matrix of their features would be too large."""
-        if sum(value.width for value in values) > _MOST_FEATURES:
-            self.refuse(
-                f"picks, joins or scales more than {_MOST_FEATURES} features",
-                "do so in one dense layer",
-            )
-
-
-@dataclass(frozen=True, eq=False)
-class Joined:
-    """Values side by side of which nodes have to pick one, as the last layer of h_n.
-
-    Attributes
-    ----------
-    parts : tuple of Value
-    axis : int
-    refusal : ValueError
-        Why they are no value together.
-    """
-
-    parts: tuple[Value, ...]
-    axis: int
-    refusal: ValueError
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Sizes of all of them together."""
-        first = list(self.parts[0].shape)
-        first[self.axis] = sum(part.shape[self.axis] for part in self.parts)
-        return tuple(first)
-
-    def picked(self, axis: int, start: int, count: int) -> tuple[Value, int]:
-        """Return the part that has these elements, and where in it they start."""
-        if axis % len(self.shape) != self.axis:
-            raise self.refusal
-        for part in self.parts:
-            size = part.shape[self.axis]
-            if start < size:
-                if start + count > size:
-                    break
-                return part, start
-            start -= size
-        raise self.refusal
 
 
 def _floats(array: Array) -> Array:
@@ -380,7 +287,7 @@ def _gather(call: Call) -> Value:
     given, indices = call.inputs[0], np.asarray(call.constant(1))
     axis = int(call.attributes.get("axis", 0)) % len(given.shape)
     count = given.shape[axis]
-    if indices.ndim > 1 or indices.size > _MOST_FEATURES:
+    if indices.ndim > 1 or indices.size > MOST_FEATURES:
         call.refuse(f"picks elements by numbers of shape {list(indices.shape)}", _CHOICE)
     if ((indices < -count) | (indices >= count)).any() or not indices.size:
         call.refuse(f"picks elements outside 0..{count - 1}, or none", _CHOICE)
@@ -423,7 +330,7 @@ def _slice(call: Call) -> Value:
         call.small(x)
         if picked.step == 1:
             x = x.sliced(call.name, axis, picked.start, len(picked))
-        elif len(picked) > _MOST_FEATURES:
+        elif len(picked) > MOST_FEATURES:
             call.refuse("takes rows in another order", "take all or the last one")
         else:
             x = x.chosen(call.name, axis, list(picked))

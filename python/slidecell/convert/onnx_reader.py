@@ -14,9 +14,10 @@ import numpy.typing as npt
 from slidecell._arguments import whole_number
 from slidecell.convert.graph import Graph, Linear
 from slidecell.convert.layers_over_rows import RecursOverWindowsError
+from slidecell.convert.onnx_calls import Call, Joined
 from slidecell.convert.onnx_constants import CONSTANT_OPERATIONS
 from slidecell.convert.onnx_files import OnnxFile, open_onnx
-from slidecell.convert.onnx_operations import OPERATIONS, READ_FUNCTIONS, Call, Joined
+from slidecell.convert.onnx_operations import OPERATIONS, READ_FUNCTIONS
 from slidecell.convert.pointwise import Pointwise, refuse_pointwise
 from slidecell.convert.trace import Trace
 from slidecell.convert.unrolled import Step
