@@ -169,10 +169,10 @@ inline ModelFile random_file(ModelSpec spec, std::mt19937& rng) {
   const LayerSpec& top = (spec.decoder.empty() ? spec.encoder : spec.decoder).back();
   const std::string head =
       detail::add_head(spec, spec.gaussian ? 2 * rows : rows, top.output_size(), rng, file.tensors);
-  const std::string more = head == "null" && !spec.gaussian
-                               ? R"("format":1)"
-                               : R"("format":2,"head":)" + head + R"(,"distribution":)" +
-                                     (spec.gaussian ? R"("gaussian")" : "null");
+  const bool first = head == "null" && !spec.gaussian && !calibrated(spec);
+  const std::string more = first ? R"("format":1)"
+                                 : R"("format":2,"head":)" + head + R"(,"distribution":)" +
+                                       (spec.gaussian ? R"("gaussian")" : "null");
 
   std::string error = "null";
   if (spec.error) {

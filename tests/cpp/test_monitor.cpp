@@ -138,7 +138,7 @@ void test_reduction_of_the_file() {
   spec.scale = {2.0, 0.25};
   spec.error = true;
   ModelFile file = test::random_file(spec, rng);
-  const std::string format = R"("format":1)";
+  const std::string format = R"("format":2)";
   file.metadata.replace(file.metadata.find(format), format.size(),
                         R"("format":2,"reduction":"calibrated")");
   const SequenceModel model(file.metadata, file.tensors);

@@ -116,7 +116,7 @@ typedef struct slidecell_stream slidecell_stream;
 /* A stream with the smoothing and the threshold of its model: one thread at a time. */
 typedef struct slidecell_monitor slidecell_monitor;
 
-/* "0.1.0". A static string. */
+/* "0.2.0". A static string. */
 SLIDECELL_API const char* slidecell_version(void);
 
 /* The error text of the last call that failed on this thread; "" if none has failed. It is valid
