@@ -170,7 +170,7 @@ inline ModelFile random_file(ModelSpec spec, std::mt19937& rng) {
   const std::string head =
       detail::add_head(spec, spec.gaussian ? 2 * rows : rows, top.output_size(), rng, file.tensors);
   const std::string more = head == "null" && !spec.gaussian
-                               ? R"("format":1)"
+                               ? std::string(calibrated(spec) ? R"("format":2)" : R"("format":1)")
                                : R"("format":2,"head":)" + head + R"(,"distribution":)" +
                                      (spec.gaussian ? R"("gaussian")" : "null");
 

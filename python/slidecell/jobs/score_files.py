@@ -79,7 +79,7 @@ def run_score_files(options: ScoreOptions, *, progress: bool = True) -> Report:
     >>> given = ScoreOptions(folder / "detector", folder / "in", folder / "out")
     >>> report = run_score_files(given, progress=False)
     >>> report.data["data"]["rows"], sorted(file.name for file in (folder / "out").iterdir())
-    (240, ['events.csv', 'report.json', 'scores.parquet'])
+    (236, ['events.csv', 'report.json', 'scores.parquet'])
     """
     from slidecell.detect.loading import load_saved
     from slidecell.scale import score_parquet
