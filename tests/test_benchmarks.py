@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from benchmarks import __main__ as command
-from benchmarks import chart, cold_start, detector_streams, peers
+from benchmarks import chart, cold_start, detector_streams, parquet_files, peers
 from benchmarks.__main__ import main, parse
 from benchmarks.cases import CASES
 from benchmarks.command import commit, conditions, print_conditions
@@ -260,3 +260,10 @@ def test_streams_of_detectors_are_timed_with_those_of_their_networks(
     cases = [line.split("|")[1].strip() for line in lines]
     assert cases == ["forecast, the network alone", "forecast", "zscore"]
     assert all(float(line.split("|")[2]) > 0.0 for line in lines)
+
+
+def test_memory_of_parquet_files_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
+    assert parquet_files.main(["--rows", "3000"]) == 0
+    row = capsys.readouterr().out.splitlines()[2].split("|")
+    assert row[1].strip() == "3,000"
+    assert all(float(cell.replace(",", "")) > 0.0 for cell in row[2:6])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -287,12 +288,40 @@ def test_bad_files_and_cells_are_named(tmp_path: Path) -> None:
     twice.loc[150, "at"] = twice.loc[149, "at"]
     write_files(source, twice)
     with pytest.raises(ValueError, match=r"1\.parquet: row 51: .* is the time of the row before"):
-        score_parquet(detector, source, out, batch_rows=30, duplicates="error", restart=True)
+        score_parquet(detector, source, out, batch_rows=30, duplicates="error")
     with pytest.raises(ValueError, match="duplicates: expected 'error' or 'keep'"):
         score_parquet(detector, source, out, duplicates="last")  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="model_or_detector: expected a Detector"):
         score_parquet("detector", source, out)  # type: ignore[arg-type]
     assert not out.exists()
+
+
+def test_the_command_scores_a_folder_in_parts(tmp_path: Path) -> None:
+    from typer.testing import CliRunner
+
+    from slidecell.cli.main import app
+
+    frame = fleet(300)
+    detector = DETECTORS["window"](frame)
+    detector.save(tmp_path / "detector")
+    source = write_files(tmp_path / "in", frame)
+    for given in (source, source / "*.parquet"):
+        out = tmp_path / f"out{given.suffix}"
+        done = CliRunner().invoke(
+            app, ["score", str(tmp_path / "detector"), str(given), "--out", str(out)]
+        )
+        assert done.exit_code == 0, done.output
+        want = in_memory(detector, frame, tmp_path)[0]
+        pd.testing.assert_frame_equal(pd.read_parquet(out / "scores.parquet"), want)
+        facts = json.loads((out / "report.json").read_text())
+        assert facts["data"]["rows"] == 300
+        assert facts["data"]["flagged"] == int(want["flagged"].sum())
+        assert "no picture of all rows" in facts["notes"][0]
+    refused = CliRunner().invoke(
+        app, ["score", str(tmp_path / "detector"), str(source), "--out", "x", "--label", "y"]
+    )
+    assert refused.exit_code != 0
+    assert "--label: the files are scored in parts" in refused.output
 
 
 FULL = """

@@ -245,9 +245,9 @@ void test_random(std::mt19937& rng) {
   const ModelSpec spec = test::random_spec(rng);
   const SequenceModel model = test::random_model(spec, rng);
   StreamOptions options;
-  options.reduction = static_cast<Reduction>(rng() % (test::calibrated(spec) ? 4
-                                                      : spec.error           ? 3
-                                                                             : 2));
+  constexpr Reduction kReductions[] = {Reduction::mse, Reduction::mae, Reduction::mahalanobis,
+                                       Reduction::calibrated};
+  options.reduction = kReductions[rng() % (test::calibrated(spec) ? 4 : spec.error ? 3 : 2)];
   if (spec.horizon == 0 && rng() % 2 == 0) options.aggregate = Aggregate::last;
   const Truth truth = make_truth(model, counts[rng() % counts.size()], options, rng);
   test_push(model, options, truth, rng);

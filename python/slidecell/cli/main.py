@@ -179,7 +179,11 @@ def score(
     model: o.ModelArgument,
     file: Annotated[
         Path,
-        typer.Argument(metavar="FILE", help="CSV or Parquet of raw rows. '-' is standard input."),
+        typer.Argument(
+            metavar="FILE",
+            help="CSV or Parquet of raw rows; a folder or a pattern of Parquet files. '-' is "
+            "standard input.",
+        ),
     ],
     *,
     out: o.ScoresOutOption,
@@ -198,8 +202,14 @@ def score(
 
     Columns are matched by name. Time and entity column, --max-gap, --missing and --duplicates are
     those that the detector was fitted with, unless given here ('' for no such column).
+
+    A folder or a pattern of Parquet files, and a Parquet file whose columns take more than
+    --max-memory, are scored in parts: rows are in the order of time within each entity, series go
+    on from file to file, and a run that is killed goes on where it stopped. Then there are
+    scores.parquet, events.csv and report.json.
     """
     from slidecell.jobs.score import ScoreOptions, run_score
+    from slidecell.jobs.score_files import is_scored_in_parts, run_score_files
     from slidecell.jobs.sections import data_section
     from slidecell.jobs.terminal import print_report, print_section
 
@@ -219,6 +229,9 @@ def score(
         html=html,
     )
     console = report_console(out)
+    if is_scored_in_parts(file, options.max_bytes):
+        print_report(console, run_score_files(options))
+        return
     result = run_score(options, announce=lambda data: print_section(console, data_section(data)))
     print_report(console, result.document)
     print_scores(result, out)

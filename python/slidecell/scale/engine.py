@@ -253,7 +253,7 @@ class Engine:
         batch: Batch,
     ) -> npt.NDArray[np.bool_]:
         """Return which rows begin a segment; refuse those that are out of order."""
-        begins = first & (self._seen[codes] == 0)
+        begins: npt.NDArray[np.bool_] = first & (self._seen[codes] == 0)
         if times is None:
             return begins
         values = times.values[order]

@@ -80,7 +80,10 @@ class Journal:
         if not path.exists():
             return None
         text, parts = read_stream_file(path)
-        mend = "give the same again to go on, or restart=True (--restart) to begin anew"
+        mend = (
+            "give the same again to go on, or remove the folder (in Python restart=True) to begin "
+            "anew"
+        )
         if text.get("format") != FORMAT:
             raise ValueError(f"{self.folder}: another version of slidecell stopped here; {mend}")
         about = text.pop("about", None)
@@ -95,6 +98,11 @@ class Journal:
         self.folder.mkdir(parents=True, exist_ok=True)
         text = {"format": FORMAT, "about": self._about, **state.text}
         write_stream_file(self.folder / _STATE, text, state.parts)
+
+    def remove_unfinished(self) -> None:
+        """Remove the folder if no part in it is whole."""
+        if not (self.folder / _STATE).exists():
+            self.remove()
 
     def remove(self) -> None:
         """Remove the folder with all that is in it."""

@@ -189,19 +189,19 @@ def score_parquet(
     journal = Journal(target, about)
     if restart:
         journal.remove()
-    resumed = in_memory = 0
+    resumed, in_memory = 0, False
     try:
-        if engine.needs_all is None:
-            resumed = _score_parts(engine, files, journal, progress)
-        else:
+        if engine.needs_all is not None:
             raise UnsortedError(engine.needs_all)
+        resumed = _score_parts(engine, files, journal, progress)
     except UnsortedError as error:
+        journal.remove_unfinished()
         if cells > max_sorted_bytes:
             raise ValueError(
                 f"{error}; they would take {cells:,} bytes to be scored at once in memory, and "
-                f"max_sorted_bytes (--max-sorted) allows {max_sorted_bytes:,}"
+                f"max_sorted_bytes (--max-memory) allows {max_sorted_bytes:,}"
             ) from None
-        in_memory = 1
+        in_memory = True
         journal.remove()
         journal.start()
         engine = Engine(detector, options, features, files.key_types, event_gap=gap)
@@ -210,6 +210,9 @@ def score_parquet(
             engine.take(files.whole(), sort=True)
             engine.end_part(Place(len(files.files)), last=True)
             tell(files.total)
+    except BaseException:
+        journal.remove_unfinished()
+        raise
     _write(engine, journal, target, events, options)
     journal.remove()
     counts = engine.counts
@@ -224,7 +227,7 @@ def score_parquet(
         counts["missing_cells"],
         clock.perf_counter() - started,
         resumed=resumed,
-        sorted_in_memory=bool(in_memory),
+        sorted_in_memory=in_memory,
         notes=tuple(detector.score_notes()),
     )
 
