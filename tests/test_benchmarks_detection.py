@@ -11,9 +11,10 @@ import pytest
 
 from benchmarks.detection import __main__ as detection
 from benchmarks.detection import contestants, judging
+from benchmarks.detection.alarms import Alarms, Counted, drifted_columns
 from benchmarks.detection.contestants import Contestant, alignment, parse_contestant
 from benchmarks.detection.judging import Found, Job, judge, lines_of
-from benchmarks.detection.report import compare, long_table, losses, table
+from benchmarks.detection.report import alarms_table, compare, long_table, losses, rates_off, table
 from benchmarks.detection.series import Listed
 from slidecell.datasets import LabelledSeries
 from slidecell.detect import AutoencoderDetector, Ensemble, PCADetector, ZScoreDetector
@@ -229,6 +230,39 @@ def test_tables_hold_means_by_set_and_over_all():
     rows = long_table(found).splitlines()
     assert rows[2] == "| ASD | zscore | end | 2 | 0.375 | 0.500 | 0.250 | 0.750 | 1.00 | 0.50 |"
     assert rows[-2].startswith("| all | pca | end | 2 | 0.625 |")
+
+
+def test_the_columns_that_drift_are_those_of_the_notes():
+    rng = np.random.default_rng(0)
+    train, test = rng.normal(size=(2, 2000, 3))
+    detector = ZScoreDetector().fit(train)
+    assert drifted_columns(detector, test) == ()
+    test[:, 2] += 2.0  # standard deviations
+    test[:, 0] *= 8.0
+    assert drifted_columns(detector, test) == (0, 2)
+    assert drifted_columns(object(), test) is None
+
+
+def test_rates_are_told_apart_by_drift():
+    def counted(series: str, seen: int, drifted: tuple[int, ...] | None) -> Counted:
+        alarms = Alarms(1, 1, 0.5, 2, 3, 10, 1000, 0, "1%", "rows", 10.0, None, None, seen, drifted)
+        return Counted("ASD", series, "zscore", alarms)
+
+    found = [
+        counted("A", 12, ()),
+        counted("B", 16, ()),  # more than one and a half times
+        counted("C", 14, (1,)),
+        counted("D", 90, (4, 3, 2, 1)),
+        counted("E", 0, None),
+    ]
+    assert alarms_table(found).splitlines()[2] == (
+        "| ASD | zscore | 5 | 5 of 5 | 2.5 | 10 | 1.00 % | 2 of 5 | 1 of 2 | 1.40 |"
+    )
+    assert rates_off(found) == [
+        "ASD E: zscore: 0 rows for 10 at 1%",
+        "ASD D: zscore: 90 rows for 10 at 1%; drift in 4: 4, 3, 2, ...",
+        "ASD B: zscore: 16 rows for 10 at 1%; no column has drifted",
+    ]
 
 
 def test_losses_count_series_of_one_name_in_two_sets_apart():

@@ -13,7 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from slidecell.datasets import LabelledSeries
+from slidecell.detect.drift import compare
 from slidecell.evaluate.inputs import runs_of
+from slidecell.jobs.drift_report import how_far
 from slidecell.thresholds import FixedThreshold, RateThreshold, Threshold, find_events
 
 Floats = npt.NDArray[np.float64]
@@ -31,7 +33,9 @@ class Alarms:
     `hit_by_random` is the mean number of labelled windows that events of the same number and
     lengths at random places hit. The fields from `asked` on are those of
     `slidecell.thresholds.RateSeen` on the label-free rows of the test part; `asked` is empty
-    without a rate.
+    without a rate. `drifted` numbers the columns of the test part that are far from training, as
+    the notes of ``slidecell detect`` name them, the farthest first; it is None where the detector
+    keeps no statistics of what it was fitted on.
     """
 
     windows: int
@@ -48,6 +52,7 @@ class Alarms:
     low: int | None = None
     high: int | None = None
     seen: int = 0
+    drifted: tuple[int, ...] | None = None
 
     @property
     def ratio(self) -> float:
@@ -101,11 +106,26 @@ def count_alarms(detector: Any, series: LabelledSeries, scores: Floats, seed: in
     found = find_events(flags, both, gap=gap)
     spans = [(event.start, event.end + 1) for event in found]
     alarms = _judge(spans, labels == 1, gap, seed)
+    alarms["drifted"] = drifted_columns(detector, series.test)
     if isinstance(rule, RateThreshold) and (test & (labels == 0) & ~np.isnan(both)).any():
         seen = rule.seen(both, offsets, rows=test & (labels == 0))
         fields = {name: getattr(seen, name) for name in ("asked", "unit", "expected", "low")}
         return Alarms(**alarms, **fields, high=seen.high, seen=seen.seen)
     return Alarms(**alarms)
+
+
+def drifted_columns(detector: Any, rows: npt.NDArray[Any]) -> tuple[int, ...] | None:
+    """Return the columns of rows [S, F] that the notes call far from training, the farthest first.
+
+    None where the detector keeps no statistics of what it was fitted on.
+    """
+    kept = getattr(detector, "training_statistics_", None)
+    if kept is None:
+        return None
+    recent = kept.columns.sketch()
+    recent.add(rows)
+    far = how_far(compare(kept.columns, recent.statistics()))
+    return tuple(c for c in np.argsort(-far, kind="stable").tolist() if far[c] >= 1.0)
 
 
 def rule_of(detector: Any) -> Threshold:

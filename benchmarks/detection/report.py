@@ -15,6 +15,7 @@ from benchmarks.detection.judging import Found
 RESAMPLES = 10_000
 T = TypeVar("T", Found, Counted)
 ALL = "all"
+_NAMED = 3  # columns that have drifted
 
 # Field of `Found`, and its title.
 MEASURES = (("vus_pr", "VUS-PR"), ("pr_auc", "PR-AUC"), ("event_f1", "event F1"))
@@ -74,8 +75,9 @@ def alarms_table(counted: Sequence[Counted]) -> str:
     """Return a row for every set and detector: events at its own threshold, and their rate."""
     lines = [
         "| set | detector | series | labelled windows hit | by as many random events "
-        "| events outside | unlabelled rows inside | rate kept | seen / expected, median |",
-        "|" + "---|" * 9,
+        "| events outside | unlabelled rows inside | rate kept | where no column has drifted "
+        "| seen / expected, median |",
+        "|" + "---|" * 10,
     ]
     for title, here in sets_of(counted):
         for name in dict.fromkeys(c.detector for c in here):
@@ -95,9 +97,11 @@ def alarms_table(counted: Sequence[Counted]) -> str:
 def _kept(alarms: Sequence[Alarms]) -> str:
     rated = [a for a in alarms if a.asked]
     if not rated:
-        return "- | -"
-    kept = sum(a.within for a in rated)
-    return f"{kept} of {len(rated)} | {float(np.median([a.ratio for a in rated])):.2f}"
+        return "- | - | -"
+    shares = []
+    for here in (rated, [a for a in rated if a.drifted == ()]):
+        shares.append(f"{sum(a.within for a in here)} of {len(here)}")
+    return f"{' | '.join(shares)} | {float(np.median([a.ratio for a in rated])):.2f}"
 
 
 def rates_off(counted: Sequence[Counted]) -> list[str]:
@@ -106,9 +110,19 @@ def rates_off(counted: Sequence[Counted]) -> list[str]:
     off.sort(key=lambda c: -_distance(c.alarms))
     return [
         f"{c.set} {c.series}: {c.detector}: {c.alarms.seen:,} {c.alarms.unit} for "
-        f"{c.alarms.expected:,.3g} at {c.alarms.asked}"
+        f"{c.alarms.expected:,.3g} at {c.alarms.asked}{_drift(c.alarms.drifted)}"
         for c in off
     ]
+
+
+def _drift(columns: Sequence[int] | None) -> str:
+    """Return in how many columns a series has drifted, and in which most."""
+    if columns is None:
+        return ""
+    if not columns:
+        return "; no column has drifted"
+    named = ", ".join(map(str, columns[:_NAMED])) + (", ..." if len(columns) > _NAMED else "")
+    return f"; drift in {len(columns)}: {named}"
 
 
 def _distance(alarms: Alarms) -> float:
@@ -117,12 +131,13 @@ def _distance(alarms: Alarms) -> float:
 
 
 def alarms_text(counted: Sequence[Counted]) -> str:
-    """Return the table of events, and the series whose rate is not kept.
-
-    They are those that have drifted, for the most part.
-    """
+    """Return the table of events, then the series whose rate is not kept, and their drift."""
     off = rates_off(counted)
-    named = [f"Rates that are not kept ({len(off)}), the furthest off first:\n", *off]
+    named = [
+        f"Rates that are not kept ({len(off)}), the furthest off first; columns that have drifted,",
+        "counted from 0, are those that the notes of `slidecell detect` would name:\n",
+        *off,
+    ]
     lines = [
         "Events at each detector's own threshold; all rows judged, training part included; flags",
         "are merged where at most the rows before its own that a score depends on lie between. The",

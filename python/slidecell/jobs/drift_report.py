@@ -14,7 +14,7 @@ from slidecell.jobs.results import Result, judged_rows
 from slidecell.thresholds.rate import RateThreshold
 from slidecell.thresholds.rate_text import read_rate
 
-__all__ = ["drift_facts", "drift_notes"]
+__all__ = ["drift_facts", "drift_notes", "how_far"]
 
 _LEAST_ROWS = 20  # fewer are no sample
 
@@ -56,7 +56,7 @@ def drift_facts(result: Result) -> dict[str, Any] | None:
     found = recent.statistics()
     drift = compare(kept.columns, found)
     names = [str(name) for name in table.names or range(table.num_features)]
-    far = _how_far(drift)
+    far = how_far(drift)
     drifted = [c for c in np.argsort(-far, kind="stable").tolist() if far[c] >= 1.0]
     units = _units(kept.columns, found)
     scored = judged & ~np.isnan(result.scores)
@@ -82,8 +82,22 @@ def drift_facts(result: Result) -> dict[str, Any] | None:
     }
 
 
-def _how_far(drift: Drift) -> npt.NDArray[np.float64]:
-    """Return how far each column is from training, [C]: 1 is where it is worth saying."""
+def how_far(drift: Drift) -> npt.NDArray[np.float64]:
+    """Return how far each column is from training, [C]: 1 is where it is worth saying.
+
+    Parameters
+    ----------
+    drift : Drift
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from slidecell.detect.drift import Drift
+    >>> from slidecell.jobs.drift_report import how_far
+    >>> none = np.zeros(2)
+    >>> how_far(Drift(np.array([0.5, 3.0]), np.ones(2), none, none, none, none)).tolist()
+    [0.5, 3.0]
+    """
     with np.errstate(all="ignore"):
         measures = np.stack(
             [
