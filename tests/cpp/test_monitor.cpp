@@ -162,7 +162,7 @@ void test_reduction_of_the_file() {
   const std::string known = R"("reduction":"calibrated")";
   file.metadata.replace(file.metadata.find(known), known.size(), R"("reduction":"rmse")");
   CHECK_THROWS(SequenceModel(file.metadata, file.tensors), std::invalid_argument,
-               "'reduction': expected one of mse, mae, mahalanobis, calibrated, got 'rmse'");
+               "'reduction': expected one of mse, mae, mahalanobis, nll, calibrated, got 'rmse'");
 }
 
 // A row that is too large is an alarm whatever the threshold; what is smoothed later knows nothing
