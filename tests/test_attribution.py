@@ -188,7 +188,7 @@ def test_contributions_are_what_the_best_value_of_one_column_takes_from_the_erro
     varying = rng.normal(size=(60, 2)) @ rng.normal(size=(2, 4)) + rng.normal(0, 0.1, (60, 4))
     X = np.column_stack([varying, varying[:, 0] + varying[:, 1], np.full(60, 2.0)])
     for columns in (slice(0, 4), slice(0, 6)):
-        detector = PCADetector(n_components=2, scaler=None).fit(X[:, columns])
+        detector = PCADetector(n_components=2, contamination=0.05, scaler=None).fit(X[:, columns])
         assert (detector._fixed is None) == (columns.stop == 4)
         row = X[7, columns] + rng.normal(size=columns.stop)
         found = contributions(row[None], detector.mean_, detector.components_, detector._fixed)[0]

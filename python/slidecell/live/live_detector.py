@@ -29,7 +29,7 @@ class LiveDetector:
     >>> from slidecell.live.live_detector import LiveDetector
     >>> live = LiveDetector(ZScoreDetector().fit([[0.0], [1.0], [2.0]]))
     >>> live.input_size, live.features, live.metadata["threshold"]["kind"]
-    (1, None, 'percentile')
+    (1, None, 'rate')
     """
 
     horizon = 0

@@ -218,7 +218,7 @@ class DetectorStream(ABC):
         Examples
         --------
         >>> from slidecell.detect import ZScoreDetector
-        >>> stream = ZScoreDetector(missing="ffill").fit([[0.0], [1.0], [2.0]]).stream()
+        >>> stream = ZScoreDetector(0.05, missing="ffill").fit([[0.0], [1.0], [2.0]]).stream()
         >>> stream.push([1.0]), stream.push([float("nan")]), stream.miss()
         (0.0, 0.0, nan)
         """
@@ -245,7 +245,7 @@ class DetectorStream(ABC):
         Examples
         --------
         >>> from slidecell.detect import ZScoreDetector
-        >>> stream = ZScoreDetector().fit([[0.0], [1.0], [2.0]]).stream()
+        >>> stream = ZScoreDetector(0.05).fit([[0.0], [1.0], [2.0]]).stream()
         >>> stream.push([1.0])
         0.0
         >>> stream.resize(20)
