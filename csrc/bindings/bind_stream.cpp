@@ -1,5 +1,6 @@
 // _core.Stream: rows of numpy arrays, one at a time or many.
 #include <algorithm>
+#include <mutex>
 #include <stdexcept>
 #include <vector>
 
@@ -16,34 +17,50 @@ using slidecell::SeriesView;
 using slidecell::Status;
 using slidecell::Stream;
 
-// The streams that a thread works on without the GIL. Whoever reads or changes it holds the GIL.
-std::vector<const Stream*> streams_in_use;
+#ifdef Py_GIL_DISABLED
+constexpr bool kHasGil = false;
+#else
+constexpr bool kHasGil = true;
+#endif
+
+// The streams that a thread has claimed. Where there is a GIL, a thread that holds it works alone:
+// only calls without it claim theirs, and no lock is needed.
+std::mutex claims;
+std::vector<const Stream*> claimed;
+
+std::unique_lock<std::mutex> lock_claims() {
+  return kHasGil ? std::unique_lock<std::mutex>(claims, std::defer_lock)
+                 : std::unique_lock<std::mutex>(claims);
+}
 
 // `stream`, unless another thread is at work on it: its memory would be torn.
 template <class S>
-S& idle(S& stream) {
-  for (const Stream* const used : streams_in_use) {
-    if (used == &stream) {
+class Turn {
+ public:
+  explicit Turn(S& stream, bool without_gil = false)
+      : stream_(stream), claims_it_(without_gil || !kHasGil) {
+    const auto lock = lock_claims();
+    if (std::find(claimed.begin(), claimed.end(), &stream) != claimed.end()) {
       throw std::runtime_error(
           "stream: expected one thread at a time, got a call while another thread's push_many "
           "works on this stream; give each thread a stream of its own, or share one under a "
           "threading.Lock");
     }
+    if (claims_it_) claimed.push_back(&stream);
   }
-  return stream;
-}
+  ~Turn() {
+    if (!claims_it_) return;
+    const auto lock = lock_claims();
+    claimed.erase(std::find(claimed.begin(), claimed.end(), &stream_));
+  }
+  Turn(const Turn&) = delete;
+  Turn& operator=(const Turn&) = delete;
 
-class InUse {
- public:
-  explicit InUse(const Stream& stream) : stream_(&stream) { streams_in_use.push_back(stream_); }
-  ~InUse() {
-    streams_in_use.erase(std::find(streams_in_use.begin(), streams_in_use.end(), stream_));
-  }
-  InUse(const InUse&) = delete;
-  InUse& operator=(const InUse&) = delete;
+  S* operator->() const { return &stream_; }
 
  private:
-  const Stream* stream_;
+  S& stream_;
+  bool claims_it_;
 };
 
 void check(Status status, std::int64_t entity, const Stream& stream) {
@@ -76,12 +93,12 @@ float push(Stream& stream, py::handle row, std::int64_t entity) {
     const auto array = py::reinterpret_borrow<py::array>(row);
     if (array.ndim() == 1 && array.shape(0) == stream.input_size()) {
       if (py::isinstance<py::array_t<float, py::array::c_style>>(array)) {
-        check(idle(stream).push(entity, static_cast<const float*>(array.data()), score), entity,
+        check(Turn(stream)->push(entity, static_cast<const float*>(array.data()), score), entity,
               stream);
         return score;
       }
       if (py::isinstance<py::array_t<double, py::array::c_style>>(array)) {
-        check(idle(stream).push(entity, static_cast<const double*>(array.data()), score), entity,
+        check(Turn(stream)->push(entity, static_cast<const double*>(array.data()), score), entity,
               stream);
         return score;
       }
@@ -90,7 +107,7 @@ float push(Stream& stream, py::handle row, std::int64_t entity) {
   const py::array real = real_array(named_row(stream, row), "row");
   if (real.ndim() != 1 || real.shape(0) != stream.input_size()) refuse_row(stream, real);
   const auto values = py::array_t<double, py::array::c_style | py::array::forcecast>(real);
-  check(idle(stream).push(entity, values.data(), score), entity, stream);
+  check(Turn(stream)->push(entity, values.data(), score), entity, stream);
   return score;
 }
 
@@ -102,12 +119,12 @@ py::array_t<float> push_many(Stream& stream, py::handle entities, py::handle row
   const int threads = thread_count(num_threads);
   py::array_t<float> scores(ids.size());
   float* const data = scores.mutable_data();
-  idle(stream);  // after the arguments: reading them may let another thread run
   const slidecell::Span<const std::int64_t> span(ids.data(), static_cast<std::size_t>(ids.size()));
   {
-    const InUse used(stream);
+    // After the arguments: reading them may let another thread run.
+    const Turn turn(stream, true);
     const WithoutGil release;
-    stream.push_many(span, view, data, threads);
+    turn->push_many(span, view, data, threads);
   }
   return scores;
 }
@@ -116,7 +133,7 @@ py::array_t<float> predict_next(const Stream& stream, const SequenceModel& model
                                 std::int64_t entity) {
   py::array_t<float> out(
       std::vector<std::int64_t>{std::max<std::int64_t>(1, model.horizon()), model.num_targets()});
-  check(idle(stream).predict_next(entity, out.mutable_data()), entity, stream);
+  check(Turn(stream)->predict_next(entity, out.mutable_data()), entity, stream);
   return out;
 }
 
@@ -147,7 +164,7 @@ void bind_stream(py::module_& m) {
           "Return which kernels the stream runs.")
       .def(
           "rows_seen",
-          [](const Stream& stream, std::int64_t entity) { return idle(stream).rows_seen(entity); },
+          [](const Stream& stream, std::int64_t entity) { return Turn(stream)->rows_seen(entity); },
           "Return how many rows an entity has had.", py::arg("entity"))
       .def(
           "push", &push,
@@ -158,10 +175,10 @@ void bind_stream(py::module_& m) {
            "Take one row of each of n entities, [n, F], and return their scores [n].",
            py::arg("entity_ids"), py::arg("rows"), py::arg("num_threads"))
       .def(
-          "advance", [](Stream& stream) { idle(stream).advance(); },
+          "advance", [](Stream& stream) { Turn(stream)->advance(); },
           "Advance the windows that the last pushes left behind.")
       .def(
-          "set_background", [](Stream& stream, bool on) { idle(stream).set_background(on); },
+          "set_background", [](Stream& stream, bool on) { Turn(stream)->set_background(on); },
           "Let a helper thread advance windows between pushes, or end it.", py::arg("on"))
       .def("predict_next", &predict_next,
            "Return the forecast of an entity's next rows [K, C], NaN before its first full window.",
@@ -169,18 +186,18 @@ void bind_stream(py::module_& m) {
       .def(
           "reset",
           [](Stream& stream, std::int64_t entity) {
-            check(idle(stream).reset(entity), entity, stream);
+            check(Turn(stream)->reset(entity), entity, stream);
           },
           "Forget the rows of an entity.", py::arg("entity"))
       .def(
           "resize",
-          [](Stream& stream, std::int64_t num_entities) { idle(stream).resize(num_entities); },
+          [](Stream& stream, std::int64_t num_entities) { Turn(stream)->resize(num_entities); },
           "Keep so many entities; new ones have seen no row.", py::arg("num_entities"))
       .def(
-          "save", [](Stream& stream, const std::string& path) { idle(stream).save(path); },
+          "save", [](Stream& stream, const std::string& path) { Turn(stream)->save(path); },
           "Write the state to a file.", py::arg("path"))
       .def(
-          "saved_bytes", [](Stream& stream) { return py::bytes(idle(stream).saved_bytes()); },
+          "saved_bytes", [](Stream& stream) { return py::bytes(Turn(stream)->saved_bytes()); },
           "Return what `save` writes.")
       .def_static("from_saved_bytes", &from_saved_bytes,
                   "Return the stream of what `saved_bytes` returned, of this model.",
@@ -188,7 +205,7 @@ void bind_stream(py::module_& m) {
       .def(
           "state_bytes",
           [](Stream& stream, std::int64_t entity) {
-            return py::bytes(idle(stream).state_bytes(entity));
+            return py::bytes(Turn(stream)->state_bytes(entity));
           },
           "Return the state of one entity, for `restore`.", py::arg("entity"))
       .def_property_readonly("state_bytes_size", &Stream::state_bytes_size,
@@ -196,7 +213,7 @@ void bind_stream(py::module_& m) {
       .def(
           "restore",
           [](Stream& stream, std::int64_t entity, const py::bytes& state) {
-            idle(stream).restore(entity, std::string(state));
+            Turn(stream)->restore(entity, std::string(state));
           },
           "Let an entity go on from what `state_bytes` returned.", py::arg("entity"),
           py::arg("state"));

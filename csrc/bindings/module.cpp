@@ -5,7 +5,7 @@
 // pybind11's own entry of the module, which would wait for ever in a sub-interpreter: the GIL that
 // it takes is the main interpreter's.
 #define PyInit__core slidecell_init_main_interpreter
-PYBIND11_MODULE(_core, m) {
+PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   m.attr("__version__") = SLIDECELL_VERSION;
   py::register_exception<slidecell::UnsupportedError>(m, "UnsupportedError", PyExc_RuntimeError);
   py::register_exception<slidecell::IoError>(m, "IoError", PyExc_OSError);

@@ -1,5 +1,7 @@
 #include "without_gil.h"
 
+#include <atomic>
+
 namespace py = pybind11;
 
 namespace {
@@ -22,9 +24,8 @@ void look_for_signals() {
 }
 
 void warn_if_fewer() {
-  static bool warned = false;
-  if (warned || !slidecell::had_fewer_threads()) return;
-  warned = true;
+  static std::atomic<bool> warned{false};
+  if (warned || !slidecell::had_fewer_threads() || warned.exchange(true)) return;
   const int failed = PyErr_WarnEx(
       PyExc_RuntimeWarning,
       "num_threads: the system had fewer threads than asked (a limit of processes or of memory); "
