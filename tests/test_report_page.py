@@ -277,7 +277,9 @@ def test_page_of_detect_explains_the_highest_scores(job):
     assert who == scores["who"][best]
     assert day == str(scores["day"][best])
     assert score == f"{scores['score'][best]:.4g}"
-    assert labelled == "anomalous"
+    bad = pd.read_csv(job / "in.csv")["bad"]
+    assert labelled == ("anomalous" if bad[best] else "normal")
+    assert bad[best - 19 : best + 1].any()  # of the rows that its score is the mean of
     assert shares.startswith("fan 9")
 
 
@@ -325,7 +327,7 @@ def test_report_of_a_quiet_file_lists_the_highest_rows(job):
     quiet = replace(
         result,
         detector=ModelDetector.of(result.model.with_metadata(threshold=None)),
-        report=result.report | {"threshold": None},
+        report=result.report | {"threshold": None, "rate": None},
     )
     sections = {s.title: s for s in result_report(quiet).sections}
     assert sections["Threshold"].text == "There is no threshold: no row is flagged."

@@ -210,7 +210,7 @@ def train(X: Floats, split: Split, *, seed: int, num_threads: int, progress: boo
     ).fit(X[split.training])
     scaled = apply_scaler(detector.model_.scaler, X).astype(np.float64)
     away = scaled - scaled[split.training].mean(axis=0)
-    components = PCADetector(X.shape[1] - LEFT_OVER).fit(X[split.unlabelled])
+    components = PCADetector(X.shape[1] - LEFT_OVER, contamination=0.05).fit(X[split.unlabelled])
     return Trained(
         detector,
         detector.score_samples(X),
