@@ -388,15 +388,11 @@ class _Writer:
         shapes: dict[str, list[int | str]] = {
             name: [n] if name == "score" else [n, K or W, count] for name in outputs
         }
-        graph = helper.make_graph(
-            self.nodes.nodes,
-            "slidecell",
-            *(
-                [helper.make_tensor_value_info(k, TensorProto.FLOAT, v) for k, v in part.items()]
-                for part in (inputs, shapes)
-            ),
-            self.nodes.tensors,
+        taken, given = (
+            [helper.make_tensor_value_info(k, TensorProto.FLOAT, v) for k, v in part.items()]
+            for part in (inputs, shapes)
         )
+        graph = helper.make_graph(self.nodes.nodes, "slidecell", taken, given, self.nodes.tensors)
         made = helper.make_model(
             graph,
             producer_name="slidecell",
