@@ -64,7 +64,7 @@ class AeonDetector(BaseSeriesAnomalyDetector):  # type: ignore[misc]
 
     def _fit(self, X: Floats, y: object = None) -> AeonDetector:
         del y
-        self.detector_ = fit_copy(self.detector, X)
+        self.detector_ = fit_copy(self.detector, X, scores_alone=True)
         return self
 
     def _predict(self, X: Floats) -> Floats:

@@ -89,7 +89,7 @@ class PyODDetector(BaseDetector):  # type: ignore[misc]
             Itself.
         """
         del y
-        fitted = fit_copy(self.detector, X)
+        fitted = fit_copy(self.detector, X, scores_alone=True)
         self._set_n_classes(None)
         scored = ~np.isnan(fitted.decision_scores_)
         # PyOD takes the threshold, and for probabilities mean and deviation, of what stands here.

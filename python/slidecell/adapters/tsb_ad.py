@@ -74,7 +74,9 @@ def run_detector(
         Higher = more anomalous. A row without a score has the last one before it, and in the
         beginning the first one, as in TSB-AD's own methods.
     """
-    fitted = fit_copy(clone(detector).set_params(**HP) if HP else detector, data_train)
+    fitted = fit_copy(
+        clone(detector).set_params(**HP) if HP else detector, data_train, scores_alone=True
+    )
     if data_test is None:
         return nearest_scores(fitted.decision_scores_)
     return nearest_scores(fitted.score_samples(data_test))

@@ -18,8 +18,15 @@ Floats = npt.NDArray[np.float64]
 _GREATEST = float(np.finfo(np.float32).max)
 
 
-def fit_copy(detector: Any, X: Any) -> Detector:
+# PyOD's default. A threshold by it holds no row out of the fit.
+_SHARE = 0.1
+
+
+def fit_copy(detector: Any, X: Any, *, scores_alone: bool = False) -> Detector:
     """Return a fitted copy of the detector; the one given stays as it is.
+
+    Where its scores alone count, all rows train, unless a threshold was asked for: the default one
+    would hold some out.
 
     Examples
     --------
@@ -31,6 +38,8 @@ def fit_copy(detector: Any, X: Any) -> Detector:
     if not isinstance(detector, Detector):
         raise TypeError(f"detector: expected one of slidecell.detect, got {detector!r}")
     copy: Detector = clone(detector)
+    if scores_alone and copy.contamination is None and copy.threshold is None:
+        copy.set_params(contamination=_SHARE)
     return copy.fit(X)
 
 
