@@ -27,12 +27,14 @@ def score_graph(model: SequenceModel, *, time_major: bool, batch: int | str = "n
 
 def inputs_of(model: SequenceModel, batch: Batch) -> dict[str, Floats]:
     """Return what such a graph reads of a batch."""
+    x = np.ascontiguousarray(batch.x)
     if batch.y is None:
-        return {"x": batch.x}
-    targets = model.metadata["targets"] or range(model.input_size)
-    y = np.zeros((batch.end - batch.first, model.horizon, model.input_size), np.float32)
-    y[:, :, list(targets)] = batch.y.reshape(len(y), model.horizon, -1)
-    return {"x": batch.x, "y": y}
+        return {"x": x}
+    targets = list(model.metadata["targets"] or range(model.input_size))
+    truth = batch.y.reshape(-1, model.horizon, len(targets))
+    y = np.zeros((len(truth), model.horizon, model.input_size), np.float32)
+    y[:, :, targets] = truth
+    return {"x": x, "y": y}
 
 
 def session(model: bytes, threads: int, *, spinning: bool = True) -> Any:
@@ -68,13 +70,12 @@ def score(workload: ScoreWorkload, threads: int) -> Ways:
         found, scores = [], np.empty(workload.work, np.float32)
         for batch in batches.batches_of(workload, size, time_major=time_major):
             binding = runner(time_major, requests, spinning).io_binding()
-            for name, array in inputs_of(workload.model, batch).items():
-                binding.bind_input(
-                    name, "cpu", 0, np.float32, array.shape, np.ascontiguousarray(array).ctypes.data
-                )
+            inputs = inputs_of(workload.model, batch)
+            for name, array in inputs.items():
+                binding.bind_input(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
             part = scores[batch.first : batch.end]
             binding.bind_output("score", "cpu", 0, np.float32, part.shape, part.ctypes.data)
-            found.append((binding, batch, part))  # the arrays must outlive the binding
+            found.append((binding, inputs, part))  # the arrays must outlive the binding
         return found, scores
 
     def run(size: int, time_major: bool, requests: int, spinning: bool) -> Floats:

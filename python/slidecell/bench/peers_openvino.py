@@ -64,16 +64,16 @@ def score(workload: ScoreWorkload, threads: int, *, precision: str = "f32") -> W
         model = compiled(data, threads, hint=hint, precision=precision)
         cut = batches.batches_of(workload, size, time_major=time_major, padded=True)
         scores = np.empty(len(cut) * size, np.float32)
-        requests = []
+        requests, kept = [], []
         for number, batch in enumerate(cut):
             request = model.create_infer_request()
-            for name, array in inputs_of(workload.model, batch).items():
-                tensor = openvino.Tensor(np.ascontiguousarray(array), shared_memory=True)
-                request.set_tensor(name, tensor)
+            kept.append(inputs_of(workload.model, batch))
+            for name, array in kept[-1].items():
+                request.set_tensor(name, openvino.Tensor(array, shared_memory=True))
             part = scores[number * size : (number + 1) * size]
             request.set_tensor("score", openvino.Tensor(part, shared_memory=True))
             requests.append(request)
-        return requests, scores, cut  # the arrays must outlive the requests
+        return requests, scores, (cut, kept)  # the arrays must outlive the requests
 
     def run(size: int, time_major: bool, hint: str) -> Floats:
         requests, scores, _ = prepared(size, time_major, hint)
