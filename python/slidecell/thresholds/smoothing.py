@@ -11,7 +11,7 @@ import itertools
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -94,7 +94,55 @@ class Smoothing(ABC):
     def _series(self, scores: Floats) -> Floats: ...
 
 
-class MovingAverage(Smoothing):
+M = TypeVar("M", bound="_LastScores")
+
+
+class _LastScores(Smoothing):
+    """The mean of some of the last scores, its sum always from the oldest to the newest."""
+
+    _last: deque[float]
+
+    def __init__(self, n: int) -> None:
+        if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
+            raise ValueError(f"n: expected a whole number >= 1, got {n!r}")
+        self.n = int(n)
+        self.reset()
+
+    def fresh(self: M) -> M:
+        """Return one with the same n that has seen no score."""
+        return type(self)(self.n)
+
+    @classmethod
+    def from_state(cls: type[M], state: Mapping[str, Any]) -> M:
+        """Return the mean whose `state` this is."""
+        made = cls(whole(state, "n"))
+        made.load_running(state.get("running", []))
+        return made
+
+    def _settings(self) -> dict[str, Any]:
+        return {"n": self.n}
+
+    def _next(self, score: float) -> float:
+        self._last.append(score)
+        total = 0.0
+        for value in self._last:  # the built-in sum compensates from Python 3.12 on
+            total += value
+        return total / len(self._last)
+
+    def _means(self, scores: Floats, finite: npt.NDArray[np.bool_]) -> Floats:
+        """Scores [S], 0 where there is none -> means [S]."""
+        S = len(scores)
+        total, count = np.zeros(S), np.zeros(S, np.int64)
+        for lag in range(min(self.n, S) - 1, -1, -1):
+            total[lag:] += scores[: S - lag]
+            count[lag:] += finite[: S - lag]
+        return total / np.maximum(count, 1)
+
+    def _series(self, scores: Floats) -> Floats:
+        return self._means(scores, np.ones(len(scores), np.bool_))
+
+
+class MovingAverage(_LastScores):
     """Mean of the last n finite scores; of those that there are, at the beginning.
 
     It reaches back over rows without a score, however many they are; `TrailingMean` does not. The
@@ -118,26 +166,9 @@ class MovingAverage(Smoothing):
 
     kind = "moving_average"
 
-    def __init__(self, n: int) -> None:
-        if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
-            raise ValueError(f"n: expected a whole number >= 1, got {n!r}")
-        self.n = int(n)
-        self.reset()
-
     def reset(self) -> None:
         """Forget all scores."""
-        self._last: deque[float] = deque(maxlen=self.n)
-
-    def fresh(self) -> MovingAverage:
-        """Return one with the same n that has seen no score."""
-        return MovingAverage(self.n)
-
-    @classmethod
-    def from_state(cls, state: Mapping[str, Any]) -> MovingAverage:
-        """Return the moving average whose `state` this is."""
-        made = cls(whole(state, "n"))
-        made.load_running(state.get("running", []))
-        return made
+        self._last = deque(maxlen=self.n)
 
     def running(self) -> list[float]:
         """Return the last scores, oldest first."""
@@ -147,25 +178,8 @@ class MovingAverage(Smoothing):
         """Go on from what `running` returned."""
         self._last = deque(numbers({"running": running}, "running", most=self.n), maxlen=self.n)
 
-    def _settings(self) -> dict[str, Any]:
-        return {"n": self.n}
 
-    def _next(self, score: float) -> float:
-        self._last.append(score)
-        total = 0.0
-        for value in self._last:  # the built-in sum compensates from Python 3.12 on
-            total += value
-        return total / len(self._last)
-
-    def _series(self, scores: Floats) -> Floats:
-        S = len(scores)
-        total = np.zeros(S)
-        for lag in range(min(self.n, S) - 1, -1, -1):
-            total[lag:] += scores[: S - lag]
-        return total / np.minimum(np.arange(1, S + 1), self.n)
-
-
-class TrailingMean(Smoothing):
+class TrailingMean(_LastScores):
     """Mean of the finite scores among the last n rows; of those that there are, at the beginning.
 
     A row without a score takes its place among the n, so that a mean never reaches back further
@@ -188,30 +202,24 @@ class TrailingMean(Smoothing):
 
     kind = "trailing_mean"
 
-    def __init__(self, n: int) -> None:
-        if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
-            raise ValueError(f"n: expected a whole number >= 1, got {n!r}")
-        self.n = int(n)
-        self.reset()
-
     def reset(self) -> None:
         """Forget all scores."""
-        # Finite scores of the last n rows, and how many rows ago each of them was.
-        self._last: deque[float] = deque()
-        self._ages: deque[int] = deque()
-
-    def fresh(self) -> TrailingMean:
-        """Return one with the same n that has seen no score."""
-        return TrailingMean(self.n)
+        # Finite scores of the last n rows, the row of each, and how many rows there were.
+        self._last = deque()
+        self._rows: deque[int] = deque()
+        self._count = 0
 
     def update(self, score: float) -> float:
         """Take the next row's score and return the smoothed one."""
         value = one_number(score, name="score")
-        self._ages = deque(age + 1 for age in self._ages)
-        while self._ages and self._ages[0] >= self.n:
-            self._ages.popleft()
+        self._count += 1
+        while self._rows and self._rows[0] <= self._count - self.n:
+            self._rows.popleft()
             self._last.popleft()
-        return self._next(value) if -np.inf < value < np.inf else value
+        if not -np.inf < value < np.inf:
+            return value
+        self._rows.append(self._count)
+        return self._next(value)
 
     def apply(self, scores: npt.ArrayLike, offsets: npt.ArrayLike | None = None) -> Floats:
         """Smooth scores [S], each entity from its own beginning: [S]; see `Smoothing.apply`."""
@@ -222,16 +230,10 @@ class TrailingMean(Smoothing):
             part[finite] = self._means(np.where(finite, part, 0.0), finite)[finite]
         return smoothed
 
-    @classmethod
-    def from_state(cls, state: Mapping[str, Any]) -> TrailingMean:
-        """Return the mean whose `state` this is."""
-        made = cls(whole(state, "n"))
-        made.load_running(state.get("running", []))
-        return made
-
     def running(self) -> list[float]:
         """Return how many rows ago a score was, and the score, of each, oldest first."""
-        return [value for pair in zip(self._ages, self._last, strict=True) for value in pair]
+        ages = [self._count - row for row in self._rows]
+        return [value for pair in zip(ages, self._last, strict=True) for value in pair]
 
     def load_running(self, running: object) -> None:
         """Go on from what `running` returned."""
@@ -245,30 +247,8 @@ class TrailingMean(Smoothing):
                 f"'running': expected ages below {self.n}, each lower than the one before, and a "
                 f"score after each, got {found!r}"
             )
-        self._ages, self._last = deque(int(age) for age in found[::2]), deque(found[1::2])
-
-    def _settings(self) -> dict[str, Any]:
-        return {"n": self.n}
-
-    def _next(self, score: float) -> float:
-        self._last.append(score)
-        self._ages.append(0)
-        total = 0.0
-        for value in self._last:
-            total += value
-        return total / len(self._last)
-
-    def _means(self, scores: Floats, finite: npt.NDArray[np.bool_]) -> Floats:
-        """Scores [S], 0 where there is none -> means [S]."""
-        S = len(scores)
-        total, count = np.zeros(S), np.zeros(S, np.int64)
-        for lag in range(min(self.n, S) - 1, -1, -1):
-            total[lag:] += scores[: S - lag]
-            count[lag:] += finite[: S - lag]
-        return total / np.maximum(count, 1)
-
-    def _series(self, scores: Floats) -> Floats:
-        return self._means(scores, np.ones(len(scores), np.bool_))
+        self._count = 0
+        self._rows, self._last = deque(-int(age) for age in found[::2]), deque(found[1::2])
 
 
 class EWMA(Smoothing):
