@@ -5,10 +5,9 @@ Each name is imported when it is asked for: torch modules need torch, the others
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Any
 
-from slidecell._extras import require
+from slidecell._extras import home_of
 
 if TYPE_CHECKING:
     from slidecell.convert.compare import check_against
@@ -54,14 +53,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    try:
-        home = importlib.import_module(_HOMES[name])
-    except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] == "torch":
-            require("torch", extra="train")  # names the extra
-        raise
+    home = home_of(name, _HOMES, room=__name__, needs="torch", extra="train")
     return getattr(home, name)
 
 

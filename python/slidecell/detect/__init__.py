@@ -27,10 +27,9 @@ several, and `slidecell.detect.attribution` tells what a score is made of.
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Any
 
-from slidecell._extras import require
+from slidecell._extras import home_of
 from slidecell.detect.registry import DETECTORS
 
 if TYPE_CHECKING:
@@ -125,14 +124,7 @@ __all__.extend(sorted(set(_HOMES) - set(__all__)))  # a detector that is new in 
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    try:
-        home = importlib.import_module(_HOMES[name])
-    except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] == "sklearn":
-            require("sklearn", extra="detect")  # names the extra
-        raise
+    home = home_of(name, _HOMES, room=__name__, needs="sklearn", extra="detect")
     return getattr(home, _NAMES_OF_0_1.get(name, name))
 
 
