@@ -17,7 +17,12 @@ for _module in ("sklearn", "matplotlib", "rich", "jinja2", "safetensors"):
 from rich.console import Console  # noqa: E402
 from safetensors.numpy import load_file, save_file  # noqa: E402
 
-from slidecell.detect import RollingVarianceDetector, WindowPCADetector  # noqa: E402
+from slidecell.detect import (  # noqa: E402
+    Ensemble,
+    RidgeDetector,
+    RollingVarianceDetector,
+    WindowPCADetector,
+)
 from slidecell.jobs.detect import DetectOptions, run_detect  # noqa: E402
 from slidecell.jobs.results import Result, score_table  # noqa: E402
 from slidecell.jobs.score import ScoreOptions, run_score  # noqa: E402
@@ -81,6 +86,18 @@ def test_rows_that_windows_cover_on_both_sides() -> None:
     rows = rows_of(X)
     # Row 50 lies in no complete window; rows 0 to 2 neither, as the first begins at row 3.
     assert unscored_rows(detector, rows, score_table(detector, rows)) == {"missing cells": 4}
+
+
+def test_forecasts_that_are_smoothed_on_both_sides_begin_after_a_window() -> None:
+    """Also of an ensemble, whose members cover rows and which has no parameter for it."""
+    X = RNG.normal(size=(300, 2)).cumsum(axis=0)
+    ridge = RidgeDetector(window=6, align="cover", smoothing=4)
+    for detector in (ridge, Ensemble([("ridge", ridge)])):
+        detector.fit(X)
+        rows = rows_of(X)
+        assert unscored_rows(detector, rows, score_table(detector, rows)) == {
+            "before the first window": 6
+        }
 
 
 def test_a_detector_that_gives_no_score_is_a_reason_too() -> None:

@@ -54,25 +54,27 @@ def unscored_rows(
     """
     left = np.isnan(scores)
     needed = detector.shortest_series()
-    ahead = needed - 1 if getattr(detector, "align", "end") == "cover" else 0
+    ahead = needed - 1 if detector.alignment == "cover" else 0
     starts, lengths = _segments(rows)
     short = lengths < needed
     first = _begins_entity(rows)
-    place = np.arange(len(rows)) - starts
-    early = np.zeros(len(rows), np.bool_) if ahead else place < needed - 1
-    found = {}
-    for reason, mask in (
+    early = np.arange(len(rows)) - starts < needed - 1
+    reasons = [
         ("entity too short", short & first & _ends_entity(rows)),
         ("between gaps", short),
-        ("before the first window", early & first),
-        ("after a gap", early),
-        ("missing cells", _near(~rows.complete(), rows, before=needed - 1, after=ahead)),
-        (
-            "cells too large",
-            _near(detector.too_large_rows(rows), rows, before=needed - 1, after=ahead),
-        ),
-        ("other", left),
-    ):
+    ]
+    of_place = [("before the first window", early & first), ("after a gap", early)]
+    of_cells = [
+        (reason, _near(cells, rows, before=needed - 1, after=ahead))
+        for reason, cells in (
+            ("missing cells", ~rows.complete()),
+            ("cells too large", detector.too_large_rows(rows)),
+        )
+    ]
+    # Later windows cover early rows too, if their cells are there.
+    reasons += [*of_cells, *of_place] if ahead else [*of_place, *of_cells]
+    found = {}
+    for reason, mask in (*reasons, ("other", left)):
         here = left & mask
         if here.any():
             found[reason] = int(here.sum())
