@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from html import escape
 
 __all__ = ["figure", "html_table"]
 
@@ -27,7 +26,7 @@ def html_table(
     for name, *cells in rows:
         values = "".join(f"<td>{_cell(cell)}</td>" for cell in cells)
         lines.append(f"<tr><th>{_cell(name)}</th>{values}</tr>")
-    return f"<table><caption>{escape(caption)}</caption>{''.join(lines)}</table>"
+    return f"<table><caption>{_escaped(caption)}</caption>{''.join(lines)}</table>"
 
 
 def figure(value: float | None) -> str:
@@ -44,4 +43,10 @@ def figure(value: float | None) -> str:
 
 def _cell(value: object) -> str:
     text = str(value)
-    return escape(text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}...")
+    return _escaped(text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}...")
+
+
+def _escaped(text: str) -> str:
+    from html import escape  # its table of entities takes a millisecond that only notebooks need
+
+    return escape(text)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -97,7 +96,7 @@ def staging(parent: Path) -> Iterator[Path]:
     remove_abandoned(parent)
     with contextlib.ExitStack() as stack:
         while True:
-            folder = parent / (_PREFIX + secrets.token_hex(_DIGITS // 2))
+            folder = parent / (_PREFIX + os.urandom(_DIGITS // 2).hex())
             folder.mkdir(0o700)
             with contextlib.suppress(FileNotFoundError):
                 _lock(stack.enter_context(_opened(folder)), wait=True)

@@ -14,7 +14,6 @@ import contextlib
 import ctypes
 import errno
 import os
-import secrets
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePath
@@ -231,7 +230,7 @@ def _finish(target: Path, owns: Owns) -> None:
             sync_folder(there)
         for path in stale:
             if path.is_dir() and not path.is_symlink():
-                path.rename(place / secrets.token_hex(8))
+                path.rename(place / os.urandom(8).hex())
             else:
                 path.unlink()
         for emptied in sorted({path.parent for path in stale} - {target}, reverse=True):
