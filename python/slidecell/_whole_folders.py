@@ -33,6 +33,7 @@ __all__ = ["is_hidden", "read_whole", "replacing_folder", "whole_set"]
 
 _NEW = ".slidecell-new"
 _TRIES = 20
+_MOST_HELD = 32  # files, of which a process may have a thousand open
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # of Linux
 
 T = TypeVar("T")
@@ -145,30 +146,42 @@ def read_whole(folder: Path, read: Callable[[Path], T]) -> T:
     ['1', '2']
     """
     for _ in range(_TRIES):
-        before = _identity(folder)
-        try:
-            found = read(whole_set(folder))
-        except (OSError, ValueError):
-            if _identity(folder) == before:
-                raise
-        else:
-            if _identity(folder) == before:
-                return found
+        with contextlib.ExitStack() as held:
+            before = _identity(folder, held)
+            try:
+                found = read(whole_set(folder))
+            except (OSError, ValueError):
+                if _identity(folder) == before:
+                    raise
+            else:
+                if _identity(folder) == before:
+                    return found
     raise OSError(errno.EBUSY, "the files are replaced again and again while they are read", folder)
 
 
-def _identity(folder: Path) -> object:
-    """Return what differs after each save: every one makes new files."""
+def _identity(folder: Path, held: contextlib.ExitStack | None = None) -> object:
+    """Return what differs after each save: every one makes new files.
+
+    Their numbers differ from those of the newest files now as long as ``held`` holds these: a file
+    system gives the number of a file that is gone to the next one, within one tick of its clock.
+    """
     try:
         with os.scandir(folder) as entries:
-            found = {entry.name: entry.stat(follow_symlinks=False) for entry in entries}
+            found = {
+                entry.name: entry.stat(follow_symlinks=False)
+                for entry in entries
+                if not is_temporary_name(entry.name)
+            }
+        if held is not None and hasattr(os, "O_PATH"):
+            newest = sorted(found, key=lambda name: found[name].st_mtime_ns)[-_MOST_HELD:]
+            for name in newest:
+                descriptor = os.open(folder / name, os.O_PATH | os.O_NOFOLLOW)
+                held.callback(os.close, descriptor)
+                found[name] = os.fstat(descriptor)
     except OSError as error:
         return error.errno
-    return whole_set(folder), {
-        name: (status.st_ino, status.st_mtime_ns)
-        for name, status in found.items()
-        if not is_temporary_name(name)
-    }
+    numbers = {name: (status.st_ino, status.st_mtime_ns) for name, status in found.items()}
+    return whole_set(folder), numbers
 
 
 def is_hidden(name: str) -> bool:
