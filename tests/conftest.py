@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,10 @@ import slidecell as sc
 
 if TYPE_CHECKING:
     from tests.cuda_emulated import EmulatedRuntime
+
+# Tests that run in the background ignore SIGINT, and children inherit that; a handler they do not.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 POISON = 12345.0  # in an output before a call: what is left of it was not written
 

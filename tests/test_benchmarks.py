@@ -22,6 +22,7 @@ from slidecell.bench import limits, measure, report, timer
 from slidecell.bench.accuracy import flat
 from slidecell.bench.contestants import OURS, Peer
 from slidecell.bench.measure import SMOKE, Result
+from slidecell.bench.run import settings_restored
 from slidecell.bench.workloads import ScoreWorkload
 
 NAMES = [case.name for case in CASES]
@@ -62,10 +63,12 @@ def test_every_setting_of_every_peer_is_right(case) -> None:
     workload = case.workload(300)
     if isinstance(workload, ScoreWorkload):
         workload = replace(workload, batches=(64, 256))
-    for name, peer in peers.PEERS[case.kind].items():
-        for setting, run in peer.ways(workload, 1).items() if peer.takes(workload) else ():
-            verdict = workload.judge(run(), peer.precision)
-            assert verdict.right, (name, setting, verdict)
+    with settings_restored():
+        for name, peer in peers.PEERS[case.kind].items():
+            for setting, run in peer.ways(workload, 1).items() if peer.takes(workload) else ():
+                verdict = workload.judge(run(), peer.precision)
+                assert verdict.right, (name, setting, verdict)
+    assert np.float32(1e-38) * np.float32(0.5) > 0  # denormals are left as they were
 
 
 def test_windows_of_the_workloads_are_those_of_a_naive_loop() -> None:
@@ -266,4 +269,6 @@ def test_memory_of_parquet_files_is_measured(capsys: pytest.CaptureFixture[str])
     assert parquet_files.main(["--rows", "3000"]) == 0
     row = capsys.readouterr().out.splitlines()[2].split("|")
     assert row[1].strip() == "3,000"
-    assert all(float(cell.replace(",", "")) > 0.0 for cell in row[2:6])
+    _, rate, before, peak = (float(cell.replace(",", "")) for cell in row[2:6])
+    assert min(rate, before) > 0.0
+    assert peak >= 0.0  # so few rows may fit what the process has already

@@ -226,11 +226,9 @@ def test_cli_interrupt_signal_leaves_no_files(file, tmp_path):
     out = tmp_path / "out"
     command = [sys.executable, "-m", "slidecell", "detect", str(file), "--entity", "host"]
     command += ["--out", str(out), *SMALL, "--epochs", "1000000", "--patience", "1000000"]
-    # Tests that run in the background ignore SIGINT, and a child would inherit that; a handler not.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    signal.signal(signal.SIGINT, before)
-    with process:
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
         try:
             # The table of the data is printed just before training begins.
             assert process.stdout is not None

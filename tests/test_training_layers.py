@@ -138,6 +138,7 @@ def test_state_dict_is_torchs(cell: str) -> None:
         assert twin._memory is not ours._memory
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit.trace(_method)?. is deprecated:FutureWarning")
 @pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")  # of torch's own checks
 @CELLS
 def test_options_that_the_kernels_lack_run_on_torchs_layers(cell: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import ctypes.util
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,12 +22,21 @@ __all__ = ["run_contests", "settings_restored"]
 
 @contextmanager
 def settings_restored() -> Iterator[None]:
-    """Leave torch's threads and our ISA as they were."""
+    """Leave torch's threads, our ISA and this thread's treatment of denormals as they were.
+
+    ONNX Runtime's first session flushes denormals on the thread that starts it, for good.
+    """
     isa, torch = active_isa(), sys.modules.get("torch")
     threads = torch.get_num_threads() if torch else None
+    name, environment = ctypes.util.find_library("m"), ctypes.create_string_buffer(64)
+    mathematics = ctypes.CDLL(name) if name else None
+    if mathematics:
+        mathematics.fegetenv(environment)
     try:
         yield
     finally:
+        if mathematics:
+            mathematics.fesetenv(environment)
         if torch:
             torch.set_num_threads(threads)
         set_isa(isa)
