@@ -69,9 +69,7 @@ class Waves {
         scores_(scores),
         longest_(longest),
         max_vectors_(tile_vectors(*choice.kernels, model, choice)),
-        threads_(threads_for_scratch(ChainRunner::bytes(model, *choice.kernels, scores.per_feature,
-                                                        max_vectors_ * choice.kernels->lanes),
-                                     "horizon", model.horizon, num_threads)) {
+        num_threads_(num_threads) {
     chains_.reserve(static_cast<std::size_t>(kListedChains));
   }
 
@@ -82,10 +80,14 @@ class Waves {
 
   // What is listed and not yet run.
   void run() {
+    if (chains_.empty()) return;
     const KernelTable& kernels = *choice_.kernels;
-    const ChainPlan plan(chains_, longest_, kernels.lanes, max_vectors_, threads_);
+    const double each =
+        ChainRunner::bytes(model_, kernels, scores_.per_feature, max_vectors_ * kernels.lanes);
+    const int threads = threads_for_scratch(each, "horizon", model_.horizon, num_threads_);
+    const ChainPlan plan(chains_, longest_, kernels.lanes, max_vectors_, threads);
     parallel_for(
-        plan.tiles(), threads_,
+        plan.tiles(), threads,
         [&] {
           return std::make_unique<ChainRunner>(model_, kernels, choice_, scores_,
                                                plan.tile_lanes());
@@ -104,7 +106,7 @@ class Waves {
   const KernelChoice& choice_;
   ChainScores scores_;
   std::int64_t longest_, max_vectors_;
-  int threads_;
+  int num_threads_;
   std::vector<Chain> chains_;
   std::atomic<bool> met_too_large_{false};
 };
