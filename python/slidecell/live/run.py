@@ -6,6 +6,7 @@ import contextlib
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TextIO
 
@@ -13,6 +14,7 @@ from slidecell.live.entities import Entities, OutOfOrderError
 from slidecell.live.formats import Format, HeaderError, Row, UnreadableRowError, make_format
 from slidecell.live.latency import Latencies
 from slidecell.live.lines import LONGEST_LINE, Lines, drop_longest
+from slidecell.live.observers import Observer, Observers
 from slidecell.live.outlet import Outlet
 from slidecell.live.signals import Signals
 from slidecell.live.sources import Chunk, Sources
@@ -34,6 +36,7 @@ def run_live(
     stdin: int | None = None,
     stdout: BinaryIO | None = None,
     stderr: TextIO | None = None,
+    observers: Sequence[Observer] = (),
 ) -> None:
     """Score lines until their end, SIGINT, SIGTERM or SIGHUP; then save the state.
 
@@ -48,6 +51,8 @@ def run_live(
         File descriptor to read from. Default: standard input.
     stdout, stderr : file, optional
         For scores, and for reports. Default: the standard ones.
+    observers : sequence of Observer
+        Are told what happens. One that fails is dropped, and the run goes on.
 
     Raises
     ------
@@ -85,6 +90,7 @@ def run_live(
             signals,
             stdout=stdout,
             stderr=sys.stderr if stderr is None else stderr,
+            observers=observers,
         )
         try:
             run.until_the_end(sources)
@@ -139,6 +145,7 @@ class _Run:
         *,
         stdout: BinaryIO,
         stderr: TextIO | None,
+        observers: Sequence[Observer],
     ) -> None:
         self._options, self._model, self._entities = options, model, entities
         self._signals = signals
@@ -151,6 +158,7 @@ class _Run:
         self._writer: Format | None = None  # the first source's: all lines out have one form
         self._feeds: dict[int, Lines] = {}
         self._held = 0  # bytes of unfinished lines
+        self._observers = Observers(observers, self.say)
 
     def until_the_end(self, sources: Sources) -> None:
         """Read, score and write until a source, a reader of the scores or a signal ends it."""
@@ -161,6 +169,7 @@ class _Run:
                 self._attend()
                 if chunk is not None and not self._take_chunk(chunk):
                     sources.drop(chunk.source)
+                self._observers.attend()
                 # All whole lines that were read are scored: none is lost.
                 if self._signals.stop:
                     self._end_events()
@@ -175,6 +184,7 @@ class _Run:
 
     def close(self) -> None:
         """Write what its readers take, and say at the end what was done and what was not taken."""
+        self._observers.close()
         left = self._answers.close(_LAST_WORDS)
         if left and not isinstance(self._answers.error, BrokenPipeError):
             self.say(f"{left} bytes of scores were not taken by their reader")
@@ -192,6 +202,8 @@ class _Run:
             f"max {self._latencies.max / 1000:.1f} us",
             always=at_the_end,
         )
+        for line in self._observers.summary():
+            self.say(line, always=at_the_end)
 
     def say(self, text: str, *, always: bool = False) -> None:
         """Print a line on standard error, unless its reader has left 64 KiB of them unread."""
@@ -265,16 +277,19 @@ class _Run:
                 if self._options.listen is None or self._options.on_error == "fail":
                     raise ValueError(text) from None
                 self._malformed += 1
+                self._observers.skipped("malformed")
                 self.say(f"{text}; connection closed")
                 return False
             except OutOfOrderError as error:
                 self._out_of_order += 1
+                self._observers.skipped("out of order")
                 self.say(f"{self._refused(number, error)}; skipped")
             # No line may end the run, whatever it leads to.
             except Exception as error:
                 self._malformed += 1
                 if isinstance(error, UnreadableRowError):
                     row = error.row
+                self._observers.skipped("malformed")
                 self.say(f"{self._refused(number, error)}; skipped{self._miss(row, lines)}")
         return True
 
@@ -294,6 +309,7 @@ class _Run:
         if row is None:
             names, lines.fed = lines.fed, set()
             self._entities.doubt(names)
+            self._observers.doubted(names)
             return (
                 f": its entity is unknown, a missing row for each of {len(names)} from this source"
             )
@@ -302,13 +318,17 @@ class _Run:
         except Exception:  # what the line itself has led to, perhaps
             self._entities.doubt([row.entity])
             taken = True
+        if taken:
+            self._observers.missed(row)
         self._write_events(self._writer or self._begin(lines.reader))
         return ": a missing row" if taken else ""
 
     def _score(self, row: Row, lines: Lines) -> None:
         start = time.perf_counter_ns()
         event = self._entities.push(row)
-        self._latencies.add(time.perf_counter_ns() - start)
+        taken = time.perf_counter_ns() - start
+        self._latencies.add(taken)
+        self._observers.scored(row, event, taken)
         lines.fed.add(row.entity)
         self._rows += 1
         self._scores += event.score == event.score  # NaN is none
@@ -322,6 +342,7 @@ class _Run:
         """Count the events that began, and write what has happened to them, if it is asked for."""
         for line in self._entities.take_lines():
             self._events += line.change == "opened"
+            self._observers.event(line)
             if self._options.output != "scores":
                 self._answers.put(writer.write_event(line).encode())
 
