@@ -28,7 +28,7 @@ class Listener(Observer):
         self.heard: list[Any] = []
 
     def scored(self, rows: Sequence[ScoredRow]) -> None:
-        for row, answer, nanoseconds in rows:
+        for row, answer, nanoseconds, _ in rows:
             assert nanoseconds > 0
             self.heard.append((row.entity, row.time, row.values, answer.score, answer.alarm))
 

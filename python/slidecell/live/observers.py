@@ -27,11 +27,15 @@ class ScoredRow(NamedTuple):
     answer : Event
         Score, threshold and alarm.
     nanoseconds : int
+    moment : float or int
+        The row's time as a number, nanoseconds since 1970 for dates; without a time column the
+        number of the row, from 1.
     """
 
     row: Row
     answer: Event
     nanoseconds: int
+    moment: float | int
 
 
 class Observer:
@@ -108,11 +112,11 @@ class Observers:
         self._observers, self._say = list(observers), say
         self._waiting: list[ScoredRow] = []
 
-    def scored(self, row: Row, answer: Event, nanoseconds: int) -> None:
+    def scored(self, row: Row, answer: Event, nanoseconds: int, moment: float | int) -> None:
         """Keep a row until a block is full or something else happens."""
         if not self._observers:
             return
-        self._waiting.append(ScoredRow(row, answer, nanoseconds))
+        self._waiting.append(ScoredRow(row, answer, nanoseconds, moment))
         if len(self._waiting) == _BLOCK:
             self.flush()
 

@@ -328,7 +328,7 @@ class _Run:
         event = self._entities.push(row)
         taken = time.perf_counter_ns() - start
         self._latencies.add(taken)
-        self._observers.scored(row, event, taken)
+        self._observers.scored(row, event, taken, self._entities.moment_of(row.entity))
         lines.fed.add(row.entity)
         self._rows += 1
         self._scores += event.score == event.score  # NaN is none
