@@ -258,6 +258,11 @@ def stream(
     on_error: o.OnErrorOption = o.OnError.skip,
     max_entities: o.MaxEntitiesOption = None,
     max_memory: o.MaxMemoryOption = None,
+    metrics: o.MetricsOption = None,
+    metrics_entities: o.MetricsEntitiesOption = False,
+    page: o.PageOption = None,
+    bind: o.BindOption = "127.0.0.1",
+    log: o.LogOption = o.LogForm.text,
 ) -> None:
     """Score raw rows as they come: a line on stdin, its score and alarm on stdout.
 
@@ -273,6 +278,9 @@ def stream(
     the same source. SIGUSR1 prints counters and latencies to stderr; SIGINT, SIGTERM and SIGHUP end
     cleanly, as the end of the input does: --state is saved, within two seconds though nobody reads
     the scores.
+
+    --metrics and --page serve what has been scored by HTTP, read-only, on this machine alone unless
+    --bind says otherwise. No client can slow the scoring.
     """
     from slidecell.jobs.score import refuse_table
     from slidecell.live import LiveOptions, run_live
@@ -293,6 +301,11 @@ def stream(
         on_error=on_error.value,
         max_entities=max_entities,
         max_memory=max_memory,
+        metrics=metrics,
+        metrics_entities=metrics_entities,
+        page=page,
+        bind=bind,
+        log=log.value,
     )
     run_live(options)
 
