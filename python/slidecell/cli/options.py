@@ -351,12 +351,16 @@ MetricsEntitiesOption = Annotated[
 ]
 PageOption = Annotated[
     int | None,
-    _live("Serve a page that shows the run on this port (0: a free one); may be that of --metrics."),
+    _live(
+        "Serve a page that shows the run on this port (0: a free one); may be that of --metrics."
+    ),
 ]
 BindOption = Annotated[
     str, _live("Address that --metrics and --page serve: 0.0.0.0 lets other machines read them.")
 ]
-LogOption = Annotated[LogForm, _live("Form of the reports on stderr: text, or one JSON object a line.")]
+LogOption = Annotated[
+    LogForm, _live("Form of the reports on stderr: text, or one JSON object a line.")
+]
 OnErrorOption = Annotated[
     OnError, _live("What follows a line that cannot be used, once it is reported: skip it, or end.")
 ]

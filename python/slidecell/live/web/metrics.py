@@ -21,7 +21,7 @@ from prometheus_client.registry import Collector
 from slidecell import __version__
 from slidecell.live.web.counts import Counts, EntityCounts, Histogram, Totals
 
-__all__ = ["ColumnDrift", "DriftNow", "RunMetrics", "exposition", "make_registry"]
+__all__ = ["ColumnDrift", "DriftNow", "RunMetrics", "drift_families", "exposition", "make_registry"]
 
 REASONS = ("malformed", "out of order")
 
@@ -56,19 +56,25 @@ class RunMetrics(Collector):  # type: ignore[misc]
         totals = self._counts.totals()
         yield InfoMetricFamily("slidecell", "The program", {"version": __version__})
         yield from self._lines(totals)
-        yield _histogram("score", "Scores of rows, smoothed as the threshold takes them", totals.score)
+        yield _histogram(
+            "score", "Scores of rows, smoothed as the threshold takes them", totals.score
+        )
         yield _histogram("push_seconds", "Time to score a row", totals.push)
         yield from self._gauges(totals)
         drift = None if self._drift is None else self._drift()
         if drift is not None:
-            yield from _drift(drift)
+            yield from drift_families(drift)
         if totals.entities:
             yield from _of_entities(totals.entities)
 
     def _lines(self, totals: Totals) -> Iterator[Any]:
         for name, about, value in (
             ("rows", "Rows that were scored", totals.rows),
-            ("scores", "Rows that have a score: all but those whose window is not full", totals.scores),
+            (
+                "scores",
+                "Rows that have a score: all but those whose window is not full",
+                totals.scores,
+            ),
             ("alarms", "Rows that were flagged", totals.alarms),
             ("events", "Events that have begun", totals.events),
             ("missing_rows", "Rows that were lost and count as missing", totals.missed),
@@ -86,7 +92,11 @@ class RunMetrics(Collector):  # type: ignore[misc]
         found: list[tuple[str, str, float | None]] = [
             ("open_events", "Events that have begun and not ended", totals.open_events),
             ("entities", "Entities that had rows", self._entities()),
-            ("threshold", "Threshold that the last row's score was compared with", totals.threshold),
+            (
+                "threshold",
+                "Threshold that the last row's score was compared with",
+                totals.threshold,
+            ),
             ("start_time_seconds", "Start of the run since 1970", self._counts.started),
             ("last_row_time_seconds", "When the last row came, since 1970", totals.last_row),
             ("state_age_seconds", "Age of the saved state", _age(self._state, now)),
@@ -146,7 +156,8 @@ def _histogram(name: str, about: str, found: Histogram) -> Any:
     return HistogramMetricFamily(f"slidecell_{name}", about, buckets, found.sum)
 
 
-def _drift(found: DriftNow) -> Iterator[Any]:
+def drift_families(found: DriftNow) -> Iterator[Any]:
+    """Yield the metrics of how recent rows differ from those of training."""
     advice = GaugeMetricFamily(
         "slidecell_drift_advice", "1 for the advice that holds", labels=["advice"]
     )

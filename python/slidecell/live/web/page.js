@@ -4,6 +4,7 @@
 const now = { run: null, events: [], entities: { shown: [], names: [] }, trace: null, drift: null };
 const chosen = { entity: null, scale: 0 };
 let source = null;
+let shownEvents = 20;
 let hovered = null; // place of the point under the pointer
 
 const $ = (id) => document.getElementById(id);
@@ -49,9 +50,11 @@ function figure(value) {
   if (value === null || value === undefined) return "none";
   if (typeof value !== "number") return "infinite";
   const size = Math.abs(value);
-  if (size !== 0 && (size >= 1e6 || size < 1e-3)) return value.toExponential(2);
+  if (size !== 0 && (size >= 1e6 || size < 1e-3)) return String(Number(value.toPrecision(3)).toExponential());
   return String(Number(value.toPrecision(4)));
 }
+
+const brief = (value) => Number(value.toPrecision(3)).toLocaleString("en");
 
 function ago(seconds) {
   if (seconds < 60) return `${Math.max(0, Math.round(seconds))} s`;
@@ -132,8 +135,8 @@ function drawRun() {
     { name: "rows a second", value: count(rate), rates: run.rates },
     { name: "rows", value: count(run.rows), more: run.idle === null ? "none yet" : run.idle < 3 ? "coming in now" : `the last one ${ago(run.idle)} ago` },
     { name: "open events", value: count(run.open), more: `of ${plural(run.events, "event")}`, raised: run.open > 0 },
-    { name: "flagged rows", value: count(run.alarms), more: run.rows ? `${figure((100 * run.alarms) / run.rows)} % of all` : "" },
-    { name: "time to score a row", value: run.p50 === null ? "none" : `${figure(run.p50)} µs`, more: run.p99 === null ? "" : `99 % within ${figure(run.p99)} µs` },
+    { name: "flagged rows", value: count(run.alarms), more: run.rows ? `${brief((100 * run.alarms) / run.rows)} % of all` : "" },
+    { name: "time to score a row", value: run.p50 === null ? "none" : `${brief(run.p50)} µs`, more: run.p99 === null ? "" : `99\u00a0% within ${brief(run.p99)}\u00a0µs` },
     { name: "unused lines", value: count(run.skipped), more: reasons.join(", ") || "all were read", raised: run.skipped > 0 },
   ];
   reconcile($("tiles"), tiles, (tile) => tile.name, newTile, (node, tile) => {
@@ -200,12 +203,14 @@ function drawEvents() {
   const entity = showing();
   const only = $("only").checked;
   const all = only ? now.events.filter((event) => event.entity === entity) : now.events;
-  const listed = all.slice(0, 50);
+  const listed = all.slice(0, shownEvents);
   const named = now.events.some((event) => event.entity !== "");
   $("events").classList.toggle("plain", !named);
   $("events").hidden = listed.length === 0;
-  $("no-events").hidden = listed.length > 0 && all.length <= 50;
-  setText($("no-events"), listed.length === 0 ? (only ? "No event of this entity so far." : "No event so far.") : `and ${all.length - 50} earlier ones`);
+  $("no-events").hidden = listed.length > 0;
+  setText($("no-events"), only ? "No event of this entity so far." : "No event so far.");
+  $("more-events").hidden = all.length <= listed.length;
+  setText($("more-events"), `Show ${count(all.length - listed.length)} more`);
   const body = $("events").tBodies[0];
   reconcile(body, listed, (event) => JSON.stringify([event.entity, event.start]), newEvent, (node, event) => {
     const cells = node.children;
@@ -213,10 +218,16 @@ function drawEvents() {
     pill.className = `pill ${event.state}`;
     setText(pill, event.state);
     setText(cells[3], figure(event.peak));
-    setText(cells[4], event.columns.map(([name, share]) => `${name} ${Math.round(100 * share)} %`).join(", "));
+    setText(cells[4], driven(event.columns));
     setText(cells[5], event.state === "open" ? "" : place(event.end));
     setText(cells[6], count(event.rows));
   });
+}
+
+// Columns of little weight would hide the others.
+function driven(columns) {
+  const kept = columns.filter(([, share], n) => n === 0 || share >= 0.05);
+  return kept.map(([name, share]) => `${name}\u00a0${Math.round(100 * share)}\u00a0%`).join(", ");
 }
 
 const place = (value) => (typeof value === "number" ? value.toLocaleString("en") : String(value === null ? "" : value));
@@ -459,6 +470,7 @@ readChoice();
 $("entities").open = matchMedia("(min-width: 62rem)").matches;
 $("filter").addEventListener("input", drawEntities);
 $("only").addEventListener("change", drawEvents);
+$("more-events").addEventListener("click", () => { shownEvents = Infinity; drawEvents(); });
 addEventListener("hashchange", () => { readChoice(); connect(); drawAll(); });
 addEventListener("resize", drawTrace);
 connect();

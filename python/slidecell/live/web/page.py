@@ -7,6 +7,7 @@ import json
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
@@ -116,8 +117,7 @@ class LivePage:
                 }
                 if entity is not None:
                     name = json.dumps([entity, scale])
-                    chosen = entity
-                    parts["trace"] = self._share(name, lambda: self._trace(chosen, scale))
+                    parts["trace"] = self._share(name, partial(self._trace, entity, scale))
                 changed = {kind: text for kind, text in parts.items() if sent.get(kind) != text}
                 sent.update(changed)
                 if changed:
@@ -157,7 +157,10 @@ class LivePage:
         totals = self._counts.totals()
         percentiles = {
             name: json_number(None if found is None else 1e6 * found)
-            for name, found in (("p50", totals.push.quantile(0.5)), ("p99", totals.push.quantile(0.99)))
+            for name, found in (
+                ("p50", totals.push.quantile(0.5)),
+                ("p99", totals.push.quantile(0.99)),
+            )
         }
         samples = list(self._rates)
         pairs = zip(samples, samples[_RATE_OVER:], strict=False)

@@ -50,7 +50,7 @@ def open_port(option: str, port: int, address: str = LOOPBACK) -> socket.socket:
         where = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
         if isinstance(error, socket.gaierror) or code is None:
             raise OSError(f"--bind {address}: {why}") from None
-        raise OSError(code, f"{option}: cannot listen on {where}: {why}") from None
+        raise OSError(f"{option}: cannot listen on {where}: {why}") from None
     found.setblocking(False)
     return found
 

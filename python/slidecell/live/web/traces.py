@@ -23,9 +23,7 @@ SCALES = 5  # the last one has the rows of 480 * 8**4: 22 days of seconds
 
 _FOLD = 256  # rows that wait to be folded in
 _FIELDS = 4  # of a row: moment, score, threshold, alarm
-_POINT = np.dtype(
-    [("moment", "f8"), ("score", "f4"), ("threshold", "f4"), ("alarms", "i4")]
-)
+_POINT = np.dtype([("moment", "f8"), ("score", "f4"), ("threshold", "f4"), ("alarms", "i4")])
 _MOST = 2000  # entities, of which each takes up to 60 KB
 
 
