@@ -69,7 +69,8 @@ class LivePage:
         self._title, self._entities, self._counts = title, entities, counts
         self._traces, self._book, self._closing = traces, book, closing
         self._drift = drift
-        self._readers = 0
+        self.readers = 0
+        """Pages that are open."""
         self._rates: deque[tuple[float, int]] = deque(maxlen=_RATES + _RATE_OVER)
         self._shared: dict[str, tuple[float, str]] = {}
 
@@ -90,7 +91,7 @@ class LivePage:
         return Response(text, media_type=_TYPES[name.rpartition(".")[2]])
 
     async def _live(self, request: Request) -> Response:
-        if self._readers >= _MOST_READERS:
+        if self.readers >= _MOST_READERS:
             return PlainTextResponse(f"{_MOST_READERS} pages are open already\n", 503)
         try:
             scale = int(request.query_params.get("scale", "0"))
@@ -101,7 +102,7 @@ class LivePage:
 
     async def _messages(self, entity: str | None, scale: int) -> AsyncIterator[str]:
         """Yield what has changed, once a second; the client chooses by asking anew."""
-        self._readers += 1
+        self.readers += 1
         try:
             sent: dict[str, str] = {}
             heard = time.monotonic()
@@ -129,7 +130,7 @@ class LivePage:
                 await self._wait()
             yield "event: ended\ndata: {}\n\n"
         finally:
-            self._readers -= 1
+            self.readers -= 1
 
     async def _wait(self) -> None:
         try:

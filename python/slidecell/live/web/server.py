@@ -61,6 +61,7 @@ class WebServer:
     ) -> None:
         self._sites, self._closing, self._beside = list(sites), closing, list(beside)
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._is_closed = False
         self._thread = threading.Thread(target=self._run, name="slidecell-web", daemon=True)
         # Its warnings are about clients' requests. They would mix with the reports.
         for name in ("uvicorn.error", "uvicorn.access", "uvicorn.asgi"):
@@ -73,6 +74,7 @@ class WebServer:
 
     def close(self) -> None:
         """End: close the ports; answers that have begun have a second."""
+        self._is_closed = True
         for server in self._servers:
             server.should_exit = True
         if self._loop is not None:
@@ -88,6 +90,8 @@ class WebServer:
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
+        if self._is_closed:  # before it had begun
+            self._closing.set()
         await asyncio.gather(
             *(run() for run in self._beside),
             *(

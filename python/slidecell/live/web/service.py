@@ -48,6 +48,7 @@ class WebService:
         self._sockets: dict[int, socket.socket] = {}
         self._server: WebServer | None = None
         self.observers: list[Observer] = []
+        self.pages: list[LivePage] = []
         try:
             for option, port in (("--metrics", options.metrics), ("--page", options.page)):
                 if port is not None and port not in self._sockets:
@@ -89,6 +90,7 @@ class WebService:
                 book=self._book,
                 closing=closing,
             )
+            self.pages.append(page)
             routes[options.page] += page.routes()
             samples.append(page.sample)
         sites = [
