@@ -52,6 +52,9 @@ class LiveOptions:
         stream cannot use the last, as it has answered the first by then.
     max_memory : str, optional
         Memory that a new stream may take: bytes, or with a unit, as 4GiB. Default: 1GiB.
+    drift : bool
+        Compare the rows with those of training, where the detector keeps what they looked like, and
+        report when they are far from them: see `slidecell.detect.drift`.
     equal_times : bool
         Whether rows of one entity may share a time; follows from ``duplicates``.
     time_format : str, optional
@@ -90,6 +93,7 @@ class LiveOptions:
     bind: str = "127.0.0.1"
     metrics_entities: bool = False
     log: str = "text"
+    drift: bool = True
 
     def __post_init__(self) -> None:
         for name, value, allowed in (

@@ -22,6 +22,7 @@ from slidecell.live.signals import Signals
 from slidecell.live.sources import Chunk, Sources
 
 if TYPE_CHECKING:
+    from slidecell.detect.base import Detector
     from slidecell.live.live_detector import LiveDetector
     from slidecell.live.options import LiveOptions
     from slidecell.live.web.service import WebService
@@ -75,7 +76,7 @@ def run_live(
     waits. Reports beyond 64 KiB that nobody reads are dropped and counted. After a signal there is
     one second for the lines that were read; then the state is saved.
     """
-    model, event_gap = _load(options.model)
+    model, event_gap, detector = _load(options.model)
     options = options.with_model(model)
     _check_writable(options)
     entities = Entities(model, options, event_gap=event_gap)
@@ -90,7 +91,7 @@ def run_live(
         Signals() as signals,
         _web(options) as web,
     ):
-        own = [] if web is None else web.watch(model, entities)
+        served = [] if web is None else web.watch(model, entities)
         run = _Run(
             options,
             model,
@@ -98,7 +99,7 @@ def run_live(
             signals,
             stdout=stdout,
             stderr=sys.stderr if stderr is None else stderr,
-            observers=[*observers, *own],
+            observers=[*_own_observers(options, detector), *observers, *served],
         )
         if web is not None:
             web.start(run.why_not_ready, run.say)
@@ -111,8 +112,20 @@ def run_live(
                 run.close()
 
 
-def _load(path: Path) -> tuple[SequenceModel | LiveDetector, int]:
-    """Return what was saved, a model or a detector that is none, and the gap of its events."""
+def _own_observers(options: LiveOptions, detector: Detector | None) -> list[Observer]:
+    """Return the observers that the options ask for."""
+    found: list[Observer] = []
+    kept = None if detector is None else detector.training_statistics_
+    if options.drift and detector is not None and kept is not None and kept.stretches is not None:
+        from slidecell.detect.drift import DriftMonitor
+        from slidecell.live.drift_watch import DriftWatch
+
+        found.append(DriftWatch(DriftMonitor(detector)))
+    return found
+
+
+def _load(path: Path) -> tuple[SequenceModel | LiveDetector, int, Detector | None]:
+    """Return a model or a detector that is none, the gap of its events, and the saved detector."""
     if path.is_dir():
         from slidecell.detect.loading import load_saved
         from slidecell.live.live_detector import LiveDetector
@@ -121,11 +134,11 @@ def _load(path: Path) -> tuple[SequenceModel | LiveDetector, int]:
         model = detector.stream_model
         # What reads the lines fills missing values, if asked.
         live = LiveDetector(detector, fill=False) if model is None else model
-        return live, detector.event_gap()
+        return live, detector.event_gap(), detector
     from slidecell.model import SequenceModel
 
     model = SequenceModel.load(path)
-    return model, model.window + model.horizon - 1
+    return model, model.window + model.horizon - 1, None
 
 
 def _web(options: LiveOptions) -> contextlib.AbstractContextManager[WebService | None]:
