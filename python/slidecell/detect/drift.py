@@ -153,7 +153,7 @@ class DriftMonitor:
     advisory : Advisory
         As of the last comparison.
     window : int
-        How many rows are compared: 200, or an eighth of a shorter training.
+        How many rows are compared: 150, or an eighth of a shorter training.
     names : tuple of str
         Of the columns.
     distance : ndarray of float64, [C]

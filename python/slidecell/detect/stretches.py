@@ -53,9 +53,9 @@ class StretchSettings:
         Share of missing values that is much, beyond what the worst stretch of training lacks.
     """
 
-    rows: int = 200
-    usual: float = 0.95
-    least_far: float = 0.5
+    rows: int = 150
+    usual: float = 1.0
+    least_far: float = 0.4
     middle: float = 0.9
     least_still: float = 50
     still: float = 1.5

@@ -30,7 +30,7 @@ class DriftWatch(Observer):
     >>> from slidecell.live.drift_watch import DriftWatch
     >>> detector = ZScoreDetector().fit(np.random.default_rng(0).normal(size=(2000, 1)))
     >>> DriftWatch(DriftMonitor(detector)).summary()
-    ['drift: not known before 200 rows']
+    ['drift: not known before 150 rows']
     """
 
     name = "drift"

@@ -77,8 +77,9 @@ def run_live(
     one second for the lines that were read; then the state is saved.
     """
     model, event_gap, detector = _load(options.model)
-    options = options.with_model(model)
+    asked, options = options, options.with_model(model)
     _check_writable(options)
+    own = _own_observers(asked, options, model, detector)
     entities = Entities(model, options, event_gap=event_gap)
     if stdout is None:
         if sys.stdout is None:
@@ -99,7 +100,7 @@ def run_live(
             signals,
             stdout=stdout,
             stderr=sys.stderr if stderr is None else stderr,
-            observers=[*_own_observers(options, detector), *observers, *served],
+            observers=[*own, *observers, *served],
         )
         if web is not None:
             web.start(run.why_not_ready, run.say)
@@ -112,7 +113,12 @@ def run_live(
                 run.close()
 
 
-def _own_observers(options: LiveOptions, detector: Detector | None) -> list[Observer]:
+def _own_observers(
+    asked: LiveOptions,
+    options: LiveOptions,
+    model: SequenceModel | LiveDetector,
+    detector: Detector | None,
+) -> list[Observer]:
     """Return the observers that the options ask for."""
     found: list[Observer] = []
     kept = None if detector is None else detector.training_statistics_
@@ -121,6 +127,11 @@ def _own_observers(options: LiveOptions, detector: Detector | None) -> list[Obse
         from slidecell.live.drift_watch import DriftWatch
 
         found.append(DriftWatch(DriftMonitor(detector)))
+    if options.shadow is not None:
+        from slidecell.live.shadow import Shadow
+
+        challenger, gap, _ = _load(options.shadow)
+        found.append(Shadow(asked, options, model, challenger, event_gap=gap))
     return found
 
 
@@ -152,14 +163,15 @@ def _web(options: LiveOptions) -> contextlib.AbstractContextManager[WebService |
 
 
 def _check_writable(options: LiveOptions) -> None:
-    """Raise OSError at the start, not after days, if the state cannot be written at the end."""
-    if options.state is None:
-        return
-    try:
-        with tempfile.TemporaryFile(dir=options.state.absolute().parent):
-            pass
-    except OSError as error:
-        raise OSError(f"--state {options.state}: {error.strerror or error}") from None
+    """Raise OSError at the start, not after days, if a file cannot be written at the end."""
+    for flag, path in (("--state", options.state), ("--shadow-report", options.shadow_report)):
+        if path is None:
+            continue
+        try:
+            with tempfile.TemporaryFile(dir=path.absolute().parent):
+                pass
+        except OSError as error:
+            raise OSError(f"{flag} {path}: {error.strerror or error}") from None
 
 
 class _OverdueError(Exception):
