@@ -131,7 +131,7 @@ def faulty(case: Case, place: int, fault: tuple[str, float]) -> np.ndarray:
 
 def advisories(watching: DriftMonitor, rows: np.ndarray) -> list[Advisory]:
     """Return the advisory of each comparison."""
-    step = watching.window // 4
+    step = watching.every
     return [
         watching.update(rows[first : first + step]).advisory for first in range(0, len(rows), step)
     ]

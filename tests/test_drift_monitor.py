@@ -40,12 +40,12 @@ def detector() -> ZScoreDetector:
 def test_rows_like_those_of_training_are_fine_at_every_hour(detector: ZScoreDetector) -> None:
     monitor = DriftMonitor(detector)
     assert monitor.names == tuple(NAMES)
-    advices = [monitor.update(piece).advisory for piece in np.split(usual(4000, 1), 160)]
+    advices = [monitor.update(piece).advisory for piece in np.split(usual(3990, 1), 133)]
     assert {advisory.advice for advisory in advices} == {"fine"}
     assert (monitor.distance < monitor.limits).all()
-    assert advices[-1].rows == monitor.rows == 4000
+    assert advices[-1].rows == monitor.rows == 3990
     # The wave alone has moved by more than the limit since the hour before.
-    means = usual(4000, 1)[:, 0].reshape(-1, 200).mean(axis=1)
+    means = usual(4000, 1)[:, 0].reshape(-1, 160).mean(axis=1)
     assert np.abs(np.diff(means)).max() / usual(4000)[:, 0].std() > monitor.limits[0]
 
 
@@ -53,8 +53,8 @@ def test_rows_like_those_of_training_are_fine_at_every_hour(detector: ZScoreDete
     ("change", "column", "cause", "times", "text"),
     [
         (lambda x: np.add(x, [0.0, 2.0, 0.0]), "heat", "distribution", None, "level +"),
-        (lambda x: np.add(x, [0.0, 8.0, 0.0]), "heat", "distribution", 8.0, "level +"),
-        (lambda x: x * [1.0, 1.5, 1.0], "heat", "distribution", 25.0, "level +12 "),
+        (lambda x: np.add(x, [0.0, 8.0, 0.0]), "heat", "distribution", 10.0, "level +"),
+        (lambda x: x * [1.0, 1.5, 1.0], "heat", "distribution", 31.0, "level +12 "),
         (lambda x: x * [3.0, 1.0, 1.0], "load", "distribution", None, "times as wide"),
         (lambda x: np.where([0, 1, 0], x[0], x), "heat", "still", None, "repeats its last value"),
         (
@@ -69,15 +69,15 @@ def test_rows_like_those_of_training_are_fine_at_every_hour(detector: ZScoreDete
 def test_a_fault_is_watched_within_500_rows_with_its_column(
     detector: ZScoreDetector, change: Any, column: str, cause: str, times: float, text: str
 ) -> None:
-    monitor = DriftMonitor(detector).update(usual(700, 2))
+    monitor = DriftMonitor(detector).update(usual(600, 2))
     assert monitor.advisory.advice == "fine"
-    found = [monitor.update(piece).advisory for piece in np.split(change(usual(1200, 3)), 24)]
+    found = [monitor.update(piece).advisory for piece in np.split(change(usual(1200, 3)), 40)]
     watched = next(n for n, advisory in enumerate(found) if advisory.advice != "fine")
-    assert 50 * watched < 500
+    assert 30 * watched < 500
     assert found[watched].advice == "watch"
     assert found[watched].columns == (column,)
     last = found[-1]
-    assert (last.since, last.columns) == (700 + 50 * (watched + 1), (column,))
+    assert (last.since, last.columns) == (600 + 30 * (watched + 1), (column,))
     # A sensor is mended; another level is learnt.
     assert last.advice == ("retrain" if cause == "distribution" else "watch")
     reason = last.reasons[0]
@@ -88,9 +88,9 @@ def test_a_fault_is_watched_within_500_rows_with_its_column(
 
 
 def test_what_has_passed_is_fine_again(detector: ZScoreDetector) -> None:
-    monitor = DriftMonitor(detector).update(np.add(usual(300, 2), [0.0, 8.0, 0.0]))
+    monitor = DriftMonitor(detector).update(np.add(usual(270, 2), [0.0, 8.0, 0.0]))
     assert monitor.advisory.advice == "watch"
-    assert monitor.update(usual(400, 3)).advisory.advice == "fine"
+    assert monitor.update(usual(390, 3)).advisory.advice == "fine"
     assert monitor.advisory.since is None
 
 
@@ -120,7 +120,8 @@ def test_a_sensor_of_one_entity_stands_still_among_others(detector: ZScoreDetect
     assert (found.advice, found.columns) == ("watch", ("heat",))
     assert str(found) == "watch: heat (it repeats its last value for 299 rows of 'b')"
     # As one series no value is repeated.
-    assert "heat" not in DriftMonitor(detector).update(rows[:195]).advisory.columns
+    alone = DriftMonitor(detector).update(rows).advisory
+    assert all(reason.cause != "still" for reason in alone.reasons)
 
 
 def test_the_distance_is_wassersteins() -> None:
@@ -128,10 +129,10 @@ def test_the_distance_is_wassersteins() -> None:
     training = np.random.default_rng(8).gamma(2.0, size=(2000, 1))
     kept = Stretches.of(training)
     assert kept is not None
-    recent = np.random.default_rng(9).gamma(3.0, size=(200, 1))
-    starts = range(0, 1801, 50)
+    recent = np.random.default_rng(9).gamma(3.0, size=(150, 1))
+    starts = range(0, 1851, 37)
     distances = [
-        stats.wasserstein_distance(training[first : first + 200, 0], recent[:, 0])
+        stats.wasserstein_distance(training[first : first + 150, 0], recent[:, 0])
         for first in starts
     ]
     assert len(kept.quantiles[0]) == len(distances)

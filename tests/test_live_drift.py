@@ -39,18 +39,18 @@ def test_a_stream_says_when_the_advisory_changes_and_at_its_end(
     tmp_path: Path, detector: Path
 ) -> None:
     heat = RNG.normal(50.0, 2.0, 1000)
-    heat[400:] += 8.0
+    heat[420:] += 8.0
     text = as_csv(rows_of(heat))
     out, reports = live(tmp_path, text, model=detector)
     assert out == live(tmp_path, text, model=detector, drift=False)[0]
     said = [line for line in reports.splitlines() if "drift" in line]
     assert [line.split(" (")[0] for line in said] == [
         "slidecell stream: drift after 450 rows: watch: heat",
-        "slidecell stream: drift after 650 rows: retrain: heat",
+        "slidecell stream: drift after 600 rows: retrain: heat",
         "slidecell stream: drift: retrain: heat",
     ]
     assert said[-1].endswith("since 450 rows had come")
-    assert "level +4 training standard deviations" in said[-1]
+    assert "(level +3.9 training standard deviations, " in said[-1]
 
 
 def test_few_rows_and_no_drift(tmp_path: Path, detector: Path) -> None:
@@ -59,7 +59,7 @@ def test_few_rows_and_no_drift(tmp_path: Path, detector: Path) -> None:
     assert last == "slidecell stream: drift: fine"
     few = as_csv(rows_of(RNG.normal(50.0, 2.0, 100)))
     last = live(tmp_path, few, model=detector)[1].splitlines()[-1]
-    assert last == "slidecell stream: drift: not known before 200 rows"
+    assert last == "slidecell stream: drift: not known before 150 rows"
     assert "drift" not in live(tmp_path, few, model=detector, drift=False)[1]
 
 
@@ -84,12 +84,12 @@ def test_score_notes_the_advisory(tmp_path: Path, detector: Path) -> None:
     found = run_score(ScoreOptions(detector, tmp_path / "in.csv", tmp_path / "out"))
     facts = found.report["drift"]["advisory"]
     assert (facts["advice"], facts["columns"]) == ("retrain", ["heat"])
-    assert (facts["comparisons"], facts["first"]["rows"]) == (60, 2050)
-    assert facts["not_fine"] == 20
+    assert (facts["comparisons"], facts["first"]["rows"]) == (100, 2040)
+    assert facts["not_fine"] == 33
     (note,) = [note for note in found.report["notes"] if "advisory" in note]
     assert note.endswith(
         "the drift advisory at the end of the file is retrain, for heat, and was fine no more "
-        "after 2,050 of its rows"
+        "after 2,040 of its rows"
     )
 
 

@@ -41,7 +41,7 @@ Floats = npt.NDArray[np.float64]
 Advice: TypeAlias = Literal["fine", "watch", "retrain"]
 Cause: TypeAlias = Literal["distribution", "still", "missing"]
 
-_CHECKS = 4  # in the time of a window: how often rows are compared with training
+_CHECKS = 5  # in the time of a window: how often rows are compared with training
 _NAMED = 5  # columns in a text
 
 
@@ -146,7 +146,7 @@ class DriftMonitor:
     detector : Detector
         Fitted on at least 160 rows by version 0.2 or later.
     every : int, optional
-        After how many rows they are compared. Default: four times in a window.
+        After how many rows they are compared. Default: five times in a window.
 
     Attributes
     ----------
@@ -154,6 +154,8 @@ class DriftMonitor:
         As of the last comparison.
     window : int
         How many rows are compared: 150, or an eighth of a shorter training.
+    every : int
+        After how many rows they are compared.
     names : tuple of str
         Of the columns.
     distance : ndarray of float64, [C]
@@ -206,8 +208,8 @@ class DriftMonitor:
         self.names = tuple(detector.feature_texts() or map(str, range(columns)))
         self._features = detector.feature_texts()
         self.window = self._stretches.rows
-        self._every = max(self.window // _CHECKS, 1) if every is None else every
-        if self._every < 1:
+        self.every = max(self.window // _CHECKS, 1) if every is None else every
+        if self.every < 1:
             raise ValueError(f"every: expected at least 1, got {every}")
         self._recent = _Window(np.full((self.window, columns), np.nan))
         self._runs = Repetitions(self._stretches.still)
@@ -255,10 +257,10 @@ class DriftMonitor:
         table[np.isinf(table)] = np.nan
         first = 0
         while first < len(table):
-            last = min(first + self._every - self.rows % self._every, len(table))
+            last = min(first + self.every - self.rows % self.every, len(table))
             self._runs.add(table[first:last], None if entities is None else entities[first:last])
             self._recent.add(table[first:last])
-            if self.rows % self._every == 0:
+            if self.rows % self.every == 0:
                 self._compare()
             first = last
         return self

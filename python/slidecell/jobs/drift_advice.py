@@ -42,8 +42,9 @@ def advice_facts(
     order = rows.order_of_time()
     order = order[judged[order]]
     names = rows.segment_numbers()
-    step = max(kept.stretches.rows // 4, len(order) // _COMPARISONS)
-    monitor = DriftMonitor(detector, every=step)
+    monitor = DriftMonitor(detector)
+    step = max(monitor.every, len(order) // _COMPARISONS)
+    monitor.every = step
     found: list[Advisory] = []
     for first in range(0, len(order) - step + 1, step):
         taken = order[first : first + step]
