@@ -16,6 +16,7 @@ from slidecell.cli import reproduce
 from slidecell.cli.bench import SETTINGS, bench
 from slidecell.cli.guard import BAD_INPUT, guarded, one_line
 from slidecell.cli.output import print_scores, report_console, require_standard_output
+from slidecell.cli.promote import promote, rollback
 from slidecell.cli.retrain import retrain
 from slidecell.tables.source import is_standard
 
@@ -238,6 +239,8 @@ def score(
 
 
 app.command()(retrain)
+app.command()(promote)
+app.command()(rollback)
 
 
 @app.command()

@@ -244,7 +244,7 @@ def _distances_inside(quantiles: Floats, *, apart: int) -> Floats:
         )
         if len(others):
             nearest[place] = np.fmin.reduce(np.abs(others - own).mean(axis=1))
-    return nearest[~np.isnan(nearest)]
+    return np.asarray(nearest[~np.isnan(nearest)])
 
 
 def _far(inside: Floats, settings: StretchSettings) -> float:

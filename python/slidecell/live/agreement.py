@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from slidecell._extras import require
 from slidecell.evaluate import pr_auc, roc_auc
 
 __all__ = ["Agreement"]
@@ -191,6 +192,7 @@ def _rank_correlation(ranked: np.ndarray) -> float | None:
     """Return Spearman's correlation; None where one of the two gives all rows the same score."""
     if len(ranked) < 2 or (np.ptp(_finite(ranked[:, :2]), axis=0) == 0.0).any():
         return None
+    require("scipy", extra="detect")
     from scipy.stats import spearmanr
 
     return float(spearmanr(ranked[:, 0], ranked[:, 1]).statistic)
