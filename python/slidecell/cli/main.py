@@ -16,6 +16,7 @@ from slidecell.cli import reproduce
 from slidecell.cli.bench import SETTINGS, bench
 from slidecell.cli.guard import BAD_INPUT, guarded, one_line
 from slidecell.cli.output import print_scores, report_console, require_standard_output
+from slidecell.cli.promote import promote, rollback
 from slidecell.cli.retrain import retrain
 from slidecell.tables.source import is_standard
 
@@ -238,6 +239,8 @@ def score(
 
 
 app.command()(retrain)
+app.command()(promote)
+app.command()(rollback)
 
 
 @app.command()
@@ -263,6 +266,10 @@ def stream(
     page: o.PageOption = None,
     bind: o.BindOption = "127.0.0.1",
     log: o.LogOption = o.LogForm.text,
+    drift: o.DriftOption = True,
+    shadow: o.ShadowOption = None,
+    shadow_report: o.ShadowReportOption = None,
+    label: o.LiveLabelOption = None,
 ) -> None:
     """Score raw rows as they come: a line on stdin, its score and alarm on stdout.
 
@@ -281,6 +288,11 @@ def stream(
 
     --metrics and --page serve what has been scored by HTTP, read-only, on this machine alone unless
     --bind says otherwise. No client can slow the scoring.
+
+    The last rows are compared with those of training, where the detector has kept what they looked
+    like: stderr says when the advice changes between fine, watch and retrain, and which columns say
+    so. With --shadow a challenger scores the same rows: the counters end with how far both agree.
+    Nothing that it does ends the run.
     """
     from slidecell.jobs.score import refuse_table
     from slidecell.live import LiveOptions, run_live
@@ -288,6 +300,8 @@ def stream(
 
     try:
         refuse_table(model)
+        if shadow is not None:
+            refuse_table(shadow)
         options = LiveOptions(
             model=model,
             format=format.value,
@@ -308,6 +322,10 @@ def stream(
             bind=bind,
             metrics_entities=metrics_entities,
             log=log.value,
+            drift=drift,
+            shadow=shadow,
+            shadow_report=shadow_report,
+            label=label,
         )
         run_live(options)
     except BAD_INPUT as error:

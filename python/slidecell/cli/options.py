@@ -361,6 +361,20 @@ BindOption = Annotated[
 LogOption = Annotated[
     LogForm, _live("Form of the reports on stderr: text, or one JSON object a line.")
 ]
+DriftOption = Annotated[
+    bool,
+    _live("Report when rows are far from those of training: fine, watch or retrain."),
+]
+ShadowOption = Annotated[
+    Path | None,
+    _live("A challenger: it scores the same rows, decides nothing, and is compared at the end."),
+]
+ShadowReportOption = Annotated[
+    Path | None, _live("JSON file for how far MODEL and the challenger agree.")
+]
+LiveLabelOption = Annotated[
+    str | None, _live("Column of labels, by which MODEL and the challenger are measured.")
+]
 OnErrorOption = Annotated[
     OnError, _live("What follows a line that cannot be used, once it is reported: skip it, or end.")
 ]

@@ -10,7 +10,6 @@ import numpy.typing as npt
 from sklearn.utils.validation import check_is_fitted
 
 from slidecell.detect.decision import apply_rule, rate_times
-from slidecell.detect.drift import TrainingStatistics
 from slidecell.detect.fitting import FittingDetector
 from slidecell.detect.registry import no_such_setting
 from slidecell.detect.scorers import refuse_in_sklearn_metrics
@@ -22,6 +21,7 @@ from slidecell.detect.shares import (
     shares_of_sum,
 )
 from slidecell.detect.streamed_detector import StreamedDetector
+from slidecell.detect.training_statistics import TrainingStatistics
 from slidecell.scaling import too_large_cells
 from slidecell.tables.arrays import take_rows
 from slidecell.tables.options import TableOptions
@@ -546,7 +546,12 @@ class Detector(FittingDetector, StreamedDetector):
 
     def _keep_statistics(self, rows: Rows) -> None:
         """Keep what the fitted rows and their scores look like, to compare others with it."""
-        self.training_statistics_ = TrainingStatistics.of(rows.features, self.decision_scores_)
+        self.training_statistics_ = TrainingStatistics.of(
+            rows.features,
+            self.decision_scores_,
+            order=rows.order_of_time(),
+            entities=rows.segment_numbers(),
+        )
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

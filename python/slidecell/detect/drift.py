@@ -1,378 +1,345 @@
-"""What training looked like, in few numbers, and how far other rows are from it.
-
-A detector keeps the statistics of the rows that it was fitted on, and of their scores. Rows that
-are scored later are compared with them: has the level moved, the spread, do values leave the range,
-are more of them missing? A `Sketch` takes rows piece by piece, in memory that does not grow with
-them, so that a stream compares its last rows as a file does.
-"""
+"""Whether rows still look like those that a detector was fitted on: fine, watch or retrain."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["LEVELS", "Drift", "Sketch", "Statistics", "TrainingStatistics", "compare"]
+from slidecell._arrays import real_array
+from slidecell.detect.repetitions import Repetitions
+from slidecell.detect.stretches import LEAST_TRAINING
+from slidecell.detect.training_statistics import (
+    LEVELS,
+    Drift,
+    Sketch,
+    Statistics,
+    TrainingStatistics,
+    compare,
+)
+from slidecell.frames import match_features
+
+__all__ = [
+    "LEVELS",
+    "Advice",
+    "Advisory",
+    "Cause",
+    "Drift",
+    "DriftMonitor",
+    "Reason",
+    "Sketch",
+    "Statistics",
+    "TrainingStatistics",
+    "compare",
+]
 
 Floats = npt.NDArray[np.float64]
+Advice: TypeAlias = Literal["fine", "watch", "retrain"]
+Cause: TypeAlias = Literal["distribution", "still", "missing"]
 
-# Levels of the quantiles that are kept: each percent, and more at the ends, where alarms are.
-LEVELS: Floats = np.concatenate([[0, 0.001, 0.005], np.arange(1, 100) / 100, [0.995, 0.999, 1]])
+_CHECKS = 5  # in the time of a window: how often rows are compared with training
+_NAMED = 5  # columns in a text
 
-_CHUNK = 1 << 16  # rows at a time: their float64 copies stay small
-_CELLS = 1 << 20  # of the sample, at most, so that many columns take no more memory
-_MOST_ROWS, _LEAST_ROWS = 8192, 512  # of the sample: its quantiles are about 0.5 % of rows off
-_FEW = 1e-4  # the least share of a bin, where population stability divides by it
+
+class _Fitted(Protocol):
+    """What is asked of a detector."""
+
+    @property
+    def training_statistics_(self) -> TrainingStatistics | None: ...
+
+    def feature_texts(self) -> list[str] | None: ...
 
 
 @dataclass(frozen=True)
-class Statistics:
-    """Level, spread, range and quantiles of C columns.
-
-    Values that are NaN or infinite are missing and count for nothing else. A column without a value
-    has NaN.
+class Reason:
+    """What one column has to do with an advisory.
 
     Attributes
     ----------
+    column : str
+    cause : {"distribution", "still", "missing"}
+        Its values lie elsewhere than in any stretch of training; it repeats its last value; more of
+        it is missing.
+    times : float
+        How many times the limit is reached: 1 is just beyond it.
+    text : str
+        What a person is told.
+    """
+
+    column: str
+    cause: Cause
+    times: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Advisory:
+    """What is to be done about the rows that came last.
+
+    Attributes
+    ----------
+    advice : {"fine", "watch", "retrain"}
+        ``watch``: a column is far from training, stands still or is missing. ``retrain``: values
+        have been far from training for a whole window of rows. A column that stands still or is
+        missing never leads to it: the sensor is to be mended then.
     rows : int
+        Rows so far.
+    since : int or None
+        After how many rows it was fine no more.
+    reasons : tuple of Reason
+        The farthest first.
+    """
+
+    advice: Advice = "fine"
+    rows: int = 0
+    since: int | None = None
+    reasons: tuple[Reason, ...] = ()
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that say so."""
+        return tuple(reason.column for reason in self.reasons)
+
+    def __str__(self) -> str:
+        """Return the advice and its reasons as a text of one line."""
+        if self.advice == "fine":
+            return "fine"
+        named = [f"{reason.column} ({reason.text})" for reason in self.reasons[:_NAMED]]
+        more = len(self.reasons) - _NAMED
+        rest = f", and {more} more" if more > 0 else ""
+        return f"{self.advice}: {', '.join(named)}{rest}"
+
+
+@dataclass
+class _Window:
+    """The last rows [n, C], in no order."""
+
+    values: Floats
+    seen: int = 0
+
+    @property
+    def full(self) -> bool:
+        return self.seen >= len(self.values)
+
+    def add(self, values: Floats) -> None:
+        size = len(self.values)
+        kept = values[-size:]
+        self.seen += len(values)
+        places = np.arange(self.seen - len(kept), self.seen) % size
+        self.values[places] = kept
+
+
+class DriftMonitor:
+    """Compares the rows that came last with those that a detector was fitted on.
+
+    A window of recent rows is compared with the stretch of training that is most like it. It is far
+    where it is farther than stretches of training are from each other, so that a level that follows
+    the hour of the day is not taken for drift. Rows of all entities are one series, in the order in
+    which they come.
+
+    Parameters
+    ----------
+    detector : Detector
+        Fitted on at least 160 rows by version 0.2 or later.
+    every : int, optional
+        After how many rows they are compared. Default: five times in a window.
+
+    Attributes
+    ----------
+    advisory : Advisory
+        As of the last comparison.
+    window : int
+        How many rows are compared: 150, or an eighth of a shorter training.
+    every : int
+        After how many rows they are compared.
+    names : tuple of str
+        Of the columns.
+    distance : ndarray of float64, [C]
+        How far the last rows are from the stretch of training that is most like them, in standard
+        deviations of training; NaN before the window is full.
     missing : ndarray of float64, [C]
-        Missing values.
-    outside : ndarray of float64, [C]
-        Values outside the range that the sketch was given; 0 without one.
-    mean, sd : ndarray of float64, [C]
-    quantiles : ndarray of float64, [C, len(LEVELS)]
-        The first and the last are the least and the greatest value, exactly; those between are
-        taken from a sample where there are many rows.
-    """
+        Share of the last rows that lacks a value.
 
-    rows: int
-    missing: Floats
-    outside: Floats
-    mean: Floats
-    sd: Floats
-    quantiles: Floats
+    Raises
+    ------
+    ValueError
+        If the detector keeps no statistics of its training.
 
-    @property
-    def low(self) -> Floats:
-        """The least values, [C]."""
-        return self.quantiles[:, 0]
-
-    @property
-    def high(self) -> Floats:
-        """The greatest values, [C]."""
-        return self.quantiles[:, -1]
-
-    def at(self, level: float) -> Floats:
-        """Return the quantiles of one of `LEVELS`, [C]."""
-        return self.quantiles[:, int(np.argmin(np.abs(LEVELS - level)))]
-
-    def share_below(self, values: Floats) -> Floats:
-        """Return the share of each column's values up to and including ``values`` [C, n]: [C, n].
-
-        To the nearest of `LEVELS`.
-        """
-        reached = [
-            np.searchsorted(own, asked, side="right")
-            for own, asked in zip(self.quantiles, values, strict=True)
-        ]
-        return np.concatenate([[0.0], LEVELS])[np.array(reached, np.int64).reshape(values.shape)]
-
-    def sketch(self) -> Sketch:
-        """Return a new sketch of as many columns, which counts what lies outside their range."""
-        return Sketch(len(self.mean), low=self.low, high=self.high)
-
-
-class Sketch:
-    """Statistics of rows that come piece by piece.
-
-    Means, deviations, ranges and counts are of all rows. Quantiles are those of a random sample of
-    about 8,000 rows (fewer of very many columns), which is drawn alike however the rows are cut.
-
-    Parameters
-    ----------
-    columns : int
-        C.
-    low, high : ndarray of float64, [C], optional
-        Values below or above are counted as outside.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from slidecell.detect.drift import Sketch
-    >>> sketch = Sketch(1)
-    >>> for piece in (np.arange(50.0), np.arange(50.0, 101.0)):
-    ...     sketch.add(piece[:, None])
-    >>> found = sketch.statistics()
-    >>> found.rows, found.mean.tolist(), found.low.tolist(), found.at(0.9).tolist()
-    (101, [50.0], [0.0], [90.0])
-    """
-
-    def __init__(self, columns: int, *, low: Floats | None = None, high: Floats | None = None):
-        self._most = max(_LEAST_ROWS, min(_MOST_ROWS, _CELLS // max(columns, 1)))
-        self._low, self._high = low, high
-        self._rows = 0
-        self._count = np.zeros(columns)
-        self._outside = np.zeros(columns)
-        self._mean = np.zeros(columns)
-        self._squares = np.zeros(columns)  # sum of squared deviations from the mean
-        self._least = np.full(columns, np.inf)
-        self._greatest = np.full(columns, -np.inf)
-        self._generator = np.random.default_rng(0)
-        self._share = 1.0  # of the rows that the sample has
-        self._draws: Floats = np.empty(0)
-        self._sample: Floats = np.empty((0, columns))
-
-    def add(self, values: npt.NDArray[Any]) -> None:
-        """Take rows [n, C]."""
-        for first in range(0, len(values), _CHUNK):
-            self._add_chunk(values[first : first + _CHUNK].astype(np.float64))
-
-    def _add_chunk(self, values: Floats) -> None:
-        values[~np.isfinite(values)] = np.nan
-        known = ~np.isnan(values)
-        count = known.sum(axis=0).astype(np.float64)
-        self._rows += len(values)
-        self._least = np.fmin(self._least, np.fmin.reduce(values, axis=0, initial=np.inf))
-        self._greatest = np.fmax(self._greatest, np.fmax.reduce(values, axis=0, initial=-np.inf))
-        if self._low is not None and self._high is not None:
-            self._outside += ((values < self._low) | (values > self._high)).sum(axis=0)
-        self._add_moments(np.where(known, values, 0.0), known, count)
-        draws = self._generator.random(len(values))
-        taken = draws < self._share
-        self._draws = np.concatenate([self._draws, draws[taken]])
-        self._sample = np.concatenate([self._sample, values[taken]])
-        while len(self._draws) > 2 * self._most:
-            self._share /= 2
-            kept = self._draws < self._share
-            self._draws, self._sample = self._draws[kept], self._sample[kept]
-
-    def _add_moments(self, values: Floats, known: npt.NDArray[np.bool_], count: Floats) -> None:
-        """Join mean and squared deviations with those of a piece (Chan, Golub, LeVeque 1979)."""
-        total = np.maximum(self._count + count, 1.0)
-        # Values near the end of float64 overflow: mean or deviation is not known then.
-        with np.errstate(over="ignore", invalid="ignore"):
-            mean = values.sum(axis=0) / np.maximum(count, 1.0)
-            squares = np.square(np.where(known, values - mean, 0.0)).sum(axis=0)
-            step = mean - self._mean
-            self._squares += squares + step * step * (self._count * count / total)
-            self._mean += step * (count / total)
-        self._count += count
-
-    def statistics(self) -> Statistics:
-        """Return what is known of the rows so far."""
-        empty = self._count == 0
-        mean, sd = self._mean.copy(), np.sqrt(self._squares / np.maximum(self._count, 1.0))
-        mean[empty] = sd[empty] = np.nan
-        # Rounding of the mean leaves a deviation to equal values.
-        sd[self._least == self._greatest] = 0.0
-        quantiles = np.full((len(mean), len(LEVELS)), np.nan)
-        for column, values in enumerate(self._sample.T):
-            found = values[~np.isnan(values)]
-            if len(found):
-                quantiles[column] = np.quantile(found, LEVELS, method="inverted_cdf")
-        # A value that few rows have may be in no row of the sample.
-        bare = np.isnan(quantiles[:, 0]) & ~empty
-        quantiles[bare] = self._least[bare, None]
-        quantiles[:, 0] = np.where(empty, np.nan, self._least)
-        quantiles[:, -1] = np.where(empty, np.nan, self._greatest)
-        return Statistics(
-            self._rows, self._rows - self._count, self._outside.copy(), mean, sd, quantiles
-        )
-
-
-@dataclass(frozen=True)
-class Drift:
-    """How rows differ from those of training: [C] each, NaN where nobody can tell.
-
-    A column without a value has NaN everywhere; one that is constant in training no level and no
-    spread; one that leaves its usual value in less than a tenth of the rows of training no spread.
-
-    Attributes
-    ----------
-    level : ndarray of float64
-        How far the values have moved, in standard deviations of training: the less of what mean and
-        median have moved, so that neither a few large values nor a column of two values, whose
-        median jumps, is taken for it. 0 where they moved in opposite directions.
-    spread : ndarray of float64
-        How many times as wide the values lie: by standard deviation or by the range of the middle
-        90 %, whichever has changed less.
-    outside : ndarray of float64
-        Share of the values that lie outside the range of training.
-    missing : ndarray of float64
-        Share of missing values, less that of training.
-    distance : ndarray of float64
-        Greatest difference between the two distribution functions (Kolmogorov and Smirnov).
-    stability : ndarray of float64
-        Population stability index over the tenths of training: below 0.1 is usual, above 0.25 is
-        much.
-    """
-
-    level: Floats
-    spread: Floats
-    outside: Floats
-    missing: Floats
-    distance: Floats
-    stability: Floats
-
-
-def compare(training: Statistics, recent: Statistics) -> Drift:
-    """Return how the columns of recent rows differ from those of training.
-
-    Parameters
-    ----------
-    training : Statistics
-    recent : Statistics
-        Of `Statistics.sketch` of the training's, so that what lies outside is counted.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from slidecell.detect.drift import Sketch, compare
-    >>> rng = np.random.default_rng(0)
-    >>> sketch = Sketch(2)
-    >>> sketch.add(rng.normal(size=(5000, 2)))
-    >>> training = sketch.statistics()
-    >>> recent = training.sketch()
-    >>> recent.add(rng.normal(size=(5000, 2)) * [1.0, 3.0] + [2.0, 0.0])
-    >>> drift = compare(training, recent.statistics())
-    >>> drift.level.round(1).tolist(), drift.spread.round(1).tolist()
-    ([2.0, 0.0], [1.0, 3.0])
-    """
-    with np.errstate(all="ignore"):
-        spans = [(found.at(0.95) - found.at(0.05)) for found in (training, recent)]
-        # The range of the middle 90 % is that of a normal distribution with this deviation.
-        unit = np.where(spans[0] > 0.0, np.fmin(training.sd, spans[0] / 3.29), training.sd)
-        moved = recent.mean - training.mean, recent.at(0.5) - training.at(0.5)
-        less = np.where(np.abs(moved[0]) < np.abs(moved[1]), *moved)
-        level = np.where(moved[0] * moved[1] > 0.0, less, 0.0) / unit
-        level[unit == 0.0] = np.nan
-        ratios = recent.sd / training.sd, spans[1] / spans[0]
-        nearer = np.abs(np.log(ratios[0])) < np.abs(np.log(ratios[1]))
-        spread = np.where(nearer, *ratios)
-        # Events so rare that the middle 90 % is one value may be absent by chance.
-        spread[~(spans[0] > 0.0)] = np.nan
-        known = recent.rows - recent.missing
-        outside = recent.outside / known
-        missing = recent.missing / recent.rows - training.missing / training.rows
-    nowhere = np.isnan(training.mean) | np.isnan(recent.mean)
-    level[nowhere] = spread[nowhere] = np.nan
-    return Drift(
-        level,
-        spread,
-        outside,
-        missing,
-        np.where(nowhere, np.nan, _distance(training, recent)),
-        np.where(nowhere, np.nan, _stability(training, recent)),
-    )
-
-
-def _distance(training: Statistics, recent: Statistics) -> Floats:
-    """Return the greatest difference of the distribution functions, [C]."""
-    places = np.concatenate([training.quantiles, recent.quantiles], axis=1)
-    return np.asarray(
-        np.abs(training.share_below(places) - recent.share_below(places)).max(axis=1, initial=0.0)
-    )
-
-
-def _stability(training: Statistics, recent: Statistics) -> Floats:
-    """Return the population stability index over the tenths of training, [C]."""
-    edges = np.stack([training.at(tenth / 10) for tenth in range(1, 10)], axis=1)
-    shares = []
-    for found in (training, recent):
-        below = found.share_below(edges)
-        bins = np.diff(below, axis=1, prepend=0.0, append=1.0)
-        shares.append(bins)
-    # Bins between equal edges have nothing in both.
-    held = (shares[0] > 0.0) | (shares[1] > 0.0)
-    usual, now = (np.maximum(bins, _FEW) for bins in shares)
-    return np.asarray(np.where(held, (now - usual) * np.log(now / usual), 0.0).sum(axis=1))
-
-
-@dataclass(frozen=True)
-class TrainingStatistics:
-    """What a detector keeps of the rows that it was fitted on.
-
-    Attributes
-    ----------
-    columns : Statistics
-        Of the F features.
-    scores : Statistics
-        Of the scores, one column; rows without one are its missing values.
+    Notes
+    -----
+    The distance is Wasserstein's, of twenty quantiles. `compare` gives the population stability
+    index, the distance of Kolmogorov and Smirnov, level, spread and range of any rows: `drift`
+    those of the window.
 
     Examples
     --------
     >>> import numpy as np
     >>> from slidecell.detect import ZScoreDetector
-    >>> detector = ZScoreDetector(contamination=0.1).fit(np.arange(100.0)[:, None])
-    >>> kept = detector.training_statistics_
-    >>> kept.columns.low.tolist(), kept.columns.high.tolist(), kept.scores.high.round(2).tolist()
-    ([0.0], [99.0], [1.71])
+    >>> from slidecell.detect.drift import DriftMonitor
+    >>> rng = np.random.default_rng(0)
+    >>> detector = ZScoreDetector().fit(rng.normal(size=(2000, 2)))
+    >>> monitor = DriftMonitor(detector).update(rng.normal(size=(300, 2)))
+    >>> str(monitor.advisory)
+    'fine'
+    >>> moved = monitor.update(rng.normal(size=(200, 2)) + [0.0, 2.0]).advisory
+    >>> moved.advice, moved.columns
+    ('watch', ('1',))
+    >>> monitor.update(rng.normal(size=(300, 2)) + [0.0, 2.0]).advisory.advice
+    'retrain'
     """
 
-    columns: Statistics
-    scores: Statistics
+    def __init__(self, detector: _Fitted, *, every: int | None = None) -> None:
+        kept = detector.training_statistics_
+        if kept is None or kept.stretches is None:
+            raise ValueError(
+                "detector: expected one that keeps statistics of its training, got one that was "
+                + (
+                    "loaded from a model file or from a folder of version 0.1"
+                    if kept is None
+                    else f"fitted on fewer than {LEAST_TRAINING} rows, or by an earlier version"
+                )
+            )
+        self._training, self._stretches = kept.columns, kept.stretches
+        columns = len(kept.columns.mean)
+        self.names = tuple(detector.feature_texts() or map(str, range(columns)))
+        self._features = detector.feature_texts()
+        self.window = self._stretches.rows
+        self.every = max(self.window // _CHECKS, 1) if every is None else every
+        if self.every < 1:
+            raise ValueError(f"every: expected at least 1, got {every}")
+        self._recent = _Window(np.full((self.window, columns), np.nan))
+        self._runs = Repetitions(self._stretches.still)
+        self._far_since: int | None = None
+        self.advisory = Advisory()
+        self.distance: Floats = np.full(columns, np.nan)
+        self.missing: Floats = np.zeros(columns)
 
-    @classmethod
-    def of(
-        cls,
-        features: npt.NDArray[Any],  # [S,F]
-        scores: npt.NDArray[Any],  # [S]
-    ) -> TrainingStatistics:
-        """Return the statistics of fitted rows and their scores."""
-        found = []
-        for values in (features, scores[:, None]):
-            sketch = Sketch(values.shape[1])
-            sketch.add(values)
-            found.append(sketch.statistics())
-        return cls(*found)
+    @property
+    def rows(self) -> int:
+        """Rows so far."""
+        return self._recent.seen
 
-    def arrays(self) -> dict[str, Floats]:
-        """Return the arrays that a folder keeps."""
-        return {
-            "training_columns": _packed(self.columns),
-            "training_scores": _packed(self.scores),
-        }
+    @property
+    def limits(self) -> Floats:
+        """From which distance on each column is far from training, [C]."""
+        return self._stretches.far
 
-    @classmethod
-    def from_arrays(
-        cls, arrays: Mapping[str, npt.NDArray[Any]], features: int
-    ) -> TrainingStatistics | None:
-        """Return what `arrays` had; None where they are absent, as in folders of version 0.1.
+    def update(
+        self, rows: npt.ArrayLike, *, entities: Sequence[Hashable] | None = None
+    ) -> DriftMonitor:
+        """Take the next rows, [n, C] or one row [C], and return the monitor.
+
+        Parameters
+        ----------
+        rows : array_like, [n, C] or [C], or DataFrame
+            A DataFrame's columns are matched by name where the detector knows its features.
+        entities : sequence, [n], optional
+            Whose row each is: only rows of one entity repeat a value. Default: all of one.
 
         Raises
         ------
-        ValueError
-            If an array has another type or shape than `arrays` gives it.
+        ValueError, TypeError
+            Before any row is taken.
         """
-        expected = {
-            "training_columns": (features, 4 + len(LEVELS)),
-            "training_scores": (1, 4 + len(LEVELS)),
-        }
-        if not any(name in arrays for name in expected):
-            return None
-        for name, shape in expected.items():
-            if name not in arrays:
-                raise ValueError(f"arrays.safetensors: missing array {name!r}")
-            array = arrays[name]
-            if array.dtype != np.float64 or array.shape != shape:
-                raise ValueError(
-                    f"arrays.safetensors: {name!r}: expected float64 {list(shape)}, "
-                    f"got {array.dtype} {list(array.shape)}"
-                )
-        return cls(*(_unpacked(arrays[name], name) for name in expected))
+        given = real_array(match_features(rows, self._features, name="rows"), name="rows")
+        table = np.atleast_2d(given).astype(np.float64)
+        if table.ndim != 2 or table.shape[1] != len(self.names):
+            raise ValueError(
+                f"rows: expected [n, {len(self.names)}] or [{len(self.names)}] (n_features_in_), "
+                f"got {list(given.shape)}"
+            )
+        if entities is not None and len(entities) != len(table):
+            raise ValueError(f"entities: expected {len(table)}, one per row, got {len(entities)}")
+        table[np.isinf(table)] = np.nan
+        first = 0
+        while first < len(table):
+            last = min(first + self.every - self.rows % self.every, len(table))
+            self._runs.add(table[first:last], None if entities is None else entities[first:last])
+            self._recent.add(table[first:last])
+            if self.rows % self.every == 0:
+                self._compare()
+            first = last
+        return self
+
+    def drift(self) -> Drift:
+        """Return how the rows of the window differ from all rows of training."""
+        return self._drift_of(np.arange(len(self.names)))
+
+    def _compare(self) -> None:
+        recent, kept = self._recent.values, self._stretches
+        reasons: dict[int, Reason] = {}
+        still = self._runs.still
+        if self._recent.full:
+            self.distance = kept.distance(recent)
+            self.missing = np.isnan(recent).mean(axis=0)
+            with np.errstate(invalid="ignore"):
+                far = np.flatnonzero(self.distance > kept.far)
+            frozen = [c for c in far.tolist() if np.ptp(recent[~np.isnan(recent[:, c]), c]) == 0.0]
+            moved = [c for c in far.tolist() if c not in frozen]
+            for column, text in zip(moved, self._describe(np.array(moved, np.int64)), strict=True):
+                times = float(self.distance[column] / kept.far[column])
+                reasons[column] = Reason(self.names[column], "distribution", times, text)
+            for column in frozen:
+                text = f"it has not moved for {self.window} rows"
+                reasons[column] = Reason(self.names[column], "still", 1.0, text)
+            for column in np.flatnonzero(self.missing > kept.missing).tolist():
+                times = float(self.missing[column] / kept.missing[column])
+                text = f"{100 * self.missing[column]:.0f} % of it is missing"
+                reasons[column] = Reason(self.names[column], "missing", times, text)
+        for column in np.flatnonzero(still).tolist():
+            run, entity = self._runs.longest(column)
+            whose = "" if entity is None or entity == "" else f" of {entity!r}"
+            text = f"it repeats its last value for {run} rows{whose}"
+            times = float(run / kept.still[column])
+            reasons[column] = Reason(self.names[column], "still", times, text)
+        self._advise(sorted(reasons.values(), key=lambda reason: -reason.times))
+
+    def _advise(self, reasons: Sequence[Reason]) -> None:
+        """Set the advisory: values that are far for a whole window more ask for a training."""
+        if not any(reason.cause == "distribution" for reason in reasons):
+            self._far_since = None
+        elif self._far_since is None:
+            self._far_since = self.rows
+        if not reasons:
+            self.advisory = Advisory(rows=self.rows)
+            return
+        lasting = self._far_since is not None and self.rows - self._far_since >= self.window
+        since = self.rows if self.advisory.since is None else self.advisory.since
+        advice: Advice = "retrain" if lasting else "watch"
+        self.advisory = Advisory(advice, self.rows, since, tuple(reasons))
+
+    def _drift_of(self, columns: npt.NDArray[np.int64]) -> Drift:
+        training = self._training.take(columns)
+        sketch = training.sketch()
+        sketch.add(self._recent.values[: self.rows, columns])
+        return compare(training, sketch.statistics())
+
+    def _describe(self, columns: npt.NDArray[np.int64]) -> list[str]:
+        """Return what is far from training in each of these columns."""
+        if len(columns) == 0:
+            return []
+        drift = self._drift_of(columns)
+        return [
+            _text(level, spread, outside, stability)
+            for level, spread, outside, stability in zip(
+                drift.level, drift.spread, drift.outside, drift.stability, strict=True
+            )
+        ]
 
 
-def _packed(found: Statistics) -> Floats:
-    """Return statistics as one array [C, 4 + Q]: rows, missing, mean, sd, quantiles."""
-    rows = np.full(len(found.mean), float(found.rows))
-    return np.column_stack([rows, found.missing, found.mean, found.sd, found.quantiles])
-
-
-def _unpacked(array: Floats, name: str) -> Statistics:
-    rows, missing, mean, sd = array[:, :4].T
-    if not (np.isfinite(rows).all() and (rows >= 1).all() and np.ptp(rows) == 0):
-        raise ValueError(f"arrays.safetensors: {name!r}: expected a number of rows, got {rows[0]}")
-    return Statistics(int(rows[0]), missing, np.zeros(len(mean)), mean, sd, array[:, 4:])
+def _text(level: float, spread: float, outside: float, stability: float) -> str:
+    found = []
+    if abs(level) >= 0.5:
+        amount = f"{level:+.2g}" if abs(level) < 1e6 else f"{level:+.0e}"
+        found.append(f"level {amount} training standard deviations")
+    if spread >= 1.25 or spread <= 0.8:
+        found.append(f"spread {spread:.2g} times as wide")
+    if outside >= 0.05:
+        found.append(f"{100 * outside:.0f} % outside the training range")
+    if not found and math.isfinite(stability):
+        found.append(f"population stability index {stability:.2g}")
+    return ", ".join(found) or "its values lie where no stretch of training had them"

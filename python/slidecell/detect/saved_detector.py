@@ -14,7 +14,6 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator
 
 from slidecell.detect.decision import plain_threshold, read_threshold, rule_of_percentile
-from slidecell.detect.drift import TrainingStatistics
 from slidecell.detect.fitted_values import (
     names_array,
     plain_names,
@@ -31,6 +30,7 @@ from slidecell.detect.storage import (
     save_detector,
     write_parts,
 )
+from slidecell.detect.training_statistics import TrainingStatistics
 from slidecell.tables.rows import Floats, Ints
 from slidecell.thresholds import Threshold, threshold_from_state
 from slidecell.thresholds.state_values import mapping, whole

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slidecell.detect.drift import Drift, Statistics, compare
+from slidecell.jobs.drift_advice import advice_facts, advice_note
 from slidecell.jobs.results import Result, judged_rows
 from slidecell.thresholds.rate import RateThreshold
 from slidecell.thresholds.rate_text import read_rate
@@ -41,7 +42,8 @@ def drift_facts(result: Result) -> dict[str, Any] | None:
         ``part`` and ``rows``; ``flagged``, the share of the rows with a score that are flagged, and
         ``expected``, the share of training, or that the percentile of the threshold says;
         ``columns``, of each by its name `slidecell.detect.drift.Drift`'s numbers; ``drifted``, the
-        names of those that are far from training, the farthest first. None where the detector kept
+        names of those that are far from training, the farthest first; ``advisory``, see
+        `slidecell.jobs.drift_advice.advice_facts`. None where the detector kept
         no statistics, where rows of training are among the judged ones, or few rows are.
     """
     kept = result.detector.training_statistics_
@@ -79,6 +81,7 @@ def drift_facts(result: Result) -> dict[str, Any] | None:
             for c, name in enumerate(names)
         },
         "drifted": [names[c] for c in drifted],
+        "advisory": advice_facts(result.detector, table, judged),
     }
 
 
@@ -162,9 +165,10 @@ deviations, 50 % outside the training range)
     """
     if facts is None:
         return []
-    notes = []
     flagged, expected = facts["flagged"], facts["expected"]
     part = facts["part"].replace("all rows", "the file")
+    advice = advice_note(facts.get("advisory"), part)
+    notes = []
     drifted = facts["drifted"]
     if flagged >= _FLAGGED * expected and flagged * facts["scored"] >= _LEAST_FLAGS:
         why = (
@@ -184,7 +188,10 @@ deviations, 50 % outside the training range)
             f"{part} differs from training in {len(drifted)} of {len(facts['columns'])} columns: "
             + ", ".join(named)
             + more
+            + (f"; {advice}" if advice else "")
         )
+    elif advice:
+        notes.append(advice)
     return notes
 
 

@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -253,8 +254,13 @@ class Entities:
             filled.append(new if math.isfinite(new) else kept)
         return filled
 
-    def save(self) -> None:
+    def save(self, path: Path | None = None) -> None:
         """Write the state file, whole or not at all, if there is to be one.
+
+        Parameters
+        ----------
+        path : Path, optional
+            Default: as the options say.
 
         Raises
         ------
@@ -263,7 +269,8 @@ class Entities:
         ValueError
             If it could not be read again; an old one stays.
         """
-        if self._options.state is None:
+        path = self._options.state if path is None else path
+        if path is None:
             return
         extra = {
             "time": self._clock.kind,
@@ -284,7 +291,7 @@ class Entities:
             ],
         }
         self._monitor.extra = extra
-        self._monitor.save(self._options.state, check=self._read)
+        self._monitor.save(path, check=self._read)
 
     def _load(self, extra: dict[str, Any]) -> None:
         # Without events, as version 0.1 wrote it: they begin now.

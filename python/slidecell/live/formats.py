@@ -49,6 +49,7 @@ class Row(NamedTuple):
     time: Any  # as it stands; None without a time column
     values: list[float]  # [F] in the model's order, NaN where missing
     keys: list[Any]  # time and entity as they came, to be written beside the score
+    label: float = math.nan  # 1 for an anomaly, 0 for a normal row, NaN where nobody knows
 
 
 class UnreadableRowError(ValueError):
@@ -73,6 +74,7 @@ class Format(ABC):
         self._text = _score_text(model)
         self._time, self._entity = options.time, options.entity
         self._keys = [name for name in (options.time, options.entity) if name is not None]
+        self._label = options.label
         self._features = model.features
         self._input_size = model.input_size
 
@@ -113,9 +115,11 @@ class Format(ABC):
         for flag, name in (("--time", self._time), ("--entity", self._entity)):
             if name is not None and name not in names:
                 raise ValueError(f"{flag}: no {what} {name!r} (there are: {_listed(names)})")
+        if self._label is not None and self._label not in names:
+            raise ValueError(f"--label: no {what} {self._label!r} (there are: {_listed(names)})")
         features = self._features
         if features is None:
-            features = [name for name in names if name not in self._keys]
+            features = [name for name in names if name not in {*self._keys, self._label}]
             if len(features) != self._input_size:
                 raise ValueError(
                     f"expected {self._input_size} feature {what}s (the model names none), got "
@@ -156,6 +160,7 @@ class CsvFormat(Format):
         self._name_of: list[str] = []
         self._places: list[int] = []  # of the features
         self._key_places: list[int] = []
+        self._label_place: int | None = None
         self._stated: str | None = None
         self._set_delimiter(",")
 
@@ -204,7 +209,8 @@ class CsvFormat(Format):
             values = [self._number(cells[place], place) for place in self._places]
         except ValueError as error:
             raise self._unreadable(error, entity, time) from None
-        return Row(entity, time, values, keys)
+        label = math.nan if self._label_place is None else _label_of(cells[self._label_place])
+        return Row(entity, time, values, keys, label)
 
     def write(self, row: Row, event: Event) -> str:
         """Return key columns, score (empty if there is none) and alarm as 0 or 1.
@@ -254,6 +260,7 @@ class CsvFormat(Format):
             raise HeaderError(str(error)) from None
         self._places = [names[name] for name in self._features]
         self._key_places = [names[name] for name in self._keys]
+        self._label_place = None if self._label is None else names[self._label]
         self._name_of = list(names)
         self._names = names
 
@@ -298,7 +305,8 @@ class JsonFormat(Format):
                 values = self._values(_json_object(line, parse_float=text_float))
         except ValueError as error:
             raise self._unreadable(error, entity, time) from None
-        return Row(entity, time, values, [found[name] for name in self._keys])
+        label = math.nan if self._label is None else _label_of(found.get(self._label))
+        return Row(entity, time, values, [found[name] for name in self._keys], label)
 
     def _values(self, found: dict[str, Any]) -> list[float]:
         features = self._features
@@ -327,6 +335,17 @@ class JsonFormat(Format):
         rest = {"start": line.start, "end": line.end, "rows": event.rows, "flagged": event.flagged}
         high = {"peak": _plain(event.peak), "area": _plain(event.area)}
         return json.dumps({**found, **rest, **high}) + "\n"
+
+
+def _label_of(value: object) -> float:
+    """Return 0 or 1; NaN for what is no label: the row is scored all the same."""
+    if isinstance(value, str):
+        value = _WORDS.get(value.strip().lower(), value)
+    try:
+        number = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        return math.nan
+    return number if number in {0.0, 1.0} else math.nan
 
 
 def _json_object(line: str, *, parse_float: Callable[[str], float] | None = None) -> dict[str, Any]:

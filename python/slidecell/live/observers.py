@@ -17,6 +17,10 @@ Reason: TypeAlias = Literal["malformed", "out of order"]
 _BLOCK = 256  # rows that wait to be told, at most
 
 
+def _unheard(text: str) -> None:
+    """Say nothing: there is no run yet."""
+
+
 class ScoredRow(NamedTuple):
     """A row as it was read, its answer, and what the answer took.
 
@@ -59,6 +63,9 @@ class Observer:
 
     name = "observer"
     """What reports call it."""
+
+    say: Callable[[str], object] = staticmethod(_unheard)
+    """Writes a line among the reports of the run; set when the run begins."""
 
     def scored(self, rows: Sequence[ScoredRow]) -> None:
         """Take rows that have been scored."""
@@ -111,6 +118,8 @@ class Observers:
     def __init__(self, observers: Sequence[Observer], say: Callable[[str], object]) -> None:
         self._observers, self._say = list(observers), say
         self._waiting: list[ScoredRow] = []
+        for observer in self._observers:
+            observer.say = say
 
     def scored(self, row: Row, answer: Event, nanoseconds: int, moment: float | int) -> None:
         """Keep a row until a block is full or something else happens."""

@@ -52,6 +52,15 @@ class LiveOptions:
         stream cannot use the last, as it has answered the first by then.
     max_memory : str, optional
         Memory that a new stream may take: bytes, or with a unit, as 4GiB. Default: 1GiB.
+    drift : bool
+        Compare the rows with those of training, where the detector keeps what they looked like, and
+        report when they are far from them: see `slidecell.detect.drift`.
+    shadow : Path, optional
+        What was saved of a challenger, which scores the same rows and decides nothing.
+    shadow_report : Path, optional
+        JSON file to write at the end: how far champion and challenger agree.
+    label : str, optional
+        Column of labels (1 for an anomaly, 0 for a normal row), by which both are measured.
     equal_times : bool
         Whether rows of one entity may share a time; follows from ``duplicates``.
     time_format : str, optional
@@ -90,6 +99,10 @@ class LiveOptions:
     bind: str = "127.0.0.1"
     metrics_entities: bool = False
     log: str = "text"
+    drift: bool = True
+    shadow: Path | None = None
+    shadow_report: Path | None = None
+    label: str | None = None
 
     def __post_init__(self) -> None:
         for name, value, allowed in (
@@ -103,6 +116,9 @@ class LiveOptions:
             if value not in allowed:
                 known = ", ".join(text for text in allowed if text)
                 raise ValueError(f"{name}: expected {known}, got {value!r}")
+        for name, given in (("--shadow-report", self.shadow_report), ("--label", self.label)):
+            if given is not None and self.shadow is None:
+                raise ValueError(f"{name}: expected with --shadow, whose report it is for")
         if self.max_entities is not None and self.max_entities < 1:
             raise ValueError(f"--max-entities: expected at least 1, got {self.max_entities}")
         if self.event_gap is not None and self.event_gap < 0:
@@ -139,6 +155,9 @@ class LiveOptions:
             found["max_gap"] = None
         if found["time"] is not None and found["time"] == found["entity"]:
             raise ValueError(f"--time and --entity both name column {found['time']!r}")
+        for role in ("time", "entity"):
+            if self.label is not None and self.label == found[role]:
+                raise ValueError(f"--label and --{role} both name column {self.label!r}")
         duplicates = known.get("duplicates") if self.duplicates is None else self.duplicates
         if duplicates == "last" and found["time"] is not None:
             whose = " from the model" if self.duplicates is None else ""

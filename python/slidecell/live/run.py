@@ -22,6 +22,7 @@ from slidecell.live.signals import Signals
 from slidecell.live.sources import Chunk, Sources
 
 if TYPE_CHECKING:
+    from slidecell.detect.base import Detector
     from slidecell.live.live_detector import LiveDetector
     from slidecell.live.options import LiveOptions
     from slidecell.live.web.service import WebService
@@ -75,9 +76,10 @@ def run_live(
     waits. Reports beyond 64 KiB that nobody reads are dropped and counted. After a signal there is
     one second for the lines that were read; then the state is saved.
     """
-    model, event_gap = _load(options.model)
-    options = options.with_model(model)
+    model, event_gap, detector = _load(options.model)
+    asked, options = options, options.with_model(model)
     _check_writable(options)
+    own = _own_observers(asked, options, model, detector)
     entities = Entities(model, options, event_gap=event_gap)
     if stdout is None:
         if sys.stdout is None:
@@ -90,7 +92,7 @@ def run_live(
         Signals() as signals,
         _web(options) as web,
     ):
-        own = [] if web is None else web.watch(model, entities)
+        served = [] if web is None else web.watch(model, entities)
         run = _Run(
             options,
             model,
@@ -98,7 +100,7 @@ def run_live(
             signals,
             stdout=stdout,
             stderr=sys.stderr if stderr is None else stderr,
-            observers=[*observers, *own],
+            observers=[*own, *observers, *served],
         )
         if web is not None:
             web.start(run.why_not_ready, run.say)
@@ -111,8 +113,30 @@ def run_live(
                 run.close()
 
 
-def _load(path: Path) -> tuple[SequenceModel | LiveDetector, int]:
-    """Return what was saved, a model or a detector that is none, and the gap of its events."""
+def _own_observers(
+    asked: LiveOptions,
+    options: LiveOptions,
+    model: SequenceModel | LiveDetector,
+    detector: Detector | None,
+) -> list[Observer]:
+    """Return the observers that the options ask for."""
+    found: list[Observer] = []
+    kept = None if detector is None else detector.training_statistics_
+    if options.drift and detector is not None and kept is not None and kept.stretches is not None:
+        from slidecell.detect.drift import DriftMonitor
+        from slidecell.live.drift_watch import DriftWatch
+
+        found.append(DriftWatch(DriftMonitor(detector)))
+    if options.shadow is not None:
+        from slidecell.live.shadow import Shadow
+
+        challenger, gap, _ = _load(options.shadow)
+        found.append(Shadow(asked, options, model, challenger, event_gap=gap))
+    return found
+
+
+def _load(path: Path) -> tuple[SequenceModel | LiveDetector, int, Detector | None]:
+    """Return a model or a detector that is none, the gap of its events, and the saved detector."""
     if path.is_dir():
         from slidecell.detect.loading import load_saved
         from slidecell.live.live_detector import LiveDetector
@@ -121,11 +145,11 @@ def _load(path: Path) -> tuple[SequenceModel | LiveDetector, int]:
         model = detector.stream_model
         # What reads the lines fills missing values, if asked.
         live = LiveDetector(detector, fill=False) if model is None else model
-        return live, detector.event_gap()
+        return live, detector.event_gap(), detector
     from slidecell.model import SequenceModel
 
     model = SequenceModel.load(path)
-    return model, model.window + model.horizon - 1
+    return model, model.window + model.horizon - 1, None
 
 
 def _web(options: LiveOptions) -> contextlib.AbstractContextManager[WebService | None]:
@@ -139,14 +163,15 @@ def _web(options: LiveOptions) -> contextlib.AbstractContextManager[WebService |
 
 
 def _check_writable(options: LiveOptions) -> None:
-    """Raise OSError at the start, not after days, if the state cannot be written at the end."""
-    if options.state is None:
-        return
-    try:
-        with tempfile.TemporaryFile(dir=options.state.absolute().parent):
-            pass
-    except OSError as error:
-        raise OSError(f"--state {options.state}: {error.strerror or error}") from None
+    """Raise OSError at the start, not after days, if a file cannot be written at the end."""
+    for flag, path in (("--state", options.state), ("--shadow-report", options.shadow_report)):
+        if path is None:
+            continue
+        try:
+            with tempfile.TemporaryFile(dir=path.absolute().parent):
+                pass
+        except OSError as error:
+            raise OSError(f"{flag} {path}: {error.strerror or error}") from None
 
 
 class _OverdueError(Exception):

@@ -194,6 +194,38 @@ class Rows:
         firsts = np.minimum(self.offsets[:-1], max(len(self) - 1, 0))
         return [self.entity_names[e] for e in self.entities[firsts].tolist()] if len(self) else []
 
+    def segment_numbers(self) -> Ints:
+        """Return the segment of each row, [S].
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from slidecell.tables.rows import Rows
+        >>> Rows(np.zeros((3, 1)), np.array([0, 1, 3])).segment_numbers().tolist()
+        [0, 1, 1]
+        """
+        return np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
+
+    def order_of_time(self) -> Ints:
+        """Return the rows in the order in which a stream would give them, [S].
+
+        Rows of equal time come in the order of their segments. Without times all segments begin at
+        once, and give their rows in turn.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from slidecell.tables.rows import Rows
+        >>> Rows(np.zeros((5, 1)), np.array([0, 2, 5])).order_of_time().tolist()
+        [0, 2, 1, 3, 4]
+        """
+        if len(self.offsets) <= 2:
+            return np.arange(len(self))
+        if self.times is not None:
+            return np.argsort(self.times.values, kind="stable")
+        first = self.offsets[:-1][self.segment_numbers()]
+        return np.argsort(np.arange(len(self)) - first, kind="stable")
+
     def _names_of_entities(self) -> tuple[str, ...]:
         if self.entities is not None:
             return self.entity_names

@@ -1,0 +1,95 @@
+"""How often the columns of each entity have repeated their last value."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Repetitions"]
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+_MOST_CELLS = 1 << 22  # entities times columns: those that come later are not watched
+
+
+class Repetitions:
+    """Counts for C columns of many entities; a missing value ends a repetition.
+
+    Parameters
+    ----------
+    limits : ndarray of float64, [C]
+        From how many repetitions on a column stands still.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from slidecell.detect.repetitions import Repetitions
+    >>> runs = Repetitions(np.array([3.0]))
+    >>> runs.add(np.array([[5.0], [5.0], [5.0], [1.0], [5.0]]), ["a", "a", "a", "b", "a"])
+    >>> runs.still.tolist(), runs.longest(0)
+    ([True], (3, 'a'))
+    """
+
+    def __init__(self, limits: Floats) -> None:
+        self._limits = limits
+        self._codes: dict[Hashable, int] = {}
+        self._names: list[Hashable] = []
+        self._most = max(_MOST_CELLS // len(limits), 1)
+        self._last: Floats = np.full((1, len(limits)), np.nan)
+        self._counts: Ints = np.zeros((1, len(limits)), np.int64)
+        self._standing: Ints = np.zeros(len(limits), np.int64)
+
+    @property
+    def still(self) -> npt.NDArray[np.bool_]:
+        """Columns that stand still in some entity, [C]."""
+        return self._standing > 0
+
+    def longest(self, column: int) -> tuple[int, Hashable]:
+        """Return the most repetitions of a column, and of which entity; None: of the only one."""
+        place = int(self._counts[:, column].argmax())
+        return int(self._counts[place, column]), self._names[place] if self._names else None
+
+    def add(self, values: Floats, entities: Sequence[Hashable] | None = None) -> None:
+        """Take rows [n, C] and whose each of them is; None: all are of one."""
+        if entities is None:
+            entities = [None] * len(values)
+        codes = self._codes_of(entities)
+        if (codes < 0).any():
+            values, codes = values[codes >= 0], codes[codes >= 0]
+        if len(codes) == 0:
+            return
+        order = np.argsort(codes, kind="stable")
+        values, codes = values[order], codes[order]
+        cuts = np.flatnonzero(np.diff(codes)) + 1
+        starts = np.concatenate([[0], cuts])
+        ends = np.concatenate([cuts, [len(codes)]]) - 1
+        before = np.concatenate([values[:1], values[:-1]])
+        before[starts] = self._last[codes[starts]]
+        number = np.arange(len(codes))[:, None]
+        broken = np.maximum.accumulate(np.where(values == before, -1, number), axis=0)
+        first = np.repeat(starts, ends - starts + 1)[:, None]
+        counts = np.where(
+            broken >= first, number - broken, self._counts[codes] + number - first + 1
+        )
+        places = codes[ends]
+        self._standing -= (self._counts[places] >= self._limits).sum(axis=0)
+        self._last[places], self._counts[places] = values[ends], counts[ends]
+        self._standing += (self._counts[places] >= self._limits).sum(axis=0)
+
+    def _codes_of(self, entities: Sequence[Hashable]) -> Ints:
+        """Return the entities as places; -1 where there is no room for one."""
+        codes = np.empty(len(entities), np.int64)
+        for row, name in enumerate(entities):
+            code = self._codes.get(name, -1)
+            if code < 0 and len(self._codes) < self._most:
+                code = self._codes[name] = len(self._codes)
+                self._names.append(name)
+            codes[row] = code
+        if len(self._codes) > len(self._last):
+            more = 2 * len(self._codes) - len(self._last)
+            self._last = np.pad(self._last, ((0, more), (0, 0)), constant_values=np.nan)
+            self._counts = np.pad(self._counts, ((0, more), (0, 0)))
+        return codes
