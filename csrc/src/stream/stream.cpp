@@ -56,8 +56,10 @@ KernelPlan Stream::plan() const {
   plan.kernel = few             ? "oldest window first"
                 : impl_->blocks ? "blocks of entities"
                                 : "windows recomputed";
-  plan.precision = name_of(few && streams_bf16(impl_->options.precision) ? Precision::medium
-                                                                         : Precision::highest);
+  const bool bf16 = few && streams_bf16(impl_->options.precision);
+  plan.precision = name_of(impl_->products == Products::codes ? Precision::low
+                           : bf16                             ? Precision::medium
+                                                              : Precision::highest);
   plan.tile = few ? impl_->model.window : impl_->blocks ? impl_->blocks->width() : 1;
   plan.threads = 1;
   return plan;

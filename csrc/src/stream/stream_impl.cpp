@@ -65,7 +65,7 @@ std::int64_t block_width(const ModelParts& model, const KernelTable& kernels,
 }  // namespace
 
 Stream::Impl::Workspace::Workspace(const Impl& stream)
-    : head(stream.model, stream.kernels),
+    : head(stream.model, stream.kernels, stream.products),
       errors(stream.model, stream.kernels, stream.options.reduction),
       code(stream.model.encoder->output_size()) {
   if (!stream.blocks) return;
@@ -86,7 +86,8 @@ Stream::Impl::Impl(std::shared_ptr<const SequenceModel::Impl> owner_, const Kern
       model(owner->parts),
       kernels(kernels_),
       num_entities(num_entities_),
-      options(options_) {
+      options(options_),
+      products(products_of(owner->parts, options_.precision)) {
   if (num_entities < 1) {
     throw std::invalid_argument("num_entities: expected at least 1, got " +
                                 std::to_string(num_entities));
@@ -111,15 +112,15 @@ Stream::Impl::Impl(std::shared_ptr<const SequenceModel::Impl> owner_, const Kern
   ring_rows = ring_rows_of(model);
   const auto entities = static_cast<std::size_t>(num_entities);
   if (encoder.bidirectional()) {
-    recomputed = std::make_unique<RecomputedWindow>(kernels, encoder, model.window);
+    recomputed = std::make_unique<RecomputedWindow>(kernels, encoder, model.window, products);
   } else if (num_entities < least_block_entities(kernels)) {
     for (std::int64_t e = 0; e < num_entities; ++e) {
-      windows.push_back(
-          std::make_unique<EntityWindows>(kernels, encoder, model.window, options.precision));
+      windows.push_back(std::make_unique<EntityWindows>(kernels, encoder, model.window, products,
+                                                        streams_bf16(options.precision)));
     }
   } else {
     blocks = std::make_unique<BlockWindows>(kernels, encoder, model.window, num_entities,
-                                            block_width(model, kernels, num_entities));
+                                            block_width(model, kernels, num_entities), products);
   }
   rows_seen.assign(entities, 0);
   last_missing.assign(entities, kNeverMissing);
@@ -323,10 +324,10 @@ double Stream::Impl::needed_bytes(const ModelParts& model, const KernelTable& ke
   double floats = static_cast<double>(num_entities) *
                   static_cast<double>(kept + model.horizon * model.head->rows());
   if (encoder.bidirectional()) {
-    floats += stack_floats(kernels, encoder, kernels.lanes, model.window, false);
+    floats += stack_floats(encoder, kernels.lanes, model.window, false);
   } else if (num_entities < least_block_entities(kernels)) {
     const std::int64_t columns = round_up(model.window, kernels.lanes);
-    floats += static_cast<double>(num_entities) * stack_floats(kernels, encoder, columns, 1, false);
+    floats += static_cast<double>(num_entities) * stack_floats(encoder, columns, 1, false);
   } else {
     const std::int64_t width = block_width(model, kernels, num_entities);
     floats += inner_floats(*model.head, width);
@@ -336,7 +337,7 @@ double Stream::Impl::needed_bytes(const ModelParts& model, const KernelTable& ke
   }
   if (model.decoder && model.decoder->bidirectional()) {
     const std::int64_t sequence = model.window * model.decoder->output_size();
-    floats += stack_floats(kernels, *model.decoder, kernels.lanes, model.window, true) +
+    floats += stack_floats(*model.decoder, kernels.lanes, model.window, true) +
               static_cast<double>(sequence);
   }
   constexpr double kCounts = 2 * sizeof(std::int64_t) + 1;
