@@ -143,7 +143,7 @@ def test_cuda_plan_public() -> None:
     with pytest.raises(ValueError, match="device: expected one of 'sm_75'"):
         cuda.plan(model, "sm_10")
     with pytest.raises(ValueError, match="precision: expected one of 'highest'"):
-        cuda.plan(model, "sm_90", precision="low")
+        cuda.plan(model, "sm_90", precision="lowest")
 
 
 def test_cuda_plan_leaves_room_for_the_targets(capsys: pytest.CaptureFixture[str]) -> None:

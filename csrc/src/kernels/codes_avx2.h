@@ -51,6 +51,7 @@ struct Codes {
   }
 };
 
+template <bool coarse>
 using LowActivations = ScaledActivations<Grade::fine>;
 
 struct LowRegisters {

@@ -48,6 +48,7 @@ struct Codes {
   }
 };
 
+template <bool coarse>
 using LowActivations = ScaledActivations<Grade::fine>;
 
 struct LowRegisters {

@@ -145,7 +145,8 @@ inline void low_step(const LowStep& a, const Activations& act) {
 template <class Cell, int rows, int vectors>
 void low_columns(const LowStep& a) {
   if (slidecell::has_scaled_rows(a.activation, a.recurrent_activation)) {
-    return low_step<Cell, rows, vectors>(a, LowActivations{});
+    return a.coarse ? low_step<Cell, rows, vectors>(a, LowActivations<true>{})
+                    : low_step<Cell, rows, vectors>(a, LowActivations<false>{});
   }
   low_step<Cell, rows, 1>(a, NamedActivations{a.activation, a.recurrent_activation});
 }
@@ -276,7 +277,8 @@ inline void low_cell_units(const LowCellRow& a, const Activations& act) {
 template <class Cell, Half half>
 void low_cell_row(const LowCellRow& a) {
   if (slidecell::has_scaled_rows(a.activation, a.recurrent_activation)) {
-    return low_cell_units<Cell, half>(a, LowActivations{});
+    return a.coarse ? low_cell_units<Cell, half>(a, LowActivations<true>{})
+                    : low_cell_units<Cell, half>(a, LowActivations<false>{});
   }
   low_cell_units<Cell, half>(a, NamedActivations{a.activation, a.recurrent_activation});
 }

@@ -19,6 +19,11 @@ namespace slidecell {
 // The longest row whose sum fits into 31 bits: 2^17 127 127 < 2^31.
 constexpr std::int64_t kMaxLowSize = std::int64_t{1} << 17;
 
+// By how much a coarse gate may err, and for how many steps it serves: the errors add up to 0.005 at
+// most.
+constexpr double kCoarseError = 1.5e-4;
+constexpr std::int64_t kCoarseSteps = 32;
+
 // Whether the rows of a cell are scaled.
 inline bool has_scaled_rows(Activation activation, RecurrentActivation recurrent_activation) {
   return activation == Activation::tanh && recurrent_activation == RecurrentActivation::sigmoid;
@@ -50,6 +55,7 @@ struct LowStep {
   std::ptrdiff_t stride;
   Activation activation;
   RecurrentActivation recurrent_activation;
+  bool coarse;  // few steps: the gates that say how much of a state stays may err by kCoarseError
 };
 
 // Sums [rows][stride] of codes of h [depth][stride], as a step makes them. For the tests.
@@ -73,6 +79,7 @@ struct LowProjectRow {
 
 struct LowCellRow : CellRow {
   const float* scale;  // of the sums of the half: [panels][gates][lanes]
+  bool coarse;         // as LowStep::coarse
 };
 
 struct LowCellKernels {

@@ -50,9 +50,9 @@ constexpr Pieces pieces_of(double (*function)(double), double width) {
   return pieces;
 }
 
-// Widths that reach |x| = 8.7 (sigmoid) and 4.3 (tanh).
-constexpr Pieces kSigmoidPieces = pieces_of(scaled_sigmoid_of, 0.56 / kLog2);
-constexpr Pieces kScaledTanhPieces = pieces_of(scaled_tanh_of, 0.56 / kLog2);
-constexpr Pieces kTanhPieces = pieces_of(tanh_of, 0.28);
+// Widths that reach |x| = 9 (sigmoid) and 4.5 (tanh).
+constexpr Pieces kSigmoidPieces = pieces_of(scaled_sigmoid_of, 0.58 / kLog2);
+constexpr Pieces kScaledTanhPieces = pieces_of(scaled_tanh_of, 0.58 / kLog2);
+constexpr Pieces kTanhPieces = pieces_of(tanh_of, 0.29);
 
 }  // namespace

@@ -47,6 +47,7 @@ struct Codes {
   }
 };
 
+template <bool coarse>
 using LowActivations = ScaledActivations<Grade::fine>;
 
 }  // namespace

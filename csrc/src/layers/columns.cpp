@@ -32,6 +32,7 @@ void step_low_columns(const KernelTable& kernels, const LayerSpec& spec,
   a.stride = stride;
   a.activation = spec.activation;
   a.recurrent_activation = spec.recurrent_activation;
+  a.coarse = packed.products == Products::coarse_codes;
   kernels.low->cells[packed.form].columns(a);
 }
 
@@ -54,7 +55,7 @@ void project_columns(const KernelTable& kernels, const PackedLinear& linear, con
 
 std::int64_t step_scratch_rows(const LayerSpec& spec, Products products) {
   const std::int64_t late = traits_of(spec).late.count > 0 ? 2 * spec.hidden_size : 0;
-  return late + (products == Products::codes ? code_rows(spec) : 0);
+  return late + (products == Products::float32 ? 0 : code_rows(spec));
 }
 
 void step_layer_columns(const KernelTable& kernels, const LayerSpec& spec,
@@ -98,8 +99,7 @@ LayerColumns::LayerColumns(const KernelTable& kernels, const LayerSpec& spec,
   if (!packed.low()) h_next_.reset(spec.state_size() * stride);
   if (spec.has_c()) c_.reset(spec.hidden_size * stride);
   if (spec.proj_size > 0) unprojected_.reset(spec.hidden_size * stride);
-  const Products products = packed.low() ? Products::codes : Products::float32;
-  scratch_.reset(step_scratch_rows(spec, products) * stride);
+  scratch_.reset(step_scratch_rows(spec, packed.products) * stride);
 }
 
 const float* LayerColumns::step(const StepInput& input, std::int64_t vectors) {

@@ -54,18 +54,19 @@ std::string shape(std::int64_t rows, std::int64_t columns) {
 }  // namespace
 
 Products products_of(const ModelParts& model, Precision precision) {
-  return asks_for_codes(precision) && every_layer(model, serves_low) ? Products::codes
-                                                                     : Products::float32;
+  if (!asks_for_codes(precision) || !every_layer(model, serves_low)) return Products::float32;
+  return model.window <= kCoarseSteps ? Products::coarse_codes : Products::codes;
 }
 
 KernelChoice choose_kernel(const KernelTable& kernels, const ModelParts& model, Precision precision,
                            Kernel kernel) {
-  if (kernel == Kernel::automatic && products_of(model, precision) == Products::codes) {
+  const Products products = products_of(model, precision);
+  if (kernel == Kernel::automatic && products != Products::float32) {
     const LowKernels& low = *kernels.low;
     return {
         0, precision,
         std::string("int8 ") + low.name + shape(low.block_rows, low.vector_step * kernels.lanes),
-        &kernels, Products::codes};
+        &kernels, products};
   }
   // What serves instead is as good as the one before.
   if (asks_for_codes(precision)) precision = Precision::medium;

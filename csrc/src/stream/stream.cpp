@@ -57,9 +57,9 @@ KernelPlan Stream::plan() const {
                 : impl_->blocks ? "blocks of entities"
                                 : "windows recomputed";
   const bool bf16 = few && streams_bf16(impl_->options.precision);
-  plan.precision = name_of(impl_->products == Products::codes ? Precision::low
-                           : bf16                             ? Precision::medium
-                                                              : Precision::highest);
+  plan.precision = name_of(impl_->products != Products::float32 ? Precision::low
+                           : bf16                               ? Precision::medium
+                                                                : Precision::highest);
   plan.tile = few ? impl_->model.window : impl_->blocks ? impl_->blocks->width() : 1;
   plan.threads = 1;
   return plan;

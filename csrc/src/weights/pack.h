@@ -27,9 +27,10 @@ struct PackedLinear {
 PackedLinear pack_linear(const KernelTable& kernels, std::int64_t rows, std::int64_t depth,
                          const float* w, const float* b);
 
-// What recurrent products are made of: float32 numbers, or 8-bit codes.
-enum class Products : std::uint8_t { float32, codes };
-constexpr std::size_t kProductKinds = 2;
+// What recurrent products are made of: float32 numbers, or 8-bit codes; coarse_codes: for windows of
+// few steps (LowStep::coarse).
+enum class Products : std::uint8_t { float32, codes, coarse_codes };
+constexpr std::size_t kProductKinds = 3;
 
 // Weights as 8-bit codes, in the layout of one orientation of 8-bit kernels (kernels/low_table.h).
 struct PackedCodes {
@@ -52,7 +53,8 @@ struct PackedDirection {
   AlignedFloats b_hh;  // the separate recurrent bias: [panels][lanes], also [H]
   PackedCodes low_columns, low_late_columns, low_row, low_late_row;
 
-  bool low() const { return !low_columns.words.empty(); }
+  Products products = Products::float32;
+  bool low() const { return products != Products::float32; }
 };
 
 using PackedLayer = std::vector<PackedDirection>;  // [directions]

@@ -9,7 +9,7 @@ namespace slidecell {
 bool serves_low(const LayerSpec& spec);
 
 PackedDirection pack_low_direction(const KernelTable& kernels, const LayerSpec& spec,
-                                   const DirectionWeights& weights);
+                                   const DirectionWeights& weights, Products products);
 
 // [rows, depth] in both orientations, for the tests: as a product of one gate.
 PackedCodes pack_codes_columns(const LowKernels& low, std::int64_t rows, std::int64_t depth,

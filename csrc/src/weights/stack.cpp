@@ -94,7 +94,6 @@ bool Stack::bidirectional() const {
 }
 
 const std::vector<PackedLayer>& Stack::packed(const KernelTable& kernels, Products products) const {
-  const auto pack = products == Products::codes ? pack_low_direction : pack_direction;
   const std::size_t form = static_cast<std::size_t>(products) * kMaxIsas + isa_index(kernels);
   std::call_once(once_[form], [&] {
     std::vector<PackedLayer> layers;
@@ -103,7 +102,9 @@ const std::vector<PackedLayer>& Stack::packed(const KernelTable& kernels, Produc
       PackedLayer layer;
       for (std::int64_t d = 0; d < spec.directions(); ++d, ++next) {
         const DirectionWeights w{next->w_ih, next->w_hh, next->b_ih, next->b_hh, next->w_hr};
-        layer.push_back(pack(kernels, spec, w));
+        layer.push_back(products == Products::float32
+                            ? pack_direction(kernels, spec, w)
+                            : pack_low_direction(kernels, spec, w, products));
       }
       layers.push_back(std::move(layer));
     }

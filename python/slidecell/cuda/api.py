@@ -37,8 +37,17 @@ def _model_engine(model: SequenceModel, runtime: Any) -> Engine:
     return engine_of(model, runtime, make)
 
 
+def _check_precision(precision: str) -> None:
+    if precision == "low":
+        raise UnsupportedError("cuda: precision 'low' runs on the CPU only")
+    as_choice("precision", precision, PRECISIONS)
+
+
 def _check_options(model: SequenceModel, options: ScoreOptions, backend: str) -> None:
-    as_choice("precision", options.precision, PRECISIONS)
+    if backend == "cpu":
+        as_choice("precision", options.precision, (*PRECISIONS, "low"))
+    else:
+        _check_precision(options.precision)
     if options.reduction == "nll":
         raise UnsupportedError("cuda: reduction 'nll' runs on the CPU only")
     as_choice("reduction", options.reduction, ("mse", "mae", "mahalanobis", "calibrated"))
@@ -95,11 +104,11 @@ def score(
         On the host. Entity g owns rows ``offsets[g]:offsets[g+1]``; default: one entity.
     backend : {"cupy", "numba", "cpu"}
         Hand-written CUDA C++ through CuPy, plain Numba kernels, or `model.score`.
-    precision : {"highest", "high", "medium"}
+    precision : {"highest", "high", "medium", "low"}
         ``"highest"`` rounds as the CPU's AVX2 kernels do. ``"high"`` and ``"medium"`` run on the
         matrix units where `plan` says so, and as ``"highest"`` elsewhere: within 4e-6 and 3e-3 of
         its scores for the models of the test suite (H up to 17, scores up to 2). Numba has
-        ``"highest"`` only.
+        ``"highest"`` only; ``"low"`` runs with ``backend="cpu"`` alone.
     reduction, aggregate, per_feature, stride, windows
         As for `SequenceModel.score`; ``reduction="calibrated"`` and ``windows="carried"`` with
         ``backend="cpu"`` alone.
@@ -355,7 +364,7 @@ def plan(
     >>> found["kernel"], found["tile"], found["weights"]
     ('mma', 32, 'shared')
     """
-    as_choice("precision", precision, PRECISIONS)
+    _check_precision(precision)
     if isinstance(device, str):
         as_choice("device", device, tuple(DEVICES))
         limits = DEVICES[device]
