@@ -88,11 +88,9 @@ def test_bits_depend_on_no_thread_and_no_neighbour(isa: str, name: str) -> None:
     np.testing.assert_array_equal(model.score(last, precision="low"), whole[0][offsets[-2] :])
 
 
-@pytest.mark.parametrize("name", [*DETERMINISTIC, "lstm", "gru"])
+@pytest.mark.parametrize("name", SERVED)
 @pytest.mark.parametrize("num_entities", [1, 20])
 def test_streams_have_the_bits_of_scores(isa: str, name: str, num_entities: int) -> None:
-    if name not in SERVED:
-        pytest.skip("another precision serves it")
     model, series, _ = model_of(name)
     series = series[:60]
     stream = model.stream(num_entities, precision="low")
@@ -118,27 +116,31 @@ def test_a_saved_stream_goes_on_bit_for_bit(isa: str, tmp_path: Path) -> None:
     stream = model.stream(precision="low")
     first = pushed(stream, series[:17])
     stream.save(tmp_path / "state")
-    loaded = model.stream(precision="low", state=tmp_path / "state")
+    loaded = model.stream(state=tmp_path / "state")
+    assert loaded.plan()["precision"] == "low"
     got = np.concatenate([first, pushed(loaded, series[17:])])
     np.testing.assert_array_equal(got, model.score(series, precision="low"))
-    with pytest.raises(ValueError, match="precision"):
-        model.stream(precision="highest", state=tmp_path / "state")
 
 
-@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
-def test_saturated_states_at_the_largest_codes(isa: str, cell: str) -> None:
-    """Weights of +-4 drive h to +-1: codes of 127 on both sides, and no sum that overflows."""
-    rng = np.random.default_rng(4)
-    metadata, tensors = random_model(rng, [layer(cell, 37)], features=2, window=9)
+@pytest.mark.parametrize(
+    ("cell", "weight"), [("lstm", 4.0), ("gru", 4.0), ("rnn", 4.0), ("rnn", -4.0)]
+)
+def test_saturated_states_at_the_largest_codes(isa: str, cell: str, weight: float) -> None:
+    """All weights alike drive h to 1 or, by turns, to -1: products of largest codes, of one sign."""
+    metadata, tensors = random_model(
+        np.random.default_rng(4), [layer(cell, 37)], features=2, window=9
+    )
     for name, weights in tensors.items():
         if name.startswith("encoder"):
-            tensors[name] = np.where(weights > 0, 4.0, -4.0).astype(np.float32)
+            value = weight if "weight_hh" in name else 1.0
+            tensors[name] = np.full_like(weights, value)
+        if cell == "gru" and "weight_hh" in name:
+            tensors[name][37:74] = -weight  # the gate that would keep the state
     model = sc.SequenceModel(metadata, tensors)
-    series = rng.choice([-1.0, 1.0], (80, 2)).astype(np.float32)
+    assert np.abs(model.encode(np.ones((10, 2)))).min() > 0.99
+    series = np.random.default_rng(4).random((80, 2), dtype=np.float32)
     exact, low = model.score(series), model.score(series, precision="low")
-    np.testing.assert_array_equal(np.isfinite(low), np.isfinite(exact))
-    # All weights of a row are alike and h is near +-1 or 0, so that coding loses next to nothing.
-    np.testing.assert_allclose(low, exact, atol=0.02 * np.nanmax(exact))
+    np.testing.assert_allclose(low, exact, atol=1e-3 * np.nanmax(exact))
     np.testing.assert_array_equal(pushed(model.stream(precision="low"), series), low)
 
 
@@ -152,29 +154,40 @@ def test_rows_that_are_missing_or_too_large_are_treated_as_at_highest(isa: str) 
         assert state(low).any()
 
 
-def test_trained_networks_keep_the_documented_bound(isa: str) -> None:
+def labelled_series() -> tuple[np.ndarray, np.ndarray]:
+    """Three waves with noise, [S, 3], in whose second half some events are louder; labels [S]."""
+    rng = np.random.default_rng(6)
+    time = np.arange(2400)[:, None]
+    series = np.sin(time * [0.11, 0.17, 0.29] + [0.0, 1.0, 2.0]) + rng.normal(0, 0.05, (2400, 3))
+    labels = np.zeros(len(series), int)
+    for start in rng.integers(1200, 2380, 20):
+        labels[start : start + 8] = 1
+    series[labels == 1] += rng.normal(0, 0.8, (labels.sum(), 3))
+    return series.astype(np.float32), labels
+
+
+@pytest.fixture(scope="module", params=["lstm", "gru"])
+def trained_model(request: pytest.FixtureRequest) -> sc.SequenceModel:
     pytest.importorskip("torch")
     from slidecell.training import Forecaster, fit
 
-    rng = np.random.default_rng(6)
-    time = np.arange(3000)[:, None]
-    series = np.sin(time * [0.11, 0.17, 0.29] + [0.0, 1.0, 2.0]) + rng.normal(0, 0.05, (3000, 3))
-    labels = np.zeros(len(series), int)
-    for start in rng.integers(2000, 2950, 12):
-        labels[start : start + 8] = 1
-        series[start : start + 8] += rng.normal(0, 0.6, 3)
-    series = series.astype(np.float32)
-    for cell in ("lstm", "gru"):
-        network = Forecaster(3, 16, window=8, cell=cell)
-        fit(network, series[:1500], epochs=6, batch_size=64, progress=False, seed=0)
-        model = sc.SequenceModel.from_torch(network)
-        exact, low = model.score(series), model.score(series, precision="low")
-        scored = np.isfinite(exact)
-        error = np.abs(low - exact)[scored]
-        assert np.percentile(error, 99) <= 0.03 * np.percentile(exact[scored], 95)
-        exact_auc, auc = (roc_auc_score(labels[scored], s[scored]) for s in (exact, low))
-        assert exact_auc > 0.7
-        assert auc == pytest.approx(exact_auc, abs=1e-4)
+    network = Forecaster(3, 16, window=8, cell=request.param)
+    series = labelled_series()[0][:1200]
+    fit(network, series, epochs=4, batch_size=64, lr=1e-2, progress=False, seed=0)
+    return sc.SequenceModel.from_torch(network)
+
+
+def test_trained_networks_keep_the_documented_bound(
+    trained_model: sc.SequenceModel, isa: str
+) -> None:
+    series, labels = labelled_series()
+    exact, low = trained_model.score(series), trained_model.score(series, precision="low")
+    scored = np.isfinite(exact)
+    error = np.abs(low - exact)[scored]
+    assert np.percentile(error, 99) <= 0.03 * np.percentile(exact[scored], 95)
+    exact_auc, auc = (roc_auc_score(labels[scored], s[scored]) for s in (exact, low))
+    assert 0.8 < exact_auc < 1.0
+    assert auc == pytest.approx(exact_auc, abs=1e-4)
 
 
 def test_cuda_refuses_it() -> None:

@@ -19,8 +19,8 @@ namespace slidecell {
 // The longest row whose sum fits into 31 bits: 2^17 127 127 < 2^31.
 constexpr std::int64_t kMaxLowSize = std::int64_t{1} << 17;
 
-// By how much a coarse gate may err, and for how many steps it serves: the errors add up to 0.005 at
-// most.
+// By how much a coarse gate may err, and for how many steps it serves: their errors add up to 0.005
+// at most.
 constexpr double kCoarseError = 1.5e-4;
 constexpr std::int64_t kCoarseSteps = 32;
 

@@ -1,6 +1,6 @@
 // Activations of 8-bit products: 31 pieces of the second degree, whose coefficients two registers
-// hold and one instruction picks. They err by up to 2.6e-4, where a code of h errs by 4e-3. The gates
-// that say how much of a state stays are good to float32: their errors would compound.
+// hold and one instruction picks. They err by up to 2.6e-4, where a code of h errs by 4e-3. The
+// gates that say how much of a state stays are good to float32: their errors would compound.
 #pragma once
 
 #include "kernels/vec_avx512.h"

@@ -27,8 +27,8 @@ struct PackedLinear {
 PackedLinear pack_linear(const KernelTable& kernels, std::int64_t rows, std::int64_t depth,
                          const float* w, const float* b);
 
-// What recurrent products are made of: float32 numbers, or 8-bit codes; coarse_codes: for windows of
-// few steps (LowStep::coarse).
+// What recurrent products are made of: float32 numbers, or 8-bit codes; coarse_codes: for windows
+// of few steps (LowStep::coarse).
 enum class Products : std::uint8_t { float32, codes, coarse_codes };
 constexpr std::size_t kProductKinds = 3;
 
