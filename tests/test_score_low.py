@@ -110,6 +110,21 @@ def test_a_window_of_many_steps_has_exact_memory_gates(isa: str) -> None:
     assert np.nanpercentile(np.abs(low - exact), 99) <= 0.03 * np.nanpercentile(exact, 95)
 
 
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+def test_carried_states_are_coded_too(isa: str, cell: str) -> None:
+    model = random_forecaster(cell, 12)
+    series = np.random.default_rng(8).random((300, 4), dtype=np.float32)
+    offsets = [0, 7, 30, 300]
+    exact = model.score(series, offsets, windows="carried")
+    low = model.score(series, offsets, windows="carried", precision="low")
+    scored = np.isfinite(exact)
+    np.testing.assert_array_equal(np.isfinite(low), scored)
+    error = np.abs(low - exact)[scored]
+    assert 0.0 < np.percentile(error, 99) <= 0.03 * np.percentile(exact[scored], 95)
+    threads = model.score(series, offsets, windows="carried", precision="low", num_threads=3)
+    np.testing.assert_array_equal(threads, low)
+
+
 def test_a_saved_stream_goes_on_bit_for_bit(isa: str, tmp_path: Path) -> None:
     model = random_forecaster("lstm", 10)
     series = np.random.default_rng(2).random((40, 4), dtype=np.float32)
@@ -126,7 +141,7 @@ def test_a_saved_stream_goes_on_bit_for_bit(isa: str, tmp_path: Path) -> None:
     ("cell", "weight"), [("lstm", 4.0), ("gru", 4.0), ("rnn", 4.0), ("rnn", -4.0)]
 )
 def test_saturated_states_at_the_largest_codes(isa: str, cell: str, weight: float) -> None:
-    """All weights alike drive h to 1 or, by turns, to -1: products of largest codes, of one sign."""
+    """All weights alike drive h to 1 or, by turns, to -1: products of the largest codes."""
     metadata, tensors = random_model(
         np.random.default_rng(4), [layer(cell, 37)], features=2, window=9
     )

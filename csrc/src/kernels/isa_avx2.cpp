@@ -8,7 +8,7 @@
 namespace slidecell {
 const KernelTable& kernels_avx2() {
   static constexpr LowKernels low = make_low_kernels<LowRegisters>("vpmaddwd");
-  static constexpr KernelTable table = make_kernels<Registers>("avx2", low);
+  static constexpr KernelTable table = make_kernels<Registers>("avx2", &low);
   return table;
 }
 }  // namespace slidecell

@@ -8,7 +8,7 @@
 namespace slidecell {
 const KernelTable& kernels_avx512() {
   static constexpr LowKernels low = make_low_kernels<LowRegisters>("vpmaddwd");
-  static constexpr KernelTable table = make_kernels<Registers>("avx512", low);
+  static constexpr KernelTable table = make_kernels<Registers>("avx512", &low);
   return table;
 }
 }  // namespace slidecell

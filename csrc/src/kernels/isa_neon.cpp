@@ -8,7 +8,7 @@
 namespace slidecell {
 const KernelTable& kernels_neon() {
   static constexpr LowKernels low = make_low_kernels<LowRegisters>("smull");
-  static constexpr KernelTable table = make_kernels<Registers>("neon", low);
+  static constexpr KernelTable table = make_kernels<Registers>("neon", &low);
   return table;
 }
 }  // namespace slidecell

@@ -11,7 +11,7 @@
 namespace slidecell {
 const KernelTable& kernels_scalar() {
   static constexpr LowKernels low = make_low_kernels<LowRegisters>("plain");
-  static constexpr KernelTable table = make_kernels<Registers>("scalar", low);
+  static constexpr KernelTable table = make_kernels<Registers>("scalar", &low);
   return table;
 }
 }  // namespace slidecell
