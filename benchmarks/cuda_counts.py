@@ -69,8 +69,8 @@ def shared_cycles(case: Case, features: int = FEATURES) -> float:
     """Return the cycles that a window's shared-memory traffic takes, at `medium` on an H200.
 
     128 bytes a cycle: of a warp's 16-byte accesses each takes four. Beside them, for 8 units: a
-    cycle for a row of biases, two for a matrix tile of weights, and four for the new h of 16
-    windows, 8 bytes each, whose lanes lie 16 bytes apart. Weights that stream take none.
+    cycle for a row of biases, two for a matrix tile of weights, and two for the new h of 16
+    windows. Weights that stream take none.
     """
     traits, H, W = CELLS[case.cell], case.hidden_size, case.window
     spec = {"cell": case.cell, "input_size": features, "hidden_size": H, "proj_size": 0}
@@ -88,7 +88,7 @@ def shared_cycles(case: Case, features: int = FEATURES) -> float:
     tile = 2 * on_chip
     of_input = tile * inputs * traits.gates + on_chip * (traits.gates + traits.apart)
     of_hidden = tile * hidden * traits.gates
-    state, new_h, operand = 4 * rows, 4 * rows, 4 * rows * hidden
+    state, new_h, operand = 4 * rows, 2 * rows, 4 * rows * hidden
     first = of_input + state + new_h  # the state is stored
     later = first + of_hidden + state  # and loaded
     units = 2 * hidden

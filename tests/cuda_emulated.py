@@ -106,6 +106,21 @@ def superset(entry: Entry) -> Entry:
     return Entry(entry.name, entry.arguments, 1024, config=tuple(sorted(config.items())))
 
 
+def _library(text: str, folder: Path) -> ctypes.CDLL:
+    stem = folder / hashlib.sha256(text.encode()).hexdigest()[:16]
+    library = stem.with_suffix(".so")
+    if not library.exists():
+        stem.with_suffix(".cpp").write_text(text)
+        command = ["g++", *FLAGS, str(stem.with_suffix(".cpp")), "-o", str(library)]
+        subprocess.run(command, check=True, capture_output=True, text=True)
+    return ctypes.CDLL(str(library))
+
+
+def compiled_text(text: str, folder: Path) -> ctypes.CDLL:
+    """Compile C++ that follows the kernels, for parts of them that no launch shows alone."""
+    return _library(kernel_source(PLATFORM) + text, folder)
+
+
 class Compiler:
     """Compiles entry points to shared libraries, once each."""
 
@@ -135,13 +150,7 @@ extern "C" int emulate{n}(const slidecell::{entry.arguments}* args, unsigned gri
   return emulator::launch(kernel, grid, block, shared_bytes, seed);
 }}
 """
-        stem = self.folder / hashlib.sha256(text.encode()).hexdigest()[:16]
-        library = stem.with_suffix(".so")
-        if not library.exists():
-            stem.with_suffix(".cpp").write_text(text)
-            command = ["g++", *FLAGS, str(stem.with_suffix(".cpp")), "-o", str(library)]
-            subprocess.run(command, check=True, capture_output=True, text=True)
-        loaded = ctypes.CDLL(str(library))
+        loaded = _library(text, self.folder)
         for n, entry in enumerate(entries):
             function = getattr(loaded, f"emulate{n}")
             function.argtypes = [ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]

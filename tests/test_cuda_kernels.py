@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import functools
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,7 @@ from slidecell.cuda.device import DEVICES, Device
 from slidecell.cuda.engine import Engine, ScoreOptions, head_of
 from slidecell.cuda.network_weights import network_of_model
 from slidecell.cuda.pipeline import CHUNK_BYTES
-from tests.cuda_emulated import EmulatedRuntime, can_emulate
+from tests.cuda_emulated import EmulatedRuntime, can_emulate, compiled_text
 from tests.models import MODELS, layer, random_model
 from tests.score_cases import case
 
@@ -125,6 +127,71 @@ def test_cuda_kernels_paths_are_different_ones() -> None:
     ]
     assert [plan["weights"] for plan in plans] == ["streamed", "shared", "shared"]
     assert [plan["projection"] for plan in plans] == ["scratch", "scratch", "shared"]
+
+
+SEARCH = """
+static slidecell::int64 first[100001];
+static int found[32], turns;  // the most of any search
+
+template <int kLanes>
+static int search(int entities, slidecell::int64 index) {
+  const int fault = emulator::launch(
+      [=] {
+        // Neighbouring groups look for different numbers.
+        const slidecell::int64 own = index + threadIdx.x / kLanes;
+        const slidecell::int64 last = first[entities] - 1;
+        found[threadIdx.x] =
+            slidecell::entity_by_lanes<kLanes>(first, entities, own < last ? own : last);
+        if (static_cast<int>(emulator::current->turn) > turns) turns = emulator::current->turn;
+      },
+      1, 32, 0, 0);
+  return fault;
+}
+extern "C" int emulate(int lanes, int entities, slidecell::int64 index) {
+  return lanes == 8 ? search<8>(entities, index) : search<16>(entities, index);
+}
+extern "C" slidecell::int64* numbers() { return first; }
+extern "C" int* results() { return found; }
+extern "C" int rounds() { return turns / 2; }  // each shows twice: whether it goes on, what is read
+"""
+
+
+@pytest.mark.parametrize("lanes", [8, 16])
+def test_cuda_kernels_lanes_find_an_entity_together(lanes: int, tmp_path: Path) -> None:
+    """As one search by halves does, entities without windows among them, in fewer steps."""
+    library = compiled_text(SEARCH, tmp_path)
+    library.emulate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_longlong]
+    library.numbers.restype = ctypes.POINTER(ctypes.c_longlong)
+    library.results.restype = ctypes.POINTER(ctypes.c_int)
+    first = np.ctypeslib.as_array(library.numbers(), (100_001,))
+    results = np.ctypeslib.as_array(library.results(), (32,))
+    rng = np.random.default_rng(0)
+    for entities in [*range(1, 20), 80, 81, 82, 100_000]:
+        counts = rng.integers(0, 3, entities)
+        counts[-1] = 1  # the last entity has windows, as a launch's last vector says
+        first[: entities + 1] = np.concatenate([[0], np.cumsum(counts)])
+        numbers = range(first[entities]) if entities < 100 else rng.integers(0, first[-1], 20)
+        for index in [*numbers, int(first[entities]) - 1]:
+            assert library.emulate(lanes, entities, int(index)) == 0
+            own = np.minimum(index + np.arange(32) // lanes, first[entities] - 1)
+            want = np.searchsorted(first[: entities + 1], own, side="right") - 1
+            np.testing.assert_array_equal(results, want)
+    assert library.rounds() == {8: 6, 16: 5}[lanes]  # of 100,000 entities; by halves 17
+
+
+def test_cuda_kernels_many_short_entities() -> None:
+    """Nearly all vectors of a tile belong to different entities, some of which have no window."""
+    metadata, tensors, _, _ = case("lstm16")
+    rng = np.random.default_rng(0)
+    lengths = rng.integers(0, 12, 700)
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    series = rng.random((offsets[-1], metadata["encoder"][0]["input_size"]), dtype=np.float32)
+    data = (metadata, tensors, series, offsets)
+    want = sc.SequenceModel(metadata, tensors).score(series, offsets)
+    assert np.isfinite(want).sum() > 500
+    np.testing.assert_array_equal(emulate(data, seed=1), want)
+    got = emulate(data, precision="medium", seed=1)
+    np.testing.assert_allclose(got, want, rtol=0, atol=MEDIUM_BOUND)
 
 
 @pytest.mark.parametrize("stride", [2, 3, 9, 50])

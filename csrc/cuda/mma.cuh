@@ -83,7 +83,10 @@ class MmaKernel {
     HiddenOperand<Config> h;
     const int tiles = a_.net.layers[l].hidden_tiles;
     load_operand(layer(l).h(), tiles, h);
-    float* out = reinterpret_cast<float*>(part_) + a_.prediction;  // [8][windows]
+    // [8][kPitch]: 4 beyond the windows, so that the four lanes of a group, which store two rows
+    // apart, meet in no bank.
+    constexpr int kPitch = kRows * 16 + 4;
+    float* out = reinterpret_cast<float*>(part_) + a_.prediction;
     const float* bias = reinterpret_cast<const float*>(weights_) + a_.net.head_b;
     for (int first = 0; first < a_.net.head_rows; first += 8) {
       Sum<kRows> sums[1];
@@ -100,13 +103,13 @@ class MmaKernel {
 #pragma unroll
         for (int e = 0; e < 4; ++e) {
           const int window = m * 16 + e / 2 * 8 + lane_group();
-          out[(lane_pair() * 2 + e % 2) * kRows * 16 + window] = sums[0].at[m][e];
+          out[(lane_pair() * 2 + e % 2) * kPitch + window] = sums[0].at[m][e];
         }
       }
       __syncwarp();
       if (lane_id() < kRows * 16) {
         const int left = a_.net.head_rows - first, end = left < 8 ? left : 8;
-        for (int d = 0; d < end; ++d) sink_.take(out[d * kRows * 16 + lane_id()]);
+        for (int d = 0; d < end; ++d) sink_.take(out[d * kPitch + lane_id()]);
       }
       __syncwarp();  // the next outputs go to the same place
     }

@@ -240,16 +240,37 @@ inline float bf16_at(const uint32* words, unsigned i) {
   return from_bits(i % 2 != 0 ? words[i / 2] & 0xffff0000u : words[i / 2] << 16);
 }
 
-// The matrix unit sums exact products; how it rounds is not specified. Here: once.
-inline void multiply_tiles(float (&c)[4], const uint32 (&a)[4], uint32 b0, uint32 b1) {
-  const unsigned lane = threadIdx.x % 32, group = lane / 4, pair = lane % 4;
+// What a lane shows the others of its warp; returns what all of them show. All must come.
+template <unsigned count>
+inline std::uint32_t (&show(const uint32 (&words)[count]))[32][6] {
   // Two buffers in turn: a lane that is ahead does not overwrite what others still read.
   const unsigned turn = emulator::current->turn++ % 2;
   auto& lanes = emulator::exchange[turn][threadIdx.x / 32];
-  std::copy(a, a + 4, lanes[lane]);
-  lanes[lane][4] = b0;
-  lanes[lane][5] = b1;
+  std::copy(words, words + count, lanes[threadIdx.x % 32]);
   __syncwarp();
+  return lanes;
+}
+
+inline uint32 ballot(bool says) {
+  const auto& lanes = show<1>({says ? 1u : 0u});
+  uint32 bits = 0;
+  for (unsigned lane = 0; lane < 32; ++lane) bits |= lanes[lane][0] << lane;
+  return bits;
+}
+template <class T>
+inline T from_lane(T value, int from) {
+  uint32 words[2] = {0, 0};
+  std::memcpy(words, &value, sizeof value);
+  T found;
+  std::memcpy(&found, show(words)[from], sizeof found);
+  return found;
+}
+inline int count_bits(uint32 bits) { return __builtin_popcount(bits); }
+
+// The matrix unit sums exact products; how it rounds is not specified. Here: once.
+inline void multiply_tiles(float (&c)[4], const uint32 (&a)[4], uint32 b0, uint32 b1) {
+  const unsigned lane = threadIdx.x % 32, group = lane / 4, pair = lane % 4;
+  const auto& lanes = show<6>({a[0], a[1], a[2], a[3], b0, b1});
   for (unsigned e = 0; e < 4; ++e) {
     const unsigned row = group, half = e / 2, column = pair * 2 + e % 2;
     double sum = c[e];

@@ -70,6 +70,14 @@ __device__ __forceinline__ void multiply_tiles(float (&c)[4], const uint32 (&a)[
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
+// All lanes of a warp together: which of them say so, a bit each; what lane `from` has.
+__device__ __forceinline__ uint32 ballot(bool says) { return __ballot_sync(0xffffffffu, says); }
+template <class T>
+__device__ __forceinline__ T from_lane(T value, int from) {
+  return __shfl_sync(0xffffffffu, value, from);
+}
+__device__ __forceinline__ int count_bits(uint32 bits) { return __popc(bits); }
+
 // Weights that stay in device memory come through the read-only path.
 __device__ __forceinline__ float4 load_constant(const float4* p) { return __ldg(p); }
 __device__ __forceinline__ uint2 load_constant(const uint2* p) { return __ldg(p); }

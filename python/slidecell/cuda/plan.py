@@ -250,7 +250,7 @@ def _mma_states(network: Network, parts: int, rows: int) -> tuple[list[dict[str,
         if layer.traits.waiting:
             entry |= {"held": memory.take(values), "gated": memory.take(operand)}
         layers.append(entry)
-    prediction = memory.take(8 * 16 * rows)
+    prediction = memory.take(8 * (16 * rows + 4))
     return layers, prediction, memory.words
 
 
