@@ -45,12 +45,11 @@ FLAGS += ["-Werror=switch"]  # a cell, activation or type without its case
 FLAGS += ["-fsanitize=alignment", "-fno-sanitize-recover=alignment"]
 
 
-def _fma(on_chip: bool, project_on_chip: bool, usual: bool) -> Entry:
+def _fma(on_chip: bool, project_on_chip: bool, usual: bool, quads: int = 1) -> Entry:
     flags = {"kOnChip": on_chip, "kUsual": usual, "kProjectOnChip": project_on_chip}
     config = {name: str(value).lower() for name, value in flags.items()}
-    return Entry(
-        "run_fma", "FmaArgs", 0, config=tuple({**config, "kCells": "", "kStacked": ""}.items())
-    )
+    config |= {"kCells": "", "kStacked": "", "kQuads": str(quads)}
+    return Entry("run_fma", "FmaArgs", 0, config=tuple(config.items()))
 
 
 def _mma(on_chip: bool, parts: int, rows: int, exact: bool) -> Entry:
@@ -71,6 +70,8 @@ TOGETHER = [
     _fma(True, True, True),
     _fma(True, True, False),
     _fma(True, False, True),
+    _fma(True, False, True, quads=2),
+    _fma(True, True, False, quads=2),
     _fma(False, False, False),
     _mma(True, 1, 2, True),
     _mma(True, 1, 2, False),

@@ -3,9 +3,10 @@
     python -m tests.cuda_widths          # needs nvcc; exit status 1: one is beyond its limits
     python -m tests.cuda_widths sm_90    # for one architecture
 
-A row for each architecture, precision, cell and hidden size: windows of a tile, warps, blocks of
-a multiprocessor, shared memory, and what the compiler reports of registers and spilled bytes.
-`.ci/cuda` runs it.
+A row for each architecture, precision, cell and hidden size: windows of a tile, columns of a thread
+(float32 kernel), warps, blocks of a multiprocessor, shared memory, and what the compiler reports of
+registers and spilled bytes.
+`.ci/run` runs it after `.ci/cuda`.
 """
 
 from __future__ import annotations
@@ -111,19 +112,20 @@ def main(architectures: Sequence[str]) -> int:
     """Print the table; return 1 if a kernel is beyond its limits."""
     found, wrong = plans(architectures or ARCHITECTURES), []
     reported = reports(found)
-    header = ["arch", "precision", "cell", "H", "kernel", "tile", "warps", "blocks", "KB"]
-    header += ["registers", "spilled"]
+    header = ["arch", "precision", "cell", "H", "kernel", "tile", "columns", "warps", "blocks"]
+    header += ["KB", "registers", "spilled"]
     print("| " + " | ".join(header) + " |")
     print("|---" * len(header) + "|")
     for key, plan in found.items():
         registers, spilled = reported[key]
-        row = [*key, plan.kernel, plan.columns, plan.threads // 32, plan.blocks]
+        row = [*key, plan.kernel, plan.columns, 4 * int(plan.config.get("kQuads", 0)) or "-"]
+        row += [plan.threads // 32, plan.blocks]
         row += [round(plan.shared_bytes / 1024), registers, spilled]
         print("| " + " | ".join(map(str, row)) + " |")
         device = DEVICES[key[0]]
         if spilled > MOST_SPILLED[plan.kernel, plan.describe()["weights"]]:
             wrong.append(f"{key}: spills {spilled} bytes")
-        if plan.blocks * plan.threads // 32 > device.warps_of(registers):
+        if plan.warps > device.warps_of(registers):
             wrong.append(f"{key}: {registers} registers are too many for all warps")
     for line in wrong:
         print(line, file=sys.stderr)

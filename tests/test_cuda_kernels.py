@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import dataclasses
 import functools
 from collections.abc import Iterator
 from pathlib import Path
@@ -221,6 +222,36 @@ def test_cuda_kernels_awkward_sizes(cell: str, size: int) -> None:
         got = emulate(data, precision=precision)
         np.testing.assert_array_equal(np.isnan(got), np.isnan(want))
         np.testing.assert_allclose(got, want, rtol=0, atol=bound)
+
+
+@pytest.mark.parametrize(
+    ("cell", "size", "options", "decoder"),
+    [
+        ("lstm", 64, {}, False),
+        ("gru", 66, {}, False),
+        ("gru", 64, {"reset_after": False}, False),
+        ("rnn", 64, {}, True),
+        ("rnn", 128, {"activation": "relu"}, False),
+    ],
+)
+def test_cuda_kernels_eight_columns_a_thread_have_the_bits_of_avx2(
+    cell: str, size: int, options: dict[str, Any], decoder: bool
+) -> None:
+    rng = np.random.default_rng(size)
+    spec = layer(cell, size, **options)
+    data = random_model(rng, [spec], [spec] if decoder else None, features=3, window=4)
+    offsets = np.cumsum([0, 100, 2, 5, 90])
+    series = rng.random((offsets[-1], 3), dtype=np.float32)
+    series[120] = np.nan
+    window = (4, data[0]["horizon"], 1)
+    one_block = dataclasses.replace(DEVICES["sm_90"], threads_per_multiprocessor=512)
+    engine = engine_for(*data, one_block, seed=2)
+    assert engine.plan(4, 1, "highest").config["kQuads"] == "2"
+    got = whole_series.score(engine, series, offsets, window, options=ScoreOptions())
+    engine.runtime.finish()  # type: ignore[attr-defined]
+    want = sc.SequenceModel(*data).score(series, offsets)
+    assert np.isfinite(want).sum() > 150
+    np.testing.assert_array_equal(got, want)
 
 
 # Largest difference of a score from the float32 one, of scores up to 2: models of the size that

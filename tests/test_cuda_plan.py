@@ -66,7 +66,7 @@ def test_cuda_plan_of_well_known_shapes() -> None:
     """The forecasters of system A on an H200: what its figures rest on."""
     by_size = {size: plan("sm_90", size).describe() for size in (16, 32, 64, 128)}
     assert [p["weights"] for p in by_size.values()] == ["shared"] * 3 + ["streamed"]
-    assert [p["tile"] for p in by_size.values()] == [128, 128, 64, 64]
+    assert [p["tile"] for p in by_size.values()] == [128, 128, 128, 64]
     assert by_size[16]["projection"] == by_size[32]["projection"] == "shared"
     medium = plan("sm_90", 64, precision="medium").describe()
     assert (medium["kernel"], medium["tile"], medium["weights"]) == ("mma", 32, "shared")
@@ -85,9 +85,35 @@ def test_cuda_plan_registers_belong_to_a_part_of_the_multiprocessor(
 
 
 def test_cuda_plan_projects_half_of_the_steps_on_chip_rather_than_all_in_device_memory() -> None:
-    found = plan("sm_90", 64)
+    found = plan("sm_90", 128, cell="gru")
     assert found.describe()["projection"] == "shared"
     assert found.arguments["steps"] == 4  # of 7
+
+
+@pytest.mark.parametrize(
+    ("device", "sizes", "options", "columns", "tile"),
+    [
+        ("sm_90", (64,), {}, 8, 128),
+        ("sm_90", (64,), {"cell": "gru"}, 8, 128),
+        ("sm_80", (64,), {"cell": "gru"}, 8, 128),
+        ("sm_90", (128,), {"cell": "rnn"}, 8, 64),
+        ("sm_90", (32,), {}, 4, 128),  # half of the threads would have nothing to do
+        ("sm_90", (128,), {}, 4, 64),  # weights stream
+        ("sm_80", (64,), {}, 4, 64),  # the states of 128 windows do not fit beside the weights
+        ("sm_90", (64, 64), {"cell": "gru"}, 4, 64),  # stacked layers would spill
+        ("sm_90", (64,), {"cell": "rnn"}, 4, 64),  # two blocks of eight warps are better than one
+    ],
+)
+def test_cuda_plan_eight_columns_a_thread_where_they_take_no_warps(
+    device: str, sizes: tuple[int, ...], options: dict[str, Any], columns: int, tile: int
+) -> None:
+    """Half the reads of weights, for as many warps on a multiprocessor."""
+    found = plan(device, *sizes, **options)
+    assert int(found.config["kQuads"]) * 4 == columns
+    assert found.columns == tile
+    assert found.warps >= 8
+    blocks_of_units = max(sizes) // 4 * (found.columns // columns)
+    assert blocks_of_units >= found.threads  # none is idle
 
 
 class Launches(EmulatedRuntime):
@@ -143,6 +169,8 @@ def test_cuda_plan_public() -> None:
     with pytest.raises(ValueError, match="device: expected one of 'sm_75'"):
         cuda.plan(model, "sm_10")
     with pytest.raises(ValueError, match="precision: expected one of 'highest'"):
+        cuda.plan(model, "sm_90", precision="lowest")
+    with pytest.raises(sc.UnsupportedError, match=r"no int8 products \('low'\).*'medium'"):
         cuda.plan(model, "sm_90", precision="low")
 
 

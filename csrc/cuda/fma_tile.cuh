@@ -2,8 +2,8 @@
 // and shared by all windows that cover it.
 //
 // Columns and slots: slot s is window s of the tile (vector s / 8). A thread computes four adjacent
-// columns, which hold four slots a quarter of the tile apart, so that neighbouring threads read
-// neighbouring projected rows: 16 bytes apart in shared memory's banks.
+// columns (or twice four), which hold four slots a quarter of the tile apart, so that neighbouring
+// threads read neighbouring projected rows: 16 bytes apart in shared memory's banks.
 #pragma once
 
 #include "product.cuh"

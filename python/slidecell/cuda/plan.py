@@ -18,7 +18,8 @@ from slidecell.cuda.structs import VECTOR
 
 PRECISIONS = ("highest", "high", "medium")
 
-# Of the float32 kernel: each thread has 4 units of 4 columns; 256 threads may have 255 registers.
+# Of the float32 kernel: each thread has 4 units of 4 or 8 columns; 256 threads may have 255
+# registers.
 _THREADS = 256
 _COLUMNS = (128, 64, 32, 16, 8)
 _FEWEST_COLUMNS = 32
@@ -55,6 +56,11 @@ class KernelPlan:
     packed: Packed
     layers: list[dict[str, int]]
     arguments: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def warps(self) -> int:
+        """Warps that share a multiprocessor."""
+        return self.blocks * self.threads // 32
 
     def describe(self) -> dict[str, Any]:
         """Tell the plan as `plan` returns it."""
@@ -114,16 +120,31 @@ def _fma_states(network: Network, memory: _Memory, columns: int) -> list[dict[st
     return layers
 
 
+def _widest(network: Network) -> int:
+    return max(round_up(layer.hidden_size, 4) for layer in network.layers)
+
+
+@dataclass(frozen=True)
+class _FmaChoice:
+    """A candidate of the float32 kernel."""
+
+    columns: int
+    steps: int  # whose projected rows are held at once
+    on_chip: bool  # the weights lie in shared memory
+    project_on_chip: bool  # so do the projected rows
+    quads: int = 1  # of columns that a thread computes at once
+
+
 def _fma_plan(
     network: Network,
     packed: Packed,
     device: Device,
     stride: int,
-    choice: tuple[int, int, bool, bool],
+    choice: _FmaChoice,
 ) -> KernelPlan | None:
     """One candidate, or None if it does not fit."""
-    columns, steps, on_chip, project_on_chip = choice
-    memory = _Memory(packed.words if on_chip else 0)
+    columns, steps, project_on_chip = choice.columns, choice.steps, choice.project_on_chip
+    memory = _Memory(packed.words if choice.on_chip else 0)
     states = _fma_states(network, memory, columns)
     vectors, pitch = columns // VECTOR, min(stride, steps)
     rows = round_up(vectors * ((VECTOR - 1) * pitch + steps), 4)
@@ -150,15 +171,16 @@ def _fma_plan(
     most = min(device.shared_per_block, device.shared_per_multiprocessor - RESERVED_BYTES)
     if shared > most:
         return None
-    widest = max(round_up(layer.hidden_size, 4) for layer in network.layers)
-    threads = max(columns, min(_THREADS, columns // 4 * (widest // 4)), 32)
+    widest = _widest(network)
+    threads = max(columns, min(_THREADS, columns // (4 * choice.quads) * (widest // 4)), 32)
     threads = round_up(threads, 32)
-    # A second block hides the barriers of the first. Stacked layers hold twice the sums and
-    # would spill at half the registers.
+    # A second block hides the barriers of the first. Stacked layers, and eight columns a thread,
+    # hold twice the sums and would spill at half the registers.
     two = (
         2 * (shared + RESERVED_BYTES) <= device.shared_per_multiprocessor
         and 4 * threads <= device.threads_per_multiprocessor
         and not network.stacked
+        and choice.quads == 1
     )
     blocks = 2 if two else 1
     return KernelPlan(
@@ -171,8 +193,9 @@ def _fma_plan(
         grid=blocks * device.multiprocessors,
         shared_bytes=shared,
         config={
-            **_common_config(network, on_chip),
+            **_common_config(network, choice.on_chip),
             "kProjectOnChip": _flag(project_on_chip),
+            "kQuads": str(choice.quads),
             "kStacked": _flag(network.stacked),
         },
         packed=packed,
@@ -189,13 +212,13 @@ def _halves(most: int, least: int) -> list[int]:
     return values
 
 
-def _fma_choices(network: Network, window: int) -> Iterator[tuple[int, int, bool, bool]]:
-    """Yield columns, steps, weights on chip, projected rows on chip: the best first.
+def _fma_choices(network: Network, window: int) -> Iterator[_FmaChoice]:
+    """Yield candidates with four columns a thread, the best first.
 
     Weights in shared memory matter most, since all windows need all of them at every step; then
     a tile that gives each thread one block of units and columns; then where projected rows lie.
     """
-    widest = max(round_up(layer.hidden_size, 4) for layer in network.layers)
+    widest = _widest(network)
     natural = max(16, min(_COLUMNS[0], 16 * _THREADS // widest))
     steps = min(window, _MOST_STEPS)
     for on_chip in (True, False):
@@ -207,10 +230,26 @@ def _fma_choices(network: Network, window: int) -> Iterator[tuple[int, int, bool
             if on_chip and columns < min(natural, _FEWEST_COLUMNS):
                 continue
             for fewer in _halves(steps, _FEWEST_STEPS):
-                yield columns, fewer, on_chip, True
-            yield columns, steps, on_chip, False
+                yield _FmaChoice(columns, fewer, on_chip, True)
+            yield _FmaChoice(columns, steps, on_chip, False)
     for fewer in _halves(steps, 1):
-        yield VECTOR, fewer, False, False
+        yield _FmaChoice(VECTOR, fewer, False, False)
+
+
+def _fma_choices_of_eight(network: Network, window: int) -> Iterator[_FmaChoice]:
+    """Yield candidates with eight columns a thread, the best first.
+
+    Each weight that is read serves twice the windows: 21 multiply-adds for each 16 bytes of an
+    LSTM's, not 13. A tile must keep all threads busy all the same. Stacked layers would spill;
+    weights that stream want more warps than so many registers leave.
+    """
+    widest, steps = _widest(network), min(window, _MOST_STEPS)
+    columns = next((c for c in reversed(_COLUMNS) if c // 8 * (widest // 4) >= _THREADS), None)
+    if columns is None or network.stacked:
+        return
+    for fewer in _halves(steps, _FEWEST_STEPS):
+        yield _FmaChoice(columns, fewer, True, True, quads=2)
+    yield _FmaChoice(columns, steps, True, False, quads=2)
 
 
 def plan_fma(
@@ -221,10 +260,19 @@ def plan_fma(
     Raises UnsupportedError if the states of eight windows exceed the shared memory.
     """
     packed = pack_fma(network)
-    for choice in _fma_choices(network, window):
-        plan = _fma_plan(network, packed, device, stride, choice)
-        if plan is not None:
-            return _asked(plan, asked)
+
+    def first(choices: Iterator[_FmaChoice]) -> KernelPlan | None:
+        plans = (_fma_plan(network, packed, device, stride, choice) for choice in choices)
+        return next((plan for plan in plans if plan is not None), None)
+
+    four, eight = (
+        first(_fma_choices(network, window)),
+        first(_fma_choices_of_eight(network, window)),
+    )
+    if four is not None and eight is not None and eight.warps >= four.warps:
+        return _asked(eight, asked)
+    if four is not None:
+        return _asked(four, asked)
     sizes = [layer.hidden_size for layer in network.layers]
     raise UnsupportedError(
         f"cuda: the states of {VECTOR} windows exceed the shared memory of {device.name} "
