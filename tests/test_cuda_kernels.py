@@ -180,6 +180,52 @@ def test_cuda_kernels_lanes_find_an_entity_together(lanes: int, tmp_path: Path) 
     assert library.rounds() == {8: 6, 16: 5}[lanes]  # of 100,000 entities; by halves 17
 
 
+OPERAND = """
+static slidecell::uint32 stored[2][128];
+static float loaded[32][4];
+
+extern "C" int emulate() {
+  return emulator::launch(
+      [] {
+        const int lane = slidecell::lane_id();
+        // Columns 0 .. 7 and then 8 .. 15, of 16 windows: a lane's numbers tell its own.
+        for (int u = 0; u < 2; ++u) {
+          const float value = lane + 1;
+          const float values[4] = {value, value, value, value};
+          slidecell::store_columns<1, 1>(stored[u], u, 0, values);
+        }
+        slidecell::uint32 both[128];
+        for (int i = 0; i < 128; ++i) both[i] = stored[0][i] | stored[1][i];
+        slidecell::Operand<1, 1, 1, true> operand;
+        slidecell::load_operand(both, 1, operand);
+        for (int i = 0; i < 4; ++i) {
+          loaded[lane][i] = slidecell::from_bits(operand.at[0][0][0][i] << 16);
+        }
+      },
+      1, 32, 0, 0);
+}
+extern "C" slidecell::uint32* words() { return stored[0]; }
+extern "C" float* operands() { return loaded[0]; }
+"""
+
+
+def test_cuda_kernels_lanes_store_h_in_different_banks(tmp_path: Path) -> None:
+    """Of shared memory's 32 banks; 16 lanes store 8 bytes each at a time, and read back theirs."""
+    library = compiled_text(OPERAND, tmp_path)
+    library.words.restype = ctypes.POINTER(ctypes.c_uint32)
+    library.operands.restype = ctypes.POINTER(ctypes.c_float)
+    assert library.emulate() == 0
+    stored = np.ctypeslib.as_array(library.words(), (2, 128))
+    for half in stored:
+        # bf16 of a small whole number is exact: its bits are float32's upper ones.
+        lanes = ((half & 0xFFFF) << 16).view(np.float32).astype(int)
+        for first in (1, 17):
+            words = np.flatnonzero((lanes >= first) & (lanes < first + 16))
+            assert sorted(words % 32) == list(range(32))
+    operands = np.ctypeslib.as_array(library.operands(), (32, 4))
+    np.testing.assert_array_equal(operands, np.repeat(np.arange(1, 33)[:, None], 4, axis=1))
+
+
 def test_cuda_kernels_many_short_entities() -> None:
     """Nearly all vectors of a tile belong to different entities, some of which have no window."""
     metadata, tensors, _, _ = case("lstm16")

@@ -86,6 +86,7 @@ class MmaKernel {
     // [8][kPitch]: 4 beyond the windows, so that the four lanes of a group, which store two rows
     // apart, meet in no bank.
     constexpr int kPitch = kRows * 16 + 4;
+    static_assert(2 * kPitch % 32 == 8, "lanes of a group meet in a bank");
     float* out = reinterpret_cast<float*>(part_) + a_.prediction;
     const float* bias = reinterpret_cast<const float*>(weights_) + a_.net.head_b;
     for (int first = 0; first < a_.net.head_rows; first += 8) {
