@@ -60,6 +60,17 @@ def _mma(on_chip: bool, parts: int, rows: int, exact: bool) -> Entry:
     return Entry("run_mma", "MmaArgs", 0, config=tuple({**config, "Math": math}.items()))
 
 
+def _wgmma(input_tiles: int, hidden_tiles: int) -> Entry:
+    names = {"kOnChip": "true", "kParts": "1", "kRows": "1", "kExact": "true"}
+    names |= {"kInputTiles": str(input_tiles), "kHiddenTiles": str(hidden_tiles)}
+    return Entry(
+        "run_wgmma",
+        "MmaArgs",
+        0,
+        config=tuple({**names, "Math": "slidecell::HardwareMath"}.items()),
+    )
+
+
 # Compiled together: what the tests need. Anything else takes a second of its own.
 TOGETHER = [
     Entry("copy_rows", "RowsArgs", 0),
@@ -78,6 +89,9 @@ TOGETHER = [
     _mma(True, 2, 2, True),
     _mma(True, 2, 2, False),
     _mma(False, 2, 1, True),
+    _wgmma(1, 1),
+    _wgmma(2, 2),
+    _wgmma(1, 4),
 ]
 
 
@@ -93,14 +107,14 @@ def can_emulate() -> bool:
 def superset(entry: Entry) -> Entry:
     """Widen what an entry is compiled for, so that few kernels serve all models of the tests."""
     config = dict(entry.config)
-    if config:
+    if config and entry.name != "run_wgmma":
         config["kCells"] = str((1 << len(CELLS)) - 1)
     if "kStacked" in config:
         config["kStacked"] = "true"
-    if "kParts" in config:
+    if entry.name == "run_mma":
         config["kUsual"] = "false"
     tiles = ("kInputTiles", "kHiddenTiles")
-    if "kExact" in config and not all(config[name] == "1" for name in tiles):
+    if entry.name == "run_mma" and not all(config[name] == "1" for name in tiles):
         config["kExact"] = "false"
     if config.get("kExact") == "false":
         config |= {name: str(max(3, int(config[name]))) for name in tiles}

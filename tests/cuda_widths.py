@@ -41,7 +41,7 @@ WIDTHS = (16, 32, 64, 128)
 # Spilled bytes, in stores. Two blocks of the float32 kernel share a multiprocessor's registers; and
 # 32 windows a warp read streamed weights half as often as 16 would, which is worth a few spills.
 MOST_SPILLED = {("fma", "shared"): 128, ("fma", "streamed"): 128}
-MOST_SPILLED |= {("mma", "shared"): 0, ("mma", "streamed"): 96}
+MOST_SPILLED |= {("mma", "shared"): 0, ("mma", "streamed"): 96, ("wgmma", "shared"): 0}
 
 Key = tuple[str, str, str, int]  # architecture, precision, cell, hidden size
 
@@ -66,14 +66,16 @@ def compiled(arch: str, texts: dict[str, str], folder: Path) -> dict[str, tuple[
     """Compile entry points, text by name; return registers and spilled bytes of each."""
     source = folder / f"{arch}-{next(iter(texts))}.cu"
     source.write_text(kernel_source() + "".join(texts.values()))
-    command = ["nvcc", f"-arch={arch}", *OPTIONS, "-ftz=true", "-Xptxas", "-v", "-cubin"]
+    own = "a" * any("run_wgmma" in text for text in texts.values())
+    command = ["nvcc", f"-arch={arch}{own}", *OPTIONS, "-ftz=true", "-Xptxas", "-v", "-cubin"]
     done = subprocess.run(
         [*command, str(source), "-o", str(source.with_suffix(".cubin"))],
         capture_output=True,
         text=True,
         check=False,
     )
-    if done.returncode != 0 or "warning" in done.stderr:
+    slow = "warning" in done.stderr or "Performance Loss" in done.stderr
+    if done.returncode != 0 or slow:
         raise SystemExit(done.stderr)
     found = {}
     for report in done.stderr.split("Compiling entry function")[1:]:

@@ -103,11 +103,15 @@ def test_bench_cuda_clock_is_the_drivers(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_bench_cuda_counts_shared_memory_cycles() -> None:
-    """LSTM 64, for 8 units and 32 windows: 68 cycles a step, 24 the first, 40 for the head."""
-    weights, biases, state, new_h, operand = (4 + 1) * 4 * 2, 4, 2 * 8, 4, 4
-    assert weights + biases + state + new_h + operand == 68
-    first = 4 * 2 + biases + state // 2 + new_h
-    want = (8 * (6 * 68 + first) + 40) / 32
+    """GRU 64, for 8 units and 32 windows: 58 cycles a step, 22 the first, 40 for the head."""
+    weights, biases, state, new_h, operand = (4 + 1) * 3 * 2, 4, 2 * 8, 4, 4
+    assert weights + biases + state + new_h + operand == 58
+    first = 3 * 2 + biases + state // 2 + new_h
+    want = (8 * (6 * 58 + first) + 40) / 32
+    assert cuda_counts.shared_cycles(cuda_counts.Case("gru", 64)) == want
+    # LSTM 64, for 64 windows: 8 KB of weights for each of 5 tiles of 16 inputs, one the first.
+    of_tile = 16 * 256 * 2 / 128
+    want = ((6 * 5 + 1) * of_tile + 4 * 8) / 64
     assert cuda_counts.shared_cycles(cuda_counts.Case("lstm", 64)) == want
-    # 16 windows a warp read as many weights as 32 do.
+    # 16 windows a warp read as many weights as 32 do, and those of groups half as often.
     assert cuda_counts.shared_cycles(cuda_counts.Case("lstm", 128)) > 4.5 * want

@@ -372,6 +372,51 @@ def test_cuda_kernels_many_targets(seed: int) -> None:
         np.testing.assert_array_equal(got, model.score(series, offsets, **options))
 
 
+@pytest.mark.parametrize(
+    ("size", "features", "window"),
+    [(1, 1, 1), (5, 14, 3), (16, 7, 7), (17, 15, 4), (32, 30, 2), (56, 3, 5), (64, 7, 7)],
+)
+def test_cuda_kernels_groups_of_four_warps(size: int, features: int, window: int) -> None:
+    """Within the bound of the other kernel of bf16 products, whatever the order of launches."""
+    rng = np.random.default_rng(size)
+    data = random_model(rng, [layer("lstm", size)], features=features, window=window)
+    offsets = np.cumsum([0, window + 150, 3, window + 1, window, 0, 40])
+    series = rng.random((offsets[-1], features), dtype=np.float32)
+    series[window + 60, 0] = np.nan
+    want = sc.SequenceModel(*data).score(series, offsets)
+    assert np.isfinite(want).sum() > 150
+    engine = engine_for(*data, "sm_90")
+    assert engine.plan(window, 1, "medium").kernel == "wgmma"
+    first = emulate((*data, series, offsets), precision="medium")
+    np.testing.assert_array_equal(np.isnan(first), np.isnan(want))
+    np.testing.assert_allclose(first, want, rtol=0, atol=MEDIUM_BOUND)
+    # The other kernel rounds the same operands; only the biases come in two parts here.
+    other = emulate((*data, series, offsets), "sm_80", precision="medium")
+    np.testing.assert_allclose(first, other, rtol=0, atol=2e-3)
+    for seed, most_blocks in ((5, 1), (6, 2)):
+        again = emulate(
+            (*data, series, offsets), precision="medium", seed=seed, most_blocks=most_blocks
+        )
+        np.testing.assert_array_equal(again, first)
+
+
+def test_cuda_kernels_groups_of_four_warps_options() -> None:
+    """Horizons, chosen targets, two passes and chunks."""
+    for name, options in (
+        ("lstm_horizon3", {}),
+        ("lstm_targets", {"per_feature": True}),
+        ("lstm16", {"reduction": "mahalanobis"}),
+        ("lstm16", {"reduction": "mae"}),
+    ):
+        metadata, tensors, _, _ = case(name)
+        engine = engine_for(metadata, tensors, "sm_90")
+        assert engine.plan(metadata["window"], 1, "medium").kernel == "wgmma"
+        got = emulate(case(name), precision="medium", chunk_bytes=4000, **options)
+        want = on_cpu(name, **options)
+        np.testing.assert_array_equal(np.isnan(got), np.isnan(want))
+        np.testing.assert_allclose(got, want, rtol=2e-2, atol=MEDIUM_BOUND)
+
+
 def test_cuda_kernels_matrix_units_two_passes() -> None:
     """The Mahalanobis distance and averaged rows, from predictions of the matrix kernel."""
     for options in ({"reduction": "mahalanobis"}, {"aggregate": "mean"}):

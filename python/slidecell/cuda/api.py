@@ -350,9 +350,10 @@ def plan(
     Returns
     -------
     dict
-        ``kernel``: "fma" (float32 on the ordinary cores) or "mma" (bf16 products on the matrix
-        units); ``precision`` that runs, never lower than asked for; ``tile``, in windows;
-        ``threads`` per block, ``blocks_per_multiprocessor``, ``grid``, ``shared_bytes`` per block;
+        ``kernel``: "fma" (float32 on the ordinary cores), "mma" (bf16 products on the matrix
+        units) or "wgmma" (the same by Hopper's groups of four warps); ``precision`` that runs,
+        never lower than asked for; ``tile``, in windows; ``threads`` per block,
+        ``blocks_per_multiprocessor``, ``grid``, ``shared_bytes`` per block;
         ``weights``: "shared" memory or "streamed" through the caches; ``projection`` of layer 0's
         input: "shared", "scratch" (device memory), or made "per window" on the matrix units.
 
@@ -364,7 +365,7 @@ def plan(
     >>> model = sc.SequenceModel.from_torch(Forecaster(7, 64, window=7))
     >>> found = cuda.plan(model, "sm_90", precision="medium")
     >>> found["kernel"], found["tile"], found["weights"]
-    ('mma', 32, 'shared')
+    ('wgmma', 64, 'shared')
     """
     _check_precision(precision, "cupy")
     if isinstance(device, str):

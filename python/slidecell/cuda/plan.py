@@ -13,7 +13,15 @@ from slidecell._core import UnsupportedError
 from slidecell.cuda.cell_traits import number_of
 from slidecell.cuda.device import RESERVED_BYTES, Device
 from slidecell.cuda.network_weights import Network
-from slidecell.cuda.packing import Packed, pack_fma, pack_mma, round_up, tiles_of
+from slidecell.cuda.packing import (
+    GROUP_ONES,
+    Packed,
+    pack_fma,
+    pack_mma,
+    pack_wgmma,
+    round_up,
+    tiles_of,
+)
 from slidecell.cuda.structs import VECTOR
 
 PRECISIONS = ("highest", "high", "medium")
@@ -35,6 +43,11 @@ _MOST_REGISTERS = 255
 _MOST_WARPS = 16
 _LEAST_WARPS = {1: 4, 2: 6}  # with 16 or 32 windows each: fewer hide too little latency
 
+# Of the matrix kernel of groups of four warps: groups of a block by tiles of 16 units, of 64
+# windows each. As many as leave the registers that keep products and cells apart.
+_GROUPS = {1: 4, 2: 4, 3: 3, 4: 2}
+_MOST_GROUP_INPUT_TILES = 2
+
 
 @dataclass(frozen=True)
 class KernelPlan:
@@ -44,10 +57,10 @@ class KernelPlan:
     ``arguments`` those of `structs.FMA` or `MMA` that the plan decides.
     """
 
-    kernel: str  # "fma" or "mma"
+    kernel: str  # "fma", "mma" or "wgmma"
     precision: str  # that runs: never lower than asked for
     asked: str
-    columns: int  # windows of a tile: of a block ("fma") or a warp ("mma")
+    columns: int  # windows of a tile: of a block ("fma"), a warp ("mma") or four warps ("wgmma")
     threads: int
     blocks: int  # per multiprocessor
     grid: int
@@ -65,7 +78,7 @@ class KernelPlan:
     def describe(self) -> dict[str, Any]:
         """Tell the plan as `plan` returns it."""
         on_chip = self.config["kOnChip"] == "true"
-        if self.kernel == "mma":
+        if self.kernel != "fma":
             projection = "per window"
         elif self.config["kProjectOnChip"] == "true":
             projection = "shared"
@@ -285,6 +298,11 @@ def _asked(plan: KernelPlan, asked: str) -> KernelPlan:
     return KernelPlan(**{**plan.__dict__, "asked": asked})
 
 
+def _prediction_words(rows: int) -> int:
+    """Words of a warp's part for the predictions of eight outputs."""
+    return 8 * (16 * rows + 4)
+
+
 def _mma_states(network: Network, parts: int, rows: int) -> tuple[list[dict[str, int]], int, int]:
     """States in a warp's part, where its predictions lie, and how many words it has."""
     memory = _Memory(0)
@@ -298,7 +316,7 @@ def _mma_states(network: Network, parts: int, rows: int) -> tuple[list[dict[str,
         if layer.traits.waiting:
             entry |= {"held": memory.take(values), "gated": memory.take(operand)}
         layers.append(entry)
-    prediction = memory.take(8 * (16 * rows + 4))
+    prediction = memory.take(_prediction_words(rows))
     return layers, prediction, memory.words
 
 
@@ -353,6 +371,53 @@ def _mma_plan(
     )
 
 
+def _wgmma_plan(network: Network, device: Device, asked: str) -> KernelPlan | None:
+    """One LSTM layer whose states fit the registers of four warps; None for others.
+
+    Of Hopper alone: no other generation has its instructions.
+    """
+    first = network.layers[0]
+    hidden_tiles = tiles_of(first.hidden_size)
+    input_tiles = tiles_of(first.input_size + GROUP_ONES)
+    if (
+        device.capability != 90
+        or asked != "medium"
+        or len(network.layers) > 1
+        or first.cell != "lstm"
+        or not network.usual
+        or hidden_tiles not in _GROUPS
+        or input_tiles > _MOST_GROUP_INPUT_TILES
+    ):
+        return None
+    packed, groups = pack_wgmma(network), _GROUPS[hidden_tiles]
+    warp_words = _prediction_words(1)
+    shared = (packed.words + groups * 4 * warp_words) * 4
+    if shared > device.shared_per_block:
+        return None
+    return KernelPlan(
+        kernel="wgmma",
+        precision=asked,
+        asked=asked,
+        columns=64,
+        threads=128 * groups,
+        blocks=1,
+        grid=device.multiprocessors,
+        shared_bytes=shared,
+        config={
+            "kOnChip": "true",
+            "kParts": "1",
+            "kRows": "1",
+            "kInputTiles": str(input_tiles),
+            "kHiddenTiles": str(hidden_tiles),
+            "kExact": "true",
+            "Math": "slidecell::HardwareMath",
+        },
+        packed=packed,
+        layers=[{}],
+        arguments={"warp_words": warp_words, "first_warp": packed.words, "prediction": 0},
+    )
+
+
 def plan_network(
     network: Network, device: Device, *, window: int, stride: int = 1, precision: str = "highest"
 ) -> KernelPlan:
@@ -365,6 +430,9 @@ def plan_network(
         raise ValueError(
             f"precision: expected one of {', '.join(map(repr, PRECISIONS))}, got {precision!r}"
         )
+    plan = _wgmma_plan(network, device, precision)
+    if plan is not None:
+        return plan
     if precision != "highest" and device.matrix_unit:
         packed = pack_mma(network, 2 if precision == "high" else 1)
         for on_chip in (True, False):

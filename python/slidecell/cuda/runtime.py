@@ -41,6 +41,11 @@ class Entry:
     shared_bytes: int = 0
     config: tuple[tuple[str, str], ...] = ()
 
+    @property
+    def own_architecture(self) -> str | None:
+        """Of a kernel that is compiled for one alone: with instructions that no other has."""
+        return "sm_90a" if self.name == "run_wgmma" else None
+
     def text(self) -> str:
         """C++ to append to the kernels' source."""
         lines = []
