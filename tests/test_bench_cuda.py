@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -100,6 +101,22 @@ def test_bench_cuda_clock_is_the_drivers(monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr(bench_cuda.subprocess, "run", run)
     assert bench_cuda.clock_hz() == 1.98e9
+
+
+def test_bench_cuda_tells_shares_of_what_was_counted() -> None:
+    results = [
+        bench_cuda.Result("LSTM 64, W=7", name, "", rate, (rate, rate), 0.0)
+        for name, rate in (("slidecell highest", 1.15e8), ("slidecell medium", 8.63e8))
+    ]
+    told = bench_cuda.shares(
+        [*results, replace(results[0], contestant="torch TF32")], cuda_counts.H200
+    )
+    assert told.splitlines() == [
+        "LSTM 64, W=7, slidecell highest: 50% of the float32 limit, 7% of the special-function "
+        "limit, 4 GB/s",
+        "LSTM 64, W=7, slidecell medium: 18% of the matrix limit, 50% of the special-function "
+        "limit, 11% of the shared-memory limit, 28 GB/s",
+    ]
 
 
 def test_bench_cuda_counts_shared_memory_cycles() -> None:
