@@ -10,9 +10,10 @@ from slidecell._cells import CellName
 from slidecell.bench.report import markdown
 from slidecell.cuda.cell_traits import CELLS
 from slidecell.cuda.device import DEVICES
+from slidecell.cuda.kernel_plan import KernelPlan
 from slidecell.cuda.network_weights import network_of_layers
 from slidecell.cuda.packing import tiles_of
-from slidecell.cuda.plan import KernelPlan, plan_network
+from slidecell.cuda.plan import plan_network
 
 WINDOW, FEATURES = 7, 7  # of the insider-threat forecaster
 

@@ -23,8 +23,9 @@ import numpy as np
 
 from slidecell.cuda.cupy_runtime import OPTIONS
 from slidecell.cuda.device import DEVICES
+from slidecell.cuda.kernel_plan import KernelPlan
 from slidecell.cuda.network_weights import network_of_model
-from slidecell.cuda.plan import PRECISIONS, KernelPlan, plan_network
+from slidecell.cuda.plan import PRECISIONS, plan_network
 from slidecell.cuda.runtime import entry_of
 from slidecell.cuda.source import kernel_source
 from tests.models import layer, random_model

@@ -18,9 +18,10 @@ from slidecell.cuda.cell_traits import CELLS
 from slidecell.cuda.chunks import Vectors
 from slidecell.cuda.device import DEVICES, Device
 from slidecell.cuda.engine import Engine, ScoreOptions, head_of
+from slidecell.cuda.kernel_plan import KernelPlan
 from slidecell.cuda.network_weights import network_of_model
 from slidecell.cuda.packing import bf16, pack_fma, pack_mma, pack_wgmma
-from slidecell.cuda.plan import PRECISIONS, KernelPlan, plan_network
+from slidecell.cuda.plan import PRECISIONS, plan_network
 from slidecell.cuda.runtime import Entry
 from slidecell.cuda.source import kernel_source
 from slidecell.cuda.structs import Struct

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from slidecell.cuda.arrays import DeviceArray
 from slidecell.cuda.device import Device
-from slidecell.cuda.plan import KernelPlan
+from slidecell.cuda.kernel_plan import KernelPlan
 from slidecell.cuda.structs import Struct
 
 Bytes = npt.NDArray[np.uint8]
