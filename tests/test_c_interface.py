@@ -55,6 +55,7 @@ COUNTERPARTS = {
     "ScoreOptions::stride": "slidecell_options.stride",
     "ScoreOptions::num_threads": "slidecell_options.num_threads",
     "ScoreOptions::kernel": "slidecell_options.kernel",
+    "ScoreOptions::windows": "slidecell_options.windows",
     "KernelPlan::isa": "slidecell_plan.isa",
     "KernelPlan::kernel": "slidecell_plan.kernel",
     "KernelPlan::precision": "slidecell_plan.precision",
@@ -140,7 +141,7 @@ COUNTERPARTS = {
 # Types whose members are asked for one by one; the others of these headers are the arguments of
 # what has a reason above.
 STRUCTS = {"ScoreOptions", "StreamOptions", "KernelPlan", "Decision", "Event"}
-ENUMS = {"Precision", "Kernel", "Reduction", "Aggregate"}
+ENUMS = {"Precision", "Kernel", "Reduction", "Aggregate", "Windows"}
 STATUSES = {
     "ok": "SLIDECELL_OK",
     "unknown_entity": "SLIDECELL_UNKNOWN_ENTITY",

@@ -78,6 +78,7 @@ class Functions:
             "reduction": "mse",
             "aggregate": "window",
             "per_feature": False,
+            "windows": "exact",
             "stride": 1,
             "num_threads": 1,
             "out": None,

@@ -100,6 +100,15 @@ def test_cuda_api_missing_driver_device_and_compiler_are_told(
 def test_cuda_api_backend_cpu_is_the_cpu() -> None:
     model = make()
     np.testing.assert_array_equal(cuda.score(model, SERIES, backend="cpu"), model.score(SERIES))
+    np.testing.assert_array_equal(
+        cuda.score(model, SERIES, backend="cpu", windows="carried"),
+        model.score(SERIES, windows="carried"),
+    )
+    for backend in ("cupy", "numba"):
+        with pytest.raises(sc.UnsupportedError, match=r"windows: backend='.*' has no 'carried'"):
+            cuda.score(model, SERIES, backend=backend, windows="carried")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="windows: expected one of 'exact', 'carried', got 'all'"):
+        cuda.score(model, SERIES, backend="cpu", windows="all")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="backend: expected one of 'cupy', 'numba', 'cpu'"):
         cuda.score(model, SERIES, backend="opencl")
     with pytest.raises(TypeError, match="series: expected a host array for backend='cpu'"):

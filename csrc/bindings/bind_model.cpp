@@ -33,8 +33,8 @@ slidecell::SeriesView view_of(const SequenceModel& model, const py::array& rows)
 py::array_t<float> score(const SequenceModel& model, py::handle series, py::handle offsets,
                          const std::string& precision, const std::string& kernel,
                          const std::string& reduction, const std::string& aggregate,
-                         bool per_feature, std::int64_t stride, std::optional<int> num_threads,
-                         py::handle out) {
+                         bool per_feature, std::int64_t stride, const std::string& windows,
+                         std::optional<int> num_threads, py::handle out) {
   const py::array rows = real_array(series, "series");
   const slidecell::SeriesView view = view_of(model, rows);
   const std::vector<std::int64_t> bounds = offsets_from(offsets, view.rows);
@@ -44,7 +44,8 @@ py::array_t<float> score(const SequenceModel& model, py::handle series, py::hand
                                         per_feature,
                                         stride,
                                         thread_count(num_threads),
-                                        kernel_of(kernel)};
+                                        kernel_of(kernel),
+                                        windows_of(windows)};
   std::vector<std::int64_t> shape{view.rows};
   if (per_feature) shape.push_back(model.num_targets());
   py::array_t<float> result = output_array(out, shape, rows);
@@ -134,7 +135,7 @@ void bind_model(py::module_& m) {
            "none.",
            py::arg("series"), py::arg("offsets"), py::kw_only(), py::arg("precision"),
            py::arg("kernel"), py::arg("reduction"), py::arg("aggregate"), py::arg("per_feature"),
-           py::arg("stride"), py::arg("num_threads"), py::arg("out"))
+           py::arg("stride"), py::arg("windows"), py::arg("num_threads"), py::arg("out"))
       .def("predict", &predict,
            "Return the prediction of every window: [N, K, C] of a forecaster, [N, W, C] of an "
            "autoencoder.",

@@ -48,6 +48,11 @@ inline slidecell::Aggregate aggregate_of(const std::string& value) {
                                        {"last", slidecell::Aggregate::last},
                                        {"mean", slidecell::Aggregate::mean}});
 }
+inline slidecell::Windows windows_of(const std::string& value) {
+  return choose<slidecell::Windows>(
+      "windows", value,
+      {{"exact", slidecell::Windows::exact}, {"carried", slidecell::Windows::carried}});
+}
 
 inline py::dict plan_dict(const slidecell::KernelPlan& plan) {
   py::dict result;

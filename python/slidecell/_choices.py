@@ -13,12 +13,14 @@ __all__ = [
     "RecurrentActivation",
     "Reduction",
     "ScalerKind",
+    "Windows",
 ]
 
 Precision: TypeAlias = Literal["highest", "high", "medium"]
 Kernel: TypeAlias = Literal["auto", "fma", "matrix"]
 Reduction: TypeAlias = Literal["mse", "mae", "mahalanobis", "nll", "calibrated"]
 Aggregate: TypeAlias = Literal["window", "last", "mean"]
+Windows: TypeAlias = Literal["exact", "carried"]
 Activation: TypeAlias = Literal["tanh", "relu", "sigmoid", "linear"]
 RecurrentActivation: TypeAlias = Literal["sigmoid", "hard_sigmoid"]
 ScalerKind: TypeAlias = Literal["minmax", "standard", "robust"]

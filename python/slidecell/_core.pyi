@@ -135,6 +135,7 @@ class SequenceModel(metaclass=_Pybind11Type):
         aggregate: str,
         per_feature: bool,
         stride: int,
+        windows: str,
         num_threads: int | None,
         out: Any,
     ) -> npt.NDArray[np.float32]: ...

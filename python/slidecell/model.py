@@ -21,6 +21,7 @@ from slidecell._choices import (
     Precision,
     RecurrentActivation,
     Reduction,
+    Windows,
 )
 from slidecell._html import html_table
 from slidecell._whole_files import replacing
@@ -659,6 +660,7 @@ class SequenceModel:
         aggregate: Aggregate = "window",
         per_feature: bool = False,
         stride: int = 1,
+        windows: Windows = "exact",
         num_threads: int | None = None,
         out: Floats | None = None,
     ) -> Floats:
@@ -704,6 +706,9 @@ class SequenceModel:
             Return [S, targets]: each feature's own error.
         stride : int
             Score every stride-th window of an entity.
+        windows : {"exact", "carried"}
+            Whether every window starts from a zero state, or one state is carried through the
+            windows of a block, which takes about 1.25 steps a row instead of W. See the notes.
         num_threads : int, optional
             Default: all that OpenMP offers; at most 1,024. Where the system has fewer, a
             RuntimeWarning says so once and the scores are the same.
@@ -721,7 +726,35 @@ class SequenceModel:
         ValueError, TypeError
             If an argument does not fit; the text names it.
         UnsupportedError
-            If ``kernel="matrix"`` and the CPU or the model has no such kernel.
+            If ``kernel="matrix"`` and the CPU or the model has no such kernel. If
+            ``windows="carried"`` and the model is an autoencoder or has a bidirectional layer, or
+            the stride is above 0.48 W.
+
+        Notes
+        -----
+        Carried states: an entity's rows are cut into blocks of B rows, the least prime that is at
+        least 4 W, and a window belongs to the block of its first target row. The state of a block
+        starts from zero W rows before it and is carried through it, so that the first window of
+        every block is exact and the others have seen up to B rows more than they hold. How much
+        that changes their scores depends on how fast the network forgets: measure it on your
+        data, as the example does. A missing row sets the state to zero: the first window after it
+        is exact again. Scores are missing and infinite where those of exact windows are. They are
+        bit for bit the same for all numbers of threads, and those of a series do not change when
+        rows are appended to it.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import torch
+        >>> import slidecell as sc
+        >>> from slidecell.training import Forecaster
+        >>> _ = torch.manual_seed(0)
+        >>> model = sc.SequenceModel.from_torch(Forecaster(2, 8, window=30))
+        >>> series = np.random.default_rng(0).normal(size=(1000, 2))
+        >>> exact = model.score(series)
+        >>> carried = model.score(series, windows="carried")
+        >>> bool(np.nanmax(abs(carried - exact)) < 1e-4 * np.nanmax(exact))
+        True
         """
         return self._core.score(
             match_features(series, self._metadata["features"]),
@@ -732,6 +765,7 @@ class SequenceModel:
             aggregate=aggregate,
             per_feature=per_feature,
             stride=stride,
+            windows=windows,
             num_threads=num_threads,
             out=out,
         )

@@ -48,6 +48,16 @@ void test_scores(const Model& model, const slidecell::SequenceModel& truth, cons
   CHECK(slidecell_score(model.get(), rows.data(), kRows, kOffsets.data(), 3, &c_options,
                         scores.data()) == SLIDECELL_OK);
   CHECK(same(scores, expected));
+
+  options.windows = slidecell::Windows::carried;
+  c_options.windows = SLIDECELL_CARRIED;
+  options.stride = 1;
+  c_options.stride = 0;
+  if (truth.horizon() > 0) truth.score(series, kOffsets, expected.data(), options);
+  CHECK(slidecell_score(model.get(), rows.data(), kRows, kOffsets.data(), 3, &c_options,
+                        scores.data()) ==
+        (truth.horizon() > 0 ? SLIDECELL_OK : SLIDECELL_UNSUPPORTED));
+  CHECK(same(scores, expected));
   CHECK(slidecell_score(model.get(), nullptr, 0, nullptr, 0, nullptr, nullptr) == SLIDECELL_OK);
 }
 
@@ -260,6 +270,14 @@ void test_score_errors(const Model& model, const Floats& rows) {
   options.aggregate = SLIDECELL_LAST;  // of a forecaster
   CHECK(score(rows.data(), kRows, {}, options) == SLIDECELL_INVALID_ARGUMENT);
   CHECK(error_has("aggregate: "));
+  options = {};
+  options.windows = 2;
+  CHECK(score(rows.data(), kRows, {}, options) == SLIDECELL_INVALID_ARGUMENT);
+  CHECK(error_has("windows: expected 0 to 1, got 2"));
+  options.windows = SLIDECELL_CARRIED;
+  options.stride = 1000;
+  CHECK(score(rows.data(), kRows, {}, options) == SLIDECELL_UNSUPPORTED);
+  CHECK(error_has("windows: expected 'exact' where stride is above "));
   CHECK(same(scores, Floats(kRows, 7.0f)));
 }
 

@@ -27,6 +27,11 @@ enum class Kernel : std::uint8_t { automatic, fma, matrix };
 // s, for forecasters with a scaler. It and mahalanobis need error statistics in the model file.
 enum class Reduction : std::uint8_t { mse, mae, mahalanobis, nll, calibrated };
 enum class Aggregate : std::uint8_t { window, last, mean };
+// exact: every window starts from a zero state. carried: one chain of steps serves a block of
+// windows, the least prime >= 4 W first target rows of an entity, from W rows before the block on:
+// about 1.25 steps a row instead of W, and scores that differ as far as the network remembers what
+// lies before a window. For forecasters without bidirectional layers.
+enum class Windows : std::uint8_t { exact, carried };
 
 struct ScoreOptions {
   Precision precision = Precision::highest;
@@ -36,6 +41,7 @@ struct ScoreOptions {
   std::int64_t stride = 1;
   int num_threads = 0;  // 0: default_num_threads()
   Kernel kernel = Kernel::automatic;
+  Windows windows = Windows::exact;
 };
 
 // The kernel that `score` runs on this machine.
@@ -98,7 +104,8 @@ class SLIDECELL_API SequenceModel {
   std::optional<Reduction> reduction() const;
 
   // out: float32 [S] or, with per_feature, [S, num_targets]; offsets [G+1], empty: one entity.
-  // Throws UnsupportedError for Kernel::matrix where this CPU or model has none.
+  // Throws UnsupportedError for Kernel::matrix where this CPU or model has none, and for
+  // Windows::carried where the model has none or the stride is above 0.48 W.
   void score(const SeriesView& series, Span<const std::int64_t> offsets, float* out,
              const ScoreOptions& options = {}) const;
   // out: [windows, horizon or window, num_targets], in raw units, for the windows of `plan`. In

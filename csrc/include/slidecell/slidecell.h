@@ -72,6 +72,13 @@ enum slidecell_aggregate {
   SLIDECELL_MEAN = 2    /* a row's errors in all windows that cover it; not for streams */
 };
 
+/* How states begin. */
+enum slidecell_windows {
+  SLIDECELL_EXACT = 0,  /* every window from zero */
+  SLIDECELL_CARRIED = 1 /* one state serves a block of windows: about 1.25 steps a row instead of W;
+                           for forecasters without bidirectional layers, stride up to 0.48 W */
+};
+
 /* All zeros, or NULL in its place, are the defaults. */
 typedef struct slidecell_options {
   int32_t precision;   /* enum slidecell_precision */
@@ -82,6 +89,7 @@ typedef struct slidecell_options {
   int32_t num_threads; /* slidecell_score only; 0: as many as the machine offers */
   int32_t kernel;      /* slidecell_score only: enum slidecell_kernel */
   int64_t max_bytes;   /* streams and monitors only: one that takes more is refused; 0: 1 GiB */
+  int32_t windows;     /* slidecell_score only: enum slidecell_windows */
 } slidecell_options;
 
 /* The kernel that a call runs on this machine. */

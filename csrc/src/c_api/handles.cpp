@@ -27,6 +27,8 @@ static_assert(same_number(SLIDECELL_CALIBRATED, Reduction::calibrated));
 static_assert(same_number(SLIDECELL_WINDOW, Aggregate::window));
 static_assert(same_number(SLIDECELL_LAST, Aggregate::last));
 static_assert(same_number(SLIDECELL_MEAN, Aggregate::mean));
+static_assert(same_number(SLIDECELL_EXACT, Windows::exact));
+static_assert(same_number(SLIDECELL_CARRIED, Windows::carried));
 
 template <std::size_t size>
 void write_text(const std::string& text, char (&out)[size]) {
@@ -45,6 +47,7 @@ ScoreOptions score_options(const slidecell_options* options) {
   out.per_feature = options->per_feature != 0;
   if (options->stride != 0) out.stride = options->stride;
   out.num_threads = options->num_threads;
+  out.windows = choice<Windows>(options->windows, 2, "windows");
   return out;
 }
 

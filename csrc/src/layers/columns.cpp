@@ -69,6 +69,11 @@ const float* LayerColumns::step(const StepInput& input, std::int64_t vectors) {
   return h_.data();
 }
 
+void LayerColumns::zero(std::int64_t column) {
+  zero_column(h_, column, stride_);
+  zero_column(c_, column, stride_);
+}
+
 ConstantInput::ConstantInput(const KernelTable& kernels, const PackedLayer& layer,
                              std::ptrdiff_t stride)
     : kernels_(kernels),
@@ -123,6 +128,12 @@ StepInput StackColumns::project(std::size_t l, std::size_t direction, const floa
   project_columns(kernels_, packed_[l][direction].input, x, stride_, p_[l].data(), stride_,
                   vectors);
   return {p_[l].data(), stride_, col_.data()};
+}
+
+void StackColumns::zero(std::int64_t column) {
+  for (auto& layer : layers_) {
+    for (LayerColumns& direction : layer) direction.zero(column);
+  }
 }
 
 // Step by step through all layers: hidden sequences need not be kept.

@@ -19,6 +19,12 @@ struct StepInput {
 // Columns of a tile: 0, lanes, 2*lanes, ...: where groups of columns lie side by side.
 std::vector<std::int32_t> adjacent_columns(const KernelTable& kernels, std::int64_t vectors);
 
+// values [rows][stride]: zero in one column.
+template <class T>
+void zero_column(AlignedBuffer<T>& values, std::int64_t column, std::ptrdiff_t stride) {
+  for (std::int64_t at = column; at < values.size(); at += stride) values.data()[at] = T{};
+}
+
 // Calls the kernel: out [rows][stride] = W x + b for all columns of a tile.
 void project_columns(const KernelTable& kernels, const PackedLinear& linear, const float* x,
                      std::ptrdiff_t x_stride, float* out, std::ptrdiff_t out_stride,
@@ -44,6 +50,8 @@ class LayerColumns {
   void clear() { started_ = false; }
   // The next step starts from h() and c(), which the caller has filled.
   void resume() { started_ = true; }
+  // The next step of one column starts from zero.
+  void zero(std::int64_t column);
 
   // One step; returns the new h [state_size][stride].
   const float* step(const StepInput& input, std::int64_t vectors);
@@ -105,6 +113,8 @@ class TileStack {
   virtual ~TileStack() = default;
   // The next run starts from zero states.
   virtual void clear() = 0;
+  // After a run, or between two of its steps: this column's next step starts from a zero state.
+  virtual void zero(std::int64_t column) = 0;
   // Runs `steps` steps for `vectors` groups of columns. Returns the last h of the top layer, both
   // directions' final h stacked: [output_size][stride]. sink may be null.
   virtual const float* run(InputColumns& input, std::int64_t steps, std::int64_t vectors,
@@ -120,6 +130,7 @@ class StackColumns final : public TileStack {
 
   // (Or fill each layer's h and c and resume() it.)
   void clear() override;
+  void zero(std::int64_t column) override;
   LayerColumns& layer(std::size_t l, std::size_t direction) { return layers_[l][direction]; }
 
   const float* run(InputColumns& input, std::int64_t steps, std::int64_t vectors,

@@ -52,6 +52,14 @@ MatrixStack::MatrixStack(const KernelTable& kernels, const Stack& stack, int par
   }
 }
 
+void MatrixStack::zero(std::int64_t column) {
+  for (Layer& layer : layers_) {
+    zero_column(layer.h, column, stride_);
+    zero_column(layer.c, column, stride_);
+    zero_column(layer.pairs, column, stride_);
+  }
+}
+
 const float* MatrixStack::run(InputColumns& input, std::int64_t steps, std::int64_t vectors,
                               StepSink* sink) {
   const ConfiguredTiles tiles(matrix_);

@@ -14,6 +14,7 @@ class MatrixStack final : public TileStack {
   MatrixStack(const KernelTable& kernels, const Stack& stack, int parts, std::int64_t max_vectors);
 
   void clear() override { started_ = false; }
+  void zero(std::int64_t column) override;
   // The sink sees on_step alone.
   const float* run(InputColumns& input, std::int64_t steps, std::int64_t vectors,
                    StepSink* sink) override;

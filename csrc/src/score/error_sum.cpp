@@ -70,14 +70,19 @@ void ErrorSum::clear(float* sums) {
 }
 
 void ErrorSum::add(WindowTile& tile, std::int64_t row, const float* pred, float* sums) {
+  const std::int32_t* col = tile.columns(model_.first_predicted_row() + row);
+  add(TrueColumns{tile.x(), tile.stride(), col, tile.size()}, row, pred, sums);
+}
+
+void ErrorSum::add(const TrueColumns& truth, std::int64_t row, const float* pred, float* sums) {
   ErrorColumns a{};
   a.pred = pred;
   a.rows = model_.num_targets();
-  a.vectors = tile.size();
-  a.truth = tile.x();
-  a.truth_stride = tile.stride();
+  a.vectors = truth.vectors;
+  a.truth = truth.x;
+  a.truth_stride = truth.stride;
   a.truth_row = model_.targets.data();
-  a.truth_col = tile.columns(model_.first_predicted_row() + row);
+  a.truth_col = truth.col;
   a.stride = stride_;
   a.acc = sums;
   a.acc_stride = values_ == 1 ? 0 : stride_;

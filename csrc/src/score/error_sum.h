@@ -17,6 +17,14 @@ double error_divisor(const ModelParts& model, Reduction reduction, bool per_feat
 // Throws std::invalid_argument unless the model has what the reduction needs.
 void check_reduction(const ModelParts& model, Reduction reduction);
 
+// Where the columns of predictions find a true row: group v from column col[v] of x [F][stride] on.
+struct TrueColumns {
+  const float* x;
+  std::ptrdiff_t stride;
+  const std::int32_t* col;  // [vectors]
+  std::int64_t vectors;
+};
+
 // Adds up the errors of the predicted rows that it is given.
 class ErrorSum {
  public:
@@ -27,6 +35,7 @@ class ErrorSum {
   // Adds predicted row `row` (0 .. predicted_rows-1) of every window of the tile to `sums`. pred is
   // as PredictionSink says.
   void add(WindowTile& tile, std::int64_t row, const float* pred, float* sums);
+  void add(const TrueColumns& truth, std::int64_t row, const float* pred, float* sums);
 
   // 1, or one per target with per_feature.
   std::int64_t values() const { return values_; }

@@ -61,6 +61,17 @@ inline bool averages_rows(Aggregate aggregate) {
   return true;
 }
 
+// Whether one state serves the windows of a block.
+inline bool carries(Windows windows) {
+  switch (windows) {
+    case Windows::exact:
+      return false;
+    case Windows::carried:
+      break;
+  }
+  return true;
+}
+
 // The bf16 parts of a float32 number that a precision asks for.
 inline int parts_of(Precision precision) {
   switch (precision) {

@@ -2,12 +2,12 @@
 
 #include <algorithm>
 #include <atomic>
-#include <limits>
 #include <utility>
 
 #include "cpu/parallel.h"
 #include "score/choose_kernel.h"
 #include "score/error_sum.h"
+#include "score/no_score.h"
 #include "score/option_rules.h"
 #include "score/scratch.h"
 #include "score/tile_runner.h"
@@ -15,8 +15,6 @@
 
 namespace slidecell {
 namespace {
-
-constexpr float kNoScore = std::numeric_limits<float>::quiet_NaN();
 
 // Calls work(workspace, windows) for every tile of the plan, each thread with a workspace of
 // make().
@@ -35,15 +33,6 @@ void for_windows(const WindowTile& tile, std::int64_t lanes, Write write) {
     const std::int64_t count = tile.count(v);
     for (std::int64_t lane = 0; lane < count; ++lane) write(v, lane, v * lanes + lane);
   }
-}
-
-void fill_with_nan(float* out, std::int64_t size, int num_threads) {
-  constexpr std::int64_t kChunk = std::int64_t{1} << 20;
-  parallel_for(
-      ceil_div(size, kChunk), num_threads, [] { return 0; },
-      [&](int, std::int64_t i) {
-        std::fill(out + i * kChunk, out + std::min(size, (i + 1) * kChunk), kNoScore);
-      });
 }
 
 // aggregate "window" and "last", and forecasts: one score per window, at the last row it needs.

@@ -8,6 +8,7 @@
 #include "cpu/active_kernels.h"
 #include "cpu/threads.h"
 #include "model/model_impl.h"
+#include "score/carried.h"
 #include "score/choose_kernel.h"
 #include "score/error_sum.h"
 #include "score/option_rules.h"
@@ -64,7 +65,12 @@ void SequenceModel::score(const SeriesView& series, Span<const std::int64_t> off
   const WindowPlan plan(std::move(bounds), model.window, model.horizon, options.stride);
   check_plan(model, series, plan);
   require_pointer(out, series.rows, "out");
-  score_windows(model, series, plan, options, out);
+  if (carries(options.windows)) {
+    check_carried(model, options.stride);
+    carried_scores(model, series, plan, options, nullptr, out, nullptr);
+  } else {
+    score_windows(model, series, plan, options, out);
+  }
 }
 
 void SequenceModel::predict(const SeriesView& series, const WindowPlan& plan, float* out,

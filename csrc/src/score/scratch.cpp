@@ -52,15 +52,20 @@ double stack_floats(const KernelTable& kernels, const Stack& stack, std::int64_t
 int affordable_threads(const ModelParts& model, const KernelTable& kernels,
                        const KernelChoice& choice, const WindowPlan& plan, std::int64_t values,
                        int num_threads) {
+  if (plan.size() == 0) return resolve_threads(num_threads);
+  return threads_for_scratch(thread_bytes(model, kernels, choice, plan, values), "window",
+                             plan.window(), num_threads);
+}
+
+int threads_for_scratch(double bytes, const char* argument, std::int64_t value, int num_threads) {
   const int asked = resolve_threads(num_threads);
-  if (plan.size() == 0) return asked;
-  const double each = thread_bytes(model, kernels, choice, plan, values) / kGiB;
+  const double each = bytes / kGiB;
   if (each > kMostGiB) {
     char text[160];
     std::snprintf(text, sizeof text,
-                  "window: expected one whose tile fits into %.0f GiB, got %lld, which takes "
+                  "%s: expected one whose tile fits into %.0f GiB, got %lld, which takes "
                   "%.1f GiB per thread",
-                  kMostGiB, static_cast<long long>(plan.window()), each);
+                  argument, kMostGiB, static_cast<long long>(value), each);
     throw std::invalid_argument(text);
   }
   return static_cast<int>(std::min<double>(asked, std::max(1.0, kMostGiB / each)));

@@ -16,6 +16,10 @@ int affordable_threads(const ModelParts& model, const KernelTable& kernels,
                        const KernelChoice& choice, const WindowPlan& plan, std::int64_t values,
                        int num_threads);
 
+// num_threads, or fewer where `bytes` for each would exceed 4 GiB together. Throws
+// std::invalid_argument, which names `argument` and its value, where one thread's are more.
+int threads_for_scratch(double bytes, const char* argument, std::int64_t value, int num_threads);
+
 // The floats of a stack on `columns` columns: states and, where a layer runs in both directions,
 // hidden sequences of `steps` steps. As double: sizes from a file may overflow an integer.
 double stack_floats(const KernelTable& kernels, const Stack& stack, std::int64_t columns,

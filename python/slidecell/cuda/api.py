@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slidecell._arguments import as_choice, whole_number
-from slidecell._choices import Aggregate, Backend, Precision, Reduction
+from slidecell._choices import Aggregate, Backend, Precision, Reduction, Windows
 from slidecell._core import UnsupportedError
 from slidecell.cuda import whole_series
 from slidecell.cuda.arrays import is_device_array
@@ -74,6 +74,7 @@ def score(
     aggregate: Aggregate = "window",
     per_feature: bool = False,
     stride: int = 1,
+    windows: Windows = "exact",
     out: Any = None,
     chunk_bytes: int = CHUNK_BYTES,
 ) -> Any:
@@ -99,8 +100,9 @@ def score(
         matrix units where `plan` says so, and as ``"highest"`` elsewhere: within 4e-6 and 3e-3 of
         its scores for the models of the test suite (H up to 17, scores up to 2). Numba has
         ``"highest"`` only.
-    reduction, aggregate, per_feature, stride
-        As for `SequenceModel.score`; ``reduction="calibrated"`` with ``backend="cpu"`` alone.
+    reduction, aggregate, per_feature, stride, windows
+        As for `SequenceModel.score`; ``reduction="calibrated"`` and ``windows="carried"`` with
+        ``backend="cpu"`` alone.
     out : float32 array or device array, optional
         Where to write to: on the host or device as ``series`` is.
     chunk_bytes : int
@@ -134,6 +136,11 @@ def score(
     """
     options = ScoreOptions(precision, reduction, aggregate, bool(per_feature))
     _check_options(model, options, backend)
+    if as_choice("windows", windows, ("exact", "carried")) == "carried" and backend != "cpu":
+        raise UnsupportedError(
+            f"windows: backend={backend!r} has no 'carried' scores; expected 'exact', or "
+            "backend='cpu'"
+        )
     chunk_bytes = whole_number("chunk_bytes", chunk_bytes, least=1)
     series = match_features(series, model.features)
     if backend == "cpu":
@@ -146,6 +153,7 @@ def score(
             aggregate=aggregate,
             per_feature=per_feature,
             stride=stride,
+            windows=windows,
             out=out,
         )
     window = (model.window, model.horizon, stride)
