@@ -7,6 +7,7 @@ import io
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 
 import slidecell as sc
 from slidecell.live import LiveOptions, run_live
+from slidecell.live.observers import Observer
 from tests.models import layer, random_model
 
 KEYS = {"time": "t", "entity": "host"}
@@ -54,7 +56,9 @@ def as_lines(rows: list[dict[str, Any]]) -> str:
     return "".join(json.dumps(row) + "\n" for row in rows)
 
 
-def live(tmp_path: Path, text: str | bytes, **options: Any) -> tuple[str, str]:
+def live(
+    tmp_path: Path, text: str | bytes, *, observers: Sequence[Observer] = (), **options: Any
+) -> tuple[str, str]:
     """Run on a text; what comes out on stdout and on stderr."""
     source = tmp_path / "stdin"
     source.write_bytes(text.encode() if isinstance(text, str) else text)
@@ -62,7 +66,13 @@ def live(tmp_path: Path, text: str | bytes, **options: Any) -> tuple[str, str]:
     settings = {"model": tmp_path / "model.safetensors", **KEYS, **options}
     with source.open("rb") as file:
         try:
-            run_live(LiveOptions(**settings), stdin=file.fileno(), stdout=out, stderr=err)
+            run_live(
+                LiveOptions(**settings),
+                stdin=file.fileno(),
+                stdout=out,
+                stderr=err,
+                observers=observers,
+            )
         except (ValueError, OSError) as error:
             error.args = (*error.args, out.getvalue().decode())
             raise

@@ -27,6 +27,9 @@ def test_docs_examples_of_module(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    if name.startswith("slidecell.live.web."):
+        for module in ("prometheus_client", "starlette", "uvicorn"):
+            pytest.importorskip(module, reason=f"needs {module}: pip install 'slidecell[live]'")
     if name in ADAPTERS:
         pytest.importorskip(ADAPTERS[name], reason=f"needs {ADAPTERS[name]}: see .ci/adapters")
     failed, _ = doctest.testmod(importlib.import_module(name))

@@ -11,9 +11,16 @@ import typer
 
 from slidecell import UnsupportedError
 
-__all__ = ["guarded"]
+__all__ = ["BAD_INPUT", "guarded", "one_line"]
 
 Command = TypeVar("Command", bound=Callable[..., None])
+
+BAD_INPUT = (ValueError, TypeError, OSError, ImportError, MemoryError, UnsupportedError)
+
+
+def one_line(error: BaseException) -> str:
+    """Return what an error says as one line."""
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def guarded(command: Command) -> Command:
@@ -36,9 +43,8 @@ def guarded(command: Command) -> Command:
             # CPython, which then ends by the signal instead of the status. Another exec() forgets.
             exec("")
             raise typer.Exit(130) from None
-        except (ValueError, TypeError, OSError, ImportError, MemoryError, UnsupportedError) as e:
-            text = " ".join(str(e).split()) or type(e).__name__
-            typer.echo(f"error: {text}", err=True)
+        except BAD_INPUT as e:
+            typer.echo(f"error: {one_line(e)}", err=True)
             raise typer.Exit(1) from None
 
     return run  # type: ignore[return-value]

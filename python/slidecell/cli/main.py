@@ -14,7 +14,7 @@ from slidecell import __version__
 from slidecell.cli import options as o
 from slidecell.cli import reproduce
 from slidecell.cli.bench import SETTINGS, bench
-from slidecell.cli.guard import guarded
+from slidecell.cli.guard import BAD_INPUT, guarded, one_line
 from slidecell.cli.output import print_scores, report_console, require_standard_output
 from slidecell.cli.retrain import retrain
 from slidecell.tables.source import is_standard
@@ -258,6 +258,11 @@ def stream(
     on_error: o.OnErrorOption = o.OnError.skip,
     max_entities: o.MaxEntitiesOption = None,
     max_memory: o.MaxMemoryOption = None,
+    metrics: o.MetricsOption = None,
+    metrics_entities: o.MetricsEntitiesOption = False,
+    page: o.PageOption = None,
+    bind: o.BindOption = "127.0.0.1",
+    log: o.LogOption = o.LogForm.text,
 ) -> None:
     """Score raw rows as they come: a line on stdin, its score and alarm on stdout.
 
@@ -273,28 +278,43 @@ def stream(
     the same source. SIGUSR1 prints counters and latencies to stderr; SIGINT, SIGTERM and SIGHUP end
     cleanly, as the end of the input does: --state is saved, within two seconds though nobody reads
     the scores.
+
+    --metrics and --page serve what has been scored by HTTP, read-only, on this machine alone unless
+    --bind says otherwise. No client can slow the scoring.
     """
     from slidecell.jobs.score import refuse_table
     from slidecell.live import LiveOptions, run_live
+    from slidecell.live.reports import json_line
 
-    refuse_table(model)
-    options = LiveOptions(
-        model=model,
-        format=format.value,
-        output=output.value,
-        event_gap=event_gap,
-        time=time,
-        entity=entity,
-        max_gap=max_gap,
-        missing=None if missing is None else missing.value,
-        duplicates=None if duplicates is None else duplicates.value,
-        state=state,
-        listen=listen,
-        on_error=on_error.value,
-        max_entities=max_entities,
-        max_memory=max_memory,
-    )
-    run_live(options)
+    try:
+        refuse_table(model)
+        options = LiveOptions(
+            model=model,
+            format=format.value,
+            output=output.value,
+            event_gap=event_gap,
+            time=time,
+            entity=entity,
+            max_gap=max_gap,
+            missing=None if missing is None else missing.value,
+            duplicates=None if duplicates is None else duplicates.value,
+            state=state,
+            listen=listen,
+            on_error=on_error.value,
+            max_entities=max_entities,
+            max_memory=max_memory,
+            metrics=metrics,
+            page=page,
+            bind=bind,
+            metrics_entities=metrics_entities,
+            log=log.value,
+        )
+        run_live(options)
+    except BAD_INPUT as error:
+        if log is not o.LogForm.json or isinstance(error, BrokenPipeError):
+            raise
+        typer.echo(json_line(one_line(error), kind="error", level="error"), err=True)
+        raise typer.Exit(1) from None
 
 
 @app.command()

@@ -72,6 +72,13 @@ class LineOutput(str, Enum):
     both = "both"
 
 
+class LogForm(str, Enum):
+    """Forms of reports."""
+
+    text = "text"
+    json = "json"
+
+
 class OnError(str, Enum):
     """What to do about a line that cannot be used."""
 
@@ -332,6 +339,27 @@ StateOption = Annotated[
 ]
 ListenOption = Annotated[
     int | None, _live("Read from connections to this port on 127.0.0.1 (0: a free one).")
+]
+MetricsOption = Annotated[
+    int | None,
+    _live(
+        "Serve metrics for Prometheus on this port (0: a free one): /metrics, /healthz and /readyz."
+    ),
+]
+MetricsEntitiesOption = Annotated[
+    bool, _live("Serve rows, alarms and last score of every entity among the metrics.")
+]
+PageOption = Annotated[
+    int | None,
+    _live(
+        "Serve a page that shows the run on this port (0: a free one); may be that of --metrics."
+    ),
+]
+BindOption = Annotated[
+    str, _live("Address that --metrics and --page serve: 0.0.0.0 lets other machines read them.")
+]
+LogOption = Annotated[
+    LogForm, _live("Form of the reports on stderr: text, or one JSON object a line.")
 ]
 OnErrorOption = Annotated[
     OnError, _live("What follows a line that cannot be used, once it is reported: skip it, or end.")

@@ -140,6 +140,29 @@ class Entities:
         last.time = last.time if time is None else time
         return True
 
+    @property
+    def time_kind(self) -> str | None:
+        """What `moment_of` returns: "date", "number", or "row" without a time column.
+
+        None before the first time.
+        """
+        return "row" if self._options.time is None else self._clock.kind
+
+    def moment_of(self, name: str) -> float | int:
+        """Return the time of an entity's last row as a number; the number of rows without times."""
+        time = self._known[name].time
+        return self._rows if time is None else time
+
+    def open_event(self, name: str) -> EventLine | None:
+        """Return the event of an entity that is open, as it is now."""
+        last = self._known.get(name)
+        return None if last is None else last.events.open_event
+
+    def open_events(self) -> list[EventLine]:
+        """Return the events of all entities that are open, as they are now."""
+        found = (last.events.open_event for last in self._known.values())
+        return [line for line in found if line is not None]
+
     def take_lines(self) -> list[EventLine]:
         """Return what has happened to events since this was called last, in order."""
         lines, self._lines = self._lines, []

@@ -60,6 +60,14 @@ class EntityEvents:
         self._start: Any = None
         self._end: Any = None
 
+    @property
+    def open_event(self) -> EventLine | None:
+        """What is told of the event that is open, as it is now; None if none is."""
+        event = self._tracker.event
+        if event is None:
+            return None
+        return EventLine("opened", self._entity, self._start, self._end, event)
+
     def push(self, flag: bool, score: float, place: Any) -> list[EventLine]:
         """Take the next row, with what stands for it in lines; return what it closed or opened."""
         lines = []

@@ -56,6 +56,17 @@ class LiveOptions:
         Whether rows of one entity may share a time; follows from ``duplicates``.
     time_format : str, optional
         As in `slidecell.tables.options.TableOptions`; the model's, as it was trained.
+    metrics : int, optional
+        Port that Prometheus reads counts, scores and latencies from, at ``/metrics``, with
+        ``/healthz`` and ``/readyz``; 0 for a free one. Default: none.
+    page : int, optional
+        Port of a page for browsers, which shows the run as it goes on; may be that of ``metrics``.
+    bind : str
+        Address of this machine that both are served on.
+    metrics_entities : bool
+        Whether there are metrics of each entity too.
+    log : {"text", "json"}
+        Form of the reports on standard error.
     """
 
     model: Path
@@ -74,12 +85,18 @@ class LiveOptions:
     time_format: str | None = None
     output: str = "scores"
     event_gap: int | None = None
+    metrics: int | None = None
+    page: int | None = None
+    bind: str = "127.0.0.1"
+    metrics_entities: bool = False
+    log: str = "text"
 
     def __post_init__(self) -> None:
         for name, value, allowed in (
             ("--format", self.format, ("csv", "jsonl")),
             ("--output", self.output, ("scores", "events", "both")),
             ("--on-error", self.on_error, ("skip", "fail")),
+            ("--log", self.log, ("text", "json")),
             ("--missing", self.missing, (None, "skip", "ffill")),
             ("--duplicates", self.duplicates, (None, "error", "keep", "last")),
         ):
@@ -92,8 +109,15 @@ class LiveOptions:
             raise ValueError(f"--event-gap: expected at least 0, got {self.event_gap}")
         if self.max_memory is not None:
             as_bytes("--max-memory", self.max_memory)
-        if self.listen is not None and not 0 <= self.listen <= 65535:
-            raise ValueError(f"--listen: expected a port, 0 to 65535, got {self.listen}")
+        for name, port in (
+            ("--listen", self.listen),
+            ("--metrics", self.metrics),
+            ("--page", self.page),
+        ):
+            if port is not None and not 0 <= port <= 65535:
+                raise ValueError(f"{name}: expected a port, 0 to 65535, got {port}")
+        if self.metrics_entities and self.metrics is None:
+            raise ValueError("--metrics-entities: expected with --metrics")
 
     def stream_bytes(self) -> dict[str, int]:
         """Return `SequenceModel.stream`'s argument for the memory, if it is not the default."""

@@ -6,20 +6,25 @@ import contextlib
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TextIO
 
+from slidecell._extras import require
 from slidecell.live.entities import Entities, OutOfOrderError
 from slidecell.live.formats import Format, HeaderError, Row, UnreadableRowError, make_format
 from slidecell.live.latency import Latencies
 from slidecell.live.lines import LONGEST_LINE, Lines, drop_longest
+from slidecell.live.observers import Observer, Observers, Reason
 from slidecell.live.outlet import Outlet
+from slidecell.live.reports import Reports
 from slidecell.live.signals import Signals
 from slidecell.live.sources import Chunk, Sources
 
 if TYPE_CHECKING:
     from slidecell.live.live_detector import LiveDetector
     from slidecell.live.options import LiveOptions
+    from slidecell.live.web.service import WebService
     from slidecell.model import SequenceModel
 
 __all__ = ["run_live"]
@@ -34,6 +39,7 @@ def run_live(
     stdin: int | None = None,
     stdout: BinaryIO | None = None,
     stderr: TextIO | None = None,
+    observers: Sequence[Observer] = (),
 ) -> None:
     """Score lines until their end, SIGINT, SIGTERM or SIGHUP; then save the state.
 
@@ -48,12 +54,14 @@ def run_live(
         File descriptor to read from. Default: standard input.
     stdout, stderr : file, optional
         For scores, and for reports. Default: the standard ones.
+    observers : sequence of Observer
+        Are told what happens. One that fails is dropped, and the run goes on.
 
     Raises
     ------
     ValueError, OSError
         A bad line with ``on_error="fail"`` (the rows before it are in the saved state), a bad
-        header, model or state file; a state that cannot be written.
+        header, model or state file; a state that cannot be written; a port that cannot be had.
 
     Notes
     -----
@@ -77,7 +85,12 @@ def run_live(
         stdout = sys.stdout.buffer
     if stdin is None and options.listen is None and sys.stdin is not None:
         stdin = sys.stdin.fileno()
-    with contextlib.closing(Sources(stdin, options.listen)) as sources, Signals() as signals:
+    with (
+        contextlib.closing(Sources(stdin, options.listen)) as sources,
+        Signals() as signals,
+        _web(options) as web,
+    ):
+        own = [] if web is None else web.watch(model, entities)
         run = _Run(
             options,
             model,
@@ -85,7 +98,10 @@ def run_live(
             signals,
             stdout=stdout,
             stderr=sys.stderr if stderr is None else stderr,
+            observers=[*observers, *own],
         )
+        if web is not None:
+            web.start(run.why_not_ready, run.say)
         try:
             run.until_the_end(sources)
         finally:
@@ -110,6 +126,16 @@ def _load(path: Path) -> tuple[SequenceModel | LiveDetector, int]:
 
     model = SequenceModel.load(path)
     return model, model.window + model.horizon - 1
+
+
+def _web(options: LiveOptions) -> contextlib.AbstractContextManager[WebService | None]:
+    """Return what serves metrics and page, its ports open, or None; it is closed at the end."""
+    if options.metrics is None and options.page is None:
+        return contextlib.nullcontext()
+    require("starlette", "uvicorn", "prometheus_client", extra="live")
+    from slidecell.live.web.service import WebService
+
+    return contextlib.closing(WebService(options))
 
 
 def _check_writable(options: LiveOptions) -> None:
@@ -139,28 +165,32 @@ class _Run:
         *,
         stdout: BinaryIO,
         stderr: TextIO | None,
+        observers: Sequence[Observer],
     ) -> None:
         self._options, self._model, self._entities = options, model, entities
         self._signals = signals
         self._answers = Outlet(stdout, signals.wake)
-        self._reports = Outlet(stderr, signals.wake)
-        self._dropped = 0  # reports that nobody read
+        self._reports = Reports(stderr, signals.wake, as_json=options.log == "json")
+        self.say = self._reports.say
         self._latencies = Latencies()
         self._rows = self._scores = self._alarms = self._events = 0
         self._malformed = self._out_of_order = 0
         self._writer: Format | None = None  # the first source's: all lines out have one form
         self._feeds: dict[int, Lines] = {}
         self._held = 0  # bytes of unfinished lines
+        self._observers = Observers(observers, self.say)
 
     def until_the_end(self, sources: Sources) -> None:
         """Read, score and write until a source, a reader of the scores or a signal ends it."""
         if sources.port is not None:
-            self.say(f"listening on 127.0.0.1:{sources.port}")
+            text = f"listening on 127.0.0.1:{sources.port}"
+            self.say(text, kind="listening", port=sources.port)
         try:
             for chunk in sources.chunks(self._signals, self.say):
                 self._attend()
                 if chunk is not None and not self._take_chunk(chunk):
                     sources.drop(chunk.source)
+                self._observers.attend()
                 # All whole lines that were read are scored: none is lost.
                 if self._signals.stop:
                     self._end_events()
@@ -175,9 +205,11 @@ class _Run:
 
     def close(self) -> None:
         """Write what its readers take, and say at the end what was done and what was not taken."""
+        self._observers.close()
         left = self._answers.close(_LAST_WORDS)
         if left and not isinstance(self._answers.error, BrokenPipeError):
-            self.say(f"{left} bytes of scores were not taken by their reader")
+            text = f"{left} bytes of scores were not taken by their reader"
+            self.say(text, kind="not taken", level="warning", bytes=left)
         self.report(at_the_end=True)
         self._reports.close(_LAST_WORDS)
 
@@ -190,20 +222,29 @@ class _Run:
             f"unused lines: {self._malformed} malformed, "
             f"{self._out_of_order} out of order; push p50 {p50:.1f} us, p99 {p99:.1f} us, "
             f"max {self._latencies.max / 1000:.1f} us",
+            kind="counters",
             always=at_the_end,
+            rows=self._rows,
+            scores=self._scores,
+            alarms=self._alarms,
+            events=self._events,
+            entities=len(self._entities),
+            malformed=self._malformed,
+            out_of_order=self._out_of_order,
+            p50_us=p50,
+            p99_us=p99,
+            max_us=self._latencies.max / 1000,
         )
+        for line in self._observers.summary():
+            self.say(line, always=at_the_end)
 
-    def say(self, text: str, *, always: bool = False) -> None:
-        """Print a line on standard error, unless its reader has left 64 KiB of them unread."""
-        if self._reports.full and not always:
-            self._dropped += 1
-            return
-        if self._dropped:
-            text = (
-                f"{self._dropped} reports were dropped: nobody read them\nslidecell stream: {text}"
-            )
-            self._dropped = 0
-        self._reports.put(f"slidecell stream: {text}\n".encode())
+    def why_not_ready(self) -> str | None:
+        """Return why no row is taken now; None where rows are taken. For any thread."""
+        if self._signals.stop:
+            return "the run is ending"
+        if self._answers.full:
+            return "the reader of the scores does not read: all input waits"
+        return None
 
     def _attend(self) -> None:
         """Do what a signal, or the thread that writes, has asked for."""
@@ -251,7 +292,9 @@ class _Run:
                 if self._signals.overdue:
                     raise _OverdueError
             except _OverdueError:
-                self.say(f"{len(whole) - done} lines that were read were not scored")
+                left = len(whole) - done
+                text = f"{left} lines that were read were not scored"
+                self.say(text, kind="not scored", level="warning", lines=left)
                 raise
             row = None
             try:
@@ -265,18 +308,27 @@ class _Run:
                 if self._options.listen is None or self._options.on_error == "fail":
                     raise ValueError(text) from None
                 self._malformed += 1
-                self.say(f"{text}; connection closed")
+                self._observers.skipped("malformed")
+                self._say_skipped(number, "malformed", f"{text}; connection closed")
                 return False
             except OutOfOrderError as error:
                 self._out_of_order += 1
-                self.say(f"{self._refused(number, error)}; skipped")
+                self._observers.skipped("out of order")
+                text = self._refused(number, error)
+                self._say_skipped(number, "out of order", f"{text}; skipped")
             # No line may end the run, whatever it leads to.
             except Exception as error:
                 self._malformed += 1
                 if isinstance(error, UnreadableRowError):
                     row = error.row
-                self.say(f"{self._refused(number, error)}; skipped{self._miss(row, lines)}")
+                self._observers.skipped("malformed")
+                text = self._refused(number, error)
+                text = f"{text}; skipped{self._miss(row, lines)}"
+                self._say_skipped(number, "malformed", text)
         return True
+
+    def _say_skipped(self, number: int, reason: Reason, text: str) -> None:
+        self.say(text, kind="skipped", level="warning", line=number, reason=reason)
 
     def _refused(self, number: int, error: Exception) -> str:
         """Return the report of a line that cannot be used; raise it with ``on_error="fail"``."""
@@ -294,6 +346,7 @@ class _Run:
         if row is None:
             names, lines.fed = lines.fed, set()
             self._entities.doubt(names)
+            self._observers.doubted(names)
             return (
                 f": its entity is unknown, a missing row for each of {len(names)} from this source"
             )
@@ -302,13 +355,17 @@ class _Run:
         except Exception:  # what the line itself has led to, perhaps
             self._entities.doubt([row.entity])
             taken = True
+        if taken:
+            self._observers.missed(row)
         self._write_events(self._writer or self._begin(lines.reader))
         return ": a missing row" if taken else ""
 
     def _score(self, row: Row, lines: Lines) -> None:
         start = time.perf_counter_ns()
         event = self._entities.push(row)
-        self._latencies.add(time.perf_counter_ns() - start)
+        taken = time.perf_counter_ns() - start
+        self._latencies.add(taken)
+        self._observers.scored(row, event, taken, self._entities.moment_of(row.entity))
         lines.fed.add(row.entity)
         self._rows += 1
         self._scores += event.score == event.score  # NaN is none
@@ -322,6 +379,7 @@ class _Run:
         """Count the events that began, and write what has happened to them, if it is asked for."""
         for line in self._entities.take_lines():
             self._events += line.change == "opened"
+            self._observers.event(line)
             if self._options.output != "scores":
                 self._answers.put(writer.write_event(line).encode())
 

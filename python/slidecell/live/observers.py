@@ -1,0 +1,170 @@
+"""What may look on at a live run: it is told what happens, and changes nothing of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+
+if TYPE_CHECKING:
+    from slidecell.live.entity_events import EventLine
+    from slidecell.live.formats import Row
+    from slidecell.live.monitor import Event
+
+__all__ = ["Observer", "Observers", "Reason", "ScoredRow"]
+
+Reason: TypeAlias = Literal["malformed", "out of order"]
+
+_BLOCK = 256  # rows that wait to be told, at most
+
+
+class ScoredRow(NamedTuple):
+    """A row as it was read, its answer, and what the answer took.
+
+    Attributes
+    ----------
+    row : Row
+        Entity, time and values as they came, the values in the model's order.
+    answer : Event
+        Score, threshold and alarm.
+    nanoseconds : int
+    moment : float or int
+        The row's time as a number, nanoseconds since 1970 for dates; without a time column the
+        number of the row, from 1.
+    """
+
+    row: Row
+    answer: Event
+    nanoseconds: int
+    moment: float | int
+
+
+class Observer:
+    """Looks on at a live run; a subclass has those of the methods that it needs.
+
+    All are called by the thread of the run, between its lines: what takes long delays the answers.
+    Rows are told in blocks, in the order in which they came, and before what follows them.
+
+    Examples
+    --------
+    >>> from slidecell.live.observers import Observer
+    >>> class Alarms(Observer):
+    ...     count = 0
+    ...     def scored(self, rows):
+    ...         self.count += sum(row.answer.alarm for row in rows)
+    ...     def summary(self):
+    ...         return [f"alarms: {self.count}"]
+    >>> Alarms().summary()
+    ['alarms: 0']
+    """
+
+    name = "observer"
+    """What reports call it."""
+
+    def scored(self, rows: Sequence[ScoredRow]) -> None:
+        """Take rows that have been scored."""
+
+    def missed(self, row: Row) -> None:
+        """Take a line whose entity could be read: a missing row has taken its place."""
+
+    def doubted(self, entities: Collection[str]) -> None:
+        """Take a line whose entity is unknown: a missing row is to come for each of these."""
+
+    def skipped(self, reason: Reason) -> None:
+        """Take that a line was not used; `missed` or `doubted` may have been called for it."""
+
+    def event(self, line: EventLine) -> None:
+        """Take an event that has opened or closed."""
+
+    def attend(self) -> None:
+        """Do what is to be done now and then: called whenever input was read or a signal came."""
+
+    def summary(self) -> list[str]:
+        """Return lines for the reports of counters, those on SIGUSR1 and the last one."""
+        return []
+
+    def close(self) -> None:
+        """End: no row follows. The run's own state has been saved."""
+
+
+class Observers:
+    """Tells all observers of a run; one that fails is reported and dropped, and the run goes on.
+
+    Parameters
+    ----------
+    observers : sequence of Observer
+    say : callable
+        Gets the text of a report.
+
+    Examples
+    --------
+    >>> from slidecell.live.observers import Observer, Observers
+    >>> class Broken(Observer):
+    ...     name = "the page"
+    ...     def skipped(self, reason):
+    ...         raise OSError("no room")
+    >>> watching = Observers([Broken()], print)
+    >>> watching.skipped("malformed")
+    the page: OSError: no room; it looks on no more
+    >>> watching.skipped("malformed")
+    """
+
+    def __init__(self, observers: Sequence[Observer], say: Callable[[str], object]) -> None:
+        self._observers, self._say = list(observers), say
+        self._waiting: list[ScoredRow] = []
+
+    def scored(self, row: Row, answer: Event, nanoseconds: int, moment: float | int) -> None:
+        """Keep a row until a block is full or something else happens."""
+        if not self._observers:
+            return
+        self._waiting.append(ScoredRow(row, answer, nanoseconds, moment))
+        if len(self._waiting) == _BLOCK:
+            self.flush()
+
+    def flush(self) -> None:
+        """Tell the rows that wait."""
+        if self._waiting:
+            rows, self._waiting = self._waiting, []
+            self._tell(lambda observer: observer.scored(rows))
+
+    def missed(self, row: Row) -> None:
+        """Tell of a missing row."""
+        self._in_order(lambda observer: observer.missed(row))
+
+    def doubted(self, entities: Collection[str]) -> None:
+        """Tell of entities that may have lost a row."""
+        self._in_order(lambda observer: observer.doubted(entities))
+
+    def skipped(self, reason: Reason) -> None:
+        """Tell of a line that was not used."""
+        self._in_order(lambda observer: observer.skipped(reason))
+
+    def event(self, line: EventLine) -> None:
+        """Tell of an event."""
+        self._in_order(lambda observer: observer.event(line))
+
+    def attend(self) -> None:
+        """Tell the rows that wait, and let the observers do what is to be done."""
+        self._in_order(lambda observer: observer.attend())
+
+    def summary(self) -> list[str]:
+        """Return the lines of all observers."""
+        lines: list[str] = []
+        self._in_order(lambda observer: lines.extend(observer.summary()))
+        return lines
+
+    def close(self) -> None:
+        """End all observers."""
+        self._in_order(lambda observer: observer.close())
+
+    def _in_order(self, tell: Callable[[Observer], object]) -> None:
+        if self._observers:
+            self.flush()
+            self._tell(tell)
+
+    def _tell(self, tell: Callable[[Observer], object]) -> None:
+        for observer in list(self._observers):
+            try:
+                tell(observer)
+            except Exception as error:  # it may be of a library of its own
+                self._observers.remove(observer)
+                self._say(f"{observer.name}: {type(error).__name__}: {error}; it looks on no more")

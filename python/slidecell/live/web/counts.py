@@ -1,0 +1,199 @@
+"""What a live run has done, counted by one thread and read by another."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from slidecell.live.observers import Observer, Reason, ScoredRow
+
+if TYPE_CHECKING:
+    from slidecell.live.entity_events import EventLine
+    from slidecell.live.formats import Row
+
+__all__ = ["PUSH_BOUNDS", "SCORE_BOUNDS", "Counts", "EntityCounts", "Histogram"]
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+# 1, 2 and 5 of every power of ten: scores of one detector are errors, of another distances.
+SCORE_BOUNDS: Floats = np.array([d * 10.0**e for e in range(-6, 6) for d in (1, 2, 5)])
+PUSH_BOUNDS: Floats = np.array([d * 10.0**e for e in range(-6, 0) for d in (1, 2.5, 5)])  # seconds
+
+_FOLD = 256  # rows that are counted at once: fewer would cost as much
+
+
+class Histogram:
+    """Values in buckets, each with all values up to and including its bound.
+
+    Parameters
+    ----------
+    bounds : ndarray of float64, [B]
+        Ascending; a last bucket takes what is above.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from slidecell.live.web.counts import Histogram
+    >>> histogram = Histogram(np.array([1.0, 10.0]))
+    >>> histogram.add(np.array([0.5, 1.0, 2.0, np.inf, np.nan]))
+    >>> histogram.counts.tolist(), histogram.sum
+    ([2, 1, 1], 3.5)
+    """
+
+    def __init__(self, bounds: Floats) -> None:
+        self.bounds = bounds
+        self.counts: Ints = np.zeros(len(bounds) + 1, np.int64)
+        self.sum = 0.0
+        """Of the finite values."""
+
+    def add(self, values: Floats) -> None:
+        """Count values; NaN is none."""
+        known = values[~np.isnan(values)]
+        places = np.searchsorted(self.bounds, known)
+        self.counts += np.bincount(places, minlength=len(self.counts))
+        with np.errstate(over="ignore"):
+            self.sum += float(known[np.isfinite(known)].sum())
+
+    def quantile(self, level: float) -> float | None:
+        """Return the bound of the bucket in which a quantile lies, as a line between its ends.
+
+        None without values, and beyond the last bound.
+        """
+        below = self.counts.cumsum()
+        wanted = level * below[-1]
+        place = int(np.searchsorted(below, wanted))
+        if below[-1] == 0 or place >= len(self.bounds):
+            return None
+        low = self.bounds[place - 1] if place else 0.0
+        before = below[place - 1] if place else 0
+        share = (wanted - before) / max(self.counts[place], 1)
+        return float(low + share * (self.bounds[place] - low))
+
+    def copy(self) -> Histogram:
+        """Return one that does not change any more."""
+        other = Histogram(self.bounds)
+        other.counts, other.sum = self.counts.copy(), self.sum
+        return other
+
+
+@dataclass
+class EntityCounts:
+    """What is counted of one entity."""
+
+    rows: int = 0
+    alarms: int = 0
+    score: float = float("nan")  # the last
+
+
+@dataclass
+class Totals:
+    """All counts at one moment."""
+
+    rows: int = 0
+    scores: int = 0
+    alarms: int = 0
+    events: int = 0
+    open_events: int = 0
+    missed: int = 0
+    skipped: Counter[str] = field(default_factory=Counter)
+    score: Histogram = field(default_factory=lambda: Histogram(SCORE_BOUNDS))
+    push: Histogram = field(default_factory=lambda: Histogram(PUSH_BOUNDS))
+    threshold: float = float("nan")
+    last_row: float | None = None  # by the clock of this machine, seconds since 1970
+    entities: dict[str, EntityCounts] = field(default_factory=dict)
+
+
+class Counts(Observer):
+    """Counts what a run does; `totals` is for any thread.
+
+    Parameters
+    ----------
+    per_entity : bool
+        Whether rows, alarms and last scores are kept of each entity.
+    open_events : int
+        Those that are open at the start, from a saved state.
+    """
+
+    name = "metrics"
+
+    def __init__(self, *, per_entity: bool = False, open_events: int = 0) -> None:
+        self._lock = threading.Lock()
+        self._per_entity = per_entity
+        self._waiting: list[ScoredRow] = []
+        self._totals = Totals(open_events=open_events)
+        self.started = time.time()
+        self.ended = False
+
+    def scored(self, rows: Sequence[ScoredRow]) -> None:
+        """Take rows; they are counted many at a time, or when they are asked for."""
+        with self._lock:
+            self._totals.last_row = time.time()
+            self._waiting += rows
+            if len(self._waiting) >= _FOLD:
+                self._fold()
+
+    def missed(self, row: Row) -> None:
+        """Count a missing row."""
+        with self._lock:
+            self._totals.missed += 1
+
+    def skipped(self, reason: Reason) -> None:
+        """Count a line that was not used."""
+        with self._lock:
+            self._totals.skipped[reason] += 1
+
+    def event(self, line: EventLine) -> None:
+        """Count an event."""
+        opened = line.change == "opened"
+        with self._lock:
+            self._totals.events += opened
+            self._totals.open_events += 1 if opened else -1
+
+    def close(self) -> None:
+        """Say that nothing follows."""
+        self.ended = True
+
+    def rows(self) -> int:
+        """Return the rows so far."""
+        with self._lock:
+            return self._totals.rows + len(self._waiting)
+
+    def totals(self) -> Totals:
+        """Return all counts as they are now."""
+        with self._lock:
+            self._fold()
+            now = self._totals
+            copied = Totals(**vars(now))
+            copied.skipped = Counter(now.skipped)
+            copied.score, copied.push = now.score.copy(), now.push.copy()
+            copied.entities = {
+                name: EntityCounts(**vars(found)) for name, found in now.entities.items()
+            }
+        return copied
+
+    def _fold(self) -> None:
+        rows, self._waiting = self._waiting, []
+        if not rows:
+            return
+        totals = self._totals
+        scores = np.array([row.answer.smoothed for row in rows], np.float64)
+        totals.rows += len(rows)
+        totals.scores += int((~np.isnan(scores)).sum())
+        totals.alarms += sum(row.answer.alarm for row in rows)
+        totals.score.add(scores)
+        totals.push.add(np.array([row.nanoseconds for row in rows], np.float64) / 1e9)
+        totals.threshold = rows[-1].answer.threshold
+        if self._per_entity:
+            for row in rows:
+                found = totals.entities.setdefault(row.row.entity, EntityCounts())
+                found.rows += 1
+                found.alarms += row.answer.alarm
+                found.score = row.answer.smoothed
