@@ -38,6 +38,7 @@ COUNTERPARTS = {
     "SequenceModel::features": "slidecell_model_feature",
     "SequenceModel::reduction": "slidecell_model_reduction",
     "SequenceModel::score": "slidecell_score slidecell_score_f64",
+    "SequenceModel::flag": "slidecell_flag slidecell_flag_f64",
     "SequenceModel::predict": "slidecell_predict slidecell_predict_f64",
     "SequenceModel::predict_log_variance": (
         "slidecell_predict_log_variance slidecell_predict_log_variance_f64"
@@ -56,6 +57,27 @@ COUNTERPARTS = {
     "ScoreOptions::num_threads": "slidecell_options.num_threads",
     "ScoreOptions::kernel": "slidecell_options.kernel",
     "ScoreOptions::windows": "slidecell_options.windows",
+    "FlagOptions::reduction": "slidecell_flag_options.reduction",
+    "FlagOptions::moving_average": "slidecell_flag_options.moving_average",
+    "FlagOptions::trailing_mean": "slidecell_flag_options.trailing_mean",
+    "FlagOptions::stride": "slidecell_flag_options.stride",
+    "FlagOptions::audit": "slidecell_flag_options.audit",
+    "FlagOptions::speculate": "slidecell_flag_options.speculate",
+    "FlagOptions::certify": "slidecell_flag_options.certify",
+    "FlagOptions::num_threads": "slidecell_flag_options.num_threads",
+    "FlagAudit::method": "slidecell_flag_audit.method",
+    "FlagAudit::reasons": "slidecell_flag_audit.reasons",
+    "FlagAudit::windows": "slidecell_flag_audit.windows",
+    "FlagAudit::exact": "slidecell_flag_audit.exact",
+    "FlagAudit::seams": "slidecell_flag_audit.seams",
+    "FlagAudit::seam_p99": "slidecell_flag_audit.seam_p99",
+    "FlagAudit::whole_blocks": "slidecell_flag_audit.whole_blocks",
+    "FlagAudit::absolute": "slidecell_flag_audit.absolute",
+    "FlagAudit::margin": "slidecell_flag",
+    "FlagAudit::cheap": "slidecell_flag_audit.cheap",
+    "FlagAudit::verified": "slidecell_flag_audit.verified",
+    "FlagAudit::wrong": "slidecell_flag_audit.wrong",
+    "FlagAudit::wrong_at_most": "slidecell_flag_audit.wrong_at_most",
     "KernelPlan::isa": "slidecell_plan.isa",
     "KernelPlan::kernel": "slidecell_plan.kernel",
     "KernelPlan::precision": "slidecell_plan.precision",
@@ -140,7 +162,8 @@ COUNTERPARTS = {
 
 # Types whose members are asked for one by one; the others of these headers are the arguments of
 # what has a reason above.
-STRUCTS = {"ScoreOptions", "StreamOptions", "KernelPlan", "Decision", "Event"}
+STRUCTS = {"ScoreOptions", "FlagOptions", "FlagAudit", "StreamOptions", "KernelPlan"}
+STRUCTS |= {"Decision", "Event"}
 ENUMS = {"Precision", "Kernel", "Reduction", "Aggregate", "Windows"}
 STATUSES = {
     "ok": "SLIDECELL_OK",
@@ -236,7 +259,7 @@ def test_rows_are_float_or_double() -> None:
         for name in functions
         if re.search(rf"{name}\([^;]*const float\* (?:series|rows?)\b", text)
     }
-    assert len(takes_rows) == 7
+    assert len(takes_rows) == 8
     assert {f"{name}_f64" for name in takes_rows} <= functions
 
 

@@ -178,6 +178,22 @@ class Functions:
             "Recurrent.step": (layer.step, {"x": x[:, 0], "state": None}),
             "SequenceModel": (_core.SequenceModel, {"metadata": text, "tensors": tensors}),
             "SequenceModel.score": (model.score, {"series": series, "offsets": None} | score),
+            "SequenceModel.flag": (
+                model.flag,
+                {
+                    "series": series,
+                    "threshold": 1.0,
+                    "offsets": None,
+                    "reduction": "mse",
+                    "moving_average": 0,
+                    "trailing_mean": 0,
+                    "stride": 1,
+                    "audit": 4,
+                    "speculate": "carried",
+                    "certify": False,
+                    "num_threads": 1,
+                },
+            ),
             "SequenceModel.predict_log_variance": (
                 gaussian.predict_log_variance,
                 {"series": series, "offsets": None, "num_threads": 1},

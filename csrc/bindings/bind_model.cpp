@@ -109,6 +109,68 @@ py::array_t<float> encode(const SequenceModel& model, py::handle series, py::han
   return result;
 }
 
+py::dict audit_dict(const slidecell::FlagAudit& audit) {
+  py::dict result;
+  result["method"] = audit.method;
+  result["reasons"] = audit.reasons;
+  result["windows"] = audit.windows;
+  result["exact"] = audit.exact;
+  result["seams"] = audit.seams;
+  result["seam_p99"] = audit.seam_p99;
+  result["whole_blocks"] = audit.whole_blocks;
+  result["absolute"] = audit.absolute;
+  result["margin"] =
+      py::array_t<double>(static_cast<py::ssize_t>(audit.margin.size()), audit.margin.data());
+  result["cheap"] = audit.cheap;
+  result["verified"] = audit.verified;
+  result["wrong"] = audit.wrong;
+  result["wrong_at_most"] = audit.wrong_at_most;
+  return result;
+}
+
+// One number, or [n] numbers.
+std::vector<double> thresholds_from(py::handle threshold) {
+  const py::array numbers = real_array(threshold, "threshold");
+  if (numbers.ndim() > 1) {
+    throw py::value_error("threshold: expected one number, [G] or [S], got " +
+                          shape_text(shape_of(numbers)));
+  }
+  const auto values =
+      py::cast<py::array_t<double, py::array::c_style | py::array::forcecast>>(numbers);
+  return {values.data(), values.data() + values.size()};
+}
+
+py::tuple flag(const SequenceModel& model, py::handle series, py::handle threshold,
+               py::handle offsets, const std::string& reduction, std::int64_t moving_average,
+               std::int64_t trailing_mean, std::int64_t stride, std::int64_t audit,
+               const std::string& speculate, bool certify, std::optional<int> num_threads) {
+  const py::array rows = real_array(series, "series");
+  const slidecell::SeriesView view = view_of(model, rows);
+  const std::vector<std::int64_t> bounds = offsets_from(offsets, view.rows);
+  const std::vector<double> thresholds = thresholds_from(threshold);
+  slidecell::FlagOptions options;
+  options.reduction = reduction_of(reduction);
+  options.moving_average = moving_average;
+  options.trailing_mean = trailing_mean;
+  options.stride = stride;
+  options.audit = audit;
+  options.speculate = speculate_of(speculate);
+  options.certify = certify;
+  options.num_threads = thread_count(num_threads);
+  py::array_t<bool> flagged(view.rows), exact(view.rows);
+  py::array_t<float> score(view.rows);
+  static_assert(sizeof(bool) == sizeof(std::uint8_t));
+  auto* const flags = reinterpret_cast<std::uint8_t*>(flagged.mutable_data());
+  auto* const exacts = reinterpret_cast<std::uint8_t*>(exact.mutable_data());
+  float* const scores = score.mutable_data();
+  slidecell::FlagAudit found;
+  {
+    const WithoutGil release;
+    found = model.flag(view, thresholds, bounds, flags, scores, exacts, options);
+  }
+  return py::make_tuple(flagged, score, exact, audit_dict(found));
+}
+
 py::dict plan(const SequenceModel& model, const std::string& precision, const std::string& kernel,
               std::optional<int> num_threads) {
   const slidecell::KernelPlan plan =
@@ -136,6 +198,12 @@ void bind_model(py::module_& m) {
            py::arg("series"), py::arg("offsets"), py::kw_only(), py::arg("precision"),
            py::arg("kernel"), py::arg("reduction"), py::arg("aggregate"), py::arg("per_feature"),
            py::arg("stride"), py::arg("windows"), py::arg("num_threads"), py::arg("out"))
+      .def("flag", &flag,
+           "Return flags [S], scores [S], which of them are exact [S], and a dict: the audit.",
+           py::arg("series"), py::arg("threshold"), py::arg("offsets"), py::kw_only(),
+           py::arg("reduction"), py::arg("moving_average"), py::arg("trailing_mean"),
+           py::arg("stride"), py::arg("audit"), py::arg("speculate"), py::arg("certify"),
+           py::arg("num_threads"))
       .def("predict", &predict,
            "Return the prediction of every window: [N, K, C] of a forecaster, [N, W, C] of an "
            "autoencoder.",

@@ -54,6 +54,15 @@ inline slidecell::Windows windows_of(const std::string& value) {
       {{"exact", slidecell::Windows::exact}, {"carried", slidecell::Windows::carried}});
 }
 
+inline slidecell::Speculate speculate_of(const std::string& value) {
+  return choose<slidecell::Speculate>("speculate", value,
+                                      {{"auto", slidecell::Speculate::automatic},
+                                       {"carried", slidecell::Speculate::carried},
+                                       {"low", slidecell::Speculate::low},
+                                       {"medium", slidecell::Speculate::medium},
+                                       {"none", slidecell::Speculate::none}});
+}
+
 inline py::dict plan_dict(const slidecell::KernelPlan& plan) {
   py::dict result;
   result["isa"] = plan.isa;

@@ -17,6 +17,7 @@ from slidecell._core import (
     set_isa,
 )
 from slidecell.config import show_config
+from slidecell.flags import FlagAudit, Flags
 from slidecell.model import SequenceModel
 from slidecell.recurrent import GRU, LSTM, RNN
 from slidecell.stream import Stream
@@ -30,6 +31,8 @@ __all__ = [
     "LSTM",
     "RNN",
     "Event",
+    "FlagAudit",
+    "Flags",
     "Monitor",
     "SequenceModel",
     "Stream",

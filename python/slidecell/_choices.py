@@ -13,6 +13,7 @@ __all__ = [
     "RecurrentActivation",
     "Reduction",
     "ScalerKind",
+    "Speculate",
     "Windows",
 ]
 
@@ -20,6 +21,7 @@ Precision: TypeAlias = Literal["highest", "high", "medium"]
 Kernel: TypeAlias = Literal["auto", "fma", "matrix"]
 Reduction: TypeAlias = Literal["mse", "mae", "mahalanobis", "nll", "calibrated"]
 Aggregate: TypeAlias = Literal["window", "last", "mean"]
+Speculate: TypeAlias = Literal["auto", "carried", "low", "medium", "none"]
 Windows: TypeAlias = Literal["exact", "carried"]
 Activation: TypeAlias = Literal["tanh", "relu", "sigmoid", "linear"]
 RecurrentActivation: TypeAlias = Literal["sigmoid", "hard_sigmoid"]

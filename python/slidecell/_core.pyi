@@ -139,6 +139,23 @@ class SequenceModel(metaclass=_Pybind11Type):
         num_threads: int | None,
         out: Any,
     ) -> npt.NDArray[np.float32]: ...
+    def flag(
+        self,
+        series: Any,
+        threshold: Any,
+        offsets: Any,
+        *,
+        reduction: str,
+        moving_average: int,
+        trailing_mean: int,
+        stride: int,
+        audit: int,
+        speculate: str,
+        certify: bool,
+        num_threads: int | None,
+    ) -> tuple[
+        npt.NDArray[np.bool_], npt.NDArray[np.float32], npt.NDArray[np.bool_], dict[str, Any]
+    ]: ...
     def predict(
         self, series: Any, offsets: Any, *, num_threads: int | None
     ) -> npt.NDArray[np.float32]: ...

@@ -21,6 +21,7 @@ from slidecell._choices import (
     Precision,
     RecurrentActivation,
     Reduction,
+    Speculate,
     Windows,
 )
 from slidecell._html import html_table
@@ -31,6 +32,7 @@ from slidecell.error_statistics import (
     prediction_errors,
     row_parts,
 )
+from slidecell.flags import FlagAudit, Flags, averages_of, fixed_threshold
 from slidecell.frames import match_features
 from slidecell.scaling import apply_scaler
 from slidecell.stream import Stream
@@ -769,6 +771,116 @@ class SequenceModel:
             num_threads=num_threads,
             out=out,
         )
+
+    def flag(
+        self,
+        series: npt.ArrayLike,
+        threshold: npt.ArrayLike | object,
+        offsets: npt.ArrayLike | None = None,
+        *,
+        reduction: Reduction = "mse",
+        smoothing: Mapping[str, Any] | object | None = None,
+        stride: int = 1,
+        audit: int = 1024,
+        speculate: Speculate = "auto",
+        certify: bool = False,
+        num_threads: int | None = None,
+    ) -> Flags:
+        """Return which rows score above a threshold, at a fraction of what `score` takes.
+
+        These are *audited* flags. Raised alarms are proved: each rests on scores that are those of
+        `score`, bit for bit. Missed ones are bounded by a sample: ``audit.wrong_at_most``.
+
+        Parameters
+        ----------
+        series : array_like, [S, F]
+            As for `score`.
+        threshold : float, array_like [G] or [S], or fitted threshold
+            One for all rows, one per entity, or one per row (one per entity where there are as
+            many entities as rows). A row is flagged where its score is strictly above, both taken
+            as float64. Of `slidecell.thresholds` those that no score changes.
+        offsets : array_like of int, [G+1], optional
+            As for `score`.
+        reduction : {"mse", "mae", "mahalanobis", "nll", "calibrated"}
+            As for `score`.
+        smoothing : MovingAverage, TrailingMean or their state, optional
+            Of `slidecell.thresholds.smoothing`: the thresholds are compared with the averages.
+        stride : int
+            As for `score`.
+        audit : int
+            Decisions that are verified. More of them take longer, and bound misses more tightly.
+        speculate : {"auto", "carried", "low", "medium", "none"}
+            What scores all windows first: states that are carried through blocks of windows (see
+            ``windows`` of `score`), 8-bit products, bf16 products, or the exact kernel at once.
+            ``"auto"`` decides by counts, never by a clock: it tries every 16th block and takes the
+            exact kernel where windows are few or most would be computed again. A method that is
+            named runs whether it pays or not.
+        certify : bool
+            Measure the distance at every row with a second, younger chain. No build has it yet.
+        num_threads : int, optional
+            As for `score`. The flags do not depend on it.
+
+        Returns
+        -------
+        Flags
+            ``flagged``, ``score``, ``exact`` and ``audit``.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument does not fit; the text names it.
+        UnsupportedError
+            If ``speculate`` names what this model, stride or build does not have (carried states:
+            autoencoders, bidirectional layers, strides above 0.48 W). If a threshold follows the
+            scores, or a smoothing rests on all scores before a row (EWMA). If ``certify=True``.
+
+        Notes
+        -----
+        The cheap scores are measured against exact ones at seams: at the end of every block of
+        carried states, where their state is oldest, or at one window of every 256. The margin is
+        twice the largest distance of an entity's seams (of all entities' that have fewer than 64).
+        A block whose distance is beyond ten times the 90 % quantile, and beyond 1e-5, is computed
+        exactly and left out of the margin. Every window that is flagged or within the margin of
+        its threshold is computed exactly, and widens the margin where its distance is larger,
+        until nothing is added. At last one window in each of ``audit`` equal stretches of what
+        stayed cheap, chosen by a hash, is computed exactly: if one is on the wrong side,
+        everything is computed exactly. If none is, ``3 * cheap / audit`` bounds the wrong
+        decisions among the cheap ones at 95 % confidence: the rule of three.
+
+        The bound holds for a sample of this series; it is an estimate, not a proof, and says
+        nothing of single rows. The smoothed scores of `smoothing` are not returned: apply it to
+        ``score``.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import torch
+        >>> import slidecell as sc
+        >>> from slidecell.training import Forecaster
+        >>> _ = torch.manual_seed(0)
+        >>> model = sc.SequenceModel.from_torch(Forecaster(2, 8, window=30))
+        >>> series = np.random.default_rng(0).normal(size=(20_000, 2))
+        >>> exact = model.score(series)
+        >>> threshold = float(np.nanpercentile(exact, 99))
+        >>> flags = model.flag(series, threshold, audit=256)
+        >>> flags.audit.method, bool(flags.exact[flags.flagged].all())
+        ('carried', True)
+        >>> bool((flags.flagged == (exact.astype(float) > threshold)).all())
+        True
+        """
+        flagged, score, exact, found = self._core.flag(
+            match_features(series, self._metadata["features"]),
+            fixed_threshold(threshold),
+            offsets,
+            reduction=reduction,
+            **averages_of(_state_of(smoothing)),
+            stride=stride,
+            audit=audit,
+            speculate=speculate,
+            certify=certify,
+            num_threads=num_threads,
+        )
+        return Flags(flagged, score, exact, FlagAudit.from_core(found))
 
     def predict(
         self,

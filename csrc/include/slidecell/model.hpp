@@ -53,6 +53,41 @@ struct KernelPlan {
   int threads = 0;
 };
 
+// What `flag` scores all windows with first. automatic: by a fixed rule over counts; none: the
+// exact kernel at once; medium: bf16 products; low: 8-bit products; carried: states that are
+// carried through blocks of windows.
+enum class Speculate : std::uint8_t { automatic, none, medium, low, carried };
+
+struct FlagOptions {
+  Reduction reduction = Reduction::mse;
+  // The threshold is compared with the mean of the last finite scores, this many of them, or of the
+  // finite scores among the last rows, this many; 0: with the score itself. At most one of the two.
+  std::int64_t moving_average = 0;
+  std::int64_t trailing_mean = 0;
+  std::int64_t stride = 1;
+  std::int64_t audit = 1024;  // decisions that are verified
+  Speculate speculate = Speculate::automatic;
+  bool certify = false;  // a second, younger chain measures every row
+  int num_threads = 0;   // 0: default_num_threads()
+};
+
+// How `flag` came to its flags.
+struct FlagAudit {
+  std::string method;                // "carried", "low", "medium", or "exact": every score is
+  std::vector<std::string> reasons;  // why another method than the one asked for; others of note
+  std::int64_t windows = 0;          // that have a score
+  std::int64_t exact = 0;            // of them, whose score is the exact one
+  std::int64_t seams = 0;            // measured distances between a cheap and an exact score
+  double seam_p99 = 0;               // 99 % of them are no larger; NaN without seams
+  std::int64_t whole_blocks = 0;     // computed exactly because their distance was too large
+  bool absolute = false;             // distances are differences, else those of logarithms
+  std::vector<double> margin;        // [G] twice the largest distance; NaN where all is exact
+  std::int64_t cheap = 0;            // decisions that rest on cheap scores
+  std::int64_t verified = 0;         // of them, a sample computed exactly
+  std::int64_t wrong = 0;            // of these, on the wrong side: then all is computed exactly
+  double wrong_at_most = 0;          // missed alarms, at 95 % confidence
+};
+
 // What a model file says of its scores: which they are, how they are smoothed and judged.
 struct Decision {
   double threshold;                    // NaN: none
@@ -108,6 +143,17 @@ class SLIDECELL_API SequenceModel {
   // Windows::carried where the model has none or the stride is above 0.48 W.
   void score(const SeriesView& series, Span<const std::int64_t> offsets, float* out,
              const ScoreOptions& options = {}) const;
+  // Whether each row's score, or its moving average, lies above its threshold.
+  // thresholds: one, [G], or [S]; flagged, exact: 0 or 1, [S]; score: [S], float32.
+  // Every flag that is raised rests on scores that are those of `score`, bit for bit (exact is 1).
+  // Rows that are not flagged may rest on cheap scores (exact is 0); a sample of them is verified,
+  // from which FlagAudit::wrong_at_most bounds the flags that are missing. exact is 0 where there
+  // is no score (NaN).
+  // Throws UnsupportedError for Speculate::carried with a model or stride that has no carried
+  // scores, and for what this build does not have.
+  FlagAudit flag(const SeriesView& series, Span<const double> thresholds,
+                 Span<const std::int64_t> offsets, std::uint8_t* flagged, float* score,
+                 std::uint8_t* exact, const FlagOptions& options = {}) const;
   // out: [windows, horizon or window, num_targets], in raw units, for the windows of `plan`. In
   // float32 products, like encode.
   void predict(const SeriesView& series, const WindowPlan& plan, float* out,

@@ -110,6 +110,43 @@ typedef struct slidecell_decision {
   int32_t reduction;      /* enum slidecell_reduction; -1: the file does not say */
 } slidecell_decision;
 
+/* What slidecell_flag scores all windows with first. */
+enum slidecell_speculate {
+  SLIDECELL_SPECULATE_AUTOMATIC = 0, /* by a fixed rule over counts */
+  SLIDECELL_SPECULATE_NONE = 1,      /* the exact kernel at once */
+  SLIDECELL_SPECULATE_MEDIUM = 2,    /* bfloat16 products */
+  SLIDECELL_SPECULATE_LOW = 3,       /* 8-bit products */
+  SLIDECELL_SPECULATE_CARRIED = 4    /* states that are carried through blocks of windows */
+};
+
+/* All zeros, or NULL in its place, are the defaults. */
+typedef struct slidecell_flag_options {
+  int32_t reduction;      /* enum slidecell_reduction */
+  int32_t speculate;      /* enum slidecell_speculate */
+  int64_t moving_average; /* thresholds judge the mean of so many last finite scores; 0: none */
+  int64_t trailing_mean;  /* or of the finite scores among so many last rows; 0: none */
+  int64_t stride;         /* every stride-th window; 0 or 1: every window */
+  int64_t audit;          /* decisions that are verified; 0: 1024 */
+  int32_t certify;        /* 1: a second, younger chain measures every row */
+  int32_t num_threads;    /* 0: as many as the machine offers */
+} slidecell_flag_options;
+
+/* How flags were found, and how many may be missing. */
+typedef struct slidecell_flag_audit {
+  char method[16];      /* "carried", "low", "medium", or "exact": every score is */
+  char reasons[480];    /* why another method stepped aside: lines, cut where they are longer */
+  int64_t windows;      /* that have a score */
+  int64_t exact;        /* of them, whose score is the exact one */
+  int64_t seams;        /* measured distances between a cheap and an exact score */
+  double seam_p99;      /* 99 % of them are no larger; NaN without seams */
+  int64_t whole_blocks; /* computed exactly because their distance was too large */
+  int32_t absolute;     /* 1: distances are differences; 0: those of logarithms */
+  int64_t cheap;        /* decisions that rest on cheap scores */
+  int64_t verified;     /* of them, a sample computed exactly */
+  int64_t wrong;        /* of these, on the wrong side: then all is computed exactly */
+  double wrong_at_most; /* alarms that may be missing, at 95 % confidence */
+} slidecell_flag_audit;
+
 /* What a monitor says of a row. */
 typedef struct slidecell_event {
   float score;     /* as slidecell_stream_push */
@@ -197,6 +234,29 @@ SLIDECELL_API int slidecell_score_f64(const slidecell_model* model, const double
                                       int64_t num_rows, const int64_t* offsets,
                                       int64_t num_entities, const slidecell_options* options,
                                       float* scores);
+
+/* Whether each row's score, or its moving average, lies above its threshold, at a fraction of what
+ * slidecell_score takes. Every flag that is raised rests on the scores of slidecell_score, bit for
+ * bit; those that are missing are bounded by a sample: slidecell_flag_audit. */
+SLIDECELL_API int slidecell_flag(
+    const slidecell_model* model, const float* series, /* [S, F] */
+    int64_t num_rows,                                  /* S */
+    const double* thresholds,                          /* [num_thresholds] */
+    int64_t num_thresholds,                            /* 1, G or S; G where both are equal */
+    const int64_t* offsets,                /* [G+1], or NULL: all rows are one entity's */
+    int64_t num_entities,                  /* G; ignored where offsets is NULL */
+    const slidecell_flag_options* options, /* or NULL */
+    uint8_t* flagged,                      /* [S] 0 or 1 */
+    float* scores,                         /* [S] */
+    uint8_t* exact,                        /* [S] 1: the score is the exact one */
+    double* margin,                        /* [G], or NULL: twice each entity's largest distance */
+    slidecell_flag_audit* audit);          /* or NULL */
+SLIDECELL_API int slidecell_flag_f64(const slidecell_model* model, const double* series,
+                                     int64_t num_rows, const double* thresholds,
+                                     int64_t num_thresholds, const int64_t* offsets,
+                                     int64_t num_entities, const slidecell_flag_options* options,
+                                     uint8_t* flagged, float* scores, uint8_t* exact,
+                                     double* margin, slidecell_flag_audit* audit);
 
 /* ---- windows: what predict and encode answer for ---- */
 

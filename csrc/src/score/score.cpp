@@ -6,6 +6,7 @@
 
 #include "cpu/parallel.h"
 #include "score/choose_kernel.h"
+#include "score/chosen_windows.h"
 #include "score/error_sum.h"
 #include "score/no_score.h"
 #include "score/option_rules.h"
@@ -40,10 +41,10 @@ class WindowScorer final : public PredictionSink {
  public:
   WindowScorer(const ModelParts& model, const KernelTable& kernels, const KernelChoice& choice,
                const SeriesView& series, const WindowPlan& plan, const ScoreOptions& options,
-               float* out, std::atomic<bool>& too_large)
+               float* out, std::atomic<bool>& too_large, Which which = Which::all)
       : kernels_(kernels),
         too_large_(too_large),
-        runner_(model, kernels, choice, series, plan),
+        runner_(model, kernels, choice, series, plan, which),
         errors_(model, kernels, options.reduction, options.per_feature, runner_.stride()),
         span_(plan.window() + plan.horizon()),
         first_row_(first_row(options.aggregate, plan.window())),
@@ -350,6 +351,25 @@ void score_windows(const ModelParts& model, const SeriesView& series, const Wind
   }
   score_too_large_rows(model, series, plan, options.per_feature, too_large, options.num_threads,
                        out);
+}
+
+void score_chosen_windows(const ModelParts& model, const SeriesView& series, const WindowPlan& plan,
+                          const ScoreOptions& options, Span<const std::int64_t> windows,
+                          float* out) {
+  const KernelChoice choice =
+      choose_kernel(active_kernels(), model, options.precision, options.kernel);
+  const KernelTable& kernels = *choice.kernels;
+  const std::vector<TileWindows> tiles =
+      chosen_tiles(plan, windows, kernels.lanes, mix_rule(kernels, model, choice));
+  std::atomic<bool> too_large{false};  // not asked for here
+  parallel_for(
+      static_cast<std::int64_t>(tiles.size()),
+      affordable_threads(model, kernels, choice, plan, 0, options.num_threads, Which::chosen),
+      [&] {
+        return std::make_unique<WindowScorer>(model, kernels, choice, series, plan, options, out,
+                                              too_large, Which::chosen);
+      },
+      [&](auto& scorer, std::int64_t i) { scorer->score(tiles[static_cast<std::size_t>(i)]); });
 }
 
 void predict_windows(const ModelParts& model, const SeriesView& series, const WindowPlan& plan,

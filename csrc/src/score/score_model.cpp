@@ -9,6 +9,7 @@
 #include "cpu/threads.h"
 #include "model/model_impl.h"
 #include "score/carried.h"
+#include "score/check_arguments.h"
 #include "score/choose_kernel.h"
 #include "score/error_sum.h"
 #include "score/option_rules.h"
@@ -21,28 +22,6 @@ namespace slidecell {
 namespace {
 
 [[noreturn]] void refuse(const std::string& text) { throw std::invalid_argument(text); }
-
-void check_series(const ModelParts& model, const SeriesView& series) {
-  if (series.cols != model.input_size()) {
-    const std::string F = std::to_string(model.input_size());
-    refuse("series: expected [S, " + F + "] (model input_size=" + F + "), got [" +
-           std::to_string(series.rows) + ", " + std::to_string(series.cols) + "]");
-  }
-  require_pointer(series.data, series.rows, "series");
-}
-
-void check_plan(const ModelParts& model, const SeriesView& series, const WindowPlan& plan) {
-  check_series(model, series);
-  if (plan.window() != model.window || plan.horizon() != model.horizon) {
-    refuse("plan: expected window=" + std::to_string(model.window) +
-           " and horizon=" + std::to_string(model.horizon) + " (the model's), got window=" +
-           std::to_string(plan.window()) + " and horizon=" + std::to_string(plan.horizon()));
-  }
-  if (plan.num_rows() != series.rows) {
-    refuse("offsets: expected to end at " + std::to_string(series.rows) +
-           " (rows of series), got " + std::to_string(plan.num_rows()));
-  }
-}
 
 }  // namespace
 
@@ -58,12 +37,7 @@ void SequenceModel::score(const SeriesView& series, Span<const std::int64_t> off
   if (whitens(options.reduction) && options.per_feature) {
     refuse("per_feature: expected False with reduction 'mahalanobis'");
   }
-  const std::int64_t one_entity[] = {0, series.rows};
-  if (offsets.empty()) offsets = {one_entity, 2};
-  require_pointer(offsets.data(), 1, "offsets");
-  std::vector<std::int64_t> bounds(offsets.begin(), offsets.end());
-  const WindowPlan plan(std::move(bounds), model.window, model.horizon, options.stride);
-  check_plan(model, series, plan);
+  const WindowPlan plan = window_plan(model, series, offsets, options.stride);
   require_pointer(out, series.rows, "out");
   if (carries(options.windows)) {
     check_carried(model, options.stride);

@@ -15,10 +15,11 @@ constexpr double kGiB = 1024.0 * 1024.0 * 1024.0;
 constexpr double kMostGiB = 4.0;
 
 double thread_bytes(const ModelParts& model, const KernelTable& kernels, const KernelChoice& choice,
-                    const WindowPlan& plan, std::int64_t values) {
+                    const WindowPlan& plan, std::int64_t values, Which which) {
   const std::int64_t vectors = tile_vectors(kernels, model, choice);
   const std::int64_t columns = vectors * kernels.lanes;
-  const auto rows = static_cast<double>(tile_columns(kernels, plan, vectors, model.input_size()));
+  const auto rows =
+      static_cast<double>(tile_columns(kernels, plan, vectors, model.input_size(), which));
   double floats = rows * static_cast<double>(model.input_size() + 1);
   floats += stack_floats(kernels, *model.encoder, columns, model.window, false);
   if (model.decoder) floats += stack_floats(kernels, *model.decoder, columns, model.window, true);
@@ -51,9 +52,9 @@ double stack_floats(const KernelTable& kernels, const Stack& stack, std::int64_t
 
 int affordable_threads(const ModelParts& model, const KernelTable& kernels,
                        const KernelChoice& choice, const WindowPlan& plan, std::int64_t values,
-                       int num_threads) {
+                       int num_threads, Which which) {
   if (plan.size() == 0) return resolve_threads(num_threads);
-  return threads_for_scratch(thread_bytes(model, kernels, choice, plan, values), "window",
+  return threads_for_scratch(thread_bytes(model, kernels, choice, plan, values, which), "window",
                              plan.window(), num_threads);
 }
 

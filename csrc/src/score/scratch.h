@@ -5,6 +5,7 @@
 
 #include "model/model_parts.h"
 #include "score/choose_kernel.h"
+#include "score/window_tile.h"
 #include "slidecell/windows.hpp"
 
 namespace slidecell {
@@ -14,7 +15,7 @@ namespace slidecell {
 // thread's is more: the window comes from a file.
 int affordable_threads(const ModelParts& model, const KernelTable& kernels,
                        const KernelChoice& choice, const WindowPlan& plan, std::int64_t values,
-                       int num_threads);
+                       int num_threads, Which which = Which::all);
 
 // num_threads, or fewer where `bytes` for each would exceed 4 GiB together. Throws
 // std::invalid_argument, which names `argument` and its value, where one thread's are more.

@@ -51,10 +51,11 @@ MixRule mix_rule(const KernelTable& kernels, const ModelParts& model, const Kern
 }
 
 TileRunner::TileRunner(const ModelParts& model, const KernelTable& kernels,
-                       const KernelChoice& choice, const SeriesView& series, const WindowPlan& plan)
+                       const KernelChoice& choice, const SeriesView& series, const WindowPlan& plan,
+                       Which which)
     : model_(model),
       max_vectors_(tile_vectors(kernels, model, choice)),
-      tile_(kernels, series, model.scaler(), plan, max_vectors_),
+      tile_(kernels, series, model.scaler(), plan, max_vectors_, which),
       encoder_(make_tile_stack(kernels, *model.encoder, choice, max_vectors_)),
       input_(kernels, encoder_->bottom(), tile_, max_vectors_),
       head_(kernels, *model.head, stride()),

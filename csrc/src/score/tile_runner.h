@@ -33,7 +33,7 @@ class PredictionSink {
 class TileRunner {
  public:
   TileRunner(const ModelParts& model, const KernelTable& kernels, const KernelChoice& choice,
-             const SeriesView& series, const WindowPlan& plan);
+             const SeriesView& series, const WindowPlan& plan, Which which = Which::all);
 
   WindowTile& tile() { return tile_; }
   std::int64_t max_vectors() const { return max_vectors_; }

@@ -14,9 +14,13 @@ constexpr std::int64_t kMostMixed = std::int64_t{1} << 22;
 
 }  // namespace
 
-bool may_mix(const WindowPlan& plan, std::int64_t lanes, const MixRule& rule) {
+bool mixed_tile_fits(const WindowPlan& plan, std::int64_t lanes, const MixRule& rule) {
   const std::int64_t windows = lanes * rule.max_vectors * std::max<std::int64_t>(1, rule.features);
-  return plan.num_entities() > 1 && plan.window() + plan.horizon() <= kMostMixed / windows;
+  return plan.window() + plan.horizon() <= kMostMixed / windows;
+}
+
+bool may_mix(const WindowPlan& plan, std::int64_t lanes, const MixRule& rule) {
+  return plan.num_entities() > 1 && mixed_tile_fits(plan, lanes, rule);
 }
 
 VectorPlan::VectorPlan(const WindowPlan& plan, std::int64_t lanes, const MixRule& rule)
@@ -78,8 +82,9 @@ TileWindows VectorPlan::tile(std::int64_t index) const {
 }
 
 std::int64_t tile_columns(const KernelTable& kernels, const WindowPlan& plan,
-                          std::int64_t max_vectors, std::int64_t features) {
-  // No more vectors, and no more entities whose rows lie apart, than the plan has.
+                          std::int64_t max_vectors, std::int64_t features, Which which) {
+  // No more vectors, and no more entities whose rows lie apart, than the plan has. Each chosen
+  // vector may lie apart.
   const Span<const std::int64_t> windows = plan.first_window();
   std::int64_t vectors = 0, runs = 0;
   for (std::size_t g = 0; g + 1 < windows.size() && runs < max_vectors; ++g) {
@@ -87,17 +92,23 @@ std::int64_t tile_columns(const KernelTable& kernels, const WindowPlan& plan,
     vectors += own;
     runs += own > 0 ? 1 : 0;
   }
+  const MixRule rule{max_vectors, features, 0};
+  bool mixes = runs > 1 && may_mix(plan, kernels.lanes, rule);
+  if (which == Which::chosen) {
+    vectors = std::min(plan.size(), max_vectors);
+    runs = vectors;
+    mixes = mixed_tile_fits(plan, kernels.lanes, rule);
+  }
   const std::int64_t span = plan.window() + plan.horizon();
   const std::int64_t tail = round_up((span - 1) / plan.stride(), kernels.lanes);
   const std::int64_t most = std::min(vectors, max_vectors) * kernels.lanes;
   const std::int64_t own = std::min(plan.stride(), span) * (most + runs * tail);
-  // Two entities or more have windows left that could share a vector.
-  const bool mixes = runs > 1 && may_mix(plan, kernels.lanes, {max_vectors, features, 0});
   return std::max(own, mixes ? span * most : 0) + kernels.lanes;
 }
 
 WindowTile::WindowTile(const KernelTable& kernels, const SeriesView& series,
-                       const ColumnScaler* scaler, const WindowPlan& plan, std::int64_t max_vectors)
+                       const ColumnScaler* scaler, const WindowPlan& plan, std::int64_t max_vectors,
+                       Which which)
     : kernels_(kernels),
       series_(series),
       scaler_(scaler),
@@ -105,7 +116,7 @@ WindowTile::WindowTile(const KernelTable& kernels, const SeriesView& series,
       span_(plan.window() + plan.horizon()),
       base_(static_cast<std::size_t>(max_vectors)),
       col_(static_cast<std::size_t>(max_vectors)) {
-  const std::int64_t most = tile_columns(kernels, plan, max_vectors, series.cols);
+  const std::int64_t most = tile_columns(kernels, plan, max_vectors, series.cols, which);
   if (most > std::numeric_limits<std::int32_t>::max()) {
     throw std::invalid_argument("window: too long for a tile, got " +
                                 std::to_string(plan.window()));
@@ -173,7 +184,9 @@ void WindowTile::place_own(const std::vector<WindowRun>& runs) {
     for (std::int64_t lane = 0; lane < runs[i].count; ++lane) {
       add_window(runs[i], lane, static_cast<std::size_t>(v * kernels_.lanes + lane));
     }
-    if (v == 0 || runs[i].entity != runs[i - 1].entity) {
+    const bool follows = v > 0 && runs[i].entity == runs[i - 1].entity &&
+                         runs[i].window == runs[i - 1].window + kernels_.lanes;
+    if (!follows) {
       if (v > 0) column += tail;
       runs_.push_back({v, 0, column});
     }

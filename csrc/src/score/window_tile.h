@@ -33,6 +33,8 @@ struct MixRule {
   std::int64_t most;
 };
 
+// Whether mixed tiles of the plan's windows are small enough.
+bool mixed_tile_fits(const WindowPlan& plan, std::int64_t lanes, const MixRule& rule);
 // Whether windows of the plan may lie in mixed vectors at all.
 bool may_mix(const WindowPlan& plan, std::int64_t lanes, const MixRule& rule);
 
@@ -54,9 +56,13 @@ class VectorPlan {
   std::int64_t own_tiles_ = 0;
 };
 
+// Which windows of the plan a tile takes: all of them, cut by VectorPlan, or any that were chosen.
+enum class Which : std::uint8_t { all, chosen };
+
 // Columns that the rows of any tile of up to max_vectors vectors of the plan take.
 std::int64_t tile_columns(const KernelTable& kernels, const WindowPlan& plan,
-                          std::int64_t max_vectors, std::int64_t features);
+                          std::int64_t max_vectors, std::int64_t features,
+                          Which which = Which::all);
 
 // The rows of a tile: x [F][stride].
 //
@@ -68,9 +74,9 @@ std::int64_t tile_columns(const KernelTable& kernels, const WindowPlan& plan,
 class WindowTile {
  public:
   WindowTile(const KernelTable& kernels, const SeriesView& series, const ColumnScaler* scaler,
-             const WindowPlan& plan, std::int64_t max_vectors);
+             const WindowPlan& plan, std::int64_t max_vectors, Which which = Which::all);
 
-  // Consecutive vectors of an entity share their rows.
+  // Vectors of an entity whose windows follow each other share their rows.
   void load(const TileWindows& windows);
 
   std::int64_t size() const { return size_; }  // vectors
@@ -101,7 +107,7 @@ class WindowTile {
 
  private:
   friend class SharedProjection;
-  struct Run {             // consecutive vectors of one entity
+  struct Run {             // vectors of one entity whose windows follow each other
     std::int64_t vector;   // the first
     std::int64_t vectors;  // how many
     std::int64_t column;   // first column within a plane
