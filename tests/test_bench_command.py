@@ -187,6 +187,9 @@ def test_bounds_of_the_precisions() -> None:
     assert not verdict.right
     assert verdict.auc_difference == pytest.approx(121 / (901 * 100), rel=0.1)
     assert not within(truth[:-1], truth, "medium", labels).right
+    few = truth + np.where(np.arange(1_001) % 125 == 7, -0.5, 0.0) * (truth < 1.5)
+    for share, right in ((0.029, True), (0.031, False)):  # 99 of 100 errors, not the largest
+        assert within(few + share * p95, truth, "low", labels).right is right
 
 
 def test_ranks_count_ties_by_half() -> None:
