@@ -91,7 +91,8 @@ class Binding {
 
   // x [N,T,I], state (h0, c0) [L*D,N,H] or h0 or None -> out, (h_n, c_n) or out, h_n.
   py::tuple forward(py::handle x_in, py::handle state, py::handle lengths_in,
-                    std::optional<int> num_threads) const {
+                    std::optional<int> num_threads, const std::string& precision) const {
+    const Precision own = precision_of(precision);
     const FloatArray x = float_array(x_in, "x");
     if (x.ndim() != 3 || x.shape(2) != I_) {
       throw std::invalid_argument("x: expected [N, T, " + std::to_string(I_) + "] (input_size=" +
@@ -122,14 +123,16 @@ class Binding {
     float* c_data = c_n ? c_n->mutable_data() : nullptr;
     {
       const WithoutGil release;
-      core_.forward(x_data, N, T, h0_data, c0_data, lengths, out_data, h_data, c_data, threads);
+      core_.forward(x_data, N, T, h0_data, c0_data, lengths, out_data, h_data, c_data, threads,
+                    own);
     }
     if (!has_c_) return py::make_tuple(out, h_n);
     return py::make_tuple(out, py::make_tuple(h_n, *c_n));
   }
 
   // x [N,I], state (h, c) or h or None, [N,H] for one layer and [L,N,H] for a stack -> state.
-  py::object step(py::handle x_in, py::handle state) const {
+  py::object step(py::handle x_in, py::handle state, const std::string& precision) const {
+    const Precision own = precision_of(precision);
     if (core_.specs().front().bidirectional) {
       throw std::invalid_argument(
           "step: expected a unidirectional stack; a bidirectional one needs the whole sequence");
@@ -147,7 +150,7 @@ class Binding {
     float* h_new = h_out.mutable_data();
     if (!has_c_) {
       const WithoutGil release;
-      core_.step(x_data, N, h_data, nullptr, h_new, nullptr);
+      core_.step(x_data, N, h_data, nullptr, h_new, nullptr, own);
     } else {
       const FloatArray c = step_state(c_in, N, H_, "c");
       FloatArray c_out = empty_state(N, H_);
@@ -155,7 +158,7 @@ class Binding {
       float* c_new = c_out.mutable_data();
       {
         const WithoutGil release;
-        core_.step(x_data, N, h_data, c_data, h_new, c_new);
+        core_.step(x_data, N, h_data, c_data, h_new, c_new, own);
       }
       return py::make_tuple(std::move(h_out), std::move(c_out));
     }
@@ -295,8 +298,9 @@ void bind_recurrent(py::module_& m) {
       .def("forward", &Binding::forward,
            "Run the layers over sequences [N, T, I]: all states of the last one, and the last of "
            "each.",
-           py::arg("x"), py::arg("state"), py::arg("lengths"), py::arg("num_threads"))
+           py::arg("x"), py::arg("state"), py::arg("lengths"), py::arg("num_threads"),
+           py::arg("precision") = "highest")
       .def("step", &Binding::step,
            "Run the layers over one step [N, I] and return their new states.", py::arg("x"),
-           py::arg("state"));
+           py::arg("state"), py::arg("precision") = "highest");
 }

@@ -73,8 +73,15 @@ def gather_rows(
 
 class Recurrent(metaclass=_Pybind11Type):
     def __init__(self, specs: list[dict[str, Any]], tensors: dict[str, Any]) -> None: ...
-    def forward(self, x: Any, state: Any, lengths: Any, num_threads: int | None) -> Any: ...
-    def step(self, x: Any, state: Any) -> Any: ...
+    def forward(
+        self,
+        x: Any,
+        state: Any,
+        lengths: Any,
+        num_threads: int | None,
+        precision: str = "highest",
+    ) -> Any: ...
+    def step(self, x: Any, state: Any, precision: str = "highest") -> Any: ...
 
 class FlatWindows(metaclass=_Pybind11Type):
     def __init__(

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy.typing as npt
 
 from slidecell._cells import CELLS, CellName
-from slidecell._choices import Activation, RecurrentActivation
+from slidecell._choices import Activation, Precision, RecurrentActivation
 from slidecell._recurrent import Floats, Recurrent
 
 
@@ -73,6 +73,7 @@ class LSTM(Recurrent):
         *,
         lengths: npt.ArrayLike | None = None,
         num_threads: int | None = None,
+        precision: Precision = "highest",
     ) -> tuple[Floats, tuple[Floats, Floats]]:
         """`x` [N,T,I], (h0 [L*D,N,P or H], c0 [L*D,N,H]) -> out [N,T,D*(P or H)], (h_n, c_n).
 
@@ -87,6 +88,10 @@ class LSTM(Recurrent):
             last valid step. None: all T steps.
         num_threads
             None: as many as `slidecell.show_config()` reports.
+        precision
+            "low": recurrent products of 8-bit weights, as for `SequenceModel.score`, where all
+            layers have "tanh" or "sigmoid" as activation and no projection. Rows whose h0 exceeds
+            1 or -1 alone run in float32, as all rows do at "highest", "high" and "medium".
 
         Examples
         --------
@@ -99,15 +104,20 @@ class LSTM(Recurrent):
         array([0.37, 0.  , 0.  ], dtype=float32)
         """
         result: tuple[Floats, tuple[Floats, Floats]]
-        result = self._loaded().forward(x, state, lengths, num_threads)
+        result = self._loaded().forward(x, state, lengths, num_threads, precision)
         return result
 
     def step(
-        self, x: npt.ArrayLike, state: tuple[npt.ArrayLike, npt.ArrayLike] | None = None
+        self,
+        x: npt.ArrayLike,
+        state: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
+        *,
+        precision: Precision = "highest",
     ) -> tuple[Floats, Floats]:
         """`x` [N,I], (h [N,P or H], c [N,H]) -> h, c after one step; [L,N,..] states for a stack.
 
-        Equal to `forward` bit for bit. None: zeros.
+        Equal to `forward` bit for bit, at ``precision="low"`` from states within 1 and -1 on.
+        None: zeros.
 
         Examples
         --------
@@ -120,7 +130,7 @@ class LSTM(Recurrent):
         >>> h.shape, c.shape
         ((3, 2), (3, 2))
         """
-        result: tuple[Floats, Floats] = (self._core or self._loaded()).step(x, state)
+        result: tuple[Floats, Floats] = (self._core or self._loaded()).step(x, state, precision)
         return result
 
 
@@ -187,6 +197,7 @@ class GRU(Recurrent):
         *,
         lengths: npt.ArrayLike | None = None,
         num_threads: int | None = None,
+        precision: Precision = "highest",
     ) -> tuple[Floats, Floats]:
         """`x` [N,T,I], h0 [L*D,N,H] -> out [N,T,D*H], h_n [L*D,N,H].
 
@@ -203,13 +214,20 @@ class GRU(Recurrent):
         array([0.2, 0. , 0. ], dtype=float32)
         """
         result: tuple[Floats, Floats]
-        result = self._loaded().forward(x, state, lengths, num_threads)
+        result = self._loaded().forward(x, state, lengths, num_threads, precision)
         return result
 
-    def step(self, x: npt.ArrayLike, state: npt.ArrayLike | None = None) -> Floats:
+    def step(
+        self,
+        x: npt.ArrayLike,
+        state: npt.ArrayLike | None = None,
+        *,
+        precision: Precision = "highest",
+    ) -> Floats:
         """`x` [N,I], h [N,H] -> h after one step; [L,N,H] for a stack.
 
-        Equal to `forward` bit for bit. None: zeros.
+        Equal to `forward` bit for bit, at ``precision="low"`` from states within 1 and -1 on.
+        None: zeros.
 
         Examples
         --------
@@ -220,7 +238,7 @@ class GRU(Recurrent):
         >>> gru.step(np.ones((3, 1), np.float32)).shape
         (3, 2)
         """
-        result: Floats = (self._core or self._loaded()).step(x, state)
+        result: Floats = (self._core or self._loaded()).step(x, state, precision)
         return result
 
 
@@ -285,6 +303,7 @@ class RNN(Recurrent):
         *,
         lengths: npt.ArrayLike | None = None,
         num_threads: int | None = None,
+        precision: Precision = "highest",
     ) -> tuple[Floats, Floats]:
         """`x` [N,T,I], h0 [L*D,N,H] -> out [N,T,D*H], h_n [L*D,N,H].
 
@@ -302,13 +321,20 @@ class RNN(Recurrent):
                [1., 0., 0.]], dtype=float32)
         """
         result: tuple[Floats, Floats]
-        result = self._loaded().forward(x, state, lengths, num_threads)
+        result = self._loaded().forward(x, state, lengths, num_threads, precision)
         return result
 
-    def step(self, x: npt.ArrayLike, state: npt.ArrayLike | None = None) -> Floats:
+    def step(
+        self,
+        x: npt.ArrayLike,
+        state: npt.ArrayLike | None = None,
+        *,
+        precision: Precision = "highest",
+    ) -> Floats:
         """`x` [N,I], h [N,H] -> h after one step; [L,N,H] for a stack.
 
-        Equal to `forward` bit for bit. None: zeros.
+        Equal to `forward` bit for bit, at ``precision="low"`` from states within 1 and -1 on.
+        None: zeros.
 
         Examples
         --------
@@ -319,7 +345,7 @@ class RNN(Recurrent):
         >>> rnn.step(np.ones((3, 1), np.float32)).shape
         (3, 2)
         """
-        result: Floats = (self._core or self._loaded()).step(x, state)
+        result: Floats = (self._core or self._loaded()).step(x, state, precision)
         return result
 
 

@@ -144,7 +144,7 @@ inline void low_step(const LowStep& a, const Activations& act) {
 
 template <class Cell, int rows, int vectors>
 void low_columns(const LowStep& a) {
-  if (slidecell::has_scaled_rows(a.activation, a.recurrent_activation)) {
+  if (a.scaled) {
     return a.coarse ? low_step<Cell, rows, vectors>(a, LowActivations<true>{})
                     : low_step<Cell, rows, vectors>(a, LowActivations<false>{});
   }
@@ -276,7 +276,7 @@ inline void low_cell_units(const LowCellRow& a, const Activations& act) {
 
 template <class Cell, Half half>
 void low_cell_row(const LowCellRow& a) {
-  if (slidecell::has_scaled_rows(a.activation, a.recurrent_activation)) {
+  if (a.scaled) {
     return a.coarse ? low_cell_units<Cell, half>(a, LowActivations<true>{})
                     : low_cell_units<Cell, half>(a, LowActivations<false>{});
   }

@@ -24,11 +24,6 @@ constexpr std::int64_t kMaxLowSize = std::int64_t{1} << 17;
 constexpr double kCoarseError = 1.5e-4;
 constexpr std::int64_t kCoarseSteps = 32;
 
-// Whether the rows of a cell are scaled.
-inline bool has_scaled_rows(Activation activation, RecurrentActivation recurrent_activation) {
-  return activation == Activation::tanh && recurrent_activation == RecurrentActivation::sigmoid;
-}
-
 // The weights of a product of h. A word holds the codes of `per_word` successive inputs.
 // columns: words [blocks][depth / per_word][rows of a block], start and scale [blocks * rows];
 // row: words [panels][depth / per_word][gates][lanes], start and scale [panels][gates][lanes].
@@ -55,6 +50,7 @@ struct LowStep {
   std::ptrdiff_t stride;
   Activation activation;
   RecurrentActivation recurrent_activation;
+  bool scaled;  // rows, for tanh and sigmoid
   bool coarse;  // few steps: the gates that say how much of a state stays may err by kCoarseError
 };
 
@@ -78,8 +74,8 @@ struct LowProjectRow {
 };
 
 struct LowCellRow : CellRow {
-  const float* scale;  // of the sums of the half: [panels][gates][lanes]
-  bool coarse;         // as LowStep::coarse
+  const float* scale;   // of the sums of the half: [panels][gates][lanes]
+  bool scaled, coarse;  // as in LowStep
 };
 
 struct LowCellKernels {

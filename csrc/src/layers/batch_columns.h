@@ -121,12 +121,12 @@ class BatchWriter final : public StepSink {
 // One thread's workspace for tiles of batch rows.
 class BatchColumns {
  public:
-  BatchColumns(const KernelTable& kernels, const Stack& stack, const Batch& batch,
-               std::int64_t max_vectors)
+  BatchColumns(const KernelTable& kernels, const Stack& stack, Products products,
+               const Batch& batch, std::int64_t max_vectors)
       : kernels_(kernels),
         stack_(stack),
         batch_(batch),
-        columns_(kernels, stack, max_vectors),
+        columns_(kernels, stack, max_vectors, products),
         input_(kernels, columns_.bottom(), columns_.stride(), batch),
         writer_(stack, batch, columns_.stride()),
         lengths_(static_cast<std::size_t>(columns_.stride())) {}

@@ -14,8 +14,8 @@ namespace slidecell {
 // One thread's workspace for single batch rows, layer by layer.
 class BatchRow {
  public:
-  BatchRow(const KernelTable& kernels, const Stack& stack, const Batch& batch)
-      : kernels_(kernels), stack_(stack), packed_(stack.packed(kernels)), batch_(batch) {
+  BatchRow(const KernelTable& kernels, const Stack& stack, Products products, const Batch& batch)
+      : kernels_(kernels), stack_(stack), packed_(stack.packed(kernels, products)), batch_(batch) {
     std::int64_t scratch = 0, widest = 0;
     for (const LayerSpec& spec : stack.specs()) {
       scratch = std::max(scratch, LayerRow::scratch_size(kernels, spec));

@@ -32,6 +32,7 @@ void step_low_columns(const KernelTable& kernels, const LayerSpec& spec,
   a.stride = stride;
   a.activation = spec.activation;
   a.recurrent_activation = spec.recurrent_activation;
+  a.scaled = packed.low_scaled;
   a.coarse = packed.products == Products::coarse_codes;
   kernels.low->cells[packed.form].columns(a);
 }

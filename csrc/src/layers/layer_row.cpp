@@ -86,6 +86,7 @@ void LayerRow::finish(const float* h, float* c, float* h_out) {
   a.activation = spec_.activation;
   a.recurrent_activation = spec_.recurrent_activation;
   a.scale = packed_.low_row.scale.data();
+  a.scaled = packed_.low_scaled;
   a.coarse = packed_.products == Products::coarse_codes;
   if (packed_.late_gates > 0) {
     a.h_out = h_new_;

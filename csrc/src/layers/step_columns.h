@@ -14,12 +14,12 @@ namespace slidecell {
 class StepColumnsBuffers {
  public:
   // Arguments of Recurrent::step; h_out and c_out may be h and c.
-  void step(const KernelTable& kernels, const Stack& stack, const float* x, std::int64_t N,
-            const float* h, const float* c, float* h_out, float* c_out) {
+  void step(const KernelTable& kernels, const Stack& stack, Products products, const float* x,
+            std::int64_t N, const float* h, const float* c, float* h_out, float* c_out) {
     const std::int64_t tile = std::min(std::max(kTileRows, kernels.lanes), N);
     stride_ = round_up(tile, kernels.lanes);
-    grow(kernels, stack);
-    const std::vector<PackedLayer>& packed = stack.packed(kernels);
+    grow(kernels, stack, products);
+    const std::vector<PackedLayer>& packed = stack.packed(kernels, products);
     for (std::int64_t first = 0; first < N; first += tile) {
       const std::int64_t count = std::min(tile, N - first);
       const std::int64_t vectors = ceil_div(count, kernels.lanes);
@@ -43,12 +43,12 @@ class StepColumnsBuffers {
   }
 
  private:
-  void grow(const KernelTable& kernels, const Stack& stack) {
+  void grow(const KernelTable& kernels, const Stack& stack, Products products) {
     std::int64_t widest = 0, most_rows = 0, scratch_rows = 0;
     for (const LayerSpec& spec : stack.specs()) {
       widest = std::max({widest, spec.input_size, spec.hidden_size});
       most_rows = std::max(most_rows, spec.gates() * spec.hidden_size);
-      scratch_rows = std::max(scratch_rows, step_scratch_rows(spec, Products::float32));
+      scratch_rows = std::max(scratch_rows, step_scratch_rows(spec, products));
     }
     for (AlignedFloats* buffer : {&in_, &next_, &h_, &c_, &unprojected_}) {
       if (buffer->size() < widest * stride_) buffer->reset(widest * stride_);

@@ -87,19 +87,6 @@ inline int parts_of(Precision precision) {
   return 1;
 }
 
-// Whether recurrent products are of 8-bit codes where these serve the model.
-inline bool asks_for_codes(Precision precision) {
-  switch (precision) {
-    case Precision::highest:
-    case Precision::high:
-    case Precision::medium:
-      return false;
-    case Precision::low:
-      break;
-  }
-  return true;
-}
-
 // Whether the weights of a stream of few entities are bf16, where its products are not of codes.
 inline bool streams_bf16(Precision precision) { return parts_of(precision) == 1; }
 

@@ -54,6 +54,7 @@ struct PackedDirection {
   PackedCodes low_columns, low_late_columns, low_row, low_late_row;
 
   Products products = Products::float32;
+  bool low_scaled = false;  // rows of codes and of their input: see kernels/low_table.h
   bool low() const { return products != Products::float32; }
 };
 

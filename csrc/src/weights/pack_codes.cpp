@@ -118,7 +118,7 @@ PackedCodes pack_codes_row(const KernelTable& kernels, std::int64_t rows, std::i
 
 PackedDirection pack_low_direction(const KernelTable& kernels, const LayerSpec& spec,
                                    const DirectionWeights& weights, Products products) {
-  const bool scaled = has_scaled_rows(spec.activation, spec.recurrent_activation);
+  const bool scaled = has_scaled_rows(spec);
   const CellTraits& traits = traits_of(spec);
   const auto rows = [&](Span<const float> values, std::int64_t depth) {
     return scaled ? scaled_rows(spec, values, depth)
@@ -128,6 +128,7 @@ PackedDirection pack_low_direction(const KernelTable& kernels, const LayerSpec& 
   const std::vector<float> b_ih = rows(weights.b_ih, 1), b_hh = rows(weights.b_hh, 1);
   PackedDirection packed;
   packed.products = products;
+  packed.low_scaled = scaled;
   packed.input = pack_input(kernels, spec, {w_ih, weights.w_hh, b_ih, b_hh, {}});
   packed.form = form_of(spec);
   packed.recurrent_gates = traits.of_h.count;

@@ -1,9 +1,23 @@
 // A layer's weights for 8-bit recurrent products (kernels/low_table.h).
 #pragma once
 
+#include "slidecell/precision.hpp"
 #include "weights/pack.h"
 
 namespace slidecell {
+
+// Whether recurrent products are of 8-bit codes where these serve the model.
+inline bool asks_for_codes(Precision precision) {
+  switch (precision) {
+    case Precision::highest:
+    case Precision::high:
+    case Precision::medium:
+      return false;
+    case Precision::low:
+      break;
+  }
+  return true;
+}
 
 // Whether 8-bit products serve a layer: its h must lie between -1 and 1.
 bool serves_low(const LayerSpec& spec);

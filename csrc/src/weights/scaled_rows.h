@@ -20,6 +20,12 @@ inline double gate_scale(const CellTraits& traits, std::int64_t gate) {
   return gate == traits.candidate ? 2.0 * kLog2e : -kLog2e;
 }
 
+// Whether the kernels that begin with 2^x serve a layer.
+inline bool has_scaled_rows(const LayerSpec& spec) {
+  return spec.activation == Activation::tanh &&
+         spec.recurrent_activation == RecurrentActivation::sigmoid;
+}
+
 // A copy of [G*H, depth], each row scaled; what would not be finite as bf16 is clamped.
 inline std::vector<float> scaled_rows(const LayerSpec& spec, Span<const float> values,
                                       std::int64_t depth) {
