@@ -258,7 +258,7 @@ def test_warm_start_refuses_another_network_or_other_features(kind: str) -> None
         ({"window": 0}, "window: expected an integer >= 1, got 0"),
         ({"scaler": "max"}, "scaler: expected one of 'minmax', 'standard', 'robust', None"),
         ({"reduction": "rmse"}, "reduction: expected one of 'mse', 'mae', 'mahalanobis'"),
-        ({"precision": "low"}, "precision: expected one of"),
+        ({"precision": "lowest"}, "precision: expected one of"),
         ({"epochs": 0}, "epochs: expected an integer >= 1, got 0"),
         ({"cell": "cnn"}, "cell: expected one of 'lstm', 'gru', 'rnn', got 'cnn'"),
         ({"validation": 1.0}, "validation: expected a number >= 0 and < 1"),

@@ -126,6 +126,7 @@ double bound(Cell cell, Precision precision, std::int64_t H, bool halves) {
     case Precision::high:
       return H < 32 ? 6e-6 : 2e-6;
     case Precision::medium:
+    case Precision::low:
       break;
   }
   if (halves && H < 32) return 8e-3;
