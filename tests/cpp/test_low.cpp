@@ -351,10 +351,32 @@ void test_memory_gates(const KernelTable& kernels) {
   }
 }
 
+void test_which_layers_are_served() {
+  LayerSpec spec;
+  spec.input_size = 1;
+  spec.hidden_size = kMaxLowSize;
+  for (const Activation activation : {Activation::tanh, Activation::sigmoid}) {
+    spec.activation = activation;
+    CHECK(serves_low(spec));
+    spec.bidirectional = !spec.bidirectional;
+  }
+  for (const Activation activation : {Activation::relu, Activation::linear}) {
+    spec.activation = activation;
+    CHECK(!serves_low(spec));
+  }
+  spec.activation = Activation::tanh;
+  spec.proj_size = 3;
+  CHECK(!serves_low(spec));
+  spec.proj_size = 0;
+  spec.hidden_size = kMaxLowSize + 1;
+  CHECK(!serves_low(spec));
+}
+
 }  // namespace
 
 int main() {
   static_assert(kCoarseError * kCoarseSteps <= 0.005, "what gates may add up to in a window");
+  test_which_layers_are_served();
   std::mt19937 rng(11);
   for (const KernelTable* kernels : tables()) {
     test_sums(*kernels, rng);
