@@ -8,16 +8,19 @@ import time as clock
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from slidecell._arguments import whole_number
 from slidecell._extras import require
 from slidecell._whole_files import replacing
 from slidecell.model import SequenceModel
-from slidecell.scale.engine import Engine, UnsortedError
+from slidecell.scale.arrivals import UnsortedError
+from slidecell.scale.engine import Engine
 from slidecell.scale.events import sorted_events, write_events
 from slidecell.scale.journal import Journal
+from slidecell.scale.parts import PartsWriter
 from slidecell.scale.progress import rows_progress
+from slidecell.scale.settings import as_detector, feature_names, key_flags, table_options
 from slidecell.scale.sources import ParquetFiles, Place, find_files
 from slidecell.tables.options import TableOptions
 
@@ -162,22 +165,19 @@ def score_parquet(
     """
     require("pyarrow", "pandas", extra="detect")
     started = clock.perf_counter()
-    detector = _as_detector(model_or_detector)
+    detector = as_detector(model_or_detector)
     whole_number("batch_rows", batch_rows, least=1)
     whole_number("max_sorted_bytes", max_sorted_bytes, least=0)
-    options = _options(
+    options = table_options(
         detector, entity=entity, time=time, max_gap=max_gap, missing=missing, duplicates=duplicates
     )
     gap = detector.event_gap() if event_gap is None else whole_number("event_gap", event_gap)
     target = Path(out)
     paths = [path for path in find_files(source) if path.absolute() != target.absolute()]
-    keys = {
-        str(name): flag
-        for flag, name in (("time", options.time), ("entity", options.entity))
-        if name is not None
-    }
-    features = _features(detector, paths, options)
-    files = ParquetFiles(paths, keys, features, batch_rows=batch_rows)
+    features = detector.feature_texts()
+    if features is None:
+        features = feature_names(detector, _first_names(paths), options, source=str(paths[0]))
+    files = ParquetFiles(paths, key_flags(options), features, batch_rows=batch_rows)
     engine = Engine(detector, options, features, files.key_types, event_gap=gap)
     cells = 8 * files.total * (len(features) + 4)
     about = {
@@ -193,7 +193,8 @@ def score_parquet(
     try:
         if engine.needs_all is not None:
             raise UnsortedError(engine.needs_all)
-        resumed = _score_parts(engine, files, journal, progress)
+        writer = PartsWriter(engine, journal, files.key_types)
+        resumed = _score_parts(writer, files, journal, progress)
     except UnsortedError as error:
         journal.remove_unfinished()
         if cells > max_sorted_bytes:
@@ -205,15 +206,16 @@ def score_parquet(
         journal.remove()
         journal.start()
         engine = Engine(detector, options, features, files.key_types, event_gap=gap)
+        writer = PartsWriter(engine, journal, files.key_types)
         with rows_progress(progress, files.total, 0) as tell:
-            engine.begin_part(journal, 0)
-            engine.take(files.whole(), sort=True)
-            engine.end_part(Place(len(files.files)), last=True)
+            writer.begin()
+            writer.take(files.whole(), sort=True)
+            writer.end(Place(len(files.files)), last=True)
             tell(files.total)
     except BaseException:
         journal.remove_unfinished()
         raise
-    _write(engine, journal, target, events, options)
+    _write(writer, journal, target, events, options)
     journal.remove()
     counts = engine.counts
     return ScoredFiles(
@@ -233,37 +235,38 @@ def score_parquet(
 
 
 def _score_parts(
-    engine: Engine,
+    writer: PartsWriter,
     files: ParquetFiles,
     journal: Journal,
     progress: bool | Callable[[int, int], object],
 ) -> int:
     """Score all batches that no earlier run has; return how many rows one had."""
     saved = journal.load()
-    place = Place() if saved is None else engine.restore(saved)
-    resumed = engine.counts["rows"]
+    place = Place() if saved is None else writer.restore(saved)
+    counts = writer.engine.counts
+    resumed = counts["rows"]
     journal.start()
-    if engine.done:
+    if writer.done:
         return resumed
     number = 0
     with rows_progress(progress, files.total, resumed) as tell:
         for batch in files.batches(place):
             if number == 0:
-                engine.begin_part(journal, engine.counts["parts"])
-            engine.take(batch, sort=False)
+                writer.begin()
+            writer.take(batch, sort=False)
             number += 1
-            tell(engine.counts["rows"])
+            tell(counts["rows"])
             if number == _PART_BATCHES:
-                engine.end_part(batch.next, last=False)
+                writer.end(batch.next, last=False)
                 number = 0
         if number == 0:
-            engine.begin_part(journal, engine.counts["parts"])
-        engine.end_part(Place(len(files.files)), last=True)
+            writer.begin()
+        writer.end(Place(len(files.files)), last=True)
     return resumed
 
 
 def _write(
-    engine: Engine,
+    writer: PartsWriter,
     journal: Journal,
     out: Path,
     events: str | os.PathLike[str] | None,
@@ -272,83 +275,30 @@ def _write(
     """Put the parts together, as files that appear whole."""
     import pyarrow.parquet as pq
 
-    parts = range(engine.counts["parts"])
-    with replacing(out) as temporary, pq.ParquetWriter(temporary, engine.schema) as writer:
+    parts = range(writer.count)
+    with replacing(out) as temporary, pq.ParquetWriter(temporary, writer.schema) as whole:
         for number in parts:
             with pq.ParquetFile(journal.part("scores", number)) as part:
                 for group in range(part.num_row_groups):
-                    writer.write_table(part.read_row_group(group))
+                    whole.write_table(part.read_row_group(group))
     if events is not None:
         found = [pq.read_table(journal.part("events", number)) for number in parts]
-        table = sorted_events(found, engine.entities)
+        table = sorted_events(found, writer.engine.entities)
         with replacing(events) as temporary:
             write_events(table, temporary, options)
 
 
-def _as_detector(given: Any) -> Detector:
-    from slidecell.detect.base import Detector
-    from slidecell.detect.model_detector import ModelDetector
-
-    if isinstance(given, SequenceModel):
-        return ModelDetector.of(given)
-    if isinstance(given, Detector):
-        from sklearn.utils.validation import check_is_fitted
-
-        check_is_fitted(given, "threshold_")
-        return given
-    raise TypeError(
-        f"model_or_detector: expected a Detector or a SequenceModel, got {type(given).__name__}"
-    )
-
-
-def _options(detector: Detector, **asked: str | None) -> TableOptions:
-    """Return how the files are read: as asked, or else as the detector's own was."""
-    known = detector.table_options()
-    names = ("time", "entity", "max_gap", "missing", "duplicates", "time_format")
-    merged: dict[str, Any] = {n: known[n] for n in names if isinstance(known.get(n), str)}
-    merged |= {name: value for name, value in asked.items() if value is not None}
-    for name in ("time", "entity"):
-        if merged.get(name) == "":
-            del merged[name]
-    if asked["max_gap"] is None and "time" not in merged:
-        merged.pop("max_gap", None)
-    if merged.get("duplicates") == "last":
-        raise ValueError(
-            "duplicates: expected 'error' or 'keep' for files that are read in batches, got 'last'"
-            + ("" if asked["duplicates"] else ", as the detector was fitted: give one of them")
-        )
-    written = {"score", "flagged", "part"}
-    for flag in ("time", "entity"):
-        if merged.get(flag) in written:
-            raise ValueError(
-                f"{flag}: column {merged[flag]!r} has the name of a column of the scores file; "
-                "rename it"
-            )
-    return TableOptions(**merged, exclude=tuple(known.get("exclude") or ()))
-
-
-def _features(detector: Detector, paths: Sequence[Path], options: TableOptions) -> list[str]:
-    """Return the feature columns: the detector's, or else those of the first file."""
+def _first_names(paths: Sequence[Path]) -> list[str]:
+    """Return the columns of the first file."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    known = detector.feature_texts()
-    if known is not None:
-        return known
     if not paths[0].exists():
         raise FileNotFoundError(f"{paths[0]}: there is no such file")
     try:
-        names = [str(name) for name in pq.read_schema(paths[0]).names]
+        return [str(name) for name in pq.read_schema(paths[0]).names]
     except (pa.ArrowException, OSError) as error:
         raise ValueError(f"{paths[0]}: damaged Parquet file: {error}") from error
-    left_out = {options.time, options.entity, *options.exclude}
-    features = [name for name in names if name not in left_out]
-    if len(features) != detector.n_features_in_:
-        raise ValueError(
-            f"{paths[0]}: expected {detector.n_features_in_} feature columns (the model names "
-            f"none), got {len(features)}: {', '.join(features)}"
-        )
-    return features
 
 
 def _isa() -> str:

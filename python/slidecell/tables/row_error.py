@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +33,10 @@ class RowError(ValueError):
     def __init__(self, before: str, rows: Sequence[int], after: str = "") -> None:
         self._before, self._rows, self._after = before, rows, after
         super().__init__(f"{before}{_counted('data row', np.add(rows, 1).tolist())}{after}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle with the rows: workers of other processes raise it too."""
+        return type(self), (self._before, list(self._rows), self._after)
 
     def with_lines(self, lines: npt.NDArray[np.int64]) -> ValueError:
         """Return the error with the lines of the file too; ``lines`` [R] has each row's."""

@@ -1,0 +1,125 @@
+"""The parts of a run's results, written one after the other, each with the state behind it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from slidecell._whole_files import cannot_be_written
+from slidecell.detect.streams.state import Saved
+from slidecell.scale.engine import Engine
+from slidecell.scale.journal import Journal
+from slidecell.scale.sources import Batch, Place
+from slidecell.thresholds.state_values import mapping, whole
+
+__all__ = ["PartsWriter"]
+
+_ROW_GROUP = 1 << 17
+
+
+class PartsWriter:
+    """Writes what an engine makes of batches.
+
+    Parameters
+    ----------
+    engine : Engine
+    journal : Journal
+    key_types : mapping of str to pyarrow.DataType
+        Of the columns that are handed on.
+    """
+
+    def __init__(self, engine: Engine, journal: Journal, key_types: Mapping[str, Any]) -> None:
+        import pyarrow as pa
+
+        self.engine, self._journal = engine, journal
+        self.schema = pa.schema(
+            [
+                *(pa.field(name, kind) for name, kind in key_types.items()),
+                pa.field("score", engine.score_type),
+                pa.field("flagged", pa.int8()),
+                pa.field("part", pa.string()),
+            ]
+        )
+        self.count = 0
+        self.done = False
+        self._writer: Any = None
+
+    def begin(self) -> None:
+        """Begin the file of the next part."""
+        import pyarrow.parquet as pq
+
+        path = self._journal.part("scores", self.count)
+        try:
+            self._writer = pq.ParquetWriter(path, self.schema)
+        except OSError as error:
+            raise cannot_be_written(error, path) from error
+
+    def take(self, batch: Batch, *, sort: bool) -> None:
+        """Score the rows of a batch, and write them to the part.
+
+        Parameters
+        ----------
+        batch : Batch
+        sort : bool
+            Whether rows may come in any order, or else are refused where they do.
+
+        Raises
+        ------
+        UnsortedError
+            If rows of an entity are not in the order of time; nothing is written of the batch.
+        """
+        import pyarrow as pa
+
+        table = batch.table
+        if table is None or len(table) == 0:
+            return
+        scores, flags = self.engine.score(batch, sort=sort)
+        columns = [table.column(name) for name in self.schema.names[:-3]]
+        columns += [
+            pa.array(scores, self.engine.score_type),
+            pa.array(flags.astype(np.int8)),
+            pa.array(np.full(len(scores), "test"), pa.string()),
+        ]
+        try:
+            self._writer.write_table(
+                pa.table(columns, schema=self.schema), row_group_size=_ROW_GROUP
+            )
+        except OSError as error:
+            raise cannot_be_written(error, self._journal.folder) from error
+
+    def end(self, following: Place, *, last: bool) -> None:
+        """End the part: from now on a run that is killed goes on behind it."""
+        import pyarrow.parquet as pq
+
+        journal = self._journal
+        try:
+            self._writer.close()
+            _sync(journal.part("scores", self.count))
+            path = journal.part("events", self.count)
+            pq.write_table(self.engine.events(last=last), path)
+            _sync(path)
+        except OSError as error:
+            raise cannot_be_written(error, journal.folder) from error
+        self.count += 1
+        self.done = last
+        state = self.engine.state()
+        about = {"parts": self.count, "place": list(following), "done": last}
+        journal.save(Saved({"run": about, **state.text}, state.parts))
+
+    def restore(self, saved: Saved) -> Place:
+        """Go on from the state behind a part; return where the next batch begins."""
+        about = mapping(saved.text.get("run"), "run")
+        self.engine.restore(saved)
+        self.count = whole(about, "parts")
+        self.done = bool(about["done"])
+        return Place(*about["place"])
+
+
+def _sync(path: Path) -> None:
+    """Bring a file to the disk."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())

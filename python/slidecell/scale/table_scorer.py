@@ -1,0 +1,195 @@
+"""Tables of pyarrow in, the same tables with scores and flags out: what workers of engines do."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from slidecell._arguments import whole_number
+from slidecell._extras import require
+from slidecell.detect.streams.state import Saved
+from slidecell.scale.engine import Engine
+from slidecell.scale.overlap import CARRIED, Overlap
+from slidecell.scale.settings import as_detector, feature_names, key_flags, table_options
+from slidecell.scale.sources import Batch, check_columns, check_names
+
+if TYPE_CHECKING:
+    from slidecell.detect.base import Detector
+    from slidecell.model import SequenceModel
+
+__all__ = ["TableScorer"]
+
+_WRITTEN = ("score", "flagged")
+
+
+class TableScorer:
+    """Scores tables, each by itself: whole entities, or rows behind those that were carried.
+
+    Parameters
+    ----------
+    model_or_detector : Detector, SequenceModel or path
+        Fitted; a path as `slidecell score` takes it.
+    entity, time, max_gap, missing, duplicates
+        As for `slidecell.scale.score_parquet`.
+    num_threads : int, optional
+        Of compiled kernels. Default: the detector's, else all that OpenMP offers.
+    event_gap : int, optional
+        Of events. Default: the detector's.
+
+    Examples
+    --------
+    >>> import pyarrow as pa
+    >>> from slidecell.detect import ZScoreDetector
+    >>> from slidecell.scale.table_scorer import TableScorer
+    >>> detector = ZScoreDetector().fit([[0.0], [1.0], [2.0]])
+    >>> TableScorer(detector)(pa.table({"x": [1.0, 9.0]})).column("flagged").to_pylist()
+    [0, 1]
+    """
+
+    def __init__(
+        self,
+        model_or_detector: Detector | SequenceModel | str | os.PathLike[str],
+        *,
+        entity: str | None = None,
+        time: str | None = None,
+        max_gap: str | None = None,
+        missing: Literal["skip", "ffill"] | None = None,
+        duplicates: Literal["error", "keep"] | None = None,
+        num_threads: int | None = None,
+        event_gap: int | None = None,
+    ) -> None:
+        require("pyarrow", "pandas", "sklearn", extra="detect")
+        from slidecell.detect.loading import load_saved, set_as_far_as_known
+
+        if isinstance(model_or_detector, (str, os.PathLike)):
+            self.detector = load_saved(model_or_detector)
+        else:
+            self.detector = as_detector(model_or_detector)
+        if num_threads is not None:
+            threads = whole_number("num_threads", num_threads, least=1)
+            set_as_far_as_known(self.detector, {"num_threads": threads})
+        self.options = table_options(
+            self.detector,
+            entity=entity,
+            time=time,
+            max_gap=max_gap,
+            missing=missing,
+            duplicates=duplicates,
+        )
+        self._gap = (
+            self.detector.event_gap() if event_gap is None else whole_number("event_gap", event_gap)
+        )
+        self._keys = key_flags(self.options)
+        self._engine: Engine | None = None
+        self._key_types: dict[str, Any] = {}
+        self._features: list[str] = []
+
+    def __call__(self, table: Any) -> Any:
+        """Return a table [B] with the columns ``score`` and ``flagged`` behind its own.
+
+        Parameters
+        ----------
+        table : pyarrow.Table
+            All rows of its entities in any order, or rows in the order of time with a column
+            ``slidecell_carried`` as `slidecell.scale.overlap.Overlap` makes it: rows that are
+            marked there are not returned.
+        """
+        import pyarrow as pa
+
+        carried = None
+        if CARRIED in table.column_names:
+            carried = table.column(CARRIED).to_numpy().astype(np.bool_)
+            table = table.drop_columns([CARRIED])
+        engine = self.engine(table.schema)
+        engine.forget()
+        if len(table) == 0:
+            scores, flags = np.zeros(0), np.zeros(0, np.bool_)
+        elif carried is not None and not engine.decides_by_row:
+            scores, flags = engine.raw(self._batch(table)), None
+        else:
+            scores, flags = engine.score(self._batch(table), sort=True)
+        if carried is not None:
+            table, scores = table.filter(pa.array(~carried)), scores[~carried]
+            flags = None if flags is None else flags[~carried]
+        return self._with(table, scores, flags)
+
+    def decide(self, table: Any, state: Saved | None) -> tuple[Any, Saved]:
+        """Smooth and judge raw scores of a block, from the state behind the last block on.
+
+        Parameters
+        ----------
+        table : pyarrow.Table
+            As a call returns it of carried rows; entities go on from block to block.
+        state : Saved, optional
+            None: this is the first block.
+
+        Returns
+        -------
+        table : pyarrow.Table
+        state : Saved
+        """
+        given = table.column("score").to_numpy()
+        table = table.drop_columns(["score", "flagged"])
+        engine = self.engine(table.schema)
+        engine.forget()
+        if state is not None:
+            engine.restore(state)
+        if len(table) == 0:
+            return self._with(table, given, np.zeros(0, np.bool_)), engine.state()
+        scores, flags = engine.score(self._batch(table), sort=False, raw=given)
+        return self._with(table, scores, flags), engine.state()
+
+    @property
+    def decides_by_row(self) -> bool:
+        """Whether no flag depends on earlier scores."""
+        assert self._engine is not None
+        return self._engine.decides_by_row
+
+    def overlap(self, schema: Any) -> Overlap:
+        """Return what carries rows from block to block of such columns."""
+        self.engine(schema)
+        try:
+            length, _ = self.detector.rows_in_parts()
+        except ValueError as error:
+            raise ValueError(f"{error}; score it by groups: cut='groups'") from None
+        return Overlap(self.options, self._features, self._key_types, length=length)
+
+    def engine(self, schema: Any, *, source: str = "the table") -> Engine:
+        """Return what scores tables of such columns, checked."""
+        names = list(map(str, schema.names))
+        features = self.check_names(names, source=source)
+        if self._engine is None:
+            check_columns(source, schema, self._keys, features, {}, first=source)
+            self._features = features
+            self._key_types = {n: schema.field(n).type for n in names if n in self._keys}
+            self._engine = Engine(
+                self.detector, self.options, features, self._key_types, event_gap=self._gap
+            )
+        first = "the first table"
+        check_columns(source, schema, self._keys, self._features, self._key_types, first=first)
+        return self._engine
+
+    def check_names(self, names: Sequence[str], *, source: str) -> list[str]:
+        """Return the feature columns; raise a ValueError if a column is absent or too many."""
+        for name in _WRITTEN:
+            if name in names:
+                raise ValueError(f"column {name!r}: the scores have this name; rename it")
+        features = feature_names(self.detector, names, self.options, source=source)
+        wanted = {**dict.fromkeys(features, "features"), **self._keys}
+        check_names(source, names, wanted)
+        return features
+
+    @staticmethod
+    def _batch(table: Any) -> Batch:
+        return Batch(table, "the table", 0, 0)
+
+    def _with(self, table: Any, scores: Any, flags: Any) -> Any:
+        import pyarrow as pa
+
+        assert self._engine is not None
+        table = table.append_column("score", pa.array(scores, self._engine.score_type))
+        known = pa.nulls(len(table), pa.int8()) if flags is None else flags.astype(np.int8)
+        return table.append_column("flagged", pa.array(known, pa.int8()))
