@@ -141,9 +141,9 @@ class Engine:
         self.counts["flagged"] += int(flags.sum())
         return Scored(scores[back], flags[back])
 
-    def raw(self, batch: Batch) -> npt.NDArray[Any]:
+    def raw(self, batch: Batch, *, sort: bool) -> npt.NDArray[Any]:
         """Return the scores of a batch before they are smoothed, in the order of its rows."""
-        arranged = self._arrivals.arrange(batch, sort=False)
+        arranged = self._arrivals.arrange(batch, sort=sort)
         return self._score(batch, arranged)[0][_inverse(arranged.order)]
 
     def _score(self, batch: Batch, arranged: Arranged) -> tuple[npt.NDArray[Any], Floats]:

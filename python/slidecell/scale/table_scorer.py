@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TableScorer"]
 
-_WRITTEN = ("score", "flagged")
+_WRITTEN = ["score", "flagged"]
 
 
 class TableScorer:
@@ -93,9 +95,10 @@ class TableScorer:
         Parameters
         ----------
         table : pyarrow.Table
-            All rows of its entities in any order, or rows in the order of time with a column
+            All rows of its entities in any order, or a part of them with a column
             ``slidecell_carried`` as `slidecell.scale.overlap.Overlap` makes it: rows that are
-            marked there are not returned.
+            marked there are not returned. Flags of a part are null if they depend on earlier
+            scores; `decide` knows these.
         """
         import pyarrow as pa
 
@@ -108,7 +111,7 @@ class TableScorer:
         if len(table) == 0:
             scores, flags = np.zeros(0), np.zeros(0, np.bool_)
         elif carried is not None and not engine.decides_by_row:
-            scores, flags = engine.raw(self._batch(table)), None
+            scores, flags = engine.raw(self._batch(table), sort=True), None
         else:
             scores, flags = engine.score(self._batch(table), sort=True)
         if carried is not None:
@@ -116,7 +119,7 @@ class TableScorer:
             flags = None if flags is None else flags[~carried]
         return self._with(table, scores, flags)
 
-    def decide(self, table: Any, state: Saved | None) -> tuple[Any, Saved]:
+    def decide(self, table: Any, state: Saved | None, *, sort: bool = False) -> tuple[Any, Saved]:
         """Smooth and judge raw scores of a block, from the state behind the last block on.
 
         Parameters
@@ -125,22 +128,57 @@ class TableScorer:
             As a call returns it of carried rows; entities go on from block to block.
         state : Saved, optional
             None: this is the first block.
+        sort : bool
+            Whether rows may come in any order.
 
         Returns
         -------
         table : pyarrow.Table
         state : Saved
         """
-        given = table.column("score").to_numpy()
-        table = table.drop_columns(["score", "flagged"])
+        raw = table.column("score").to_numpy()
+        return self.go_on(table.drop_columns(_WRITTEN), state, sort=sort, raw=raw)
+
+    def go_on(
+        self, table: Any, state: Saved | None, *, sort: bool, raw: Any = None
+    ) -> tuple[Any, Saved]:
+        """Score the next rows of entities, from the state behind their last ones on.
+
+        Parameters
+        ----------
+        table : pyarrow.Table
+        state : Saved, optional
+            None: they are the first rows.
+        sort : bool
+            Whether rows may come in any order.
+        raw : ndarray, [B], optional
+            Their scores before smoothing, where they are known.
+
+        Returns
+        -------
+        table : pyarrow.Table
+            With ``score`` and ``flagged``.
+        state : Saved
+        """
         engine = self.engine(table.schema)
         engine.forget()
         if state is not None:
             engine.restore(state)
         if len(table) == 0:
-            return self._with(table, given, np.zeros(0, np.bool_)), engine.state()
-        scores, flags = engine.score(self._batch(table), sort=False, raw=given)
+            return self._with(table, np.zeros(0), np.zeros(0, np.bool_)), engine.state()
+        scores, flags = engine.score(self._batch(table), sort=sort, raw=raw)
         return self._with(table, scores, flags), engine.state()
+
+    def identity(self) -> str:
+        """Return a text that scorers share whose scores, flags and states are alike."""
+        about = [
+            self.detector.fingerprint(),
+            self.detector.threshold_state(),
+            self.options.to_dict(),
+            self._gap,
+            self._features,
+        ]
+        return hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode()).hexdigest()
 
     @property
     def decides_by_row(self) -> bool:
@@ -151,11 +189,15 @@ class TableScorer:
     def overlap(self, schema: Any) -> Overlap:
         """Return what carries rows from block to block of such columns."""
         self.engine(schema)
+        length = self.rows_before() + 1
+        return Overlap(self.options, self._features, self._key_types, length=length)
+
+    def rows_before(self) -> int:
+        """Return how many rows before a block its scores depend on."""
         try:
-            length, _ = self.detector.rows_in_parts()
+            return self.detector.rows_in_parts()[0] - 1
         except ValueError as error:
             raise ValueError(f"{error}; score it by groups: cut='groups'") from None
-        return Overlap(self.options, self._features, self._key_types, length=length)
 
     def engine(self, schema: Any, *, source: str = "the table") -> Engine:
         """Return what scores tables of such columns, checked."""
