@@ -144,14 +144,15 @@ def test_a_stream_whose_rows_come_out_of_order_and_too_late(spark: Any, tmp_path
         rows_of(spark, source, wait="30 minutes"), DETECTORS["average"](frame), **OPTIONS
     )
     query = run(scored, tmp_path)
-    got = pd.read_parquet(tmp_path / "scores")
-    assert len(got) == 400 - 31  # those of the last 30 minutes wait on
+    got = spark.read.parquet(str(tmp_path / "scores")).toArrow().to_pandas()
+    assert len(got) == 400 - 30  # those of the last 30 minutes wait on
     check(got, want, frame)
     dropped = [p["stateOperators"][0]["numRowsDroppedByWatermark"] for p in query.recentProgress]
     assert sum(dropped) == 2
 
     other = score_stream(rows_of(spark, source, wait="30 minutes"), network(), **OPTIONS)
-    write_files(source, frame[:10], files=9)  # new files: the stream has something to do
+    next_day = frame[:50].assign(at=frame["at"][:50] + pd.Timedelta("1D"))
+    next_day.to_parquet(source / "next.parquet", index=False)
     with pytest.raises(StreamingQueryException, match="of another model, or of other options"):
         run(other, tmp_path)
 
@@ -179,21 +180,22 @@ KILLED = """
 
     if parts:
         threading.Thread(target=kill, daemon=True).start()
-    run(score_stream(rows_of(spark, folder / "in", wait="5 minutes"), folder / "detector", **OPTIONS), folder)
+    rows = rows_of(spark, folder / "in", wait="5 minutes")
+    run(score_stream(rows, folder / "detector", **OPTIONS), folder)
 """
 
 
-def test_a_stream_that_is_killed_goes_on(tmp_path: Path) -> None:
+def test_a_stream_that_is_killed_goes_on(spark: Any, tmp_path: Path) -> None:
     frame = fleet(300)
     detector = DETECTORS["cusum"](frame)
     detector.save(tmp_path / "detector")
-    source = write_files(tmp_path / "in", frame, files=6)
+    source = write_files(tmp_path / "in", frame, files=4)
     want = one_process(detector, source, tmp_path)
     for age, name in enumerate(sorted(source.iterdir())):
         os.utime(name, (1e9 + age, 1e9 + age))
     codes = []
     paths = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    for parts in (1, 5, 0):
+    for parts in (3, 0):
         done = subprocess.run(
             [sys.executable, "-c", textwrap.dedent(KILLED), str(tmp_path), str(parts)],
             env={**os.environ, "PYSPARK_PYTHON": sys.executable, "PYTHONPATH": paths},
@@ -204,11 +206,10 @@ def test_a_stream_that_is_killed_goes_on(tmp_path: Path) -> None:
         )
         codes.append(done.returncode)
         assert done.returncode in {0, -9}, done.stderr
-    assert codes == [-9, -9, 0]
+    assert codes == [-9, 0]
     # Files of a batch that was killed lie there too: Spark's log says which ones count.
-    session = SparkSession.getActiveSession() or SparkSession.builder.getOrCreate()
-    got = session.read.parquet(str(tmp_path / "scores")).toArrow().to_pandas()
-    assert len(got) == 300 - 6
+    got = spark.read.parquet(str(tmp_path / "scores")).toArrow().to_pandas()
+    assert len(got) == 300 - 5
     check(got, want, frame)
 
 
@@ -237,5 +238,6 @@ def test_what_does_not_fit_is_refused(spark: Any) -> None:
     with pytest.raises(ValueError, match="entity: expected a column for a stream, got none"):
         score_stream(rows, detector, entity="")
     twice = score_frame(rows.union(rows), detector, cut="blocks", duplicates="error")
-    with pytest.raises(PythonException, match="is the time of the row before it too"):
+    with pytest.raises(PythonException) as found:
         twice.collect()
+    assert "is the time of the row before it too" in str(found.value)

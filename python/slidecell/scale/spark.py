@@ -324,6 +324,17 @@ def _on_tables(work: Callable[[pa.Table], pa.Table]) -> Callable[[pa.Table], pa.
     """Return work as Spark knows it for one on tables: by its type hints."""
 
     def on_table(table: pa.Table) -> pa.Table:
-        return work(table)
+        return work(_in_utc(table))
 
     return on_table
+
+
+def _in_utc(table: pa.Table) -> pa.Table:
+    """Return a table whose instants are in UTC, as Spark wants them back, not in its session's."""
+    fields = [
+        field.with_type(pa.timestamp(field.type.unit, "UTC"))
+        if pa.types.is_timestamp(field.type) and field.type.tz is not None
+        else field
+        for field in table.schema
+    ]
+    return table.cast(pa.schema(fields))

@@ -89,6 +89,10 @@ class TableScorer:
         self._key_types: dict[str, Any] = {}
         self._features: list[str] = []
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what is made from the first table: another process has its own."""
+        return {**self.__dict__, "_engine": None, "_key_types": {}}
+
     def __call__(self, table: Any) -> Any:
         """Return a table [B] with the columns ``score`` and ``flagged`` behind its own.
 
