@@ -11,6 +11,7 @@ import pytest
 
 pd = pytest.importorskip("pandas")
 pa = pytest.importorskip("pyarrow")
+pc = pytest.importorskip("pyarrow.compute")
 pytest.importorskip("sklearn")
 
 from slidecell.detect import PCADetector, WindowPCADetector, ZScoreDetector  # noqa: E402
@@ -83,6 +84,32 @@ def test_groups_have_the_bits_of_one_process(name: str, tmp_path: Path) -> None:
         got = scorer(pa.Table.from_pandas(mixed, preserve_index=False)).to_pandas()
         np.testing.assert_array_equal(got["score"], want["score"][mixed.index])
         assert got["flagged"].tolist() == want["flagged"][mixed.index].tolist()
+
+
+@pytest.mark.parametrize("name", ["zscore", "cusum", "network"])
+def test_events_are_those_of_one_process(name: str, tmp_path: Path) -> None:
+    frame = fleet(600)
+    detector = DETECTORS[name](frame)
+    out, events = tmp_path / "scores.parquet", tmp_path / "events.csv"
+    score_parquet(detector, write_files(tmp_path / "in", frame), out, events=events, **OPTIONS)
+    scored = pa.Table.from_pandas(pd.read_parquet(out).sample(frac=1.0, random_state=0))
+    scorer = TableScorer(detector, **OPTIONS)
+    parts = [
+        scorer.events(scored.filter(pc.equal(scored["id"], key))) for key in frame["id"].unique()
+    ]
+    want = pd.read_csv(events, dtype={"id": str}).drop(columns="part")
+    want = want.rename(columns={"entity": "id"}).astype({"id": str})
+    for found in (pa.concat_tables(parts), scorer.events(scored)):
+        got = found.to_pandas()
+        assert list(got.columns) == list(want.columns)
+        got = got.assign(start=got["start"].astype(str), end=got["end"].astype(str))
+        got = got.sort_values(["id", "start"], ignore_index=True)
+        expected = want.sort_values(["id", "start"], ignore_index=True)
+        pd.testing.assert_frame_equal(got, expected, check_exact=True, check_dtype=False)
+    assert len(want) > 0
+    assert scorer.events(scored.slice(0, 0)).num_rows == 0
+    with pytest.raises(ValueError, match="time: expected a column, got none: events are runs"):
+        TableScorer(detector, entity="id", time="").events(scored)
 
 
 def test_what_is_carried() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -23,7 +23,7 @@ from slidecell.thresholds.state_values import mapping, whole
 if TYPE_CHECKING:
     from slidecell.detect.base import Detector
 
-__all__ = ["Engine", "Scored"]
+__all__ = ["Engine", "Scored", "follow"]
 
 _COUNTS = ("rows", "scored", "flagged", "events", "missing_cells")
 
@@ -172,16 +172,7 @@ class Engine:
             at = int(arranged.order[row])
             return batch.before + at + 1 if keys is None else keys[at].as_py()
 
-        self._take_closed(
-            self._decisions.follow(
-                arranged.codes,
-                segments=arranged.segments,
-                numbers=arranged.numbers,
-                scores=scores,
-                flags=flags,
-                place=place,
-            )
-        )
+        self._take_closed(follow(self._decisions, arranged, scores, flags, place))
 
     def _take_closed(self, closed: list[Closed]) -> None:
         self._closed += closed
@@ -220,6 +211,24 @@ class Engine:
         self._decisions.load_state(
             mapping(saved.text.get("decisions"), "decisions"), _places_of(saved.parts["places"])
         )
+
+
+def follow(
+    decisions: Decisions,
+    arranged: Arranged,
+    scores: npt.NDArray[Any],
+    flags: npt.NDArray[np.bool_],
+    place: Callable[[int], Any],
+) -> list[Closed]:
+    """Take rows that are arranged, with scores and flags; return the events that have ended."""
+    return decisions.follow(
+        arranged.codes,
+        segments=arranged.segments,
+        numbers=arranged.numbers,
+        scores=scores,
+        flags=flags,
+        place=place,
+    )
 
 
 def _inverse(order: Ints) -> Ints:

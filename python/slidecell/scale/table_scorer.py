@@ -13,7 +13,10 @@ import numpy as np
 from slidecell._arguments import whole_number
 from slidecell._extras import require
 from slidecell.detect.streams.state import Saved
-from slidecell.scale.engine import Engine
+from slidecell.scale.arrivals import Arrivals
+from slidecell.scale.decisions import Decisions
+from slidecell.scale.engine import Engine, follow
+from slidecell.scale.events import events_table
 from slidecell.scale.overlap import CARRIED, Overlap
 from slidecell.scale.settings import as_detector, feature_names, key_flags, table_options
 from slidecell.scale.sources import Batch, check_columns, check_names
@@ -172,6 +175,52 @@ class TableScorer:
             return self._with(table, np.zeros(0), np.zeros(0, np.bool_)), engine.state()
         scores, flags = engine.score(self._batch(table), sort=sort, raw=raw)
         return self._with(table, scores, flags), engine.state()
+
+    def events(self, table: Any) -> Any:
+        """Return the events of scored rows [B], which are all rows of their entities in any order.
+
+        Parameters
+        ----------
+        table : pyarrow.Table
+            With ``score`` and ``flagged``.
+
+        Returns
+        -------
+        pyarrow.Table
+            The key, and ``start``, ``end``, ``rows``, ``flagged``, ``peak`` and ``area`` of each
+            event as in ``events.csv`` of the command line, in the order of the rows of an entity.
+        """
+        import pyarrow as pa
+
+        entity, when = self.options.entity, self._event_time()
+        wanted = [*self._keys, *_WRITTEN]
+        check_names("the table", table.column_names, dict.fromkeys(wanted, "events"))
+        table = table.select(wanted)
+        kinds = {name: table.field(name).type for name in self._keys}
+        arrivals = Arrivals(self.options, kinds)
+        decisions, closed = Decisions(self.detector, None, gap=self._gap), []
+        if len(table):
+            arranged = arrivals.arrange(self._batch(table), sort=True)
+            scores = table.column("score").to_numpy()[arranged.order]
+            flags = table.column("flagged").to_numpy()[arranged.order] == 1
+            times = table.column(when).take(pa.array(arranged.order))
+            closed = follow(decisions, arranged, scores, flags, lambda row: times[row].as_py())
+            closed = sorted(closed + decisions.close(), key=lambda c: (c.entity, c.event.start))
+        found = events_table(closed, kinds[when])
+        keys = [] if entity is None else [arrivals.entities.keys().take(found.column("entity"))]
+        names = [] if entity is None else [str(entity)]
+        rest = found.drop_columns(["entity", "first"])
+        return pa.table([*keys, *rest.columns], names=[*names, *rest.column_names])
+
+    def _event_time(self) -> str:
+        if self.options.time is None:
+            raise ValueError("time: expected a column, got none: events are runs of rows in time")
+        return str(self.options.time)
+
+    def event_columns(self) -> list[str]:
+        """Return the columns that `events` needs."""
+        self._event_time()
+        return [*self._keys, *_WRITTEN]
 
     def identity(self) -> str:
         """Return a text that scorers share whose scores, flags and states are alike."""
