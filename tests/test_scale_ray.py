@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import runpy
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +21,8 @@ pytest.importorskip("sklearn")
 
 from slidecell.detect import ZScoreDetector  # noqa: E402
 from slidecell.scale import score_parquet  # noqa: E402
-from slidecell.scale.ray import RayScorer, score_dataset  # noqa: E402
+from slidecell.scale.ray import RayScorer, find_events, score_dataset  # noqa: E402
+from slidecell.scale.table_scorer import TableScorer  # noqa: E402
 from tests.scale_cases import DETECTORS, OPTIONS, fleet, network, write_files  # noqa: E402
 
 # Ray's own threads and files are not ours to close.
@@ -86,8 +89,14 @@ def test_a_detector_that_smooths_and_one_that_remembers(cut: Any, tmp_path: Path
     source = write_files(tmp_path / "in", frame, files=2)
     mixed = frame.sample(frac=1.0, random_state=0) if cut == "groups" else frame
     dataset = ray.data.from_pandas([mixed[:250], mixed[250:]])
-    scored = score_dataset(dataset, detector, cut=cut, concurrency=2, **OPTIONS)
+    scored = score_dataset(dataset, detector, cut=cut, concurrency=2, **OPTIONS).materialize()
     check(scored, one_process(detector, source, tmp_path), frame)
+    blocks = pa.concat_tables(ray.get(scored.to_arrow_refs()))
+    want = TableScorer(detector, **OPTIONS).events(blocks).sort_by("start")
+    found = find_events(scored, detector, **OPTIONS).to_arrow_refs()
+    got = pa.concat_tables([block for block in ray.get(found) if len(block)]).sort_by("start")
+    assert got.select(want.column_names).to_pydict() == want.to_pydict()
+    assert len(want) > 0
 
 
 class Mortal(ZScoreDetector):
@@ -150,3 +159,11 @@ def test_rows_that_do_not_fit_are_refused() -> None:
     refused([frame], "concurrency: expected an integer >= 1, got 0", concurrency=0)
     with pytest.raises(TypeError, match=r"dataset: expected a ray\.data\.Dataset, got DataFrame"):
         score_dataset(frame, detector)
+
+
+def test_the_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    path = Path(__file__).parents[1] / "python" / "examples" / "ray_dataset.py"
+    runpy.run_path(str(path), run_name="__main__")
+    out = capsys.readouterr().out
+    assert "the bits of one process: True" in out
+    assert re.search(r"worst event: machine b, hours 8\d\d to 8\d\d", out), out

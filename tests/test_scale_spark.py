@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import runpy
 import subprocess
 import sys
 import textwrap
@@ -15,6 +17,7 @@ import pytest
 
 pytest.importorskip("pyspark.sql", reason="Spark is not installed: .ci/scale has it")
 pytest.importorskip("google.protobuf", reason="Spark's streams need protobuf: .ci/scale has it")
+pa = pytest.importorskip("pyarrow")
 pd = pytest.importorskip("pandas")
 pytest.importorskip("sklearn")
 
@@ -22,7 +25,8 @@ from pyspark.errors import PythonException, StreamingQueryException  # noqa: E40
 from pyspark.sql import SparkSession, functions  # noqa: E402
 
 from slidecell.scale import score_parquet  # noqa: E402
-from slidecell.scale.spark import score_frame, score_stream  # noqa: E402
+from slidecell.scale.spark import find_events, score_frame, score_stream  # noqa: E402
+from slidecell.scale.table_scorer import TableScorer  # noqa: E402
 from tests.scale_cases import DETECTORS, network, write_files  # noqa: E402
 from tests.scale_cases import fleet as any_fleet  # noqa: E402
 
@@ -101,6 +105,12 @@ def test_the_bits_of_one_process(spark: Any, cut: Any, name: str, tmp_path: Path
     kind = "float" if name == "network" else "double"
     assert [f.dataType.simpleString() for f in scored.schema.fields[-2:]] == [kind, "tinyint"]
     check(scored.toArrow().to_pandas(), want, frame)
+    if cut == "groups":
+        events = find_events(scored, given, **OPTIONS).toArrow().sort_by("start")
+        whole = pa.Table.from_pandas(want, preserve_index=False)
+        expected = TableScorer(DETECTORS[name](frame), **OPTIONS).events(whole).sort_by("start")
+        assert events.to_pydict() == expected.to_pydict()
+        assert len(events) > 0
 
 
 def test_one_long_series_without_an_entity(spark: Any, tmp_path: Path) -> None:
@@ -241,3 +251,11 @@ def test_what_does_not_fit_is_refused(spark: Any) -> None:
     with pytest.raises(PythonException) as found:
         twice.collect()
     assert "is the time of the row before it too" in str(found.value)
+
+
+def test_the_example_runs(spark: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    path = Path(__file__).parents[1] / "python" / "examples" / "spark_frame.py"
+    runpy.run_path(str(path), run_name="__main__")
+    out = capsys.readouterr().out
+    assert "the bits of one process: True" in out
+    assert re.search(r"worst event: machine b, hours 8\d\d to 8\d\d", out), out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from slidecell._arguments import as_choice, whole_number
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from slidecell.detect.base import Detector
     from slidecell.model import SequenceModel
 
-__all__ = ["RayScorer", "score_dataset"]
+__all__ = ["RayScorer", "find_events", "score_dataset"]
 
 
 class RayScorer(TableScorer):
@@ -188,6 +189,62 @@ def score_dataset(
     if cut == "groups":
         return dataset.groupby(str(key)).map_groups(RayScorer, **actors)
     return _score_blocks(dataset, scorer, actors)
+
+
+def find_events(
+    scored: ray.data.Dataset,
+    model_or_detector: Detector | SequenceModel | str | os.PathLike[str],
+    *,
+    entity: str | None = None,
+    time: str | None = None,
+    max_gap: str | None = None,
+    duplicates: Literal["error", "keep"] | None = None,
+    event_gap: int | None = None,
+) -> ray.data.Dataset:
+    """Find the events of a dataset that `score_dataset` has scored.
+
+    Each entity's keys, scores and flags are taken by one task, in any order.
+
+    Parameters
+    ----------
+    scored : ray.data.Dataset
+        To be materialized before if it is lazy and its scores are wanted too.
+    model_or_detector, entity, time, max_gap, duplicates
+        As for `score_dataset`. There must be a time.
+    event_gap : int, optional
+        Flagged rows with at most so many others between them are one event. Default: the
+        detector's.
+
+    Returns
+    -------
+    ray.data.Dataset
+        The entity, and ``start``, ``end``, ``rows``, ``flagged``, ``peak`` and ``area`` of each
+        event, as in ``events.csv`` of the command line.
+
+    Examples
+    --------
+    >>> from slidecell.scale.ray import find_events  # doctest: +SKIP
+    >>> events = find_events(scored, "detector", entity="machine", time="at")  # doctest: +SKIP
+    >>> events.sort(["peak", "area"], descending=True).take(10)  # doctest: +SKIP
+    """
+    require("ray.data", extra="ray")
+
+    scorer = TableScorer(
+        model_or_detector,
+        entity=entity,
+        time=time,
+        max_gap=max_gap,
+        duplicates=duplicates,
+        event_gap=event_gap,
+    )
+    rows = scored.select_columns(scorer.event_columns())
+    work = partial(_events, scorer)
+    key = None if scorer.options.entity is None else str(scorer.options.entity)
+    return rows.groupby(key).map_groups(work, batch_format="pyarrow")
+
+
+def _events(scorer: TableScorer, table: Any) -> Any:
+    return scorer.events(table)
 
 
 def _score_blocks(

@@ -21,6 +21,7 @@ from pyspark.sql.types import (  # noqa: E402
     ByteType,
     DoubleType,
     FloatType,
+    LongType,
     StructType,
     TimestampType,
 )
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from slidecell.detect.base import Detector
     from slidecell.model import SequenceModel
 
-__all__ = ["score_frame", "score_stream"]
+__all__ = ["find_events", "score_frame", "score_stream"]
 
 BLOCK_ROWS = 1 << 20
 _ROW, _BLOCK, _MICROS = "slidecell_row", "slidecell_block", "slidecell_micros"
@@ -143,6 +144,65 @@ def score_frame(
     return scored.groupBy(*entities).applyInArrow(
         _on_tables(lambda table: scorer.decide(table, None, sort=True)[0]), schema
     )
+
+
+def find_events(
+    scored: DataFrame,
+    model_or_detector: Detector | SequenceModel | str | os.PathLike[str],
+    *,
+    entity: str | None = None,
+    time: str | None = None,
+    max_gap: str | None = None,
+    event_gap: int | None = None,
+) -> DataFrame:
+    """Find the events of a DataFrame that `score_frame` has scored.
+
+    Each entity's keys, scores and flags are taken by one task.
+
+    Parameters
+    ----------
+    scored : pyspark.sql.DataFrame
+        To be cached or written before if its scores are wanted too.
+    model_or_detector, entity, time, max_gap
+        As for `score_frame`.
+    event_gap : int, optional
+        Flagged rows with at most so many others between them are one event. Default: the
+        detector's.
+
+    Returns
+    -------
+    pyspark.sql.DataFrame
+        The entity, and ``start``, ``end``, ``rows``, ``flagged``, ``peak`` and ``area`` of each
+        event, as in ``events.csv`` of the command line.
+
+    Examples
+    --------
+    >>> from slidecell.scale.spark import find_events  # doctest: +SKIP
+    >>> events = find_events(scored, "detector", entity="machine", time="at")  # doctest: +SKIP
+    >>> events.orderBy("peak", ascending=False).show()  # doctest: +SKIP
+    """
+    scorer = TableScorer(
+        model_or_detector,
+        entity=entity,
+        time=time,
+        max_gap=max_gap,
+        duplicates="error",
+        event_gap=event_gap,
+    )
+    rows = scored.select(*scorer.event_columns())
+    entities = [] if scorer.options.entity is None else [str(scorer.options.entity)]
+    at = rows.schema[str(scorer.options.time)].dataType
+    schema = StructType([rows.schema[name] for name in entities])
+    for name, kind in (
+        ("start", at),
+        ("end", at),
+        ("rows", LongType()),
+        ("flagged", LongType()),
+        ("peak", DoubleType()),
+        ("area", DoubleType()),
+    ):
+        schema = schema.add(name, kind)
+    return rows.groupBy(*entities).applyInArrow(_on_tables(scorer.events), schema)
 
 
 def score_stream(
