@@ -97,10 +97,10 @@ def test_rows_out_of_order_are_sorted_while_they_fit(tmp_path: Path) -> None:
 KILLED = """
     import os, signal, sys
     from slidecell.detect import load_detector
-    from slidecell.scale import score_parquet, parquet
+    from slidecell.scale import score_parquet, runs
     import pyarrow.parquet, pandas
 
-    parquet._PART_BATCHES = 2
+    runs._PART_BATCHES = 2
 
     def run(kill_at):
         # Each call of a function of the room is a place to be killed at.
@@ -167,7 +167,7 @@ def test_what_a_run_has_left_is_of_its_detector_and_files(
     frame = fleet(300)
     detector = DETECTORS["zscore"](frame)
     source, out = write_files(tmp_path / "in", frame), tmp_path / "scores.parquet"
-    monkeypatch.setattr("slidecell.scale.parquet._PART_BATCHES", 1)
+    monkeypatch.setattr("slidecell.scale.runs._PART_BATCHES", 1)
 
     def stop(done: int, total: int) -> None:
         if done > total // 2:

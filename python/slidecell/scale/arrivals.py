@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from slidecell._date_text import DateFormat
+from slidecell._instants import joined_format
 from slidecell.detect.streams.state import Saved, array_of
 from slidecell.scale.carried import grown
 from slidecell.scale.entities import Entities
 from slidecell.scale.sources import Batch
 from slidecell.tables.options import TableOptions
+from slidecell.tables.row_error import RowError
 from slidecell.tables.rows import Ints
 from slidecell.tables.times import Times, parse_gap, parse_times
 from slidecell.thresholds.state_values import whole
@@ -84,6 +88,7 @@ class Arrivals:
         self._segments = np.zeros(0, np.int64)
         self._last = np.zeros(0, np.int64)  # times; of numbers float64
         self._hint = options.time_format
+        self._format: DateFormat | None = None
         self._kind: str | None = None
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -136,19 +141,32 @@ class Arrivals:
             return None
         column = batch.table.column(self._time).to_pandas().rename(self._time)
         source = f"{batch.file} from row {batch.first + 1:,} on"
-        times = parse_times(column, source=source, hint=self._hint)
+        try:
+            times = parse_times(
+                column, source=source if batch.lines is None else batch.file, hint=self._hint
+            )
+        except RowError as error:
+            if batch.lines is None:
+                raise
+            raise error.at_lines(batch.lines) from error
         if times.format is not None:
-            self._hint = str(times.format)
+            joined = joined_format(self._format, times.format)
+            if joined is None:
+                raise ValueError(
+                    f"{batch.row_text(0)}: time column {self._time!r}: expected dates in the "
+                    f"format {self._format} as before, got {times.format} ({column.iloc[0]!r})"
+                )
+            self._format, self._hint = joined, str(joined)
         if self._kind not in {None, times.kind}:
             raise ValueError(
                 f"{source}: time column {self._time!r}: expected {self._kind}s as before, got "
                 f"{times.kind}s"
             )
         self._kind = times.kind
-        if len(self._last) == 0 or self._last.dtype == times.values.dtype:
-            self._last = self._last.astype(times.values.dtype)
-        elif times.values.dtype.kind == "f":
-            self._last = self._last.astype(times.values.dtype)  # whole numbers, and others now
+        # Whole numbers may come before or after fractions.
+        dtype = times.values.dtype if len(self._last) == 0 else _wider(self._last, times.values)
+        self._last = self._last.astype(dtype)
+        times = replace(times, values=times.values.astype(dtype, copy=False))
         self._last = grown(self._last, len(self.entities), 0)
         return times
 
@@ -210,6 +228,7 @@ class Arrivals:
         """Return what has been seen."""
         count = len(self.entities)
         text = {"entities": count, "time": [self._kind, self._hint, self._last.dtype.str]}
+        text["date_format"] = None if self._format is None else str(self._format)
         parts = {
             **self.entities.saved(),
             "seen": grown(self._seen, count, 0)[:count].astype("<i8").tobytes(),
@@ -226,5 +245,13 @@ class Arrivals:
         self._seen = array_of(saved, "seen", like)
         self._segments = array_of(saved, "segments", like)
         self._kind, self._hint, dtype = saved.text["time"]
+        known = saved.text.get("date_format")
+        self._format = None if known is None else DateFormat.from_text(known)
         self._last = array_of(saved, "last", like.astype(dtype))
         return count
+
+
+def _wider(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> np.dtype[Any]:
+    """Return the type that holds the times of both: fractions, or else numbers beyond int64."""
+    kinds = {first.dtype.kind, second.dtype.kind}
+    return np.dtype(np.float64 if "f" in kinds else np.uint64 if "u" in kinds else np.int64)

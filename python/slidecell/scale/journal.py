@@ -54,9 +54,9 @@ class Journal:
         # As it is read back: tuples are lists, for one.
         self._about: dict[str, Any] = json.loads(json.dumps(dict(about)))
 
-    def part(self, name: str, number: int) -> Path:
+    def part(self, name: str, number: int, suffix: str = ".parquet") -> Path:
         """Return the path of a file of a part."""
-        return self.folder / f"{name}-{number:06d}.parquet"
+        return self.folder / f"{name}-{number:06d}{suffix}"
 
     def start(self) -> None:
         """Make the folder.

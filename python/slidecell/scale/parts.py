@@ -11,6 +11,7 @@ import numpy as np
 
 from slidecell._whole_files import cannot_be_written
 from slidecell.detect.streams.state import Saved
+from slidecell.scale.csv_parts import CsvWriter, join_csv
 from slidecell.scale.engine import Engine
 from slidecell.scale.journal import Journal
 from slidecell.scale.sources import Batch, Place
@@ -30,12 +31,16 @@ class PartsWriter:
     journal : Journal
     key_types : mapping of str to pyarrow.DataType
         Of the columns that are handed on.
+    csv : bool
+        Whether scores are text, or else Parquet.
     """
 
-    def __init__(self, engine: Engine, journal: Journal, key_types: Mapping[str, Any]) -> None:
+    def __init__(
+        self, engine: Engine, journal: Journal, key_types: Mapping[str, Any], *, csv: bool = False
+    ) -> None:
         import pyarrow as pa
 
-        self.engine, self._journal = engine, journal
+        self.engine, self._journal, self._csv = engine, journal, csv
         self.schema = pa.schema(
             [
                 *(pa.field(name, kind) for name, kind in key_types.items()),
@@ -50,11 +55,9 @@ class PartsWriter:
 
     def begin(self) -> None:
         """Begin the file of the next part."""
-        import pyarrow.parquet as pq
-
-        path = self._journal.part("scores", self.count)
+        path = self._scores(self.count)
         try:
-            self._writer = pq.ParquetWriter(path, self.schema)
+            self._writer = CsvWriter(path) if self._csv else self._parquet(path)
         except OSError as error:
             raise cannot_be_written(error, path) from error
 
@@ -85,9 +88,7 @@ class PartsWriter:
             pa.array(np.full(len(scores), "test"), pa.string()),
         ]
         try:
-            self._writer.write_table(
-                pa.table(columns, schema=self.schema), row_group_size=_ROW_GROUP
-            )
+            self._writer.write_table(pa.table(columns, schema=self.schema), _ROW_GROUP)
         except OSError as error:
             raise cannot_be_written(error, self._journal.folder) from error
 
@@ -98,7 +99,7 @@ class PartsWriter:
         journal = self._journal
         try:
             self._writer.close()
-            _sync(journal.part("scores", self.count))
+            _sync(self._scores(self.count))
             path = journal.part("events", self.count)
             pq.write_table(self.engine.events(last=last), path)
             _sync(path)
@@ -109,6 +110,27 @@ class PartsWriter:
         state = self.engine.state()
         about = {"parts": self.count, "place": list(following), "done": last}
         journal.save(Saved({"run": about, **state.text}, state.parts))
+
+    def join(self, out: Path) -> None:
+        """Write all parts to one file."""
+        import pyarrow.parquet as pq
+
+        if self._csv:
+            join_csv([self._scores(number) for number in range(self.count)], out, self.schema.names)
+            return
+        with self._parquet(out) as whole:
+            for number in range(self.count):
+                with pq.ParquetFile(self._scores(number)) as part:
+                    for group in range(part.num_row_groups):
+                        whole.write_table(part.read_row_group(group))
+
+    def _scores(self, number: int) -> Path:
+        return self._journal.part("scores", number, ".csv" if self._csv else ".parquet")
+
+    def _parquet(self, path: Path) -> Any:
+        import pyarrow.parquet as pq
+
+        return pq.ParquetWriter(path, self.schema)
 
     def restore(self, saved: Saved) -> Place:
         """Go on from the state behind a part; return where the next batch begins."""

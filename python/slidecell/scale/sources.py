@@ -1,4 +1,4 @@
-"""The Parquet files of a source, and their rows in batches from any place on."""
+"""The files of a source, and the rows of Parquet files in batches from any place on."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from slidecell.tables.columns import NoColumnError, feature_numbers, to_numbers
 from slidecell.tables.header import repeated_name
@@ -19,22 +20,42 @@ __all__ = [
     "Batch",
     "ParquetFiles",
     "Place",
+    "RowFiles",
     "check_columns",
     "check_names",
     "find_files",
     "read_features",
 ]
 
-_SUFFIXES = {".parquet", ".pq"}
+SUFFIXES = {
+    "parquet": (".parquet", ".pq"),
+    "csv": (".csv", ".csv.gz", ".tsv", ".tsv.gz"),
+}
 _MAGIC = "*?["
 
 
 class Place(NamedTuple):
-    """The first batch that is to come: of which file, row group, and number in it."""
+    """The first batch that is to come.
+
+    Attributes
+    ----------
+    file : int
+    group : int
+        The row group, or the byte that a piece of a CSV file begins at; 0: the file's first.
+    batch : int
+        In that.
+    first, before, line, blank : int
+        Where a piece of a CSV file begins: rows of its file and of all files before it, lines of
+        its file before it, and blank lines of all that were left out.
+    """
 
     file: int = 0
     group: int = 0
     batch: int = 0
+    first: int = 0
+    before: int = 0
+    line: int = 0
+    blank: int = 0
 
 
 _START = Place()
@@ -55,6 +76,8 @@ class Batch:
         Rows of all files before it.
     next : Place
         Where the next batch begins.
+    lines : ndarray of int64, [B], optional
+        The line of the file that each row begins at, where it has lines.
     """
 
     table: Any
@@ -62,17 +85,48 @@ class Batch:
     first: int
     before: int
     next: Place = _START
+    lines: npt.NDArray[np.int64] | None = None
 
     def row_text(self, row: int) -> str:
         """Return how an error names a row of the batch."""
+        if self.lines is not None:
+            return f"{self.file}: line {self.lines[row]}"
         return f"{self.file}: row {self.first + row + 1:,}"
 
 
-def find_files(source: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[Path]:
+class RowFiles(Protocol):
+    """Files of one kind of rows, which are read batch by batch."""
+
+    files: list[Path]
+    key_types: dict[str, Any]
+    """The type of pyarrow of each key column, in the order of the first file."""
+
+    @property
+    def total(self) -> int:
+        """Rows of all files; with blank lines among them those too."""
+
+    def identity(self) -> list[list[Any]]:
+        """Return what tells these files from others, or from themselves when they have changed."""
+
+    def batches(self, start: Place | None = None) -> Iterator[Batch]:
+        """Yield the rows from a place on, in the order of the files."""
+
+    def whole(self) -> Batch:
+        """Return all rows as one batch."""
+
+    def notes(self, end: Place) -> list[str]:
+        """Return what a reader should know of how they were read, up to a place."""
+
+
+def find_files(
+    source: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    kind: Literal["parquet", "csv"] = "parquet",
+) -> list[Path]:
     """Return the files that a source means: a file, a folder, a pattern, or several of them.
 
-    Those of a folder are all ``.parquet`` and ``.pq`` files below it. Files of a folder and of a
-    pattern come in the order of their names, several sources in the order given.
+    Those of a folder are all below it with one of the kind's suffixes: ``.parquet`` and ``.pq``,
+    or ``.csv``, ``.csv.gz``, ``.tsv`` and ``.tsv.gz``. Files of a folder and of a pattern come in
+    the order of their names, several sources in the order given.
 
     Examples
     --------
@@ -89,17 +143,18 @@ def find_files(source: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
     if not isinstance(source, (str, os.PathLike)):
         if len(source) == 0:
             raise ValueError("source: expected at least one file, got none")
-        return [file for one in source for file in find_files(one)]
+        return [file for one in source for file in find_files(one, kind)]
     path = Path(source)
     if path.is_dir():
         found = sorted(
             file
             for file in path.rglob("*")
-            if file.suffix in _SUFFIXES
+            if file.name.endswith(SUFFIXES[kind])
             and file.is_file()
             and not any(part.startswith(".") for part in file.relative_to(path).parts)
         )
-        expected = f"{path}: expected .parquet or .pq files in the folder, got none"
+        listed = " or ".join([", ".join(SUFFIXES[kind][:-1]), SUFFIXES[kind][-1]])
+        expected = f"{path}: expected {listed} files in the folder, got none"
     elif path.exists() or not set(_MAGIC) & set(str(path)):
         return [path]
     else:
@@ -187,6 +242,11 @@ class ParquetFiles:
         table = pa.Table.from_batches(tables) if tables else None
         name = str(self.files[0]) if len(self.files) == 1 else f"{len(self.files)} files"
         return Batch(table, name, 0, 0, Place(len(self.files)))
+
+    def notes(self, end: Place) -> list[str]:
+        """Return nothing: a row group says what it holds."""
+        del end
+        return []
 
     def _group(self, file: Any, number: int, group: int, skipped: int) -> Iterator[Batch]:
         counts = self._groups[number]

@@ -44,6 +44,11 @@ class RowError(ValueError):
         where = _counted("line", lines[list(self._rows)].tolist())
         return ValueError(f"{self._before}{named} ({where}){self._after}")
 
+    def at_lines(self, lines: npt.NDArray[np.int64]) -> ValueError:
+        """Return the error with the lines of a file alone, where the rows are a piece of it."""
+        where = _counted("line", lines[list(self._rows)].tolist())
+        return ValueError(f"{self._before}{where}{self._after}")
+
 
 def _counted(what: str, numbers: list[int]) -> str:
     plural = "s" if len(numbers) > 1 else ""
