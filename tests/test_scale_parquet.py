@@ -177,9 +177,11 @@ def test_what_a_run_has_left_is_of_its_detector_and_files(
         score_parquet(detector, source, out, progress=stop, batch_rows=50)
     assert not out.exists()
     other = DETECTORS["window"](frame)
-    with pytest.raises(ValueError, match="a run with another detector stopped here"):
+    with pytest.raises(
+        ValueError, match=r"a run with another detector or model stopped here; .* --restart"
+    ):
         score_parquet(other, source, out, batch_rows=50)
-    with pytest.raises(ValueError, match="a run with another options stopped here"):
+    with pytest.raises(ValueError, match=r"a run with other options stopped here; .* --restart"):
         score_parquet(detector, source, out, batch_rows=51)
     told: list[int] = []
     found = score_parquet(

@@ -1,9 +1,12 @@
-"""Score Parquet files of any length with a saved detector: a folder, a pattern, a long file."""
+"""Score files of any length with a saved detector: a folder, a pattern, a long file."""
 
 from __future__ import annotations
 
+import glob
+import zlib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from slidecell._extras import require
 from slidecell.jobs.command_line import command_line
@@ -11,9 +14,12 @@ from slidecell.jobs.json_file import write_json
 from slidecell.jobs.report import Report, Section, Table
 from slidecell.jobs.results import machine, refuse_overwriting
 from slidecell.jobs.score import ScoreOptions, refuse_table
-from slidecell.tables.source import is_standard
+from slidecell.scale.sources import SUFFIXES
+from slidecell.tables.source import Source, is_standard
 
-__all__ = ["is_scored_in_parts", "run_score_files"]
+__all__ = ["kind_in_parts", "run_score_files"]
+
+_MOST_PACKED = 1032  # bytes that deflate makes of one
 
 _LEFT_OUT = (
     "the files are scored in parts: there is no picture of all rows, no comparison with labels, no "
@@ -21,32 +27,60 @@ _LEFT_OUT = (
 )
 
 
-def is_scored_in_parts(file: Path, max_bytes: int) -> bool:
-    """Tell a folder of Parquet files, a pattern, or a Parquet file too long to be read at once.
+def kind_in_parts(file: Path, max_bytes: int) -> Literal["parquet", "csv"] | None:
+    """Return what files are scored in parts: a folder of them, a pattern, or one that is long.
 
     Parameters
     ----------
     file : Path
     max_bytes : int
-        What a column may take in memory.
+        What a column of a Parquet file may take in memory, and what a CSV file may have unpacked.
+
+    Returns
+    -------
+    {"parquet", "csv"} or None
+        None: a file that is read at once.
+
+    Raises
+    ------
+    ValueError
+        If a folder or a pattern has both.
 
     Examples
     --------
-    >>> from pathlib import Path
-    >>> from slidecell.jobs.score_files import is_scored_in_parts
-    >>> is_scored_in_parts(Path("2024-*/*.parquet"), 1 << 30)
-    True
-    >>> is_scored_in_parts(Path("none.csv"), 1 << 30)
-    False
+    >>> import pathlib, tempfile
+    >>> from slidecell.jobs.score_files import kind_in_parts
+    >>> file = pathlib.Path(tempfile.mkdtemp()) / "in.csv"
+    >>> _ = file.write_text("x,y")
+    >>> kind_in_parts(file, 3), kind_in_parts(file, 2), kind_in_parts(file.parent / "*", 3)
+    (None, 'csv', 'csv')
     """
     if is_standard(file):
-        return False
+        return None
     if file.is_dir():
-        return any(path.suffix in {".parquet", ".pq"} for path in file.rglob("*"))
+        return _one_kind([path for path in file.rglob("*") if path.is_file()], file)
     if not file.exists():
-        return bool(set("*?[") & set(str(file)))
-    if file.suffix not in {".parquet", ".pq"}:
-        return False
+        if not set("*?[") & set(str(file)):
+            return None
+        return _one_kind([Path(name) for name in glob.glob(str(file), recursive=True)], file)
+    if file.suffix in SUFFIXES["parquet"]:
+        return "parquet" if _has_long_columns(file, max_bytes) else None
+    return "csv" if _unpacks_beyond(file, max_bytes) else None
+
+
+def _one_kind(files: Sequence[Path], given: Path) -> Literal["parquet", "csv"] | None:
+    """Return the kind of files; None where there is none of either, which a reader says."""
+    parquet = any(file.name.endswith(SUFFIXES["parquet"]) for file in files)
+    csv = any(file.name.endswith(SUFFIXES["csv"]) for file in files)
+    if parquet and csv:
+        raise ValueError(
+            f"{given}: expected Parquet files or CSV files, got both: name one kind by a pattern, "
+            f"as '{given if given.is_dir() else given.parent}/*.parquet'"
+        )
+    return "csv" if csv else "parquet"
+
+
+def _has_long_columns(file: Path, max_bytes: int) -> bool:
     require("pyarrow", extra="detect")
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -57,13 +91,50 @@ def is_scored_in_parts(file: Path, max_bytes: int) -> bool:
         return False
 
 
-def run_score_files(options: ScoreOptions, *, progress: bool = True) -> Report:
+def _unpacks_beyond(file: Path, max_bytes: int) -> bool:
+    """Tell whether text has more bytes; text in gzip is unpacked up to there where it may have."""
+    source = Source(file)
+    try:
+        if not file.is_file():  # a pipe is read once, and a device is no table
+            return False
+        size = file.stat().st_size
+        if not source.is_packed:
+            return size > max_bytes
+        if size * _MOST_PACKED <= max_bytes:
+            return False
+        with source.open() as stream:
+            while chunk := stream.read(1 << 20):
+                max_bytes -= len(chunk)
+                if max_bytes < 0:
+                    return True
+    except (OSError, EOFError, zlib.error):  # the reader of the file says what is wrong
+        pass
+    return False
+
+
+def run_score_files(
+    options: ScoreOptions,
+    *,
+    kind: Literal["parquet", "csv"] = "parquet",
+    restart: bool = False,
+    progress: bool = True,
+) -> Report:
     """Score the files part by part; a run that is killed goes on where it stopped.
+
+    Parameters
+    ----------
+    options : ScoreOptions
+    kind : {"parquet", "csv"}
+        Of the files, and of the file of scores.
+    restart : bool
+        Discard what a killed run has left and begin anew.
+    progress : bool
 
     Returns
     -------
     Report
-        In ``options.out``: ``scores.parquet``, ``events.csv`` and ``report.json``.
+        In ``options.out``: ``scores.parquet`` or ``scores.csv``, ``events.csv`` and
+        ``report.json``.
 
     Examples
     --------
@@ -82,7 +153,7 @@ def run_score_files(options: ScoreOptions, *, progress: bool = True) -> Report:
     (236, ['events.csv', 'report.json', 'scores.parquet'])
     """
     from slidecell.detect.loading import load_saved
-    from slidecell.scale import score_parquet
+    from slidecell.scale import score_csv, score_parquet
 
     for flag, value in (("--label", options.label), ("--html", options.html or None)):
         if value is not None:
@@ -96,9 +167,10 @@ def run_score_files(options: ScoreOptions, *, progress: bool = True) -> Report:
     refuse_overwriting(options.out, options.file)
     detector = load_saved(options.model, num_threads=options.num_threads)
     options.out.mkdir(parents=True, exist_ok=True)
-    names = ["scores.parquet", "events.csv", "report.json"]
+    names = [f"scores.{kind}", "events.csv", "report.json"]
     scores, events, report_file = (options.out / name for name in names)
-    found = score_parquet(
+    score_files = score_csv if kind == "csv" else score_parquet
+    found = score_files(
         detector,
         options.file,
         scores,
@@ -110,6 +182,7 @@ def run_score_files(options: ScoreOptions, *, progress: bool = True) -> Report:
         events=events,
         event_gap=options.event_gap,
         max_sorted_bytes=options.max_bytes,
+        restart=restart,
         progress=progress,
     )
     data = {

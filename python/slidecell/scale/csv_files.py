@@ -147,10 +147,11 @@ class CsvFiles:
 
         batches = list(self.batches())
         table = pa.concat_tables([batch.table for batch in batches])
+        end = batches[-1].next
         if len(self.files) > 1:
-            return Batch(table, f"{len(self.files)} files", 0, 0)
+            return Batch(table, f"{len(self.files)} files", 0, 0, end)
         lines = np.concatenate([batch.lines for batch in batches if batch.lines is not None])
-        return Batch(table, str(self.files[0]), 0, 0, lines=lines)
+        return Batch(table, str(self.files[0]), 0, 0, end, lines)
 
     def notes(self, end: Place) -> list[str]:
         """Return how many blank lines were left out up to a place."""

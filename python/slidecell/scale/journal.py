@@ -16,6 +16,11 @@ __all__ = ["Journal"]
 
 FORMAT = 1
 _STATE = "state"
+_CALLED = {
+    "detector": "another detector or model",
+    "source": "other files, or files that have changed since,",
+    "options": "other options",
+}
 
 
 class Journal:
@@ -45,7 +50,7 @@ class Journal:
     1
     >>> Journal(out, {"detector": "b"}).load()  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    ValueError: ...out.parquet.parts: a run with another detector stopped here; ...
+    ValueError: ...out.parquet.parts: a run with another detector or model stopped here; ...
     """
 
     def __init__(self, out: str | os.PathLike[str], about: Mapping[str, Any]) -> None:
@@ -79,18 +84,19 @@ class Journal:
         path = self.folder / _STATE
         if not path.exists():
             return None
-        text, parts = read_stream_file(path)
-        mend = (
-            "give the same again to go on, or remove the folder (in Python restart=True) to begin "
-            "anew"
-        )
+        mend = "give the same again to go on, or begin anew with --restart (in Python restart=True)"
+        try:
+            text, parts = read_stream_file(path)
+        except ValueError as error:
+            raise ValueError(f"{error}; {mend}") from error
         if text.get("format") != FORMAT:
             raise ValueError(f"{self.folder}: another version of slidecell stopped here; {mend}")
         about = text.pop("about", None)
         about = about if isinstance(about, dict) else {}
         for name, own in self._about.items():
             if about.get(name) != own:
-                raise ValueError(f"{self.folder}: a run with another {name} stopped here; {mend}")
+                what = _CALLED.get(name, f"another {name}")
+                raise ValueError(f"{self.folder}: a run with {what} stopped here; {mend}")
         return Saved(text, parts)
 
     def save(self, state: Saved) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -99,6 +100,7 @@ class PartsWriter:
         journal = self._journal
         try:
             self._writer.close()
+            self._writer = None
             _sync(self._scores(self.count))
             path = journal.part("events", self.count)
             pq.write_table(self.engine.events(last=last), path)
@@ -110,6 +112,12 @@ class PartsWriter:
         state = self.engine.state()
         about = {"parts": self.count, "place": list(following), "done": last}
         journal.save(Saved({"run": about, **state.text}, state.parts))
+
+    def abandon(self) -> None:
+        """Close the file of a part that is not whole; the next run writes it anew."""
+        if self._writer is not None:
+            with contextlib.suppress(OSError):
+                self._writer.close()
 
     def join(self, out: Path) -> None:
         """Write all parts to one file."""

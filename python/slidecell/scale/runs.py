@@ -105,12 +105,13 @@ class Run:
         if restart:
             journal.remove()
         resumed, in_memory = 0, False
+        writer = self._writer(journal)
         try:
-            writer = self._writer(journal)
             if writer.engine.needs_all is not None:
                 raise UnsortedError(writer.engine.needs_all)
             resumed, end = self._score_parts(writer, journal)
         except UnsortedError as error:
+            writer.abandon()
             journal.remove_unfinished()
             self._refuse_many(error)
             in_memory = True
@@ -119,6 +120,7 @@ class Run:
             writer = self._writer(journal)
             end = self._score_whole(writer)
         except BaseException:
+            writer.abandon()
             journal.remove_unfinished()
             raise
         self._write(writer, journal)
@@ -169,12 +171,16 @@ class Run:
 
     def _score_whole(self, writer: PartsWriter) -> Place:
         """Score all rows at once; return the place behind them."""
-        with rows_progress(self.progress, self.files.total, 0) as tell:
-            writer.begin()
-            whole = self.files.whole()
-            writer.take(whole, sort=True)
-            writer.end(whole.next, last=True)
-            tell(self.files.total)
+        try:
+            with rows_progress(self.progress, self.files.total, 0) as tell:
+                writer.begin()
+                whole = self.files.whole()
+                writer.take(whole, sort=True)
+                writer.end(whole.next, last=True)
+                tell(writer.engine.counts["rows"])
+        except BaseException:
+            writer.abandon()
+            raise
         return whole.next
 
     def _score_parts(self, writer: PartsWriter, journal: Journal) -> tuple[int, Place]:

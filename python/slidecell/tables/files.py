@@ -278,7 +278,8 @@ def _is_text(column: pd.Series[Any]) -> bool:
 
 def _number(cell: Any) -> float:
     if isinstance(cell, str):
-        return text_float(cell)
+        # The parser keeps them as text beside whole numbers beyond 64 bits.
+        return np.nan if cell in MISSING else text_float(cell)
     if isinstance(cell, bool):
         raise TypeError(cell)
     return np.nan if cell is None else number_float(cell)
