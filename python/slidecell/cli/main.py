@@ -205,11 +205,12 @@ def score(
     Columns are matched by name. Time and entity column, --max-gap, --missing and --duplicates are
     those that the detector was fitted with, unless given here ('' for no such column).
 
-    A folder or a pattern of Parquet or of CSV files, a Parquet file whose columns take more than
-    --max-memory, and a CSV file that unpacked does, are scored in parts: rows are in the order of
-    time within each entity, series go on from file to file, and a run that is killed goes on where
-    it stopped, or begins anew with --restart. Then there are scores.parquet or scores.csv,
-    events.csv and report.json.
+    A folder or a pattern of Parquet or of CSV files, and a file whose columns take more than
+    --max-memory by their rows, 8 bytes each, are scored in parts (so is text of eight times as many
+    bytes, and text in gzip that takes more unpacked): rows are in the order of time within each
+    entity, series go on from file to file, and a run that is killed goes on where it stopped, or
+    begins anew with --restart. Then there are scores.parquet or scores.csv, events.csv and
+    report.json.
     """
     from slidecell.jobs.score import ScoreOptions, run_score
     from slidecell.jobs.score_files import kind_in_parts, run_score_files

@@ -19,6 +19,7 @@ from slidecell.tables.source import Source, is_standard
 
 __all__ = ["kind_in_parts", "run_score_files"]
 
+_COLUMNS = 8  # whose memory the text of a file may take
 _MOST_PACKED = 1032  # bytes that deflate makes of one
 
 _LEFT_OUT = (
@@ -34,7 +35,8 @@ def kind_in_parts(file: Path, max_bytes: int) -> Literal["parquet", "csv"] | Non
     ----------
     file : Path
     max_bytes : int
-        What a column of a Parquet file may take in memory, and what a CSV file may have unpacked.
+        What a column may take in memory, 8 bytes a row or a line of text. Text that has eight times
+        as many bytes is long too, and so is text in gzip that has more of them unpacked.
 
     Returns
     -------
@@ -52,7 +54,7 @@ def kind_in_parts(file: Path, max_bytes: int) -> Literal["parquet", "csv"] | Non
     >>> from slidecell.jobs.score_files import kind_in_parts
     >>> file = pathlib.Path(tempfile.mkdtemp()) / "in.csv"
     >>> _ = file.write_text("x,y")
-    >>> kind_in_parts(file, 3), kind_in_parts(file, 2), kind_in_parts(file.parent / "*", 3)
+    >>> kind_in_parts(file, 8), kind_in_parts(file, 7), kind_in_parts(file.parent / "*", 8)
     (None, 'csv', 'csv')
     """
     if is_standard(file):
@@ -65,7 +67,7 @@ def kind_in_parts(file: Path, max_bytes: int) -> Literal["parquet", "csv"] | Non
         return _one_kind([Path(name) for name in glob.glob(str(file), recursive=True)], file)
     if file.suffix in SUFFIXES["parquet"]:
         return "parquet" if _has_long_columns(file, max_bytes) else None
-    return "csv" if _unpacks_beyond(file, max_bytes) else None
+    return "csv" if _is_long_text(file, max_bytes) else None
 
 
 def _one_kind(files: Sequence[Path], given: Path) -> Literal["parquet", "csv"] | None:
@@ -91,25 +93,26 @@ def _has_long_columns(file: Path, max_bytes: int) -> bool:
         return False
 
 
-def _unpacks_beyond(file: Path, max_bytes: int) -> bool:
-    """Tell whether text has more bytes; text in gzip is unpacked up to there where it may have."""
+def _is_long_text(file: Path, max_bytes: int) -> bool:
     source = Source(file)
     try:
         if not file.is_file():  # a pipe is read once, and a device is no table
             return False
-        size = file.stat().st_size
-        if not source.is_packed:
-            return size > max_bytes
-        if size * _MOST_PACKED <= max_bytes:
+        size, packed = file.stat().st_size, source.is_packed
+        most = max_bytes if packed else _COLUMNS * max_bytes
+        if size > most:
+            return True
+        if (_MOST_PACKED * size if packed else 8 * size) <= max_bytes:
             return False
+        lines = unpacked = 0
         with source.open() as stream:
             while chunk := stream.read(1 << 20):
-                max_bytes -= len(chunk)
-                if max_bytes < 0:
+                unpacked, lines = unpacked + len(chunk), lines + chunk.count(b"\n")
+                if unpacked > most or 8 * lines > max_bytes:
                     return True
+        return 8 * (lines + 1) > max_bytes
     except (OSError, EOFError, zlib.error):  # the reader of the file says what is wrong
-        pass
-    return False
+        return False
 
 
 def run_score_files(
