@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ class CsvWriter:
     Parameters
     ----------
     path : Path
+    constants : mapping of str to str
+        Columns behind those of the tables that have one text in all rows.
 
     Examples
     --------
@@ -23,21 +25,21 @@ class CsvWriter:
     >>> import pyarrow as pa
     >>> from slidecell.scale.csv_parts import CsvWriter, join_csv
     >>> folder = pathlib.Path(tempfile.mkdtemp())
-    >>> writer = CsvWriter(folder / "part")
+    >>> writer = CsvWriter(folder / "part", {"part": "test"})
     >>> writer.write_table(pa.table({"id": ["a", "b"], "score": [0.5, None]}))
     >>> writer.close()
-    >>> join_csv([folder / "part"], folder / "whole.csv", ["id", "score"])
+    >>> join_csv([folder / "part"], folder / "whole.csv", ["id", "score", "part"])
     >>> (folder / "whole.csv").read_text().split()
-    ['id,score', 'a,0.5', 'b,']
+    ['id,score,part', 'a,0.5,test', 'b,,test']
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, constants: Mapping[str, str]) -> None:
+        self._constants = dict(constants)
         self._file = path.open("w", encoding="utf-8", newline="")
 
-    def write_table(self, table: Any, row_group_size: int | None = None) -> None:
-        """Write the rows of a table; text has no row groups."""
-        del row_group_size
-        table.to_pandas().to_csv(self._file, header=False, index=False)
+    def write_table(self, table: Any) -> None:
+        """Write the rows of a table."""
+        table.to_pandas().assign(**self._constants).to_csv(self._file, header=False, index=False)
 
     def close(self) -> None:
         """End the file."""

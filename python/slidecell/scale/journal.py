@@ -14,7 +14,7 @@ from slidecell.detect.streams.stream_file import read_stream_file, write_stream_
 
 __all__ = ["Journal"]
 
-FORMAT = 1
+FORMAT = 2  # parts of Parquet files were Parquet once
 _STATE = "state"
 _CALLED = {
     "detector": "another detector or model",

@@ -15,12 +15,13 @@ from slidecell.detect.streams.state import Saved
 from slidecell.scale.csv_parts import CsvWriter, join_csv
 from slidecell.scale.engine import Engine
 from slidecell.scale.journal import Journal
+from slidecell.scale.parquet_parts import ArrowWriter, join_parquet
 from slidecell.scale.sources import Batch, Place
 from slidecell.thresholds.state_values import mapping, whole
 
 __all__ = ["PartsWriter"]
 
-_ROW_GROUP = 1 << 17
+_PART = {"part": "test"}  # all rows are of one
 
 
 class PartsWriter:
@@ -42,12 +43,12 @@ class PartsWriter:
         import pyarrow as pa
 
         self.engine, self._journal, self._csv = engine, journal, csv
-        self.schema = pa.schema(
+        self._keys = list(key_types)
+        self._written = pa.schema(
             [
                 *(pa.field(name, kind) for name, kind in key_types.items()),
                 pa.field("score", engine.score_type),
                 pa.field("flagged", pa.int8()),
-                pa.field("part", pa.string()),
             ]
         )
         self.count = 0
@@ -58,7 +59,7 @@ class PartsWriter:
         """Begin the file of the next part."""
         path = self._scores(self.count)
         try:
-            self._writer = CsvWriter(path) if self._csv else self._parquet(path)
+            self._writer = CsvWriter(path, _PART) if self._csv else ArrowWriter(path, self._written)
         except OSError as error:
             raise cannot_be_written(error, path) from error
 
@@ -82,14 +83,10 @@ class PartsWriter:
         if table is None or len(table) == 0:
             return
         scores, flags = self.engine.score(batch, sort=sort)
-        columns = [table.column(name) for name in self.schema.names[:-3]]
-        columns += [
-            pa.array(scores, self.engine.score_type),
-            pa.array(flags.astype(np.int8)),
-            pa.array(np.full(len(scores), "test"), pa.string()),
-        ]
+        columns = [table.column(name) for name in self._keys]
+        columns += [pa.array(scores, self.engine.score_type), pa.array(flags.astype(np.int8))]
         try:
-            self._writer.write_table(pa.table(columns, schema=self.schema), _ROW_GROUP)
+            self._writer.write_table(pa.table(columns, schema=self._written))
         except OSError as error:
             raise cannot_be_written(error, self._journal.folder) from error
 
@@ -121,24 +118,19 @@ class PartsWriter:
 
     def join(self, out: Path) -> None:
         """Write all parts to one file."""
-        import pyarrow.parquet as pq
+        import pyarrow as pa
 
+        parts = [self._scores(number) for number in range(self.count)]
         if self._csv:
-            join_csv([self._scores(number) for number in range(self.count)], out, self.schema.names)
-            return
-        with self._parquet(out) as whole:
-            for number in range(self.count):
-                with pq.ParquetFile(self._scores(number)) as part:
-                    for group in range(part.num_row_groups):
-                        whole.write_table(part.read_row_group(group))
+            join_csv(parts, out, [*self._written.names, *_PART])
+        else:
+            schema = self._written
+            for name in _PART:
+                schema = schema.append(pa.field(name, pa.string()))
+            join_parquet(parts, out, schema, _PART)
 
     def _scores(self, number: int) -> Path:
-        return self._journal.part("scores", number, ".csv" if self._csv else ".parquet")
-
-    def _parquet(self, path: Path) -> Any:
-        import pyarrow.parquet as pq
-
-        return pq.ParquetWriter(path, self.schema)
+        return self._journal.part("scores", number, ".csv" if self._csv else ".arrow")
 
     def restore(self, saved: Saved) -> Place:
         """Go on from the state behind a part; return where the next batch begins."""
