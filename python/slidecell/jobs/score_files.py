@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from slidecell._extras import require
 from slidecell.jobs.command_line import command_line
+from slidecell.jobs.drift_report import drift_notes, files_drift_facts
 from slidecell.jobs.json_file import write_json
 from slidecell.jobs.report import Report, Section, Table
 from slidecell.jobs.results import machine, refuse_overwriting
@@ -24,7 +25,8 @@ _MOST_PACKED = 1032  # bytes that deflate makes of one
 
 _LEFT_OUT = (
     "the files are scored in parts: there is no picture of all rows, no comparison with labels, no "
-    "comparison with the training rows, and no column is named for an event"
+    "count of why rows have no score, no advice whether to train again, and no column is named for "
+    "an event; quantiles of columns that are compared with training are those of a sample"
 )
 
 
@@ -198,6 +200,7 @@ def run_score_files(
         "events": found.events,
         "sorted_in_memory": found.sorted_in_memory,
     }
+    drift = files_drift_facts(detector, found.recent, scored=found.scored, flagged=found.flagged)
     files = [str(options.out / name) for name in names]
     network = detector.network
     plan = None if network is None else network.plan(num_threads=options.num_threads)
@@ -207,7 +210,8 @@ def run_score_files(
         "detector": type(detector).__name__,
         "data": data,
         "threshold": detector.threshold_state(),
-        "notes": [_LEFT_OUT, *found.notes],
+        "drift": drift,
+        "notes": [_LEFT_OUT, *found.notes, *drift_notes(drift)],
         "machine": machine(plan),
         "seconds": {"total": found.seconds},
         "resumed_rows": found.resumed,

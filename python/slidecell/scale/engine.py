@@ -22,6 +22,7 @@ from slidecell.thresholds.state_values import mapping, whole
 
 if TYPE_CHECKING:
     from slidecell.detect.base import Detector
+    from slidecell.detect.training_statistics import Sketch
 
 __all__ = ["Engine", "Scored", "follow"]
 
@@ -69,6 +70,8 @@ class Engine:
             self._length, self._smoothing = detector.rows_in_parts()
         except ValueError as error:
             self.needs_all = str(error)
+        self.recent: Sketch | None = None
+        """What the rows' columns are added to, where it is set."""
         self._time = None if options.time is None else str(options.time)
         self._places = pa.int64() if self._time is None else self._key_types[self._time]
         self.score_type = self._score_type()
@@ -123,6 +126,8 @@ class Engine:
             scores, features = self._score(batch, arranged)
         else:
             scores, features = raw[order], read_features(batch, self._features)[order]
+        if self.recent is not None:
+            self.recent.add(features)
         scores = self._decisions.smooth(codes, scores, begins)
         cuts = np.flatnonzero(arranged.first | begins)
         times = arranged.times

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from slidecell._whole_files import cannot_be_written
-from slidecell.detect.streams.state import Saved
+from slidecell.detect.streams.state import Saved, part_of
 from slidecell.scale.csv_parts import CsvWriter, join_csv
 from slidecell.scale.engine import Engine
 from slidecell.scale.journal import Journal
@@ -107,8 +107,13 @@ class PartsWriter:
         self.count += 1
         self.done = last
         state = self.engine.state()
-        about = {"parts": self.count, "place": list(following), "done": last}
-        journal.save(Saved({"run": about, **state.text}, state.parts))
+        about: dict[str, Any] = {"parts": self.count, "place": list(following), "done": last}
+        parts = dict(state.parts)
+        if self.engine.recent is not None:
+            sketch = self.engine.recent.saved()
+            about["sketch"] = sketch.text
+            parts |= {f"sketch/{name}": data for name, data in sketch.parts.items()}
+        journal.save(Saved({"run": about, **state.text}, parts))
 
     def abandon(self) -> None:
         """Close the file of a part that is not whole; the next run writes it anew."""
@@ -136,6 +141,9 @@ class PartsWriter:
         """Go on from the state behind a part; return where the next batch begins."""
         about = mapping(saved.text.get("run"), "run")
         self.engine.restore(saved)
+        if self.engine.recent is not None:
+            sketch = dict(mapping(about.get("sketch"), "sketch"))
+            self.engine.recent.restore(Saved(sketch, part_of(saved.parts, "sketch/")))
         self.count = whole(about, "parts")
         self.done = bool(about["done"])
         return Place(*about["place"])

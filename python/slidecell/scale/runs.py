@@ -22,6 +22,7 @@ from slidecell.tables.options import TableOptions
 
 if TYPE_CHECKING:
     from slidecell.detect.base import Detector
+    from slidecell.detect.training_statistics import Statistics
 
 __all__ = ["BATCH_ROWS", "SORTED_BYTES", "Run", "ScoredFiles"]
 
@@ -49,6 +50,9 @@ class ScoredFiles:
     sorted_in_memory : bool
         Whether rows were not in the order of time.
     notes : tuple of str
+    recent : Statistics, optional
+        Of the rows' columns, where the detector kept those of the rows that it was fitted on: for
+        `slidecell.detect.drift.compare`. Their quantiles are those of a sample.
     """
 
     out: Path
@@ -63,6 +67,7 @@ class ScoredFiles:
     resumed: int = 0
     sorted_in_memory: bool = False
     notes: tuple[str, ...] = field(default=())
+    recent: Statistics | None = None
 
 
 @dataclass(frozen=True)
@@ -139,6 +144,7 @@ class Run:
             resumed=resumed,
             sorted_in_memory=in_memory,
             notes=(*self.files.notes(end), *self.detector.score_notes()),
+            recent=None if writer.engine.recent is None else writer.engine.recent.statistics(),
         )
 
     def _about(self) -> dict[str, Any]:
@@ -159,6 +165,9 @@ class Run:
             self.files.key_types,
             event_gap=self.event_gap,
         )
+        kept = self.detector.training_statistics_
+        if kept is not None:
+            engine.recent = kept.columns.sketch()
         return PartsWriter(engine, journal, self.files.key_types, csv=self.csv)
 
     def _refuse_many(self, error: UnsortedError) -> None:
