@@ -265,6 +265,12 @@ def test_a_folder_without_such_files_and_a_model_without_names(tmp_path: Path) -
     scores = pd.read_csv(tmp_path / "scores.csv")["score"].astype(np.float32)
     np.testing.assert_array_equal(scores, model.score(frame.to_numpy()))
     assert got[0].startswith("score,flagged,part\n")
+    with pytest.raises(OSError, match=r"none\.csv: No such file"):
+        in_parts(model, tmp_path / "none.csv", tmp_path)
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe")
+        with pytest.raises(OSError, match="pipe: expected a file that can be read again"):
+            in_parts(network(), tmp_path / "pipe", tmp_path)
     (tmp_path / "in" / "1.csv").write_text("x,y\n")
     with pytest.raises(ValueError, match=r"1\.csv: no rows below the header"):
         in_parts(model, tmp_path / "in", tmp_path)

@@ -243,6 +243,8 @@ def column_names(path: Path, *, asked: Sequence[str] = ()) -> list[str]:
 def _open(path: Path, *, asked: Sequence[str]) -> _File:
     """Return what is known of a file before its rows are read; all of it is looked through once."""
     source = Source(path)
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise OSError(f"{path}: expected a file that can be read again, got a pipe or a device")
     with _naming_gzip(path):
         if file_kind(source) == "parquet":
             raise ValueError(f"{path}: expected CSV text, got a Parquet file")
