@@ -20,6 +20,7 @@ MODULES = sorted(
 )
 # These import the library that they are for. `.ci/adapters` has it, and runs their examples.
 ADAPTERS = {f"slidecell.adapters.{name}_detector": name for name in ("aeon", "pyod", "sktime")}
+SPARK = "slidecell.scale.spark"  # `.ci/scale` has it
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -32,6 +33,8 @@ def test_docs_examples_of_module(
             pytest.importorskip(module, reason=f"needs {module}: pip install 'slidecell[live]'")
     if name in ADAPTERS:
         pytest.importorskip(ADAPTERS[name], reason=f"needs {ADAPTERS[name]}: see .ci/adapters")
+    if name == SPARK:
+        pytest.importorskip("pyspark", reason="needs Spark: see .ci/scale")
     failed, _ = doctest.testmod(importlib.import_module(name))
     assert failed == 0
 

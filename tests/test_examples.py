@@ -68,4 +68,5 @@ def test_the_example_runs(
 
 
 def test_no_example_is_left_out() -> None:
-    assert {file.stem for file in FOLDER.glob("*.py")} == set(EXAMPLES)
+    of_engines = {"ray_dataset", "spark_frame"}  # the tests of the engines run them
+    assert {file.stem for file in FOLDER.glob("*.py")} == set(EXAMPLES) | of_engines

@@ -17,13 +17,7 @@ pd = pytest.importorskip("pandas")
 pq = pytest.importorskip("pyarrow.parquet")
 pytest.importorskip("sklearn")
 
-from slidecell.detect import (  # noqa: E402
-    PCADetector,
-    RidgeDetector,
-    WindowPCADetector,
-    ZScoreDetector,
-)
-from slidecell.detect.model_detector import ModelDetector  # noqa: E402
+from slidecell.detect import WindowPCADetector  # noqa: E402
 from slidecell.detect.table_scores import score_table  # noqa: E402
 from slidecell.jobs.events import event_facts, events_frame  # noqa: E402
 from slidecell.jobs.results import Result, default_event_gap  # noqa: E402
@@ -31,55 +25,9 @@ from slidecell.jobs.score import ScoreOptions, read_for  # noqa: E402
 from slidecell.jobs.write_result import scores_frame  # noqa: E402
 from slidecell.model import SequenceModel  # noqa: E402
 from slidecell.scale import score_parquet  # noqa: E402
-from slidecell.thresholds import CusumThreshold, FixedThreshold  # noqa: E402
-from slidecell.thresholds.smoothing import EWMA, MovingAverage  # noqa: E402
+from slidecell.thresholds import FixedThreshold  # noqa: E402
 from tests.models import MODELS, random_model  # noqa: E402
-
-
-def fleet(rows: int = 600, *, entities: int = 5, seed: int = 0) -> Any:
-    """Return rows of entities that interleave, in the order of time, with holes and odd values."""
-    rng = np.random.default_rng(seed)
-    frame = pd.DataFrame(
-        {
-            "id": np.array(["b", "a", "10", "9", "new"])[rng.integers(0, entities, rows)],
-            "at": pd.Timestamp("2024-01-01") + pd.to_timedelta(np.arange(rows) * 60, unit="s"),
-            "x": np.sin(np.arange(rows) / 9) + 0.1 * rng.normal(size=rows),
-            "y": rng.normal(size=rows),
-        }
-    )
-    frame.loc[rng.integers(0, rows, rows // 50), "x"] = np.nan
-    frame.loc[rows // 2 : rows // 2 + 3, "y"] = 60.0
-    frame.loc[rows - 7, "y"] = 1e300
-    frame.loc[frame.index > rows // 2, "at"] += pd.Timedelta("3h")
-    return frame
-
-
-def write_files(folder: Path, frame: Any, *, files: int = 3, group: int = 70) -> Path:
-    folder.mkdir(exist_ok=True)
-    for n, part in enumerate(np.array_split(np.arange(len(frame)), files)):
-        frame.iloc[part].to_parquet(folder / f"{n}.parquet", index=False, row_group_size=group)
-    return folder
-
-
-def network(**metadata: Any) -> SequenceModel:
-    spec = MODELS["lstm"] | {"features": 2}
-    model = SequenceModel(*random_model(np.random.default_rng(1), **spec))
-    rule = {"kind": "fixed", "value": 1.5}
-    return model.with_metadata(features=["x", "y"], threshold=rule, **metadata)
-
-
-DETECTORS = {
-    "zscore": lambda X: ZScoreDetector(entity="id", time="at", contamination=0.02).fit(X),
-    "ffill": lambda X: PCADetector(entity="id", time="at", missing="ffill").fit(X),
-    "window": lambda X: WindowPCADetector(window=12, entity="id", time="at").fit(X),
-    "cusum": lambda X: ZScoreDetector(
-        entity="id", time="at", threshold=CusumThreshold(k=0.5, h=3.0)
-    ).fit(X),
-    "ridge": lambda X: RidgeDetector(window=5, entity="id", time="at").fit(X),
-    "network": lambda X: ModelDetector.of(network()),
-    "ewma": lambda X: ModelDetector.of(network(smoothing=EWMA(0.25).state())),
-    "average": lambda X: ModelDetector.of(network(smoothing=MovingAverage(4).state())),
-}
+from tests.scale_cases import DETECTORS, fleet, write_files  # noqa: E402
 
 
 def in_memory(detector: Any, frame: Any, tmp_path: Path, **options: Any) -> Any:
@@ -149,10 +97,10 @@ def test_rows_out_of_order_are_sorted_while_they_fit(tmp_path: Path) -> None:
 KILLED = """
     import os, signal, sys
     from slidecell.detect import load_detector
-    from slidecell.scale import score_parquet, parquet
+    from slidecell.scale import score_parquet, runs
     import pyarrow.parquet, pandas
 
-    parquet._PART_BATCHES = 2
+    runs._PART_BATCHES = 2
 
     def run(kill_at):
         # Each call of a function of the room is a place to be killed at.
@@ -219,7 +167,7 @@ def test_what_a_run_has_left_is_of_its_detector_and_files(
     frame = fleet(300)
     detector = DETECTORS["zscore"](frame)
     source, out = write_files(tmp_path / "in", frame), tmp_path / "scores.parquet"
-    monkeypatch.setattr("slidecell.scale.parquet._PART_BATCHES", 1)
+    monkeypatch.setattr("slidecell.scale.runs._PART_BATCHES", 1)
 
     def stop(done: int, total: int) -> None:
         if done > total // 2:
@@ -229,9 +177,11 @@ def test_what_a_run_has_left_is_of_its_detector_and_files(
         score_parquet(detector, source, out, progress=stop, batch_rows=50)
     assert not out.exists()
     other = DETECTORS["window"](frame)
-    with pytest.raises(ValueError, match="a run with another detector stopped here"):
+    with pytest.raises(
+        ValueError, match=r"a run with another detector or model stopped here; .* --restart"
+    ):
         score_parquet(other, source, out, batch_rows=50)
-    with pytest.raises(ValueError, match="a run with another options stopped here"):
+    with pytest.raises(ValueError, match=r"a run with other options stopped here; .* --restart"):
         score_parquet(detector, source, out, batch_rows=51)
     told: list[int] = []
     found = score_parquet(

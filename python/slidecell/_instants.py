@@ -22,7 +22,7 @@ from slidecell._time_values import (
     shown,
 )
 
-__all__ = ["Instants", "TimeKind", "TimeReader", "read_times"]
+__all__ = ["Instants", "TimeKind", "TimeReader", "joined_format", "read_times"]
 
 TimeKind = Literal["date", "number"]
 
@@ -82,7 +82,7 @@ class TimeReader:
         if not isinstance(found, list):
             self.kind = kind
             return found
-        formats = [_joined(self.format, reading.format) for reading in found]
+        formats = [joined_format(self.format, reading.format) for reading in found]
         fitting = [(r, f) for r, f in zip(found, formats, strict=True) if f is not None]
         if not fitting:
             assert self.format is not None
@@ -97,7 +97,7 @@ class TimeReader:
         return reading.instant
 
 
-def _joined(known: DateFormat | None, new: DateFormat) -> DateFormat | None:
+def joined_format(known: DateFormat | None, new: DateFormat) -> DateFormat | None:
     """Return the format that dates of both have in common; None if they cannot share a column."""
     if known is None:
         return new
@@ -246,7 +246,7 @@ def _one_format(
                 row=row,
             )
         fitting = {
-            r.format.layout: _joined(known[r.format.layout], r.format)
+            r.format.layout: joined_format(known[r.format.layout], r.format)
             for r in readings
             if r.format.layout in known
         }

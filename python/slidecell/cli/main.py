@@ -182,7 +182,7 @@ def score(
         Path,
         typer.Argument(
             metavar="FILE",
-            help="CSV or Parquet of raw rows; a folder or a pattern of Parquet files. '-' is "
+            help="CSV or Parquet of raw rows; a folder or a pattern of such files. '-' is "
             "standard input.",
         ),
     ],
@@ -198,19 +198,22 @@ def score(
     threads: o.ThreadsOption = None,
     event_gap: o.EventGapOption = None,
     html: o.HtmlOption = False,
+    restart: o.RestartOption = False,
 ) -> None:
     """Score the raw rows of a file with a saved detector.
 
     Columns are matched by name. Time and entity column, --max-gap, --missing and --duplicates are
     those that the detector was fitted with, unless given here ('' for no such column).
 
-    A folder or a pattern of Parquet files, and a Parquet file whose columns take more than
-    --max-memory, are scored in parts: rows are in the order of time within each entity, series go
-    on from file to file, and a run that is killed goes on where it stopped. Then there are
-    scores.parquet, events.csv and report.json.
+    A folder or a pattern of Parquet or of CSV files, and a file whose columns take more than
+    --max-memory by their rows, 8 bytes each, are scored in parts (so is text of eight times as many
+    bytes, and text in gzip that takes more unpacked): rows are in the order of time within each
+    entity, series go on from file to file, and a run that is killed goes on where it stopped, or
+    begins anew with --restart. Then there are scores.parquet or scores.csv, events.csv and
+    report.json.
     """
     from slidecell.jobs.score import ScoreOptions, run_score
-    from slidecell.jobs.score_files import is_scored_in_parts, run_score_files
+    from slidecell.jobs.score_files import kind_in_parts, run_score_files
     from slidecell.jobs.sections import data_section
     from slidecell.jobs.terminal import print_report, print_section
 
@@ -230,9 +233,12 @@ def score(
         html=html,
     )
     console = report_console(out)
-    if is_scored_in_parts(file, options.max_bytes):
-        print_report(console, run_score_files(options))
+    kind = kind_in_parts(file, options.max_bytes)
+    if kind is not None:
+        print_report(console, run_score_files(options, kind=kind, restart=restart))
         return
+    if restart:
+        raise ValueError(f"--restart: {file} is read at once, and no run of it is left to discard")
     result = run_score(options, announce=lambda data: print_section(console, data_section(data)))
     print_report(console, result.document)
     print_scores(result, out)

@@ -298,6 +298,13 @@ PerEntityOption = Annotated[
         "all. For rate, percentile, spot and cusum.",
     ),
 ]
+RestartOption = Annotated[
+    bool,
+    typer.Option(
+        "--restart",
+        help="Of files scored in parts: discard what a killed run has left and begin anew.",
+    ),
+]
 EventGapOption = Annotated[
     int | None,
     typer.Option(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from slidecell.detect.model_detector import ModelDetector
 from slidecell.detect.storage import read_detector
 from slidecell.model import SequenceModel
 
-__all__ = ["find_saved", "load_detector", "load_saved"]
+__all__ = ["find_saved", "load_detector", "load_saved", "set_as_far_as_known"]
 
 _DETECTOR, _MODEL = "detector.json", "model.safetensors"
 
@@ -115,12 +116,27 @@ def load_saved(path: str | os.PathLike[str], **settings: Any) -> Detector:
         detector = load_detector(found)
     else:
         detector = ModelDetector.of(_load_model(found))
+    set_as_far_as_known(detector, settings)
+    return detector
+
+
+def set_as_far_as_known(detector: Detector, settings: Mapping[str, Any]) -> None:
+    """Set those parameters that a detector has; its members get ``num_threads`` too.
+
+    Examples
+    --------
+    >>> from slidecell.detect import KMeansDetector
+    >>> from slidecell.detect.loading import set_as_far_as_known
+    >>> detector = KMeansDetector()
+    >>> set_as_far_as_known(detector, {"num_threads": 2, "lr": 0.1})
+    >>> detector
+    KMeansDetector(num_threads=2)
+    """
     for name in detector.get_params():
         if name in settings:
             detector.set_params(**{name: settings[name]})
         elif name.endswith("__num_threads") and "num_threads" in settings:  # of a member
             detector.set_params(**{name: settings["num_threads"]})
-    return detector
 
 
 def _load_model(file: Path) -> SequenceModel:

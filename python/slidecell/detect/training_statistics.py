@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from slidecell.detect.streams.state import Saved, array_of
 from slidecell.detect.stretches import Stretches
 
 __all__ = ["LEVELS", "Drift", "Sketch", "Statistics", "TrainingStatistics", "compare"]
@@ -28,6 +29,8 @@ _CHUNK = 1 << 16  # rows at a time: their float64 copies stay small
 _CELLS = 1 << 20  # of the sample, at most, so that many columns take no more memory
 _MOST_ROWS, _LEAST_ROWS = 8192, 512  # of the sample: its quantiles are about 0.5 % of rows off
 _FEW = 1e-4  # the least share of a bin, where population stability divides by it
+
+_SUMS = ("count", "outside", "mean", "squares", "least", "greatest")
 
 
 @dataclass(frozen=True)
@@ -173,6 +176,40 @@ class Sketch:
             self._squares += squares + step * step * (self._count * count / total)
             self._mean += step * (count / total)
         self._count += count
+
+    def saved(self) -> Saved:
+        """Return the state, to go on from elsewhere as if it were one sketch.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from slidecell.detect.training_statistics import Sketch
+        >>> first, second = Sketch(1), Sketch(1)
+        >>> first.add(np.arange(50.0)[:, None])
+        >>> second.restore(first.saved())
+        >>> second.statistics().rows
+        50
+        """
+        text = {
+            "rows": self._rows,
+            "share": self._share,
+            "generator": self._generator.bit_generator.state,
+        }
+        parts = {
+            name: getattr(self, f"_{name}").astype("<f8").tobytes()
+            for name in (*_SUMS, "draws", "sample")
+        }
+        return Saved(text, parts)
+
+    def restore(self, saved: Saved) -> None:
+        """Take what `saved` returned of a sketch of as many columns, and of the same range."""
+        for name in _SUMS:
+            setattr(self, f"_{name}", array_of(saved, name, getattr(self, f"_{name}")))
+        self._draws = np.frombuffer(saved.parts["draws"], "<f8").astype(np.float64)
+        like = np.empty((len(self._draws), len(self._mean)))
+        self._sample = array_of(saved, "sample", like)
+        self._rows, self._share = int(saved.text["rows"]), float(saved.text["share"])
+        self._generator.bit_generator.state = saved.text["generator"]
 
     def statistics(self) -> Statistics:
         """Return what is known of the rows so far."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,10 @@ from slidecell.jobs.results import Result, judged_rows
 from slidecell.thresholds.rate import RateThreshold
 from slidecell.thresholds.rate_text import read_rate
 
-__all__ = ["drift_facts", "drift_notes", "how_far"]
+if TYPE_CHECKING:
+    from slidecell.detect.base import Detector
+
+__all__ = ["drift_facts", "drift_notes", "files_drift_facts", "how_far"]
 
 _LEAST_ROWS = 20  # fewer are no sample
 
@@ -55,19 +58,58 @@ def drift_facts(result: Result) -> dict[str, Any] | None:
     table = result.table
     recent = kept.columns.sketch()
     recent.add(table.features if judged.all() else table.features[judged])
-    found = recent.statistics()
-    drift = compare(kept.columns, found)
     names = [str(name) for name in table.names or range(table.num_features)]
-    far = how_far(drift)
-    drifted = [c for c in np.argsort(-far, kind="stable").tolist() if far[c] >= 1.0]
-    units = _units(kept.columns, found)
     scored = judged & ~np.isnan(result.scores)
     return {
         "part": part,
         "rows": count,
         "scored": int(scored.sum()),
         "flagged": float(result.flagged[scored].mean()) if scored.any() else 0.0,
-        "expected": _expected(result),
+        "expected": _expected(result.detector),
+        **_column_facts(kept.columns, recent.statistics(), names),
+        "advisory": advice_facts(result.detector, table, judged),
+    }
+
+
+def files_drift_facts(
+    detector: Detector, recent: Statistics | None, *, scored: int, flagged: int
+) -> dict[str, Any] | None:
+    """Return how rows of files that were scored in parts differ from those of training.
+
+    Parameters
+    ----------
+    detector : Detector
+    recent : Statistics, optional
+        Of all rows.
+    scored, flagged : int
+        Rows that have a score, and that are flagged.
+
+    Returns
+    -------
+    dict or None
+        As `drift_facts` does, without ``advisory``, which needs all rows.
+    """
+    kept = detector.training_statistics_
+    if kept is None or recent is None or recent.rows < _LEAST_ROWS:
+        return None
+    names = detector.feature_texts() or list(map(str, range(len(recent.mean))))
+    return {
+        "part": "all rows",
+        "rows": recent.rows,
+        "scored": scored,
+        "flagged": flagged / scored if scored else 0.0,
+        "expected": _expected(detector),
+        **_column_facts(kept.columns, recent, names),
+    }
+
+
+def _column_facts(training: Statistics, found: Statistics, names: Sequence[str]) -> dict[str, Any]:
+    """Return the numbers of each column by its name, and the names of those that are far."""
+    drift = compare(training, found)
+    far = how_far(drift)
+    drifted = [c for c in np.argsort(-far, kind="stable").tolist() if far[c] >= 1.0]
+    units = _units(training, found)
+    return {
         "columns": {
             name: {
                 "level": float(drift.level[c]),
@@ -81,7 +123,6 @@ def drift_facts(result: Result) -> dict[str, Any] | None:
             for c, name in enumerate(names)
         },
         "drifted": [names[c] for c in drifted],
-        "advisory": advice_facts(result.detector, table, judged),
     }
 
 
@@ -128,16 +169,16 @@ def _units(training: Statistics, recent: Statistics) -> npt.NDArray[np.float64]:
     return np.where(same & changed & varies, ratios[1], np.nan)
 
 
-def _expected(result: Result) -> float:
+def _expected(detector: Detector) -> float:
     """Return the share of rows that a threshold flags in rows like those of training."""
-    rule = result.detector.threshold_state() or {}
+    rule = detector.threshold_state() or {}
     if rule.get("percentile") is not None:
         return 1.0 - float(rule["percentile"]) / 100.0
     if rule.get("kind") == RateThreshold.kind:
         rate = read_rate(rule["fitted"]["met"])
         if rate.of == "share":
             return rate.per_one
-    scores, labels = result.detector.decision_scores_, result.detector.labels_
+    scores, labels = detector.decision_scores_, detector.labels_
     scored = ~np.isnan(scores)
     return float(labels[scored].mean()) if scored.any() else 0.0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from slidecell.scale.parquet import ScoredFiles, score_parquet
+from slidecell.scale.files import score_csv, score_parquet
+from slidecell.scale.runs import ScoredFiles
 
-__all__ = ["ScoredFiles", "score_parquet"]
+__all__ = ["ScoredFiles", "score_csv", "score_parquet"]

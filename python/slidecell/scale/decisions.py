@@ -64,6 +64,11 @@ class Decisions:
         self._rules: dict[int, Threshold] = {}
         self._open: dict[int, _Open] = {}
 
+    @property
+    def by_row(self) -> bool:
+        """Whether a flag follows from its row's own smoothed score."""
+        return self._rule is None
+
     def smooth(self, codes: Ints, scores: npt.NDArray[Any], begins: Bools) -> npt.NDArray[Any]:
         """Return the scores [B] smoothed, each entity's from where its last segment stopped."""
         if self._smoothing is None:

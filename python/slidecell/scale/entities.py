@@ -75,9 +75,10 @@ class Entities:
 
     def column(self) -> pd.Series[Any]:
         """Return the keys, as pandas has them."""
-        return self._array().to_pandas()  # type: ignore[no-any-return]
+        return self.keys().to_pandas()  # type: ignore[no-any-return]
 
-    def _array(self) -> Any:
+    def keys(self) -> Any:
+        """Return the keys, as an array of pyarrow."""
         import pyarrow as pa
 
         return pa.array(self._found, self._kind or pa.string())
@@ -86,7 +87,7 @@ class Entities:
         """Return the keys as bytes."""
         import pyarrow as pa
 
-        table = pa.table({"key": self._array()})
+        table = pa.table({"key": self.keys()})
         sink = pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, table.schema) as writer:
             writer.write_table(table)

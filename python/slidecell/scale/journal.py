@@ -14,8 +14,13 @@ from slidecell.detect.streams.stream_file import read_stream_file, write_stream_
 
 __all__ = ["Journal"]
 
-FORMAT = 1
+FORMAT = 2  # parts of Parquet files were Parquet once
 _STATE = "state"
+_CALLED = {
+    "detector": "another detector or model",
+    "source": "other files, or files that have changed since,",
+    "options": "other options",
+}
 
 
 class Journal:
@@ -45,7 +50,7 @@ class Journal:
     1
     >>> Journal(out, {"detector": "b"}).load()  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    ValueError: ...out.parquet.parts: a run with another detector stopped here; ...
+    ValueError: ...out.parquet.parts: a run with another detector or model stopped here; ...
     """
 
     def __init__(self, out: str | os.PathLike[str], about: Mapping[str, Any]) -> None:
@@ -54,9 +59,9 @@ class Journal:
         # As it is read back: tuples are lists, for one.
         self._about: dict[str, Any] = json.loads(json.dumps(dict(about)))
 
-    def part(self, name: str, number: int) -> Path:
+    def part(self, name: str, number: int, suffix: str = ".parquet") -> Path:
         """Return the path of a file of a part."""
-        return self.folder / f"{name}-{number:06d}.parquet"
+        return self.folder / f"{name}-{number:06d}{suffix}"
 
     def start(self) -> None:
         """Make the folder.
@@ -79,18 +84,19 @@ class Journal:
         path = self.folder / _STATE
         if not path.exists():
             return None
-        text, parts = read_stream_file(path)
-        mend = (
-            "give the same again to go on, or remove the folder (in Python restart=True) to begin "
-            "anew"
-        )
+        mend = "give the same again to go on, or begin anew with --restart (in Python restart=True)"
+        try:
+            text, parts = read_stream_file(path)
+        except ValueError as error:
+            raise ValueError(f"{error}; {mend}") from error
         if text.get("format") != FORMAT:
             raise ValueError(f"{self.folder}: another version of slidecell stopped here; {mend}")
         about = text.pop("about", None)
         about = about if isinstance(about, dict) else {}
         for name, own in self._about.items():
             if about.get(name) != own:
-                raise ValueError(f"{self.folder}: a run with another {name} stopped here; {mend}")
+                what = _CALLED.get(name, f"another {name}")
+                raise ValueError(f"{self.folder}: a run with {what} stopped here; {mend}")
         return Saved(text, parts)
 
     def save(self, state: Saved) -> None:

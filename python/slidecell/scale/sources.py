@@ -1,29 +1,64 @@
-"""The Parquet files of a source, and their rows in batches from any place on."""
+"""The files of a source, and the rows of Parquet files in batches from any place on."""
 
 from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
-from slidecell.tables.columns import NoColumnError
+import numpy as np
+import numpy.typing as npt
+
+from slidecell.tables.columns import NoColumnError, feature_numbers, to_numbers
 from slidecell.tables.header import repeated_name
+from slidecell.tables.rows import Floats
 
-__all__ = ["Batch", "ParquetFiles", "Place", "find_files"]
+__all__ = [
+    "Batch",
+    "ParquetFiles",
+    "Place",
+    "RowFiles",
+    "check_columns",
+    "check_names",
+    "find_files",
+    "read_features",
+]
 
-_SUFFIXES = {".parquet", ".pq"}
+SUFFIXES = {
+    "parquet": (".parquet", ".pq"),
+    "csv": (".csv", ".csv.gz", ".tsv", ".tsv.gz"),
+}
 _MAGIC = "*?["
 
 
 class Place(NamedTuple):
-    """The first batch that is to come: of which file, row group, and number in it."""
+    """The first batch that is to come.
+
+    Attributes
+    ----------
+    file : int
+    group : int
+        The row group, or the byte that a piece of a CSV file begins at; 0: the file's first.
+    batch : int
+        In that.
+    first, before, line, blank : int
+        Where a piece of a CSV file begins: rows of its file and of all files before it, lines of
+        its file before it, and blank lines of all that were left out.
+    """
 
     file: int = 0
     group: int = 0
     batch: int = 0
+    first: int = 0
+    before: int = 0
+    line: int = 0
+    blank: int = 0
+
+
+_START = Place()
 
 
 @dataclass(frozen=True)
@@ -41,24 +76,57 @@ class Batch:
         Rows of all files before it.
     next : Place
         Where the next batch begins.
+    lines : ndarray of int64, [B], optional
+        The line of the file that each row begins at, where it has lines.
     """
 
     table: Any
     file: str
     first: int
     before: int
-    next: Place
+    next: Place = _START
+    lines: npt.NDArray[np.int64] | None = None
 
     def row_text(self, row: int) -> str:
         """Return how an error names a row of the batch."""
+        if self.lines is not None:
+            return f"{self.file}: line {self.lines[row]}"
         return f"{self.file}: row {self.first + row + 1:,}"
 
 
-def find_files(source: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[Path]:
+class RowFiles(Protocol):
+    """Files of one kind of rows, which are read batch by batch."""
+
+    files: list[Path]
+    key_types: dict[str, Any]
+    """The type of pyarrow of each key column, in the order of the first file."""
+
+    @property
+    def total(self) -> int:
+        """Rows of all files; with blank lines among them those too."""
+
+    def identity(self) -> list[list[Any]]:
+        """Return what tells these files from others, or from themselves when they have changed."""
+
+    def batches(self, start: Place | None = None) -> Iterator[Batch]:
+        """Yield the rows from a place on, in the order of the files."""
+
+    def whole(self) -> Batch:
+        """Return all rows as one batch."""
+
+    def notes(self, end: Place) -> list[str]:
+        """Return what a reader should know of how they were read, up to a place."""
+
+
+def find_files(
+    source: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    kind: Literal["parquet", "csv"] = "parquet",
+) -> list[Path]:
     """Return the files that a source means: a file, a folder, a pattern, or several of them.
 
-    Those of a folder are all ``.parquet`` and ``.pq`` files below it. Files of a folder and of a
-    pattern come in the order of their names, several sources in the order given.
+    Those of a folder are all below it with one of the kind's suffixes: ``.parquet`` and ``.pq``,
+    or ``.csv``, ``.csv.gz``, ``.tsv`` and ``.tsv.gz``. Files of a folder and of a pattern come in
+    the order of their names, several sources in the order given.
 
     Examples
     --------
@@ -75,17 +143,18 @@ def find_files(source: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
     if not isinstance(source, (str, os.PathLike)):
         if len(source) == 0:
             raise ValueError("source: expected at least one file, got none")
-        return [file for one in source for file in find_files(one)]
+        return [file for one in source for file in find_files(one, kind)]
     path = Path(source)
     if path.is_dir():
         found = sorted(
             file
             for file in path.rglob("*")
-            if file.suffix in _SUFFIXES
+            if file.name.endswith(SUFFIXES[kind])
             and file.is_file()
             and not any(part.startswith(".") for part in file.relative_to(path).parts)
         )
-        expected = f"{path}: expected .parquet or .pq files in the folder, got none"
+        listed = " or ".join([", ".join(SUFFIXES[kind][:-1]), SUFFIXES[kind][-1]])
+        expected = f"{path}: expected {listed} files in the folder, got none"
     elif path.exists() or not set(_MAGIC) & set(str(path)):
         return [path]
     else:
@@ -132,9 +201,9 @@ class ParquetFiles:
         self.key_types: dict[str, Any] = {}
         for path in self.files:
             with _naming(path), _opened(path) as file:
-                self._check(path, file.schema_arrow, keys, features)
+                schema, first = file.schema_arrow, str(self.files[0])
+                check_columns(str(path), schema, keys, features, self.key_types, first=first)
                 if not self.key_types:  # in the order of the first file
-                    schema = file.schema_arrow
                     self.key_types = {n: schema.field(n).type for n in schema.names if n in keys}
                 groups = [file.metadata.row_group(g) for g in range(file.num_row_groups)]
                 self._groups.append([group.num_rows for group in groups])
@@ -174,6 +243,11 @@ class ParquetFiles:
         name = str(self.files[0]) if len(self.files) == 1 else f"{len(self.files)} files"
         return Batch(table, name, 0, 0, Place(len(self.files)))
 
+    def notes(self, end: Place) -> list[str]:
+        """Return nothing: a row group says what it holds."""
+        del end
+        return []
+
     def _group(self, file: Any, number: int, group: int, skipped: int) -> Iterator[Batch]:
         counts = self._groups[number]
         first = sum(counts[:group])
@@ -194,41 +268,114 @@ class ParquetFiles:
                 )
             first += len(table)
 
-    def _check(
-        self, path: Path, schema: Any, keys: dict[str, str], features: Sequence[str]
-    ) -> None:
-        import pyarrow as pa
 
-        names = list(map(str, schema.names))
-        if (name := repeated_name(names)) is not None:
-            raise ValueError(f"{path}: two columns are called {name!r}")
-        for name, flag in {**dict.fromkeys(features, "features"), **keys}.items():
-            if name not in names:
-                listed = ", ".join(names[:20])
-                raise NoColumnError(
-                    f"{flag}: no column {name!r} in {path} (it has: {listed})", f"--{flag}"
-                )
-        for name in features:
-            kind = schema.field(name).type
-            numeric = (
-                pa.types.is_integer(kind)
-                or pa.types.is_floating(kind)
-                or pa.types.is_boolean(kind)
-                or pa.types.is_decimal(kind)
-                or pa.types.is_null(kind)
+def read_features(batch: Batch, features: Sequence[str]) -> Floats:
+    """Return the feature columns of a batch as numbers [B, F], NaN where one is missing.
+
+    Examples
+    --------
+    >>> import pyarrow as pa
+    >>> from slidecell.scale.sources import Batch, Place, read_features
+    >>> batch = Batch(pa.table({"x": [1, None], "y": [0.5, 2.0]}), "rows", 0, 0, Place())
+    >>> read_features(batch, ["y", "x"]).tolist()
+    [[0.5, 1.0], [2.0, nan]]
+    """
+    columns = []
+    for name in features:
+        series = batch.table.column(name).to_pandas().rename(name)
+        values = to_numbers(series)
+        if values is None:
+            values = feature_numbers(series, source=batch.file, may_exclude=False)
+        columns.append(values)
+    return np.stack(columns, axis=1)
+
+
+def check_names(source: str, names: Sequence[str], wanted: Mapping[str, str]) -> None:
+    """Raise a ValueError if a table lacks a column, or has two of one name.
+
+    Parameters
+    ----------
+    source : str
+        What an error calls the table.
+    names : sequence of str
+        Its columns.
+    wanted : mapping of str to str
+        The option of each column that it must have.
+
+    Examples
+    --------
+    >>> from slidecell.scale.sources import check_names
+    >>> check_names("rows", ["id", "x"], {"x": "features", "at": "time"})
+    Traceback (most recent call last):
+    slidecell.tables.columns.NoColumnError: time: no column 'at' in rows (it has: id, x)
+    """
+    if (name := repeated_name(list(names))) is not None:
+        raise ValueError(f"{source}: two columns are called {name!r}")
+    for name, flag in wanted.items():
+        if name not in names:
+            listed = ", ".join(names[:20])
+            raise NoColumnError(
+                f"{flag}: no column {name!r} in {source} (it has: {listed})", f"--{flag}"
             )
-            if not numeric:
-                raise ValueError(f"{path}: column {name!r}: expected numbers, got {kind}")
-        for name, flag in keys.items():
-            kind = schema.field(name).type
-            if pa.types.is_nested(kind):
-                raise ValueError(f"{path}: {flag} column {name!r}: expected keys, got {kind}")
-            known = self.key_types.get(name, kind)
-            if known != kind:
-                raise ValueError(
-                    f"{path}: {flag} column {name!r}: expected {known} as in {self.files[0]}, "
-                    f"got {kind}"
-                )
+
+
+def check_columns(
+    source: str,
+    schema: Any,
+    keys: Mapping[str, str],
+    features: Sequence[str],
+    known: Mapping[str, Any],
+    *,
+    first: str,
+) -> None:
+    """Raise a ValueError if a table lacks a column, or has another type of it than the first one.
+
+    Parameters
+    ----------
+    source : str
+        What an error calls the table.
+    schema : pyarrow.Schema
+    keys : mapping of str to str
+        The option of each key column.
+    features : sequence of str
+    known : mapping of str to pyarrow.DataType
+        Types of key columns in the first table.
+    first : str
+        What an error calls that one.
+
+    Examples
+    --------
+    >>> import pyarrow as pa
+    >>> from slidecell.scale.sources import check_columns
+    >>> schema = pa.schema({"id": pa.string(), "x": pa.int64()})
+    >>> check_columns("b", schema, {"id": "entity"}, ["x"], {"id": pa.int64()}, first="a")
+    Traceback (most recent call last):
+    ValueError: b: entity column 'id': expected int64 as in a, got string
+    """
+    import pyarrow as pa
+
+    names = list(map(str, schema.names))
+    check_names(source, names, {**dict.fromkeys(features, "features"), **keys})
+    for name in features:
+        kind = schema.field(name).type
+        numeric = (
+            pa.types.is_integer(kind)
+            or pa.types.is_floating(kind)
+            or pa.types.is_boolean(kind)
+            or pa.types.is_decimal(kind)
+            or pa.types.is_null(kind)
+        )
+        if not numeric:
+            raise ValueError(f"{source}: column {name!r}: expected numbers, got {kind}")
+    for name, flag in keys.items():
+        kind = schema.field(name).type
+        if pa.types.is_nested(kind):
+            raise ValueError(f"{source}: {flag} column {name!r}: expected keys, got {kind}")
+        expected = known.get(name, kind)
+        if expected != kind:
+            raise ValueError(
+                f"{source}: {flag} column {name!r}: expected {expected} as in {first}, got {kind}"
+            )
 
 
 def _opened(path: Path) -> Any:

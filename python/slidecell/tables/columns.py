@@ -29,6 +29,10 @@ class NoColumnError(ValueError):
         super().__init__(text)
         self.flag = flag
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle with the flag: workers of other processes raise it too."""
+        return type(self), (*self.args, self.flag)
+
 
 def find_column(frame: Any, name: Hashable, *, flag: str, source: str) -> None:
     """Raise a ValueError, which lists near names, unless the frame has the column, and once.

@@ -153,14 +153,28 @@ def _read_csv(path: Source, keys: Collection[str], asked: Collection[str], most:
         rows = max(1, min(_ROWS_AT_ONCE, most * extent.lines // extent.size))
         parts = _parse_csv(path, header, keys, chunksize=rows)
         refuse_large_columns(_read_parts(path, header, parts), most, source=str(path))
+    frame = parse_rows(path, header, keys)
+    return check_rows(frame, path, header, keys, blank=extent.blank)
+
+
+def parse_rows(path: Source, header: Header, keys: Collection[str]) -> pd.DataFrame:
+    """Return the rows below the header; blank lines among them are left out."""
     frame: pd.DataFrame = _parse_csv(path, header, keys)
     for name in set(header.names) - set(keys):
         if (numbers := _wide_numbers(frame[name], path, header)) is not None:
             frame[name] = numbers
+    return frame
+
+
+def check_rows(
+    frame: pd.DataFrame, path: Source, header: Header, keys: Collection[str], *, blank: bool
+) -> FileFrame:
+    """Return rows that were parsed with the blank lines between them; refuse a line that is short.
+
+    ``blank`` tells whether there may be blank lines.
+    """
     # The parser fills a short row with missing cells; only then is the last column missing.
-    if len(frame) and (
-        extent.blank or len(header.names) == 1 or frame[header.names[-1]].isna().any()
-    ):
+    if len(frame) and (blank or len(header.names) == 1 or frame[header.names[-1]].isna().any()):
         return _with_blank_rows(frame, find_records(path, header), path, keys)
     return FileFrame(frame)
 
@@ -213,7 +227,7 @@ def _csv_errors(path: Source, header: Header) -> Iterator[None]:
         raise ValueError(f"{path}: no rows below the header") from error
     except pd.errors.ParserError as error:
         find_records(path, header)
-        raise ValueError(f"{path}: {_parser_place(error)}") from error
+        raise ValueError(f"{path}: {_parser_place(error, path.lines_before)}") from error
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: {encoding_place(path, error)}") from error
 
@@ -264,7 +278,8 @@ def _is_text(column: pd.Series[Any]) -> bool:
 
 def _number(cell: Any) -> float:
     if isinstance(cell, str):
-        return text_float(cell)
+        # The parser keeps them as text beside whole numbers beyond 64 bits.
+        return np.nan if cell in MISSING else text_float(cell)
     if isinstance(cell, bool):
         raise TypeError(cell)
     return np.nan if cell is None else number_float(cell)
@@ -291,14 +306,14 @@ def _with_blank_rows(
     return FileFrame(frame.reindex(place).reset_index(drop=True))
 
 
-def _parser_place(error: Exception) -> str:
+def _parser_place(error: Exception, before: int) -> str:
     text = str(error).strip()
     cells = re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", text)
     if cells:
-        return f"line {cells[2]}: expected {cells[1]} cells, got {cells[3]}"
+        return f"line {before + int(cells[2])}: expected {cells[1]} cells, got {cells[3]}"
     quote = re.search(r"EOF inside string starting at row (\d+)", text)
     if quote:
-        return f"line {int(quote[1]) + 1}: a quote is opened and never closed"
+        return f"line {before + int(quote[1]) + 1}: a quote is opened and never closed"
     return f"not readable as CSV: {text}"
 
 

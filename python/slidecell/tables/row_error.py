@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -33,11 +34,20 @@ class RowError(ValueError):
         self._before, self._rows, self._after = before, rows, after
         super().__init__(f"{before}{_counted('data row', np.add(rows, 1).tolist())}{after}")
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle with the rows: workers of other processes raise it too."""
+        return type(self), (self._before, list(self._rows), self._after)
+
     def with_lines(self, lines: npt.NDArray[np.int64]) -> ValueError:
         """Return the error with the lines of the file too; ``lines`` [R] has each row's."""
         named = _counted("data row", np.add(self._rows, 1).tolist())
         where = _counted("line", lines[list(self._rows)].tolist())
         return ValueError(f"{self._before}{named} ({where}){self._after}")
+
+    def at_lines(self, lines: npt.NDArray[np.int64]) -> ValueError:
+        """Return the error with the lines of a file alone, where the rows are a piece of it."""
+        where = _counted("line", lines[list(self._rows)].tolist())
+        return ValueError(f"{self._before}{where}{self._after}")
 
 
 def _counted(what: str, numbers: list[int]) -> str:

@@ -50,11 +50,14 @@ class Source:
     ----------
     path : Path
     content : bytes, optional
-        Of standard input or a named pipe. A file's content stays in the file.
+        Of standard input or a named pipe, or a piece of a file. A file's content stays in the file.
+    lines_before : int
+        Lines of the file before a piece of it: errors count them too.
     """
 
     path: Path
     content: bytes | None = None
+    lines_before: int = 0
 
     @classmethod
     def of(cls, given: str | Path | Source, *, max_bytes: int = COLUMN_BYTES) -> Source:

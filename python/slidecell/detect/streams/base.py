@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from slidecell._arguments import whole_number
 from slidecell._arrays import integer_array, real_array
+from slidecell.detect.streams.entity_states import EntityStates
 from slidecell.detect.streams.one_thread import OneThread
 from slidecell.detect.streams.state import Saved, array_of, resized
 from slidecell.detect.streams.stream_file import read_stream_file, write_stream_file
@@ -59,7 +60,7 @@ class _Features:
     num_targets: int = 0
 
 
-class DetectorStream(ABC):
+class DetectorStream(EntityStates):
     """Scores live rows of one or many entities with a detector; made by `Detector.stream`.
 
     The scores are those of `Detector.score_samples` on the same rows, bit for bit, smoothed as the
@@ -78,6 +79,8 @@ class DetectorStream(ABC):
     >>> np.array_equal(scores, detector.score_samples(X), equal_nan=True)
     True
     """
+
+    _detector: StreamingDetector
 
     def __init__(
         self,
@@ -299,6 +302,30 @@ class DetectorStream(ABC):
         with self._turn:
             self.__dict__.update(found.__dict__)
         return self
+
+    def _saved_entity(self, place: int) -> Saved:
+        """Return the state of an entity; a class adds what it has beyond this."""
+        parts = {"seen": self._seen[place].astype("<i8").tobytes()}
+        if self._fill:
+            parts["last"] = self._last[place].astype("<f8").tobytes()
+        if place in self._smoothings:
+            running = self._smoothings[place].running()
+            parts["smoothing"] = np.array(running, "<f8").tobytes()
+        return Saved({"fill": self._fill}, parts)
+
+    def _restore_entity(self, place: int, saved: Saved) -> None:
+        """Take what `_saved_entity` returned, checked; a class adds what it has beyond this."""
+        if saved.text.get("fill") != self._fill:
+            raise ValueError(
+                f"state: fill: expected the stream's, {self._fill}, got {saved.text.get('fill')}"
+            )
+        self._seen[place] = array_of(saved, "seen", self._seen[place : place + 1])[0]
+        if self._fill:
+            self._last[place] = array_of(saved, "last", self._last[place])
+        self._smoothings.pop(place, None)
+        if "smoothing" in saved.parts:
+            running = np.frombuffer(saved.parts["smoothing"], "<f8").tolist()
+            self._smoothing_of(place).load_running(running)
 
     def _saved(self) -> Saved:
         """Return the state; a class adds what it has beyond this."""

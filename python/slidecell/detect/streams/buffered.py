@@ -92,6 +92,17 @@ class BufferedStream(DetectorStream):
         saved.parts["rows"] = windows.astype("<f8").tobytes()
         return saved
 
+    def _saved_entity(self, place: int) -> Saved:
+        saved = super()._saved_entity(place)
+        saved.parts["rows"] = self._windows(np.array([place]))[0].astype("<f8").tobytes()
+        return saved
+
+    def _restore_entity(self, place: int, saved: Saved) -> None:
+        super()._restore_entity(place, saved)
+        window = array_of(saved, "rows", self._rows[place, : self._length])
+        self._rows[place] = np.concatenate([window, window])
+        self._next[place] = 0
+
     def _restore(self, saved: Saved) -> None:
         super()._restore(saved)
         windows = array_of(saved, "rows", self._rows[:, : self._length])

@@ -76,6 +76,15 @@ class CompiledStream(DetectorStream):
         saved.parts["network"] = self._stream._core.saved_bytes()
         return saved
 
+    def _saved_entity(self, place: int) -> Saved:
+        saved = super()._saved_entity(place)
+        saved.parts["network"] = self._stream.state_bytes(place)
+        return saved
+
+    def _restore_entity(self, place: int, saved: Saved) -> None:
+        super()._restore_entity(place, saved)
+        self._stream.restore(place, saved.parts.get("network", b""))
+
     def _restore(self, saved: Saved) -> None:
         super()._restore(saved)
         core = _core.Stream.from_saved_bytes(self._network._core, saved.parts.get("network", b""))

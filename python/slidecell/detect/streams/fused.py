@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,22 +97,39 @@ class FusedStream(DetectorStream):
         return sum(member.stream.bytes_per_entity for member in self._members)
 
     def _saved(self) -> Saved:
-        saved = super()._saved()
+        return self._with_members(super()._saved(), lambda stream: stream._saved())
+
+    def _saved_entity(self, place: int) -> Saved:
+        own = super()._saved_entity(place)
+        return self._with_members(own, lambda stream: stream._saved_entity(place))
+
+    def _with_members(self, saved: Saved, of: Callable[[DetectorStream], Saved]) -> Saved:
+        """Return a state with that of each member's stream."""
         texts = []
         for number, member in enumerate(self._members):
-            own = member.stream._saved()
+            own = of(member.stream)
             texts.append(own.text)
             saved.parts.update({f"{number}/{name}": data for name, data in own.parts.items()})
         saved.text["members"] = texts
         return saved
 
-    def _restore(self, saved: Saved) -> None:
-        super()._restore(saved)
+    def _of_members(self, saved: Saved) -> Iterator[tuple[StreamedMember, Saved]]:
+        """Yield each member with its state."""
         texts = saved.text.get("members")
         if not isinstance(texts, list) or len(texts) != len(self._members):
             raise ValueError(f"members: expected the states of {len(self._members)}")
         for number, (member, text) in enumerate(zip(self._members, texts, strict=True)):
             own = Saved(dict(mapping(text, "members")), part_of(saved.parts, f"{number}/"))
+            yield member, own
+
+    def _restore_entity(self, place: int, saved: Saved) -> None:
+        super()._restore_entity(place, saved)
+        for member, own in self._of_members(saved):
+            member.stream._restore_entity(place, own)
+
+    def _restore(self, saved: Saved) -> None:
+        super()._restore(saved)
+        for member, own in self._of_members(saved):
             if own.text.get("entities") != self.num_entities:
                 raise ValueError(f"members: expected {self.num_entities} entities in each")
             member.stream = restored(own, member.detector)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import struct
 import zipfile
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, BinaryIO
 
 from slidecell._regular_files import open_regular
 from slidecell._whole_files import replacing
 
-__all__ = ["read_stream_file", "write_stream_file"]
+__all__ = ["pack_state", "read_stream_file", "unpack_state", "write_stream_file"]
 
 _TEXT = "stream.json"
 _DAMAGED = (zipfile.BadZipFile, OSError, EOFError, RuntimeError, struct.error, OverflowError)
@@ -37,8 +38,35 @@ def write_stream_file(
     >>> read_stream_file(file)
     ({'entities': 1}, {'seen': b'12345678'})
     """
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        _pack(file, text, parts)
+
+
+def pack_state(text: Mapping[str, Any], parts: Mapping[str, bytes]) -> bytes:
+    """Return the bytes of such a file.
+
+    Examples
+    --------
+    >>> from slidecell.detect.streams.stream_file import pack_state, unpack_state
+    >>> unpack_state(pack_state({"entities": 1}, {"seen": b"12345678"}), source="the state")
+    ({'entities': 1}, {'seen': b'12345678'})
+    """
+    file = io.BytesIO()
+    _pack(file, text, parts)
+    return file.getvalue()
+
+
+def unpack_state(state: bytes, *, source: str) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """Return what `pack_state` took; ValueError, which names the source, if it is damaged."""
+    try:
+        return _unpacked(zipfile.ZipFile(io.BytesIO(state)))
+    except (*_DAMAGED, ValueError) as error:
+        raise ValueError(f"{source}: not a stream's state, or damaged: {error}") from None
+
+
+def _pack(file: BinaryIO, text: Mapping[str, Any], parts: Mapping[str, bytes]) -> None:
     # Stored, not deflated: reading allocates no more than the file is long.
-    with replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+    with zipfile.ZipFile(file, "w") as archive:
         archive.writestr(_TEXT, json.dumps(text, allow_nan=False))
         for name, data in parts.items():
             archive.writestr(name, data)

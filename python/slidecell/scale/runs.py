@@ -1,0 +1,246 @@
+"""A run over files: part by part, on from where a killed one stopped, sorted where it must be."""
+
+from __future__ import annotations
+
+import json
+import os
+import time as clock
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from slidecell._whole_files import replacing
+from slidecell.scale.arrivals import UnsortedError
+from slidecell.scale.engine import Engine
+from slidecell.scale.events import sorted_events, write_events
+from slidecell.scale.journal import Journal
+from slidecell.scale.parts import PartsWriter
+from slidecell.scale.progress import rows_progress
+from slidecell.scale.sources import Place, RowFiles
+from slidecell.tables.options import TableOptions
+
+if TYPE_CHECKING:
+    from slidecell.detect.base import Detector
+    from slidecell.detect.training_statistics import Statistics
+
+__all__ = ["BATCH_ROWS", "SORTED_BYTES", "Run", "ScoredFiles"]
+
+SORTED_BYTES = 1 << 30
+BATCH_ROWS = 1 << 17
+_PART_BATCHES = 16
+
+
+@dataclass(frozen=True)
+class ScoredFiles:
+    """What `score_parquet` or `score_csv` has done.
+
+    Attributes
+    ----------
+    out : Path
+        The file of scores.
+    files, rows, entities : int
+    scored, flagged, events : int
+        Rows that have a score, rows that are flagged, events of these.
+    missing_cells : int
+    seconds : float
+        Of this run.
+    resumed : int
+        Rows that an earlier run had done.
+    sorted_in_memory : bool
+        Whether rows were not in the order of time.
+    notes : tuple of str
+    recent : Statistics, optional
+        Of the rows' columns, where the detector kept those of the rows that it was fitted on: for
+        `slidecell.detect.drift.compare`. Their quantiles are those of a sample.
+    """
+
+    out: Path
+    files: int
+    rows: int
+    entities: int
+    scored: int
+    flagged: int
+    events: int
+    missing_cells: int
+    seconds: float
+    resumed: int = 0
+    sorted_in_memory: bool = False
+    notes: tuple[str, ...] = field(default=())
+    recent: Statistics | None = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """What is scored, how, and where the results go.
+
+    Parameters
+    ----------
+    detector : Detector
+    files : RowFiles
+    options : TableOptions
+    features : list of str
+    out : Path
+        The file of scores.
+    csv : bool
+        Whether it is a CSV file, or else a Parquet file.
+    events : path, optional
+    event_gap : int
+    batch_rows, max_sorted_bytes : int
+    progress : bool or callable
+        As for `slidecell.scale.score_parquet`.
+    """
+
+    detector: Detector
+    files: RowFiles
+    options: TableOptions
+    features: list[str]
+    out: Path
+    csv: bool
+    events: str | os.PathLike[str] | None
+    event_gap: int
+    batch_rows: int
+    max_sorted_bytes: int
+    progress: bool | Callable[[int, int], object]
+
+    def score(self, *, restart: bool) -> ScoredFiles:
+        """Score all rows, or those that a killed run has left, and write the results."""
+        started = clock.perf_counter()
+        journal = Journal(self.out, self._about())
+        if restart:
+            journal.remove()
+        resumed, in_memory = 0, False
+        writer = self._writer(journal)
+        try:
+            if writer.engine.needs_all is not None:
+                raise UnsortedError(writer.engine.needs_all)
+            resumed, end = self._score_parts(writer, journal)
+        except UnsortedError as error:
+            writer.abandon()
+            journal.remove_unfinished()
+            self._refuse_many(error)
+            in_memory = True
+            journal.remove()
+            journal.start()
+            writer = self._writer(journal)
+            end = self._score_whole(writer)
+        except BaseException:
+            writer.abandon()
+            journal.remove_unfinished()
+            raise
+        self._write(writer, journal)
+        journal.remove()
+        counts = writer.engine.counts
+        return ScoredFiles(
+            self.out,
+            len(self.files.files),
+            counts["rows"],
+            len(writer.engine.entities),
+            counts["scored"],
+            counts["flagged"],
+            counts["events"],
+            counts["missing_cells"],
+            clock.perf_counter() - started,
+            resumed=resumed,
+            sorted_in_memory=in_memory,
+            notes=(*self.files.notes(end), *self.detector.score_notes()),
+            recent=None if writer.engine.recent is None else writer.engine.recent.statistics(),
+        )
+
+    def _about(self) -> dict[str, Any]:
+        """Return what the results depend on."""
+        table = json.loads(json.dumps(self.options.to_dict()))
+        return {
+            "detector": [self.detector.fingerprint(), self.detector.threshold_state()],
+            "source": self.files.identity(),
+            "instruction set": _isa(),
+            "options": [table, self.event_gap, self.batch_rows, self.features],
+        }
+
+    def _writer(self, journal: Journal) -> PartsWriter:
+        engine = Engine(
+            self.detector,
+            self.options,
+            self.features,
+            self.files.key_types,
+            event_gap=self.event_gap,
+        )
+        kept = self.detector.training_statistics_
+        if kept is not None:
+            engine.recent = kept.columns.sketch()
+        return PartsWriter(engine, journal, self.files.key_types, csv=self.csv)
+
+    def _refuse_many(self, error: UnsortedError) -> None:
+        cells = 8 * self.files.total * (len(self.features) + 4)
+        if cells > self.max_sorted_bytes:
+            raise ValueError(
+                f"{error}; they would take {cells:,} bytes to be scored at once in memory, and "
+                f"max_sorted_bytes (--max-memory) allows {self.max_sorted_bytes:,}"
+            ) from None
+
+    def _score_whole(self, writer: PartsWriter) -> Place:
+        """Score all rows at once; return the place behind them."""
+        try:
+            with rows_progress(self.progress, self.files.total, 0) as tell:
+                writer.begin()
+                whole = self.files.whole()
+                writer.take(whole, sort=True)
+                writer.end(whole.next, last=True)
+                tell(writer.engine.counts["rows"])
+        except BaseException:
+            writer.abandon()
+            raise
+        return whole.next
+
+    def _score_parts(self, writer: PartsWriter, journal: Journal) -> tuple[int, Place]:
+        """Score all batches that no earlier run has.
+
+        Returns
+        -------
+        resumed : int
+            How many rows one had.
+        end : Place
+            Behind the last batch.
+        """
+        saved = journal.load()
+        place = Place() if saved is None else writer.restore(saved)
+        counts = writer.engine.counts
+        resumed = counts["rows"]
+        journal.start()
+        if writer.done:
+            return resumed, place
+        number = 0
+        with rows_progress(self.progress, self.files.total, resumed) as tell:
+            for batch in self.files.batches(place):
+                if number == 0:
+                    writer.begin()
+                writer.take(batch, sort=False)
+                place = batch.next
+                number += 1
+                tell(counts["rows"])
+                if number == _PART_BATCHES:
+                    writer.end(place, last=False)
+                    number = 0
+            if number == 0:
+                writer.begin()
+            writer.end(place, last=True)
+        return resumed, place
+
+    def _write(self, writer: PartsWriter, journal: Journal) -> None:
+        """Put the parts together, as files that appear whole."""
+        import pyarrow.parquet as pq
+
+        with replacing(self.out) as temporary:
+            writer.join(temporary)
+        if self.events is not None:
+            parts = range(writer.count)
+            found = [pq.read_table(journal.part("events", number)) for number in parts]
+            table = sorted_events(found, writer.engine.entities)
+            with replacing(self.events) as temporary:
+                write_events(table, temporary, self.options)
+
+
+def _isa() -> str:
+    from slidecell import _core
+
+    return str(_core.active_isa())
