@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TextIO
 
 from slidecell._extras import require
+from slidecell.live.drift_watch import DriftWatch
 from slidecell.live.entities import Entities, OutOfOrderError
 from slidecell.live.formats import Format, HeaderError, Row, UnreadableRowError, make_format
 from slidecell.live.latency import Latencies
@@ -92,7 +93,8 @@ def run_live(
         Signals() as signals,
         _web(options) as web,
     ):
-        served = [] if web is None else web.watch(model, entities)
+        drift = next((one for one in own if isinstance(one, DriftWatch)), None)
+        served = [] if web is None else web.watch(model, entities, drift)
         run = _Run(
             options,
             model,
@@ -124,7 +126,6 @@ def _own_observers(
     kept = None if detector is None else detector.training_statistics_
     if options.drift and detector is not None and kept is not None and kept.stretches is not None:
         from slidecell.detect.drift import DriftMonitor
-        from slidecell.live.drift_watch import DriftWatch
 
         found.append(DriftWatch(DriftMonitor(detector)))
     if options.shadow is not None:
