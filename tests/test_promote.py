@@ -130,14 +130,14 @@ class _KilledError(BaseException):
 
 def killed_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     """End the next call at one of the copies that it makes."""
-    put, calls = promoting._put, iter(range(100))
+    put, calls = promoting.place_copy, iter(range(100))
 
     def counted(source: Path, target: Path) -> None:
         if next(calls) == step:
             raise _KilledError
         put(source, target)
 
-    monkeypatch.setattr(promoting, "_put", counted)
+    monkeypatch.setattr(promoting, "place_copy", counted)
 
 
 @pytest.mark.parametrize("step", [0, 1, 2])

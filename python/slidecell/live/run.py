@@ -133,6 +133,20 @@ def _own_observers(
 
         challenger, gap, _ = _load(options.shadow)
         found.append(Shadow(asked, options, model, challenger, event_gap=gap))
+    if options.keep_rows is not None:
+        from slidecell.live.row_log import RowLog
+
+        watch = next((one for one in found if isinstance(one, DriftWatch)), None)
+        found.append(
+            RowLog(
+                options.keep_rows,
+                keys=[name for name in (options.time, options.entity) if name is not None],
+                features=model.features or list(map(str, range(model.input_size))),
+                label=options.label,
+                keep=options.keep,
+                advisory=None if watch is None else lambda: watch.advisory,
+            )
+        )
     return found
 
 
