@@ -76,8 +76,9 @@ class DriftRetraining:
     Notes
     -----
     The new detector is better if `run_retrain` keeps it, by the loss of a network or by labels. Of
-    other detectors without labels it is kept where it flags a share of the held-out rows that is
-    no farther from the share it flags of the rows that it was fitted on than the old one's is.
+    other detectors without labels it is better where its scores of the held-out rows are more like
+    those of the rows that it was fitted on than the old one's are (distance of Kolmogorov and
+    Smirnov).
     """
 
     options: DriftRetrainingOptions
@@ -103,15 +104,22 @@ class DriftRetraining:
             there was nothing to do.
         """
         number = max((step.get("round", 0) for step in self._log.steps), default=0)
-        if number and self._log.last("done", number) is None:
+        model = str(self.options.retrain.model)
+        begun = self._log.last("advised", number)
+        if begun is not None and self._log.last("done", number) is None:
+            if begun["model"] != model:
+                raise ValueError(
+                    f"--out: round {number} of {begun['model']} stopped in "
+                    f"{self._log.path.parent}: end it first, or give another folder for {model}"
+                )
             return self._finish(number)
         folder = self.options.retrain.file
         advisory = read_advisory(folder)
         if advisory is None or advisory.advice != "retrain":
             kept_rows(folder, 1)  # an error, if it is no such folder
-            return f"nothing to do: the advisory is {'not there' if advisory is None else advisory.text}"
-        done = self._log.last("advised", number)
-        if done is not None and done["key"] == advisory.key:
+            text = "not there" if advisory is None else advisory.text
+            return f"nothing to do: the advisory is {text}"
+        if begun is not None and (begun["key"], begun["model"]) == (advisory.key, model):
             return "nothing to do: this drift has been retrained for"
         return self._begin(number + 1, advisory)
 
@@ -137,13 +145,16 @@ class DriftRetraining:
         """Begin a round, if there are rows enough."""
         _, rows = kept_rows(self.options.retrain.file, self.options.recent)
         detector = load_saved(self.options.retrain.model)
-        least = max(LEAST_TRAINING, 4 * detector.rows_needed())
+        least = max(LEAST_TRAINING, 4 * detector.shortest_series())
         if len(rows) < least:
             return (
                 f"waiting for rows: {least} are needed to train and to compare, and "
                 f"{self.options.retrain.file} has {len(rows)}"
             )
-        self._log.add("advised", round=number, key=advisory.key, advisory=advisory.text)
+        model = str(self.options.retrain.model)
+        self._log.add(
+            "advised", round=number, model=model, key=advisory.key, advisory=advisory.text
+        )
         return self._finish(number)
 
     def _finish(self, number: int) -> str:
@@ -198,18 +209,15 @@ class DriftRetraining:
         if by == "labels" and (
             old["metrics"] is None or None in (old["metrics"]["pr_auc"], new["metrics"]["pr_auc"])
         ):
-            by = "flags"
-            usual = float(done.detector.labels_.mean())
-            shares = [_flagged(measured) for measured in (old, new)]
-            far = [abs(share - usual) for share in shares]
-            better = "new" if far[1] <= far[0] else "old"
-        facts = {name: measured["loss"] for name, measured in (("old", old), ("new", new))}
-        return {
-            "better": better,
-            "by": by,
-            "loss": facts,
-            "flagged": {"old": _flagged(old), "new": _flagged(new)},
+            by = "scores"
+            apart = [measured["score_distance"] for measured in (old, new)]
+            better = "new" if None not in apart and apart[1] < apart[0] else "old"
+        names = ("loss", "score_distance", "flagged", "scored")
+        measured = {
+            which: {name: found[name] for name in names}
+            for which, found in (("old", old), ("new", new))
         }
+        return {"better": better, "by": by, **measured}
 
     def _place(self, new: Path) -> Path:
         """Bring the new detector to where it is to be; done before, nothing is changed."""
@@ -223,8 +231,3 @@ class DriftRetraining:
             place_copy(model, previous_of(model))
         place_copy(new, target)
         return target
-
-
-def _flagged(measured: dict[str, Any]) -> float:
-    """Return the share of the held-out rows with a score that is flagged."""
-    return (measured["flagged"] or 0) / max(measured["scored"], 1)

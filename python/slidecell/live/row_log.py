@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -112,22 +113,26 @@ class RowLog(Observer):
 
     def scored(self, rows: Sequence[ScoredRow]) -> None:
         """Keep rows as they came."""
-        for scored in rows:
-            row = scored.row
-            values = ["" if value != value else repr(value) for value in row.values]  # noqa: PLR0124
-            self._add(row.keys, values, row.label)
+        with self._closed_on_error():
+            for scored in rows:
+                row = scored.row
+                values = ["" if v != v else repr(v) for v in row.values]  # noqa: PLR0124
+                self._add(row.keys, values, row.label)
 
     def missed(self, row: Row) -> None:
         """Keep a row without values, if it is known whose and when."""
         if len(row.keys) == len(self._header) - len(self._empty) - self._label:
-            self._add(row.keys, self._empty, math.nan)
+            with self._closed_on_error():
+                self._add(row.keys, self._empty, math.nan)
 
     def attend(self) -> None:
         """Give the rows to the system, and write the advisory if it has changed."""
-        self._file.flush()
-        if self._advisory is None:
-            return
-        found = self._advisory()
+        with self._closed_on_error():
+            self._file.flush()
+            if self._advisory is not None:
+                self._write_advisory(self._advisory())
+
+    def _write_advisory(self, found: Advisory) -> None:
         now = (found.advice, found.since, tuple(sorted(found.columns)))
         if now == self._said:
             return
@@ -147,6 +152,16 @@ class RowLog(Observer):
         """Write what is left."""
         self.attend()
         self._file.close()
+
+    @contextlib.contextmanager
+    def _closed_on_error(self) -> Iterator[None]:
+        """Leave no file open: the run goes on without this log."""
+        try:
+            yield
+        except BaseException:
+            with contextlib.suppress(OSError):
+                self._file.close()
+            raise
 
     def _add(self, keys: Sequence[Any], values: list[str], label: float) -> None:
         if self._count == self._most:
