@@ -57,7 +57,8 @@ class DriftWatch(Observer):
     def scored(self, rows: Sequence[ScoredRow]) -> None:
         """Compare rows that have been scored."""
         self.monitor.update(
-            [scored.row.values for scored in rows],
+            # As an array: of lists each row would be asked whether it names its values.
+            np.array([scored.row.values for scored in rows], np.float64),
             entities=[scored.row.entity for scored in rows],
         )
         self._say_changes()
