@@ -14,6 +14,7 @@ pytest.importorskip("skops")
 pytest.importorskip("pandas")
 
 import pandas as pd
+from scipy.stats import ks_2samp
 
 from slidecell.detect import ScoreOptions, ZScoreDetector, load_detector, run_score
 from slidecell.detect.drift import DriftMonitor
@@ -52,14 +53,18 @@ def test_a_stream_says_when_the_advisory_changes_and_at_its_end(
         "slidecell stream: drift after 600 rows: retrain: heat",
         "slidecell stream: drift: retrain: heat",
     ]
-    assert said[-1].endswith("since 450 rows had come")
+    assert "since 450 rows had come; the scores are 0." in said[-1]
+    scores = np.array([float(line.split(",")[2]) for line in out.splitlines()[-150:]])
+    training = load_detector(detector).decision_scores_
+    told = float(said[-1].split(" from those of training (0 to 1)")[0].split()[-1])
+    assert told == pytest.approx(ks_2samp(training, scores).statistic, abs=0.02)
     assert "(level +3.9 training standard deviations, " in said[-1]
 
 
 def test_few_rows_and_no_drift(tmp_path: Path, detector: Path) -> None:
     usual = as_csv(rows_of(RNG.normal(50.0, 2.0, 400)))
     last = live(tmp_path, usual, model=detector)[1].splitlines()[-1]
-    assert last == "slidecell stream: drift: fine"
+    assert last.startswith("slidecell stream: drift: fine; the scores are 0.0")
     few = as_csv(rows_of(RNG.normal(50.0, 2.0, 100)))
     last = live(tmp_path, few, model=detector)[1].splitlines()[-1]
     assert last == "slidecell stream: drift: not known before 150 rows"

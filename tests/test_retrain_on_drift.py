@@ -131,7 +131,7 @@ def test_a_better_detector_takes_the_place_of_the_model(tmp_path: Path, model: P
     assert work.run_once() == "nothing to do: this drift has been retrained for"
     assert retraining(tmp_path, model).run_once().endswith("has been retrained for")
     again = streamed(tmp_path, model, [9.0] * 400)
-    assert again.splitlines()[-1] == "slidecell stream: drift: fine"
+    assert again.splitlines()[-1].startswith("slidecell stream: drift: fine; ")
     assert retraining(tmp_path, model).run_once() == "nothing to do: the advisory is fine"
     assert len(steps(tmp_path)) == 5
 
@@ -219,6 +219,34 @@ def test_a_call_that_was_killed_is_gone_on_with(
     assert same_saved(model, tmp_path / "work" / "round-1" / "new" / "detector")
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize("copy", [0, 1])
+@pytest.mark.parametrize("after", [False, True])
+def test_a_call_that_was_killed_while_it_places_is_gone_on_with(
+    tmp_path: Path, model: Path, copy: int, after: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    streamed(tmp_path, model, [0.0] * 300 + [9.0] * 900)
+    whole, calls = retrain_on_drift.place_copy, iter(range(9))
+
+    def copy_or_die(source: Path, target: Path) -> None:
+        last = next(calls) == copy
+        if not last or after:
+            whole(source, target)
+        if last:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def killed() -> None:
+        monkeypatch.setattr(retrain_on_drift, "place_copy", copy_or_die)
+        retraining(tmp_path, model, place="model").run_once()
+
+    assert child(killed) == -signal.SIGKILL
+    assert load_detector(model).training_statistics_ is not None
+    assert retraining(tmp_path, model, place="model").run_once().endswith(str(model))
+    assert [one["step"] for one in steps(tmp_path)] == STEPS
+    assert same_saved(model, tmp_path / "work" / "round-1" / "new" / "detector")
+    assert load_detector(previous_of(model)).training_statistics_.columns.mean[1] < 51.0
+
+
 def test_a_full_disk_is_reported_and_the_round_goes_on_later(
     tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -256,6 +284,12 @@ def test_a_log_that_cannot_be_written_ends_no_stream(
     out, reports = live(tmp_path, text, model=model, keep_rows=tmp_path / "log")
     assert out == plain
     assert "the log of rows: OSError: [Errno 28] No space left on device" in reports
+
+
+def test_a_folder_that_cannot_be_had_is_refused_at_the_start(tmp_path: Path, model: Path) -> None:
+    (tmp_path / "log").write_text("a file")
+    with pytest.raises(OSError, match=r"--keep-rows \S+log: File exists"):
+        streamed(tmp_path, model, [0.0])
 
 
 def test_what_does_not_fit_is_refused(tmp_path: Path, model: Path) -> None:

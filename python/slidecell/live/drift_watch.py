@@ -60,6 +60,7 @@ class DriftWatch(Observer):
             # As an array: of lists each row would be asked whether it names its values.
             np.array([scored.row.values for scored in rows], np.float64),
             entities=[scored.row.entity for scored in rows],
+            scores=np.array([scored.answer.smoothed for scored in rows], np.float64),
         )
         self._say_changes()
 
@@ -106,7 +107,13 @@ class DriftWatch(Observer):
             return [f"drift: not known before {self.monitor.window} rows"]
         since = self.advisory.since
         after = "" if since is None else f", since {since:,} rows had come"
-        return [f"drift: {self.advisory}{after}"]
+        scores = self.monitor.score_drift()
+        apart = (
+            ""
+            if scores is None
+            else f"; the scores are {scores.distance[0]:.2f} from those of training (0 to 1)"
+        )
+        return [f"drift: {self.advisory}{after}{apart}"]
 
     def _say_changes(self) -> None:
         advisory = self.advisory

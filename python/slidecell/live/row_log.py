@@ -108,8 +108,11 @@ class RowLog(Observer):
         self._most = max(-(-keep // _FILES), 1)
         self._started = time.time()
         self._said: tuple[Any, ...] | None = None
-        folder.mkdir(parents=True, exist_ok=True)
-        self._file: IO[str] = self._open()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._file: IO[str] = self._open()
+        except OSError as error:
+            raise OSError(f"--keep-rows {folder}: {error.strerror or error}") from error
 
     def scored(self, rows: Sequence[ScoredRow]) -> None:
         """Keep rows as they came."""
