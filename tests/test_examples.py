@@ -37,6 +37,12 @@ EXAMPLES: dict[str, tuple[tuple[str, ...], str]] = {
         ("torch",),
         r"at most [1-9]e-0[78] from torch\nthe highest score is that of row 12\d\d\n.*same: True",
     ),
+    "replace_a_drifting_model": (
+        ("sklearn", "pandas"),
+        r"after 6\d\d rows: watch: heat \(.*\nafter 7\d\d rows: retrain: heat \(level \+4 .*\n"
+        r"old: flags 3\d\d of 360 .*\nnew: flags \d of 360 .*\n"
+        r"in use: \[-?0.0, 58.0\]\nagain: \[-?0.0, 50.0\]",
+    ),
     "stream_with_alarms": (("torch",), r"row 250\d: [\d.]+ > [\d.]+, column 0 has (100|[89]\d)%"),
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,11 @@ pytest.importorskip("skops")
 pytest.importorskip("pandas")
 
 import pandas as pd
+from scipy.stats import ks_2samp
 
-from slidecell.detect import ScoreOptions, ZScoreDetector, run_score
+from slidecell.detect import ScoreOptions, ZScoreDetector, load_detector, run_score
+from slidecell.detect.drift import DriftMonitor
+from slidecell.live.drift_watch import DriftWatch
 from tests.live_lines import as_csv, live
 
 RNG = np.random.default_rng(0)
@@ -49,14 +53,18 @@ def test_a_stream_says_when_the_advisory_changes_and_at_its_end(
         "slidecell stream: drift after 600 rows: retrain: heat",
         "slidecell stream: drift: retrain: heat",
     ]
-    assert said[-1].endswith("since 450 rows had come")
+    assert "since 450 rows had come; the scores are 0." in said[-1]
+    scores = np.array([float(line.split(",")[2]) for line in out.splitlines()[-150:]])
+    training = load_detector(detector).decision_scores_
+    told = float(said[-1].split(" from those of training (0 to 1)")[0].split()[-1])
+    assert told == pytest.approx(ks_2samp(training, scores).statistic, abs=0.02)
     assert "(level +3.9 training standard deviations, " in said[-1]
 
 
 def test_few_rows_and_no_drift(tmp_path: Path, detector: Path) -> None:
     usual = as_csv(rows_of(RNG.normal(50.0, 2.0, 400)))
     last = live(tmp_path, usual, model=detector)[1].splitlines()[-1]
-    assert last == "slidecell stream: drift: fine"
+    assert last.startswith("slidecell stream: drift: fine; the scores are 0.0")
     few = as_csv(rows_of(RNG.normal(50.0, 2.0, 100)))
     last = live(tmp_path, few, model=detector)[1].splitlines()[-1]
     assert last == "slidecell stream: drift: not known before 150 rows"
@@ -104,3 +112,47 @@ def test_score_notes_a_part_that_was_far_from_training(tmp_path: Path, detector:
     (note,) = [note for note in found.report["notes"] if "far from training" in note]
     assert note.split(": ")[1] == "watch"
     assert " of the file is far from training, though not its end; first after 1," in note
+
+
+def test_metrics_and_page_are_told_of_the_columns(tmp_path: Path, detector: Path) -> None:
+    watch = DriftWatch(DriftMonitor(load_detector(detector)))
+    assert watch.served() is None
+    heat = np.random.default_rng(1).normal(58.0, 2.0, 240)
+    load = np.random.default_rng(2).normal(size=240)
+    watch.monitor.update(np.column_stack([load, heat]))
+    watch.attend()
+    found = watch.served()
+    assert found is not None
+    assert (found["advice"], found["rows"]) == ("watch", 150)
+    first, second = found["columns"]
+    assert (first["name"], first["far"], second["name"], second["far"]) == (
+        "heat",
+        True,
+        "load",
+        False,
+    )
+    assert first["level"] == pytest.approx(4.0, rel=0.05)
+    assert first["outside"] == pytest.approx((heat[-150:] > 56.5).mean(), abs=0.15)
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    pytest.importorskip("starlette")
+    pytest.importorskip("prometheus_client")
+    pytest.importorskip("uvicorn")
+    from slidecell.live.web.service import _drift_now
+
+    told = _drift_now(watch)
+    assert told is not None
+    assert (told.advice, told.rows, told.columns[0].name) == ("watch", 150, "heat")
+    assert told.columns[0].level == first["level"]
+
+
+def test_numbers_that_nobody_knows_are_null(tmp_path: Path) -> None:
+    """A column that is constant in training has no level in its deviations."""
+    frame = pd.DataFrame({"load": RNG.normal(size=500), "heat": np.full(500, 7.0)})
+    watch = DriftWatch(DriftMonitor(ZScoreDetector().fit(frame)))
+    watch.served()
+    watch.monitor.update(np.column_stack([RNG.normal(size=100), np.full(100, 9.0)]))
+    watch.attend()
+    found = watch.served()
+    assert found is not None
+    assert (found["columns"][0]["name"], found["columns"][0]["level"]) == ("heat", None)
+    assert found["columns"][0]["outside"] == 1.0

@@ -216,7 +216,7 @@ def test_options_that_need_each_other(tmp_path: Path, models: tuple[Path, Path])
     champion, challenger = models
     text = as_csv(table(10))
     for options, message in (
-        ({"label": "bad"}, "--label: expected with --shadow"),
+        ({"label": "bad"}, "--label: expected with --shadow or --keep-rows"),
         ({"shadow_report": tmp_path / "x"}, "--shadow-report: expected with --shadow"),
         ({"shadow": challenger, "label": "host"}, "--label and --entity both name column 'host'"),
         ({"shadow": challenger, "label": "worse"}, "--label: no column 'worse'"),

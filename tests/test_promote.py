@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 from pathlib import Path
 from typing import Any
 
@@ -130,14 +132,14 @@ class _KilledError(BaseException):
 
 def killed_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     """End the next call at one of the copies that it makes."""
-    put, calls = promoting._put, iter(range(100))
+    put, calls = promoting.place_copy, iter(range(100))
 
     def counted(source: Path, target: Path) -> None:
         if next(calls) == step:
             raise _KilledError
         put(source, target)
 
-    monkeypatch.setattr(promoting, "_put", counted)
+    monkeypatch.setattr(promoting, "place_copy", counted)
 
 
 @pytest.mark.parametrize("step", [0, 1, 2])
@@ -208,3 +210,21 @@ def promote_again(model: Path, challenger: Path, state: Path) -> str:
     """Do as a call that goes on after one that was killed at its end."""
     detector = load_detector(model)
     return promoting._swap_states(detector, state)
+
+
+def test_a_full_disk_changes_no_place(
+    pair: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, challenger = pair
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("slidecell.detect.storage.shutil.copytree", full)
+        with pytest.raises(OSError, match="No space left on device"):
+            promote(model, challenger)
+    assert kinds(model, challenger) == ["ZScoreDetector", "PCADetector"]
+    assert not previous_of(model).exists()
+    promote(model, challenger)
+    assert kinds(model, challenger) == ["PCADetector", "ZScoreDetector"]

@@ -276,6 +276,8 @@ def stream(
     shadow: o.ShadowOption = None,
     shadow_report: o.ShadowReportOption = None,
     label: o.LiveLabelOption = None,
+    keep_rows: o.KeepRowsOption = None,
+    keep: o.KeepOption = 100_000,
 ) -> None:
     """Score raw rows as they come: a line on stdin, its score and alarm on stdout.
 
@@ -298,7 +300,7 @@ def stream(
     The last rows are compared with those of training, where the detector has kept what they looked
     like: stderr says when the advice changes between fine, watch and retrain, and which columns say
     so. With --shadow a challenger scores the same rows: the counters end with how far both agree.
-    Nothing that it does ends the run.
+    Nothing that it does ends the run. --keep-rows keeps the last rows for slidecell retrain.
     """
     from slidecell.jobs.score import refuse_table
     from slidecell.live import LiveOptions, run_live
@@ -332,6 +334,8 @@ def stream(
             shadow=shadow,
             shadow_report=shadow_report,
             label=label,
+            keep_rows=keep_rows,
+            keep=keep,
         )
         run_live(options)
     except BAD_INPUT as error:

@@ -380,8 +380,14 @@ ShadowReportOption = Annotated[
     Path | None, _live("JSON file for how far MODEL and the challenger agree.")
 ]
 LiveLabelOption = Annotated[
-    str | None, _live("Column of labels, by which MODEL and the challenger are measured.")
+    str | None,
+    _live("Column of labels, by which MODEL and the challenger are measured; kept with the rows."),
 ]
+KeepRowsOption = Annotated[
+    Path | None,
+    _live("Folder that keeps the last rows and the advice, for retrain --if-drift and --watch."),
+]
+KeepOption = Annotated[int, _live("Rows that --keep-rows keeps at least, once they came.")]
 OnErrorOption = Annotated[
     OnError, _live("What follows a line that cannot be used, once it is reported: skip it, or end.")
 ]

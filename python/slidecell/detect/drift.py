@@ -204,6 +204,7 @@ class DriftMonitor:
                 )
             )
         self._training, self._stretches = kept.columns, kept.stretches
+        self._scores = kept.scores
         columns = len(kept.columns.mean)
         self.names = tuple(detector.feature_texts() or map(str, range(columns)))
         self._features = detector.feature_texts()
@@ -212,6 +213,7 @@ class DriftMonitor:
         if self.every < 1:
             raise ValueError(f"every: expected at least 1, got {every}")
         self._recent = _Window(np.full((self.window, columns), np.nan))
+        self._recent_scores = _Window(np.full((self.window, 1), np.nan))
         self._runs = Repetitions(self._stretches.still)
         self._far_since: int | None = None
         self.advisory = Advisory()
@@ -229,7 +231,11 @@ class DriftMonitor:
         return self._stretches.far
 
     def update(
-        self, rows: npt.ArrayLike, *, entities: Sequence[Hashable] | None = None
+        self,
+        rows: npt.ArrayLike,
+        *,
+        entities: Sequence[Hashable] | None = None,
+        scores: npt.ArrayLike | None = None,
     ) -> DriftMonitor:
         """Take the next rows, [n, C] or one row [C], and return the monitor.
 
@@ -239,6 +245,8 @@ class DriftMonitor:
             A DataFrame's columns are matched by name where the detector knows its features.
         entities : sequence, [n], optional
             Whose row each is: only rows of one entity repeat a value. Default: all of one.
+        scores : array_like, [n], optional
+            Of these rows, NaN where there is none, for `score_drift`.
 
         Raises
         ------
@@ -254,6 +262,13 @@ class DriftMonitor:
             )
         if entities is not None and len(entities) != len(table):
             raise ValueError(f"entities: expected {len(table)}, one per row, got {len(entities)}")
+        if scores is not None:
+            told = np.atleast_1d(real_array(scores, name="scores")).astype(np.float64)
+            if told.shape != (len(table),):
+                raise ValueError(
+                    f"scores: expected [{len(table)}], one per row, got {list(told.shape)}"
+                )
+            self._recent_scores.add(told[:, None])
         table[np.isinf(table)] = np.nan
         first = 0
         while first < len(table):
@@ -268,6 +283,29 @@ class DriftMonitor:
     def drift(self) -> Drift:
         """Return how the rows of the window differ from all rows of training."""
         return self._drift_of(np.arange(len(self.names)))
+
+    def score_drift(self) -> Drift | None:
+        """Return how the last scores differ from those of training, one column.
+
+        None before scores have come that fill the window. An advisory does not depend on it: scores
+        of rows that a detector was not fitted on are always a little higher.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from slidecell.detect import ZScoreDetector
+        >>> from slidecell.detect.drift import DriftMonitor
+        >>> rows = np.random.default_rng(0).normal(size=(2000, 1))
+        >>> detector = ZScoreDetector().fit(rows)
+        >>> monitor = DriftMonitor(detector).update(rows, scores=detector.score_samples(rows) + 5.0)
+        >>> monitor.score_drift().distance.tolist()
+        [1.0]
+        """
+        if not self._recent_scores.full or np.isnan(self._recent_scores.values).all():
+            return None
+        sketch = self._scores.sketch()
+        sketch.add(self._recent_scores.values)
+        return compare(self._scores, sketch.statistics())
 
     def _compare(self) -> None:
         recent, kept = self._recent.values, self._stretches

@@ -41,6 +41,7 @@ class Repetitions:
         self._last: Floats = np.full((1, len(limits)), np.nan)
         self._counts: Ints = np.zeros((1, len(limits)), np.int64)
         self._standing: Ints = np.zeros(len(limits), np.int64)
+        self._any = False  # whether some value is a repetition: in most series none is
 
     @property
     def still(self) -> npt.NDArray[np.bool_]:
@@ -61,33 +62,42 @@ class Repetitions:
             values, codes = values[codes >= 0], codes[codes >= 0]
         if len(codes) == 0:
             return
-        order = np.argsort(codes, kind="stable")
-        values, codes = values[order], codes[order]
-        cuts = np.flatnonzero(np.diff(codes)) + 1
+        if codes[0] != codes[-1] or (codes != codes[0]).any():
+            order = np.argsort(codes, kind="stable")
+            values, codes = values[order], codes[order]
+        cuts = np.flatnonzero(codes[1:] != codes[:-1]) + 1
         starts = np.concatenate([[0], cuts])
         ends = np.concatenate([cuts, [len(codes)]]) - 1
         before = np.concatenate([values[:1], values[:-1]])
         before[starts] = self._last[codes[starts]]
+        places, same = codes[ends], values == before
+        self._last[places] = values[ends]
+        if not same.any() and not self._any:
+            return
+        self._any = True
         number = np.arange(len(codes))[:, None]
-        broken = np.maximum.accumulate(np.where(values == before, -1, number), axis=0)
+        broken = np.maximum.accumulate(np.where(same, -1, number), axis=0)
         first = np.repeat(starts, ends - starts + 1)[:, None]
         counts = np.where(
             broken >= first, number - broken, self._counts[codes] + number - first + 1
         )
-        places = codes[ends]
         self._standing -= (self._counts[places] >= self._limits).sum(axis=0)
-        self._last[places], self._counts[places] = values[ends], counts[ends]
+        self._counts[places] = counts[ends]
         self._standing += (self._counts[places] >= self._limits).sum(axis=0)
+        self._any = bool(self._counts.any())
 
     def _codes_of(self, entities: Sequence[Hashable]) -> Ints:
         """Return the entities as places; -1 where there is no room for one."""
         codes = np.empty(len(entities), np.int64)
-        for row, name in enumerate(entities):
+        only = len(set(entities)) == 1
+        for row, name in enumerate(entities[:1] if only else entities):
             code = self._codes.get(name, -1)
             if code < 0 and len(self._codes) < self._most:
                 code = self._codes[name] = len(self._codes)
                 self._names.append(name)
             codes[row] = code
+        if only:
+            codes[:] = codes[0]
         if len(self._codes) > len(self._last):
             more = 2 * len(self._codes) - len(self._last)
             self._last = np.pad(self._last, ((0, more), (0, 0)), constant_values=np.nan)

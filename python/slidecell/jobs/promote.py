@@ -22,7 +22,7 @@ from slidecell.live.shadow import feature_order, shadow_state
 if TYPE_CHECKING:
     from slidecell.detect.base import Detector
 
-__all__ = ["Promoted", "previous_of", "promote", "rollback"]
+__all__ = ["Promoted", "place_copy", "previous_of", "promote", "rollback", "same_saved"]
 
 
 @dataclass(frozen=True)
@@ -109,12 +109,12 @@ def promote(model: Path, challenger: Path, *, state: Path | None = None) -> Prom
     _check_pair(old, new, (model, challenger))
     previous = previous_of(model)
     if _content(model) != _content(challenger):
-        _put(model, previous)
-        _put(challenger, model)
+        place_copy(model, previous)
+        place_copy(challenger, model)
     elif not _exists(previous) or _content(previous) == _content(model):
         raise ValueError(f"CHALLENGER: expected another one than MODEL, got the same: {model}")
     # Otherwise a call was killed here: the model is the challenger already.
-    _put(previous, challenger)
+    place_copy(previous, challenger)
     return Promoted(model, challenger, _swap_states(new, state))
 
 
@@ -149,10 +149,10 @@ def rollback(model: Path, *, state: Path | None = None) -> Promoted:
     old = load_saved(previous)
     waiting = previous.with_name(f"{previous.name}.new")
     if _content(previous) != _content(model):
-        _put(model, waiting)
-        _put(previous, model)
+        place_copy(model, waiting)
+        place_copy(previous, model)
     if _exists(waiting):  # also what a call left that was killed
-        _put(waiting, previous)
+        place_copy(waiting, previous)
         _remove(waiting)
     return Promoted(model, previous, _swap_states(old, state))
 
@@ -176,8 +176,42 @@ def _exists(place: Path) -> bool:
     return whole_set(place).exists()
 
 
-def _put(source: Path, target: Path) -> None:
-    """Copy a saved model to a place that has the form of ``target``, or of ``source``: whole."""
+def same_saved(first: Path, second: Path) -> bool:
+    """Tell whether the same model lies in two places; it does not where one is empty.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from slidecell.jobs.promote import same_saved
+    >>> same_saved(Path("here"), Path("there"))
+    False
+    """
+    return _exists(first) and _exists(second) and _content(first) == _content(second)
+
+
+def place_copy(source: Path, target: Path) -> None:
+    """Copy a saved model to a place, which has the form of what was there: whole, or not at all.
+
+    Parameters
+    ----------
+    source, target : Path
+
+    Raises
+    ------
+    OSError
+        If the model cannot be read, or the place cannot be written; what was there stays.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> from slidecell.detect import ZScoreDetector, load_detector
+    >>> from slidecell.jobs.promote import place_copy
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> ZScoreDetector().fit([[0.0], [1.0], [2.0]]).save(folder / "one")
+    >>> place_copy(folder / "one", folder / "two")
+    >>> load_detector(folder / "two")
+    ZScoreDetector()
+    """
     saved = find_saved(source)
     if whole_set(saved).is_file():
         with replacing(target) as temporary:

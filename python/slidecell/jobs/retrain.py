@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from slidecell._extras import require
 from slidecell._whole_folders import whole_set
+from slidecell.detect.training_statistics import compare
 from slidecell.jobs.json_file import write_json
 from slidecell.jobs.outputs import OutputFolder
 from slidecell.jobs.report import Report
@@ -233,10 +234,25 @@ def _measure(detector: Detector, rows: Rows, part: npt.NDArray[Any]) -> dict[str
         "windows": None if losses is None else int(np.isfinite(losses).sum()),
         "scored": int((test & ~np.isnan(scores)).sum()),
         "mean_score": float(scores[finite].mean()) if finite.any() else None,
+        "score_distance": _score_distance(detector, scores[test]),
         "threshold": rule,
         "flagged": None if flags is None else int((flags & test).sum()),
         "metrics": judge(rows, scores, test, rule, flags) if labelled else None,
     }
+
+
+def _score_distance(detector: Detector, scores: npt.NDArray[np.float64]) -> float | None:
+    """Return how unlike those of the fitted rows the scores are, 0 to 1; None: nobody can tell.
+
+    It is the distance of Kolmogorov and Smirnov.
+    """
+    kept = detector.training_statistics_
+    if kept is None or np.isnan(scores).all():
+        return None
+    recent = kept.scores.sketch()
+    recent.add(scores[:, None])
+    distance = float(compare(kept.scores, recent.statistics()).distance[0])
+    return None if np.isnan(distance) else distance
 
 
 def _is_better(*, old: dict[str, Any], new: dict[str, Any]) -> bool:

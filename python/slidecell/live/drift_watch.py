@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from slidecell.live.observers import Observer, ScoredRow
 
@@ -13,6 +16,10 @@ if TYPE_CHECKING:
     from slidecell.live.formats import Row
 
 __all__ = ["DriftWatch"]
+
+_MEASURES = ("level", "spread", "outside", "missing", "distance", "stability")
+_PAUSE = 1.0  # seconds between two comparisons of all columns that are served
+_MOST_COLUMNS = 20
 
 
 class DriftWatch(Observer):
@@ -38,6 +45,9 @@ class DriftWatch(Observer):
     def __init__(self, monitor: DriftMonitor) -> None:
         self.monitor = monitor
         self._said: tuple[str, tuple[str, ...]] = ("fine", ())
+        self._serves = False
+        self._next = 0.0
+        self._columns: list[dict[str, Any]] | None = None
 
     @property
     def advisory(self) -> Advisory:
@@ -47,8 +57,10 @@ class DriftWatch(Observer):
     def scored(self, rows: Sequence[ScoredRow]) -> None:
         """Compare rows that have been scored."""
         self.monitor.update(
-            [scored.row.values for scored in rows],
+            # As an array: of lists each row would be asked whether it names its values.
+            np.array([scored.row.values for scored in rows], np.float64),
             entities=[scored.row.entity for scored in rows],
+            scores=np.array([scored.answer.smoothed for scored in rows], np.float64),
         )
         self._say_changes()
 
@@ -58,13 +70,50 @@ class DriftWatch(Observer):
         self.monitor.update([nothing], entities=[row.entity])
         self._say_changes()
 
+    def attend(self) -> None:
+        """Keep how the columns differ from training for those who serve it, once a second."""
+        now = time.monotonic()
+        if self._serves and self.monitor.rows >= self.monitor.window and now >= self._next:
+            self._next = now + _PAUSE
+            self._columns = self._as_numbers()
+
+    def served(self) -> dict[str, Any] | None:
+        """Return the advice and the columns, the farthest first, ready for JSON; for any thread.
+
+        None while the rows do not fill a window. From the first call on it is kept up to date.
+        """
+        self._serves = True
+        if self._columns is None:
+            return None
+        return {
+            "advice": self.advisory.advice,
+            "rows": self.monitor.window,
+            "columns": self._columns,
+        }
+
+    def _as_numbers(self) -> list[dict[str, Any]]:
+        monitor, drift = self.monitor, self.monitor.drift()
+        told = set(self.advisory.columns)
+        order = np.argsort(-np.nan_to_num(monitor.distance / monitor.limits), kind="stable")
+        return [
+            {"name": monitor.names[c], "far": monitor.names[c] in told}
+            | {name: _plain(getattr(drift, name)[c]) for name in _MEASURES}
+            for c in order[:_MOST_COLUMNS].tolist()
+        ]
+
     def summary(self) -> list[str]:
         """Return the advisory in one line."""
         if self.monitor.rows < self.monitor.window and self.advisory.advice == "fine":
             return [f"drift: not known before {self.monitor.window} rows"]
         since = self.advisory.since
         after = "" if since is None else f", since {since:,} rows had come"
-        return [f"drift: {self.advisory}{after}"]
+        scores = self.monitor.score_drift()
+        apart = (
+            ""
+            if scores is None
+            else f"; the scores are {scores.distance[0]:.2f} from those of training (0 to 1)"
+        )
+        return [f"drift: {self.advisory}{after}{apart}"]
 
     def _say_changes(self) -> None:
         advisory = self.advisory
@@ -72,3 +121,8 @@ class DriftWatch(Observer):
         if now != self._said:
             self._said = now
             self.say(f"drift after {advisory.rows:,} rows: {advisory}")
+
+
+def _plain(value: float) -> float | None:
+    """Return a number as JSON has it; None where nobody can tell."""
+    return float(value) if math.isfinite(value) else None

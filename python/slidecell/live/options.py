@@ -60,7 +60,12 @@ class LiveOptions:
     shadow_report : Path, optional
         JSON file to write at the end: how far champion and challenger agree.
     label : str, optional
-        Column of labels (1 for an anomaly, 0 for a normal row), by which both are measured.
+        Column of labels (1 for an anomaly, 0 for a normal row), by which both are measured, and
+        which is kept with the rows.
+    keep_rows : Path, optional
+        Folder that keeps the last rows and the advisory, for ``slidecell retrain --if-drift``.
+    keep : int
+        Rows that are kept at least, once they came.
     equal_times : bool
         Whether rows of one entity may share a time; follows from ``duplicates``.
     time_format : str, optional
@@ -103,6 +108,8 @@ class LiveOptions:
     shadow: Path | None = None
     shadow_report: Path | None = None
     label: str | None = None
+    keep_rows: Path | None = None
+    keep: int = 100_000
 
     def __post_init__(self) -> None:
         for name, value, allowed in (
@@ -116,9 +123,12 @@ class LiveOptions:
             if value not in allowed:
                 known = ", ".join(text for text in allowed if text)
                 raise ValueError(f"{name}: expected {known}, got {value!r}")
-        for name, given in (("--shadow-report", self.shadow_report), ("--label", self.label)):
-            if given is not None and self.shadow is None:
-                raise ValueError(f"{name}: expected with --shadow, whose report it is for")
+        if self.shadow_report is not None and self.shadow is None:
+            raise ValueError("--shadow-report: expected with --shadow, whose report it is")
+        if self.label is not None and self.shadow is None and self.keep_rows is None:
+            raise ValueError("--label: expected with --shadow or --keep-rows, which use labels")
+        if self.keep < 1:
+            raise ValueError(f"--keep: expected at least 1, got {self.keep}")
         if self.max_entities is not None and self.max_entities < 1:
             raise ValueError(f"--max-entities: expected at least 1, got {self.max_entities}")
         if self.event_gap is not None and self.event_gap < 0:

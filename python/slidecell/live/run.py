@@ -7,22 +7,23 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TextIO
 
 from slidecell._extras import require
+from slidecell.live.drift_watch import DriftWatch
 from slidecell.live.entities import Entities, OutOfOrderError
 from slidecell.live.formats import Format, HeaderError, Row, UnreadableRowError, make_format
 from slidecell.live.latency import Latencies
 from slidecell.live.lines import LONGEST_LINE, Lines, drop_longest
+from slidecell.live.load_live import load_live
 from slidecell.live.observers import Observer, Observers, Reason
 from slidecell.live.outlet import Outlet
+from slidecell.live.own_observers import own_observers
 from slidecell.live.reports import Reports
 from slidecell.live.signals import Signals
 from slidecell.live.sources import Chunk, Sources
 
 if TYPE_CHECKING:
-    from slidecell.detect.base import Detector
     from slidecell.live.live_detector import LiveDetector
     from slidecell.live.options import LiveOptions
     from slidecell.live.web.service import WebService
@@ -76,10 +77,10 @@ def run_live(
     waits. Reports beyond 64 KiB that nobody reads are dropped and counted. After a signal there is
     one second for the lines that were read; then the state is saved.
     """
-    model, event_gap, detector = _load(options.model)
+    model, event_gap, detector = load_live(options.model)
     asked, options = options, options.with_model(model)
     _check_writable(options)
-    own = _own_observers(asked, options, model, detector)
+    own = own_observers(asked, options, model, detector)
     entities = Entities(model, options, event_gap=event_gap)
     if stdout is None:
         if sys.stdout is None:
@@ -92,7 +93,8 @@ def run_live(
         Signals() as signals,
         _web(options) as web,
     ):
-        served = [] if web is None else web.watch(model, entities)
+        drift = next((one for one in own if isinstance(one, DriftWatch)), None)
+        served = [] if web is None else web.watch(model, entities, drift)
         run = _Run(
             options,
             model,
@@ -111,45 +113,6 @@ def run_live(
                 entities.save()
             finally:
                 run.close()
-
-
-def _own_observers(
-    asked: LiveOptions,
-    options: LiveOptions,
-    model: SequenceModel | LiveDetector,
-    detector: Detector | None,
-) -> list[Observer]:
-    """Return the observers that the options ask for."""
-    found: list[Observer] = []
-    kept = None if detector is None else detector.training_statistics_
-    if options.drift and detector is not None and kept is not None and kept.stretches is not None:
-        from slidecell.detect.drift import DriftMonitor
-        from slidecell.live.drift_watch import DriftWatch
-
-        found.append(DriftWatch(DriftMonitor(detector)))
-    if options.shadow is not None:
-        from slidecell.live.shadow import Shadow
-
-        challenger, gap, _ = _load(options.shadow)
-        found.append(Shadow(asked, options, model, challenger, event_gap=gap))
-    return found
-
-
-def _load(path: Path) -> tuple[SequenceModel | LiveDetector, int, Detector | None]:
-    """Return a model or a detector that is none, the gap of its events, and the saved detector."""
-    if path.is_dir():
-        from slidecell.detect.loading import load_saved
-        from slidecell.live.live_detector import LiveDetector
-
-        detector = load_saved(path)
-        model = detector.stream_model
-        # What reads the lines fills missing values, if asked.
-        live = LiveDetector(detector, fill=False) if model is None else model
-        return live, detector.event_gap(), detector
-    from slidecell.model import SequenceModel
-
-    model = SequenceModel.load(path)
-    return model, model.window + model.horizon - 1, None
 
 
 def _web(options: LiveOptions) -> contextlib.AbstractContextManager[WebService | None]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import socket
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
@@ -14,19 +16,22 @@ from slidecell.live.observers import Observer
 from slidecell.live.web.counts import Counts
 from slidecell.live.web.event_book import EventBook
 from slidecell.live.web.health import health_routes, metrics_routes
-from slidecell.live.web.metrics import RunMetrics, make_registry
+from slidecell.live.web.metrics import ColumnDrift, DriftNow, RunMetrics, make_registry
 from slidecell.live.web.page import LivePage
 from slidecell.live.web.server import Site, WebServer
 from slidecell.live.web.sockets import is_loopback, open_port, url_of
 from slidecell.live.web.traces import Traces
 
 if TYPE_CHECKING:
+    from slidecell.live.drift_watch import DriftWatch
     from slidecell.live.entities import Entities
     from slidecell.live.live_detector import LiveDetector
     from slidecell.live.options import LiveOptions
     from slidecell.model import SequenceModel
 
 __all__ = ["WebService"]
+
+_MEASURES = ColumnDrift._fields[1:]
 
 
 class WebService:
@@ -57,9 +62,15 @@ class WebService:
             self.close()
             raise
 
-    def watch(self, model: SequenceModel | LiveDetector, entities: Entities) -> list[Observer]:
-        """Return the observers whose numbers are served."""
+    def watch(
+        self,
+        model: SequenceModel | LiveDetector,
+        entities: Entities,
+        drift: DriftWatch | None = None,
+    ) -> list[Observer]:
+        """Return the observers whose numbers are served, beside those of ``drift``."""
         options = self._options
+        self._drift = drift
         self._entities = entities
         self._counts = Counts(
             per_entity=options.metrics_entities, open_events=len(entities.open_events())
@@ -78,7 +89,10 @@ class WebService:
         samples = []
         if options.metrics is not None:
             metrics = RunMetrics(
-                self._counts, entities=lambda: len(self._entities), state=options.state
+                self._counts,
+                entities=lambda: len(self._entities),
+                state=options.state,
+                drift=None if self._drift is None else partial(_drift_now, self._drift),
             )
             routes[options.metrics] += metrics_routes(make_registry(metrics))
         if options.page is not None:
@@ -89,6 +103,7 @@ class WebService:
                 traces=self._traces,
                 book=self._book,
                 closing=closing,
+                drift=None if self._drift is None else self._drift.served,
             )
             self.pages.append(page)
             routes[options.page] += page.routes()
@@ -123,3 +138,18 @@ class WebService:
             self._server.close()
         for found in self._sockets.values():
             found.close()
+
+
+def _drift_now(watch: DriftWatch) -> DriftNow | None:
+    """Return what metrics tell of drift; NaN where nobody can tell."""
+    found = watch.served()
+    if found is None:
+        return None
+    columns = [
+        ColumnDrift(
+            column["name"],
+            *(math.nan if column[name] is None else column[name] for name in _MEASURES),
+        )
+        for column in found["columns"]
+    ]
+    return DriftNow(found["advice"], found["rows"], columns)
