@@ -160,12 +160,13 @@ class Entities:
             table = np.array([one.values for one in begun], np.float64)
             answers = self._monitor.push_many(places, table, num_threads=1)
         scored = []
+        fills, has_times = self._fills, self._options.time is not None
         for (row, last, time, values, changes), answer in zip(begun, answers, strict=True):
             self._rows += 1
-            place = self._rows if self._options.time is None else row.time
+            place = row.time if has_times else self._rows
             changes.extend(last.events.push(answer.alarm, answer.smoothed, place))
             last.time = time
-            if self._fills:
+            if fills:
                 last.values = [None if value != value else value for value in values]  # noqa: PLR0124
             scored.append(Scored(answer, changes, self._rows if time is None else time))
         return scored

@@ -433,11 +433,11 @@ class _Run:
                 self._refuse(number, error, begun.row, lines)
             return
         each = (time.perf_counter_ns() - start) // len(ready)
+        self._latencies.add(each, len(ready))
         writer = self._writer or self._begin(lines.reader)
         texts = []
         for (_, begun), (answer, changes, moment) in zip(ready, answers, strict=True):
             row = begun.row
-            self._latencies.add(each)
             self._observers.scored(row, answer, each, moment)
             lines.fed.add(row.entity)
             self._rows += 1
