@@ -20,6 +20,7 @@ MODULES = sorted(
 )
 # These import the library that they are for. `.ci/adapters` has it, and runs their examples.
 ADAPTERS = {f"slidecell.adapters.{name}_detector": name for name in ("aeon", "pyod", "sktime")}
+ADAPTERS |= {"slidecell.adapters.mlflow_model": "mlflow"}
 
 
 @pytest.mark.parametrize("name", MODULES)
