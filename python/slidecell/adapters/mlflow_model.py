@@ -16,22 +16,26 @@ from slidecell.detect.loading import load_detector
 
 __all__ = ["DetectorModel", "log_mlflow_model", "save_mlflow_model"]
 
+_CODE = f"""from mlflow.models import set_model
+from {__name__} import DetectorModel
+set_model(DetectorModel())
+"""
+
 
 class DetectorModel(pyfunc.PythonModel):  # type: ignore[misc]
-    """What MLflow serves: rows in, a score and a flag for each out.
+    """What MLflow serves: whole series in, a score and a flag for each row out.
 
-    A row's window is among the rows that it comes with: a request holds whole series, or the rows
-    before those that are asked about. `Detector.stream` is for rows that come one by one.
+    A row's window is among the rows that it comes with. `Detector.stream` is for single rows.
     """
 
     detector: Detector
 
     def load_context(self, context: Any) -> None:
-        """Load the detector from its own folder: nothing of it is pickled."""
+        """Load the detector from its own folder."""
         self.detector = load_detector(context.artifacts["detector"])
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
-        """Return the columns ``score``, NaN where a row has none, and ``flagged``, of 0 and 1."""
+        """Return the columns ``score``, NaN where a row has none, and ``flagged``."""
         del context, params
         return _answers(self.detector, model_input)
 
@@ -39,7 +43,7 @@ class DetectorModel(pyfunc.PythonModel):  # type: ignore[misc]
 def save_mlflow_model(
     detector: Detector, path: str | Path, *, input_example: pd.DataFrame, **options: Any
 ) -> None:
-    """Write a fitted detector as a model of MLflow, with its signature and an example.
+    """Write a fitted detector as a model of MLflow, with its signature and an example; no pickle.
 
     Parameters
     ----------
@@ -47,11 +51,9 @@ def save_mlflow_model(
     path : path
         A folder that does not exist.
     input_example : DataFrame
-        Some rows with the columns of the fitted ones. Their types become the signature, by which
-        MLflow checks requests.
+        Rows whose types become the signature, by which MLflow checks requests.
     **options
-        Of `mlflow.pyfunc.save_model`. The model requires this version of slidecell, unless
-        ``pip_requirements`` says something else.
+        Of `mlflow.pyfunc.save_model`, as ``pip_requirements`` (this version of slidecell).
 
     Examples
     --------
@@ -62,7 +64,7 @@ def save_mlflow_model(
     >>> frame = pd.DataFrame({"load": [0.0, 1.0, 2.0, 1.0] * 10})
     >>> save_mlflow_model(ZScoreDetector().fit(frame), "model", input_example=frame[:4])
     >>> pyfunc.load_model("model").predict(pd.DataFrame({"load": [1.0, 9.0]}))["flagged"].tolist()
-    [0, 1]
+    [False, True]
     """
     with tempfile.TemporaryDirectory() as folder:
         pyfunc.save_model(path=str(path), **_arguments(detector, folder, input_example, options))
@@ -80,10 +82,11 @@ def log_mlflow_model(detector: Detector, *, input_example: pd.DataFrame, **optio
 def _arguments(
     detector: Detector, folder: str, example: pd.DataFrame, options: dict[str, Any]
 ) -> dict[str, Any]:
-    saved = Path(folder) / "detector"
+    saved, code = Path(folder) / "detector", Path(folder) / "model.py"
     detector.save(saved)
+    code.write_text(_CODE, encoding="utf-8")
     return {
-        "python_model": DetectorModel(),
+        "python_model": str(code),
         "artifacts": {"detector": str(saved)},
         "signature": infer_signature(example, _answers(detector, example)),
         "input_example": example,
@@ -93,5 +96,5 @@ def _arguments(
 
 def _answers(detector: Detector, rows: pd.DataFrame) -> pd.DataFrame:
     table = rows if detector.feature_texts() else rows.to_numpy()
-    found = {"score": detector.score_samples(table), "flagged": detector.predict(table)}
-    return pd.DataFrame(found, index=rows.index)
+    flagged = detector.predict(table) == 1
+    return pd.DataFrame({"score": detector.score_samples(table), "flagged": flagged}, rows.index)
