@@ -36,7 +36,6 @@ class DetectorModel(pyfunc.PythonModel):  # type: ignore[misc]
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
         """Return the columns ``score``, NaN where a row has none, and ``flagged``."""
-        del context, params
         return _answers(self.detector, model_input)
 
 
