@@ -221,6 +221,7 @@ function drawEvents() {
     setText(cells[4], driven(event.columns));
     setText(cells[5], event.state === "open" ? "" : place(event.end));
     setText(cells[6], count(event.rows));
+    cells[6].dataset.unit = event.rows === 1 ? "row" : "rows";
   });
 }
 
