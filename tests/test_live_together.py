@@ -184,3 +184,15 @@ def test_rows_that_pass_by_count_for_events() -> None:
     assert apart.state() != events.state()
     apart.load_state(json.loads(json.dumps(events.state())))
     assert apart.open_event == events.open_event
+
+
+def test_the_time_of_the_row_before_is_read_once() -> None:
+    from slidecell.live.times import Clock
+
+    clock = Clock(None)
+    for _ in range(2):
+        assert clock.read("2024-03-01 00:00:01") == 1_709_251_201_000_000_000
+        with pytest.raises(ValueError, match="expected a date"):
+            clock.read("7")
+    numbers = Clock(None)
+    assert [numbers.read(value) for value in ("5", "5", 5, 5.5, "5.5")] == [5, 5, 5, 5.5, 5.5]
