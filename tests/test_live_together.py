@@ -10,6 +10,7 @@ import struct
 import termios
 import threading
 import time
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,9 @@ def both_ways(folder: Path, text: str, **options: Any) -> list[tuple[Any, ...]]:
         finally:
             os.close(source)
         reports = [line.partition("; push p50")[0] for line in err.getvalue().splitlines()]
-        found.append((out.getvalue(), reports, state.read_bytes(), moments.heard, failed))
+        with zipfile.ZipFile(state) as saved:  # which has the time of its making in it
+            kept = {name: saved.read(name) for name in saved.namelist()}
+        found.append((out.getvalue(), reports, kept, moments.heard, failed))
     return found
 
 
