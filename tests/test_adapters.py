@@ -22,7 +22,7 @@ def test_adapters_import_no_other_library_before_they_are_used() -> None:
         "import slidecell.adapters as a\n"
         "assert set(a.__all__) <= set(dir(a))\n"
         "a.scorer('pr_auc'), a.tsb_ad_runner(None)\n"
-        "print({'pyod', 'sktime', 'aeon', 'TSB_AD', 'torch'} & set(sys.modules))\n"
+        "print({'pyod', 'sktime', 'aeon', 'TSB_AD', 'mlflow', 'torch'} & set(sys.modules))\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
@@ -40,6 +40,15 @@ def test_adapters_name_the_extra_of_an_absent_library(name: str) -> None:
         ImportError, match=rf"^{library} is not installed: pip install 'slidecell\[{library}\]'$"
     ):
         getattr(adapters, name)
+
+
+def test_adapters_name_the_extra_of_mlflow() -> None:
+    if importlib.util.find_spec("mlflow") is not None:
+        pytest.skip("MLflow is there: see .ci/adapters")
+    for name in ("log_mlflow_model", "save_mlflow_model"):
+        text = r"^mlflow is not installed: pip install 'slidecell\[mlflow\]'$"
+        with pytest.raises(ImportError, match=text):
+            getattr(adapters, name)
 
 
 def test_adapters_have_no_other_names() -> None:

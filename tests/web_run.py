@@ -49,9 +49,9 @@ class WebRun:
     def push(self, entity: str, time: object, values: list[float]) -> float:
         """Score a row as the run does; its score."""
         row = Row(entity, time, values, [])
-        answer = self.entities.push(row)
-        self.observers.scored(row, answer, 20_000, self.entities.moment_of(entity))
-        for line in self.entities.take_lines():
+        answer, changes, moment = self.entities.finish([self.entities.begin(row)])[0]
+        self.observers.scored(row, answer, 20_000, moment)
+        for line in changes:
             self.observers.event(line)
         self.observers.attend()
         return answer.smoothed

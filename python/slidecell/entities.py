@@ -221,7 +221,7 @@ def without_repeats(ids: Ints) -> list[slice]:
     >>> without_repeats(np.array([3, 1, 3, 3]))
     [slice(0, 2, None), slice(2, 3, None), slice(3, 4, None)]
     """
-    if len(ids) and len(np.unique(ids)) == len(ids):
+    if len(ids) and len(set(ids.tolist())) == len(ids):
         return [slice(0, len(ids))]
     cuts, seen = [0], set[int]()
     for place, entity in enumerate(ids.tolist()):

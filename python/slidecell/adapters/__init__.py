@@ -2,8 +2,8 @@
 
 `PyODDetector`, `SktimeDetector` and `AeonDetector` make a detector of PyOD, sktime or aeon out of
 any detector of `slidecell.detect`; `tsb_ad_runner` makes a function of TSB-AD. `scorer` is for
-scikit-learn, whose estimators our detectors are. The other library is imported when its adapter is
-asked for, and never before.
+scikit-learn, whose estimators our detectors are. `save_mlflow_model` and `log_mlflow_model` make a
+model of MLflow. The other library is imported when its adapter is asked for, and never before.
 
 The other way, `slidecell.detect.SklearnDetector` takes detectors of scikit-learn and PyOD.
 
@@ -21,6 +21,7 @@ from slidecell._extras import require
 
 if TYPE_CHECKING:
     from slidecell.adapters.aeon_detector import AeonDetector
+    from slidecell.adapters.mlflow_model import log_mlflow_model, save_mlflow_model
     from slidecell.adapters.pyod_detector import PyODDetector
     from slidecell.adapters.sklearn_scorer import scorer
     from slidecell.adapters.sktime_detector import SktimeDetector
@@ -31,11 +32,21 @@ _HOMES = {
     "AeonDetector": ("slidecell.adapters.aeon_detector", "aeon"),
     "PyODDetector": ("slidecell.adapters.pyod_detector", "pyod"),
     "SktimeDetector": ("slidecell.adapters.sktime_detector", "sktime"),
+    "log_mlflow_model": ("slidecell.adapters.mlflow_model", "mlflow"),
+    "save_mlflow_model": ("slidecell.adapters.mlflow_model", "mlflow"),
     "scorer": ("slidecell.adapters.sklearn_scorer", None),
     "tsb_ad_runner": ("slidecell.adapters.tsb_ad", None),
 }
 
-__all__ = ["AeonDetector", "PyODDetector", "SktimeDetector", "scorer", "tsb_ad_runner"]
+__all__ = [
+    "AeonDetector",
+    "PyODDetector",
+    "SktimeDetector",
+    "log_mlflow_model",
+    "save_mlflow_model",
+    "scorer",
+    "tsb_ad_runner",
+]
 
 
 def __getattr__(name: str) -> Any:

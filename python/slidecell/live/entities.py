@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -24,10 +24,11 @@ if TYPE_CHECKING:
     from slidecell.live.options import LiveOptions
     from slidecell.model import SequenceModel
 
-__all__ = ["Entities", "OutOfOrderError"]
+__all__ = ["Begun", "Entities", "OutOfOrderError", "Scored"]
 
 
 _FIRST_ROOM = 4  # entities
+_FEW = 3  # rows that are not worth a call for many
 _LONGEST_NAME = 1024  # characters: names are kept, and saved, as long as the run
 
 
@@ -44,6 +45,33 @@ class _Last:
     time: float | int | None = None
     values: list[float | None] = field(default_factory=list)  # [F]: None before a value was seen
     missed: bool = False  # a row may have been lost since
+
+
+class Begun(NamedTuple):
+    """A row that is ready to be scored: see `Entities.begin`."""
+
+    row: Row
+    last: _Last
+    time: float | int | None
+    values: list[float]  # filled, if asked
+    changes: list[EventLine]  # what its coming has done to events
+
+
+class Scored(NamedTuple):
+    """What has become of a row.
+
+    Attributes
+    ----------
+    answer : Event
+    changes : list of EventLine
+        What has happened to events by it.
+    moment : float or int
+        Its time as a number; without times the number of the row, from 1.
+    """
+
+    answer: Event
+    changes: list[EventLine]
+    moment: float | int
 
 
 class Entities:
@@ -99,20 +127,49 @@ class Entities:
 
     def push(self, row: Row) -> Event:
         """Take a row; ValueError, with nothing changed, if it cannot be used."""
+        scored = self.finish([self.begin(row)])[0]
+        self._lines += scored.changes
+        return scored.answer
+
+    def begin(self, row: Row) -> Begun:
+        """Make everything ready for a row, which `finish` takes before its entity has another one.
+
+        Raises
+        ------
+        ValueError
+            If it cannot be used. Nothing is changed then.
+        """
         last = self._last_of(row.entity)
         time = None if self._options.time is None else self._clock.read(row.time)
         anew = self._begins_anew(last, time, row.time)
         filled = self._filled(row.values, [] if anew else last.values) if self._fills else None
-        values = np.array(row.values if filled is None else filled, np.float64)
+        told, self._lines = self._lines, []
         self._enter(row.entity, last, anew)
-        event = self._monitor.push(values, last.place)
-        self._rows += 1
-        place = self._rows if self._options.time is None else row.time
-        self._lines += last.events.push(event.alarm, event.smoothed, place)
-        last.time = time
-        if filled is not None:
-            last.values = [None if value != value else value for value in filled]  # noqa: PLR0124
-        return event
+        changes, self._lines = self._lines, told
+        return Begun(row, last, time, row.values if filled is None else filled, changes)
+
+    def finish(self, begun: Sequence[Begun]) -> list[Scored]:
+        """Score rows of different entities, in this order."""
+        if len(begun) < _FEW:
+            answers = [
+                self._monitor.push(np.array(one.values, np.float64), one.last.place)
+                for one in begun
+            ]
+        else:
+            places = np.array([one.last.place for one in begun], np.int64)
+            table = np.array([one.values for one in begun], np.float64)
+            answers = self._monitor.push_many(places, table, num_threads=1)
+        scored = []
+        fills, has_times = self._fills, self._options.time is not None
+        for (row, last, time, values, changes), answer in zip(begun, answers, strict=True):
+            self._rows += 1
+            place = row.time if has_times else self._rows
+            changes.extend(last.events.push(answer.alarm, answer.smoothed, place))
+            last.time = time
+            if fills:
+                last.values = [None if value != value else value for value in values]  # noqa: PLR0124
+            scored.append(Scored(answer, changes, self._rows if time is None else time))
+        return scored
 
     def push_missing(self, row: Row) -> bool:
         """Take a row that could not be read: all missing, never filled.
@@ -143,16 +200,11 @@ class Entities:
 
     @property
     def time_kind(self) -> str | None:
-        """What `moment_of` returns: "date", "number", or "row" without a time column.
+        """What the moments of rows are: "date", "number", or "row" without a time column.
 
         None before the first time.
         """
         return "row" if self._options.time is None else self._clock.kind
-
-    def moment_of(self, name: str) -> float | int:
-        """Return the time of an entity's last row as a number; the number of rows without times."""
-        time = self._known[name].time
-        return self._rows if time is None else time
 
     def open_event(self, name: str) -> EventLine | None:
         """Return the event of an entity that is open, as it is now."""

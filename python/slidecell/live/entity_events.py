@@ -70,6 +70,8 @@ class EntityEvents:
 
     def push(self, flag: bool, score: float, place: Any) -> list[EventLine]:
         """Take the next row, with what stands for it in lines; return what it closed or opened."""
+        if not flag and self._tracker.pass_by():
+            return []
         lines = []
         for change, event in self._tracker.push(flag, score):
             if change == "opened":

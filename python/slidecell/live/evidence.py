@@ -59,10 +59,13 @@ class ForecastHistory:
         self._forecasts: deque[npt.NDArray[np.float32]] = deque(maxlen=horizon)
         self._rows: deque[Floats] = deque(maxlen=horizon)
 
-    def add(self, forecast: npt.NDArray[np.float32], row: npt.ArrayLike) -> Evidence | None:
-        """Take a row [F] and the forecast [K, targets] from before it; None for K - 1 rows."""
+    def add(self, forecast: npt.NDArray[np.float32], row: Floats) -> Evidence | None:
+        """Take a row [F] and the forecast [K, targets] from before it; None for K - 1 rows.
+
+        Both are kept as they are: nobody else changes them.
+        """
         self._forecasts.append(forecast)
-        self._rows.append(np.array(row, np.float64))
+        self._rows.append(row)
         full = len(self._rows) == self._rows.maxlen
         return Evidence(self._shares, self._forecasts[0], tuple(self._rows)) if full else None
 

@@ -35,6 +35,7 @@ __all__ = [
 ]
 
 _NAMES_SHOWN = 20
+_PLAIN = 10_000  # characters: below, no cell is too long for the csv module
 _WORDS = {**dict.fromkeys(MISSING, math.nan), "true": 1.0, "false": 0.0}
 
 
@@ -205,10 +206,7 @@ class CsvFormat(Format):
         if self._entity is not None and not entity:
             raise ValueError(f"column {self._entity!r}: expected the row's entity, got nothing")
         time = None if self._time is None else keys[0]
-        try:
-            values = [self._number(cells[place], place) for place in self._places]
-        except ValueError as error:
-            raise self._unreadable(error, entity, time) from None
+        values = self._values(cells, entity, time)
         label = math.nan if self._label_place is None else _label_of(cells[self._label_place])
         return Row(entity, time, values, keys, label)
 
@@ -265,10 +263,27 @@ class CsvFormat(Format):
         self._names = names
 
     def _cells(self, line: str) -> list[str]:
+        if len(line) < _PLAIN and '"' not in line and "\r" not in line and "\0" not in line:
+            return line.split(self._delimiter)  # what the reader would return
         try:
             return next(csv.reader([line], delimiter=self._delimiter, strict=True))
         except csv.Error as error:
             raise ValueError(f"not readable as CSV: {error}") from None
+
+    def _values(self, cells: list[str], entity: str, time: Any) -> list[float]:
+        """Return the features' numbers; UnreadableRowError if one is none."""
+        found = [cells[place] for place in self._places]
+        try:
+            values = list(map(float, found))
+            # What Python reads in a way of its own is looked at cell by cell.
+            if math.isfinite(sum(values)) and "_" not in "".join(found):
+                return values
+        except ValueError:
+            pass
+        try:
+            return [self._number(cells[place], place) for place in self._places]
+        except ValueError as error:
+            raise self._unreadable(error, entity, time) from None
 
     def _number(self, cell: str, place: int) -> float:
         text = cell.strip()

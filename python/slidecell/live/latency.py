@@ -26,10 +26,10 @@ class Latencies:
         self._counts: Counter[tuple[int, int]] = Counter()
         self.max = 0
 
-    def add(self, ns: int) -> None:
-        """Count one duration."""
+    def add(self, ns: int, times: int = 1) -> None:
+        """Count a duration, so many times."""
         shift = max(0, ns.bit_length() - 1 - _BITS)
-        self._counts[shift, ns >> shift] += 1
+        self._counts[shift, ns >> shift] += times
         self.max = max(self.max, ns)
 
     def percentile(self, percent: float) -> int:

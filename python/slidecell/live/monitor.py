@@ -94,7 +94,7 @@ class Event:
 class _Entity:
     """The state of one entity in a monitor, beside the stream's."""
 
-    __slots__ = ("history", "smoothing", "threshold")
+    __slots__ = ("history", "limit", "smoothing", "threshold")
 
     def __init__(
         self,
@@ -103,6 +103,9 @@ class _Entity:
         history: ForecastHistory | None,
     ) -> None:
         self.threshold, self.smoothing, self.history = threshold, smoothing, history
+        constant = threshold is not None and threshold.is_constant
+        self.limit = float(threshold.threshold) if threshold is not None and constant else None
+        """The threshold, where no score changes it."""
 
 
 class Monitor:
@@ -216,7 +219,8 @@ class Monitor:
         forecast = cast("Stream", self.stream).predict_next(entity)
         score = self.stream.push(row, entity)
         kept = self._entity(entity).history
-        return self._event(score, entity, None if kept is None else kept.add(forecast, row))
+        evidence = None if kept is None else kept.add(forecast, np.array(row, np.float64))
+        return self._event(score, entity, evidence)
 
     def miss(self, entity: int = 0) -> Event:
         """Take a row of which nothing is known as an entity's next one: no stream fills it."""
@@ -245,12 +249,13 @@ class Monitor:
         if not self._are_rows(ids, table):
             self.stream.push_many(ids, table)  # it says what is wrong
         events: list[Event] = []
+        own = np.array(table, np.float64)  # as events keep it
         for part in without_repeats(ids):
             predict_next = cast("Stream", self.stream).predict_next
             forecasts = [predict_next(e) for e in ids[part].tolist()]
             scores = self.stream.push_many(ids[part], table[part], num_threads=num_threads)
             for score, e, forecast, row in zip(
-                scores.tolist(), ids[part].tolist(), forecasts, table[part], strict=True
+                scores.tolist(), ids[part].tolist(), forecasts, own[part], strict=True
             ):
                 kept = self._entity(e).history
                 evidence = None if kept is None else kept.add(forecast, row)
@@ -430,6 +435,8 @@ class Monitor:
     def _event(self, score: float, entity: int, evidence: Evidence | None) -> Event:
         kept = self._entity(entity)
         smoothed = score if kept.smoothing is None else kept.smoothing.update(score)
+        if kept.limit is not None:
+            return Event(score, smoothed, kept.limit, smoothed > kept.limit, evidence)
         if kept.threshold is None:
             return Event(score, smoothed, math.nan, False, evidence)
         limit = kept.threshold.threshold

@@ -14,7 +14,7 @@ __all__ = ["Observer", "Observers", "Reason", "ScoredRow"]
 
 Reason: TypeAlias = Literal["malformed", "out of order"]
 
-_BLOCK = 256  # rows that wait to be told, at most
+_BLOCK = 128  # rows that wait to be told, at most: what has left the cache is dear
 
 
 def _unheard(text: str) -> None:

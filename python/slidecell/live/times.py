@@ -57,6 +57,7 @@ class Clock:
         except ValueError as error:
             raise ValueError(f"time_format: {error}") from None
         self._reader = TimeReader(None, known, hinted)
+        self._last: tuple[object, float | int] = (None, 0)  # that was read
         if kind is not None:
             self._settle(kind)
             self._reader.kind = kind
@@ -73,6 +74,8 @@ class Clock:
 
     def read(self, value: object) -> float | int:
         """Return a time as a number; ValueError if it is none, or does not fit those before."""
+        if type(value) is str and value == self._last[0]:  # many entities have rows at one time
+            return self._last[1]
         is_first = self.kind is None
         try:
             found = self._reader.read(value)
@@ -84,6 +87,7 @@ class Clock:
             except ValueError:  # a gap on the other scale: this time decides nothing
                 self._reader.kind = self._reader.format = None
                 raise
+        self._last = (value, found)
         return found
 
     def read_saved(self, value: object) -> float | int:

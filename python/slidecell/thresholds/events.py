@@ -250,6 +250,13 @@ class EventTracker:
             changes.append(self._take(value, row))
         return changes
 
+    def pass_by(self) -> bool:
+        """Take the next row, which is not flagged, if no event is open; return whether it was."""
+        if self._event is not None:
+            return False
+        self._next += 1
+        return True
+
     def close(self) -> list[EventChange]:
         """End the event that is open, as the end of the rows does; return it as closed, if any."""
         event, self._event = self._event, None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from array import array
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -27,7 +28,7 @@ Floats = npt.NDArray[np.float64]
 SCORE_BOUNDS: Floats = np.array([d * 10.0**e for e in range(-6, 6) for d in (1, 2, 5)])
 PUSH_BOUNDS: Floats = np.array([d * 10.0**e for e in range(-6, 0) for d in (1, 2.5, 5)])  # seconds
 
-_FOLD = 256  # rows that are counted at once: fewer would cost as much
+_FOLD = 1024  # rows whose scores are counted at once: fewer would cost as much
 
 
 class Histogram:
@@ -127,7 +128,7 @@ class Counts(Observer):
     def __init__(self, *, per_entity: bool = False, open_events: int = 0) -> None:
         self._lock = threading.Lock()
         self._per_entity = per_entity
-        self._waiting: list[ScoredRow] = []
+        self._waiting = array("d")  # of each row: score, nanoseconds
         self._totals = Totals(open_events=open_events)
         self.started = time.time()
         self.ended = False
@@ -135,9 +136,17 @@ class Counts(Observer):
     def scored(self, rows: Sequence[ScoredRow]) -> None:
         """Take rows; they are counted many at a time, or when they are asked for."""
         with self._lock:
-            self._totals.last_row = time.time()
-            self._waiting += rows
-            if len(self._waiting) >= _FOLD:
+            totals, take = self._totals, self._waiting.extend
+            totals.last_row = time.time()
+            totals.rows += len(rows)
+            for _, answer, nanoseconds, _ in rows:
+                take((answer.smoothed, nanoseconds))
+                if answer.alarm:
+                    totals.alarms += 1
+            totals.threshold = rows[-1].answer.threshold
+            if self._per_entity:
+                self._count_entities(rows)
+            if len(self._waiting) >= 2 * _FOLD:
                 self._fold()
 
     def missed(self, row: Row) -> None:
@@ -164,7 +173,7 @@ class Counts(Observer):
     def rows(self) -> int:
         """Return the rows so far."""
         with self._lock:
-            return self._totals.rows + len(self._waiting)
+            return self._totals.rows
 
     def totals(self) -> Totals:
         """Return all counts as they are now."""
@@ -179,21 +188,18 @@ class Counts(Observer):
             }
         return copied
 
+    def _count_entities(self, rows: Sequence[ScoredRow]) -> None:
+        for row in rows:
+            found = self._totals.entities.setdefault(row.row.entity, EntityCounts())
+            found.rows += 1
+            found.alarms += row.answer.alarm
+            found.score = row.answer.smoothed
+
     def _fold(self) -> None:
-        rows, self._waiting = self._waiting, []
-        if not rows:
+        if not self._waiting:
             return
-        totals = self._totals
-        scores = np.array([row.answer.smoothed for row in rows], np.float64)
-        totals.rows += len(rows)
-        totals.scores += int((~np.isnan(scores)).sum())
-        totals.alarms += sum(row.answer.alarm for row in rows)
-        totals.score.add(scores)
-        totals.push.add(np.array([row.nanoseconds for row in rows], np.float64) / 1e9)
-        totals.threshold = rows[-1].answer.threshold
-        if self._per_entity:
-            for row in rows:
-                found = totals.entities.setdefault(row.row.entity, EntityCounts())
-                found.rows += 1
-                found.alarms += row.answer.alarm
-                found.score = row.answer.smoothed
+        scores, nanoseconds = np.frombuffer(self._waiting, np.float64).reshape(-1, 2).T.copy()
+        self._waiting = array("d")
+        self._totals.scores += int((~np.isnan(scores)).sum())
+        self._totals.score.add(scores)
+        self._totals.push.add(nanoseconds / 1e9)

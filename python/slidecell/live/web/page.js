@@ -221,6 +221,7 @@ function drawEvents() {
     setText(cells[4], driven(event.columns));
     setText(cells[5], event.state === "open" ? "" : place(event.end));
     setText(cells[6], count(event.rows));
+    cells[6].dataset.unit = event.rows === 1 ? "row" : "rows";
   });
 }
 
@@ -247,23 +248,26 @@ function newEvent(event) {
 function drawDrift() {
   const drift = now.drift;
   $("drift").hidden = !drift;
+  $("drift-link").hidden = !drift || drift.advice === "fine";
   if (!drift) return;
+  setText($("drift-link"), `drift: ${drift.advice}`);
+  $("drift-link").className = `pill ${drift.advice}`;
   $("advice").className = `pill ${drift.advice}`;
   setText($("advice"), drift.advice);
   setText($("drift-about"), `The last ${count(drift.rows)} rows beside those of training.`);
   reconcile($("columns").tBodies[0], drift.columns, (column) => column.name, (column) => make("tr", {},
     make("td", {}, column.name), ...Array.from({ length: 5 }, () => make("td", { class: "number" }))), (node, column) => {
-    const percent = (share) => (share === null ? "" : `${figure(100 * share)} %`);
-    const cells = [column.level === null ? "" : `${column.level > 0 ? "+" : ""}${figure(column.level)}`,
-      column.spread === null ? "" : `${figure(column.spread)}×`, percent(column.outside), percent(column.missing),
-      column.distance === null ? "" : figure(column.distance)];
+    const percent = (share) => (share === null ? "" : `${brief(100 * share)} %`);
+    const cells = [column.level === null ? "" : `${column.level > 0 ? "+" : ""}${column.level.toFixed(2)}`,
+      column.spread === null ? "" : `${column.spread.toFixed(2)}×`, percent(column.outside), percent(column.missing),
+      column.distance === null ? "" : column.distance.toFixed(2)];
     cells.forEach((text, n) => setText(node.children[n + 1], text));
     node.classList.toggle("far", Boolean(column.far));
   });
 }
 
 // The chart: an SVG that is drawn anew; its colours are the page's.
-const EDGE = { top: 10, right: 12, bottom: 26, left: 52 };
+const EDGE = { top: 10, right: 12, bottom: 26, left: 40 };
 
 function drawTrace() {
   const trace = now.trace;
@@ -276,8 +280,9 @@ function drawTrace() {
   const height = Math.max(box.height, 120);
   const picture = shape("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": describe(trace) });
   if (trace.t.length) {
-    const x = horizontal(trace, width);
     const y = vertical(trace, height);
+    EDGE.left = 16 + 7 * Math.max(...y.ticks.map((value) => figure(value).length), 1);
+    const x = horizontal(trace, width);
     drawGrid(picture, x, y, width, height);
     drawBands(picture, trace, x, height);
     picture.append(shape("path", { class: "limit", d: path(trace.h, x, y) }));
@@ -389,7 +394,7 @@ const SECOND = 1e9;
 const STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800, 604800, 2592000, 7776000, 31536000];
 
 function timeTicks(x) {
-  const wanted = Math.max(2, Math.floor(x.room / 110));
+  const wanted = Math.max(2, Math.floor(x.room / 80));
   if (!now.run || now.run.kind !== "date") {
     return nice(x.first, x.last, wanted).filter((value) => value >= x.first).map((value) => [value, value.toLocaleString("en")]);
   }
@@ -470,6 +475,7 @@ readChoice();
 $("entities").open = matchMedia("(min-width: 62rem)").matches;
 $("filter").addEventListener("input", drawEntities);
 $("only").addEventListener("change", drawEvents);
+$("drift-link").addEventListener("click", () => $("drift").scrollIntoView());
 $("more-events").addEventListener("click", () => { shownEvents = Infinity; drawEvents(); });
 addEventListener("hashchange", () => { readChoice(); connect(); drawAll(); });
 addEventListener("resize", drawTrace);
