@@ -102,9 +102,8 @@ def quantised(module: nn.Module) -> nn.Module:
     """Return the module with 8-bit weights, by torch's own dynamic quantisation."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what becomes of it in later versions
-        found: nn.Module = torch.ao.quantization.quantize_dynamic(
-            module, {nn.LSTM, nn.GRU, nn.Linear}, dtype=torch.qint8
-        )
+        quantise: Any = torch.ao.quantization.quantize_dynamic
+        found: nn.Module = quantise(module, {nn.LSTM, nn.GRU, nn.Linear}, dtype=torch.qint8)
     return found
 
 

@@ -6,12 +6,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from slidecell._choices import Precision
 from slidecell.bench.contestants import OURS
 from slidecell.bench.measure import Result, paired_ratio
 
 __all__ = ["PRECISIONS", "Mean", "beaten_by", "geometric_means"]
 
-PRECISIONS = ("highest", "high", "medium", "low")
+PRECISIONS: tuple[Precision, ...] = ("highest", "high", "medium", "low")
 
 
 @dataclass(frozen=True)
