@@ -47,7 +47,7 @@ def score_frame(
     time: str | None = None,
     max_gap: str | None = None,
     missing: Literal["skip", "ffill"] | None = None,
-    duplicates: Literal["error"] | None = None,
+    duplicates: Literal["error"] = "error",
     cut: Literal["groups", "blocks"] | None = None,
     block_rows: int = BLOCK_ROWS,
 ) -> DataFrame:
@@ -68,8 +68,9 @@ def score_frame(
         There must be a time: Spark keeps no order of rows.
     max_gap, missing : str, optional
         As in `slidecell.tables.options.TableOptions`. Default: as the detector was fitted.
-    duplicates : {"error"}, optional
-        Two rows of an entity with the same time are refused, for they have no order.
+    duplicates : {"error"}
+        Two rows of an entity with the same time are refused, however the detector was fitted: they
+        have no order in Spark. Drop them before, with ``dropDuplicates``.
     cut : {"groups", "blocks"}, optional
         ``"groups"``, the default where there is an entity column: each entity is scored as a whole
         by one task, which must have memory for it. ``"blocks"``: Spark numbers the rows of each
@@ -109,6 +110,11 @@ def score_frame(
     >>> scored = score_frame(frame, "detector", entity="machine", time="at")  # doctest: +SKIP
     >>> scored.write.parquet("scores")  # doctest: +SKIP
     """
+    if duplicates != "error":
+        raise ValueError(
+            f"duplicates: expected 'error', got {duplicates!r}: rows of one time have no order in "
+            "Spark; drop them with dropDuplicates"
+        )
     scorer = TableScorer(
         model_or_detector,
         entity=entity,
@@ -122,11 +128,6 @@ def score_frame(
     key, when = scorer.options.entity, scorer.options.time
     if when is None:
         raise ValueError("time: expected a column, got none: Spark keeps no order of rows")
-    if scorer.options.duplicates == "keep":
-        raise ValueError(
-            "duplicates: expected 'error', got 'keep': rows of one time have no order in Spark; "
-            "drop them with dropDuplicates and give duplicates='error'"
-        )
     if cut is None:
         cut = "blocks" if key is None else "groups"
     as_choice("cut", cut, ("groups", "blocks"))
