@@ -260,6 +260,25 @@ void test_refusals(std::mt19937& rng) {
   CHECK_THROWS(check_carried(c.parts, 5), UnsupportedError, "stride is above 4");
 }
 
+// A horizon of a file whose targets nobody can hold for all lanes.
+void test_scratch_is_bounded(std::mt19937& rng) {
+  ModelSpec spec;
+  spec.horizon = std::int64_t{1} << 22;
+  LayerSpec layer;
+  layer.input_size = layer.hidden_size = 1;
+  spec.encoder = {layer};
+  const SequenceModel model = test::random_model(spec, rng);
+  const std::int64_t S = spec.window + spec.horizon;
+  const Floats rows(static_cast<std::size_t>(S));
+  Floats scores(rows.size());
+  ScoreOptions options;
+  options.windows = Windows::carried;
+  CHECK_THROWS(model.score({rows.data(), S, 1}, {}, scores.data(), options), std::invalid_argument,
+               "horizon: expected one whose tile fits into 4 GiB, got 4194304, which takes ");
+  model.score({rows.data(), 7, 1}, {}, scores.data(), options);  // no window, and so no tile
+  CHECK(std::isnan(scores[6]));
+}
+
 }  // namespace
 
 int main() {
@@ -273,5 +292,7 @@ int main() {
     test_seams_of_matrix_kernels(rng);
     test_refusals(rng);
   }
+  std::mt19937 rng(12);
+  test_scratch_is_bounded(rng);
   return slidecell::test::result();
 }
