@@ -151,12 +151,12 @@ void test_carried_stream(const Model& model, const slidecell::SequenceModel& tru
   const slidecell::SeamAudit seams = expected.audit(1);
   CHECK(seams.seams > 0);
   for (const std::int64_t entity : {1, -1}) {
-    slidecell_audit audit = {};
+    slidecell_seam_audit audit = {};
     CHECK(slidecell_stream_audit(stream.get(), entity, &audit) == SLIDECELL_OK);
     CHECK(audit.seams == seams.seams);
     CHECK(audit.carried == seams.carried && audit.exact == seams.exact);
   }
-  slidecell_audit audit = {7, 0, 0};
+  slidecell_seam_audit audit = {7, 0, 0};
   CHECK(slidecell_stream_audit(stream.get(), 0, &audit) == SLIDECELL_OK);
   CHECK(audit.seams == 0 && audit.carried != audit.carried);
   CHECK(slidecell_stream_audit(stream.get(), 2, &audit) == SLIDECELL_INVALID_ARGUMENT);

@@ -150,11 +150,11 @@ typedef struct slidecell_flag_audit {
 /* The seams that an entity of a stream with SLIDECELL_CARRIED has passed: the windows that follow a
  * block, scored by the block's state at its oldest and by the next one, which is exact (at
  * SLIDECELL_HIGHEST). */
-typedef struct slidecell_audit {
+typedef struct slidecell_seam_audit {
   int64_t seams; /* with finite scores */
   float carried; /* the two scores that lie furthest apart; NaN where there is no seam yet */
   float exact;
-} slidecell_audit;
+} slidecell_seam_audit;
 
 /* What a monitor says of a row. */
 typedef struct slidecell_event {
@@ -377,7 +377,7 @@ SLIDECELL_API int slidecell_stream_predict_next(const slidecell_stream* stream, 
  * blocks, since the start or the last reset: of one entity, or of all (entity = -1). An exact
  * stream has no seams. */
 SLIDECELL_API int slidecell_stream_audit(const slidecell_stream* stream, int64_t entity,
-                                         slidecell_audit* audit);
+                                         slidecell_seam_audit* audit);
 /* A push answers before it has done all work that the row brings. This does the rest, so that the
  * next push need not: call it when there is time. Scores do not depend on it. */
 SLIDECELL_API int slidecell_stream_advance(slidecell_stream* stream);

@@ -208,7 +208,8 @@ int slidecell_stream_predict_next(const slidecell_stream* stream, int64_t entity
   return report(*stream->stream, stream->stream->predict_next(entity, out), entity);
 }
 
-int slidecell_stream_audit(const slidecell_stream* stream, int64_t entity, slidecell_audit* audit) {
+int slidecell_stream_audit(const slidecell_stream* stream, int64_t entity,
+                           slidecell_seam_audit* audit) {
   return guarded([&] {
     require(stream, "stream");
     require(audit, "audit");
