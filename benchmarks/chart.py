@@ -17,7 +17,9 @@ RESULTS = Path(__file__).parent / "results"
 COLOURS = {
     "torch": "#D55E00",
     "torch bf16": "#E69F00",
+    "torch int8": "#F0E442",
     "onnxruntime": "#009E73",
+    "onnxruntime int8": "#7FCEB9",
     "openvino": "#0072B2",
     "openvino bf16": "#56B4E9",
     "openvino f16": "#CC79A7",
@@ -141,7 +143,7 @@ def caption(about: Mapping[str, Any]) -> str:
     return (
         f"{about['cpu']}, {about['cores']} cores, {about['isa']}, {about['date']}; "
         "each peer at its best setting, lines from the lowest to the highest round;\n"
-        f"bf16 beside slidecell's precision medium. {versions}"
+        f"bf16 beside slidecell's precision medium, int8 beside low. {versions}"
     )
 
 

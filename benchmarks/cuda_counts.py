@@ -10,6 +10,7 @@ from slidecell._cells import CellName
 from slidecell.bench.report import markdown
 from slidecell.cuda.cell_traits import CELLS
 from slidecell.cuda.device import DEVICES
+from slidecell.cuda.kernel_plan import KernelPlan
 from slidecell.cuda.network_weights import network_of_layers
 from slidecell.cuda.packing import tiles_of
 from slidecell.cuda.plan import plan_network
@@ -65,12 +66,24 @@ class Counts:
         )
 
 
+def _cycles_of_groups(plan: KernelPlan, case: Case, features: int) -> float:
+    """For 64 windows each weight once: of 16 inputs and 8 columns 256 bytes, two cycles.
+
+    The head is the other kernel's, for each of four warps.
+    """
+    hidden, inputs = tiles_of(case.hidden_size), plan.packed.layers[0]["input_tiles"]
+    columns = 2 * hidden * CELLS[case.cell].gates
+    steps = case.window * inputs + (case.window - 1) * hidden
+    head = 4 * 2 * hidden * tiles_of(features)
+    return (2 * columns * steps + head) / 64
+
+
 def shared_cycles(case: Case, features: int = FEATURES) -> float:
     """Return the cycles that a window's shared-memory traffic takes, at `medium` on an H200.
 
     128 bytes a cycle: of a warp's 16-byte accesses each takes four. Beside them, for 8 units: a
-    cycle for a row of biases, two for a matrix tile of weights, and four for the new h of 16
-    windows, 8 bytes each, whose lanes lie 16 bytes apart. Weights that stream take none.
+    cycle for a row of biases, two for a matrix tile of weights, and two for the new h of 16
+    windows. Weights that stream take none.
     """
     traits, H, W = CELLS[case.cell], case.hidden_size, case.window
     spec = {"cell": case.cell, "input_size": features, "hidden_size": H, "proj_size": 0}
@@ -83,12 +96,14 @@ def shared_cycles(case: Case, features: int = FEATURES) -> float:
     plan = plan_network(
         network_of_layers([spec], tensors), DEVICES["sm_90"], window=W, precision="medium"
     )
+    if plan.kernel == "wgmma":
+        return _cycles_of_groups(plan, case, features)
     rows, on_chip = plan.columns // 16, plan.describe()["weights"] == "shared"
     hidden, inputs = tiles_of(H), tiles_of(features)
     tile = 2 * on_chip
     of_input = tile * inputs * traits.gates + on_chip * (traits.gates + traits.apart)
     of_hidden = tile * hidden * traits.gates
-    state, new_h, operand = 4 * rows, 4 * rows, 4 * rows * hidden
+    state, new_h, operand = 4 * rows, 2 * rows, 4 * rows * hidden
     first = of_input + state + new_h  # the state is stored
     later = first + of_hidden + state  # and loaded
     units = 2 * hidden

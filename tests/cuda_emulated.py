@@ -45,12 +45,11 @@ FLAGS += ["-Werror=switch"]  # a cell, activation or type without its case
 FLAGS += ["-fsanitize=alignment", "-fno-sanitize-recover=alignment"]
 
 
-def _fma(on_chip: bool, project_on_chip: bool, usual: bool) -> Entry:
+def _fma(on_chip: bool, project_on_chip: bool, usual: bool, quads: int = 1) -> Entry:
     flags = {"kOnChip": on_chip, "kUsual": usual, "kProjectOnChip": project_on_chip}
     config = {name: str(value).lower() for name, value in flags.items()}
-    return Entry(
-        "run_fma", "FmaArgs", 0, config=tuple({**config, "kCells": "", "kStacked": ""}.items())
-    )
+    config |= {"kCells": "", "kStacked": "", "kQuads": str(quads)}
+    return Entry("run_fma", "FmaArgs", 0, config=tuple(config.items()))
 
 
 def _mma(on_chip: bool, parts: int, rows: int, exact: bool) -> Entry:
@@ -59,6 +58,17 @@ def _mma(on_chip: bool, parts: int, rows: int, exact: bool) -> Entry:
     names["kExact"] = str(exact).lower()
     config = {"kOnChip": str(on_chip).lower(), "kUsual": "false", "kCells": "", **names}
     return Entry("run_mma", "MmaArgs", 0, config=tuple({**config, "Math": math}.items()))
+
+
+def _wgmma(input_tiles: int, hidden_tiles: int) -> Entry:
+    names = {"kOnChip": "true", "kParts": "1", "kRows": "1", "kExact": "true"}
+    names |= {"kInputTiles": str(input_tiles), "kHiddenTiles": str(hidden_tiles)}
+    return Entry(
+        "run_wgmma",
+        "MmaArgs",
+        0,
+        config=tuple({**names, "Math": "slidecell::HardwareMath"}.items()),
+    )
 
 
 # Compiled together: what the tests need. Anything else takes a second of its own.
@@ -71,12 +81,17 @@ TOGETHER = [
     _fma(True, True, True),
     _fma(True, True, False),
     _fma(True, False, True),
+    _fma(True, False, True, quads=2),
+    _fma(True, True, False, quads=2),
     _fma(False, False, False),
     _mma(True, 1, 2, True),
     _mma(True, 1, 2, False),
     _mma(True, 2, 2, True),
     _mma(True, 2, 2, False),
     _mma(False, 2, 1, True),
+    _wgmma(1, 1),
+    _wgmma(2, 2),
+    _wgmma(1, 4),
 ]
 
 
@@ -92,18 +107,33 @@ def can_emulate() -> bool:
 def superset(entry: Entry) -> Entry:
     """Widen what an entry is compiled for, so that few kernels serve all models of the tests."""
     config = dict(entry.config)
-    if config:
+    if config and entry.name != "run_wgmma":
         config["kCells"] = str((1 << len(CELLS)) - 1)
     if "kStacked" in config:
         config["kStacked"] = "true"
-    if "kParts" in config:
+    if entry.name == "run_mma":
         config["kUsual"] = "false"
     tiles = ("kInputTiles", "kHiddenTiles")
-    if "kExact" in config and not all(config[name] == "1" for name in tiles):
+    if entry.name == "run_mma" and not all(config[name] == "1" for name in tiles):
         config["kExact"] = "false"
     if config.get("kExact") == "false":
         config |= {name: str(max(3, int(config[name]))) for name in tiles}
     return Entry(entry.name, entry.arguments, 1024, config=tuple(sorted(config.items())))
+
+
+def _library(text: str, folder: Path) -> ctypes.CDLL:
+    stem = folder / hashlib.sha256(text.encode()).hexdigest()[:16]
+    library = stem.with_suffix(".so")
+    if not library.exists():
+        stem.with_suffix(".cpp").write_text(text)
+        command = ["g++", *FLAGS, str(stem.with_suffix(".cpp")), "-o", str(library)]
+        subprocess.run(command, check=True, capture_output=True, text=True)
+    return ctypes.CDLL(str(library))
+
+
+def compiled_text(text: str, folder: Path) -> ctypes.CDLL:
+    """Compile C++ that follows the kernels, for parts of them that no launch shows alone."""
+    return _library(kernel_source(PLATFORM) + text, folder)
 
 
 class Compiler:
@@ -135,13 +165,7 @@ extern "C" int emulate{n}(const slidecell::{entry.arguments}* args, unsigned gri
   return emulator::launch(kernel, grid, block, shared_bytes, seed);
 }}
 """
-        stem = self.folder / hashlib.sha256(text.encode()).hexdigest()[:16]
-        library = stem.with_suffix(".so")
-        if not library.exists():
-            stem.with_suffix(".cpp").write_text(text)
-            command = ["g++", *FLAGS, str(stem.with_suffix(".cpp")), "-o", str(library)]
-            subprocess.run(command, check=True, capture_output=True, text=True)
-        loaded = ctypes.CDLL(str(library))
+        loaded = _library(text, self.folder)
         for n, entry in enumerate(entries):
             function = getattr(loaded, f"emulate{n}")
             function.argtypes = [ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]

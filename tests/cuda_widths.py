@@ -3,9 +3,10 @@
     python -m tests.cuda_widths          # needs nvcc; exit status 1: one is beyond its limits
     python -m tests.cuda_widths sm_90    # for one architecture
 
-A row for each architecture, precision, cell and hidden size: windows of a tile, warps, blocks of
-a multiprocessor, shared memory, and what the compiler reports of registers and spilled bytes.
-`.ci/cuda` runs it.
+A row for each architecture, precision, cell and hidden size: windows of a tile, columns of a thread
+(float32 kernel), warps, blocks of a multiprocessor, shared memory, and what the compiler reports of
+registers and spilled bytes.
+`.ci/run` runs it after `.ci/cuda`.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ import numpy as np
 
 from slidecell.cuda.cupy_runtime import OPTIONS
 from slidecell.cuda.device import DEVICES
+from slidecell.cuda.kernel_plan import KernelPlan
 from slidecell.cuda.network_weights import network_of_model
-from slidecell.cuda.plan import PRECISIONS, KernelPlan, plan_network
+from slidecell.cuda.plan import PRECISIONS, plan_network
 from slidecell.cuda.runtime import entry_of
 from slidecell.cuda.source import kernel_source
 from tests.models import layer, random_model
@@ -40,7 +42,7 @@ WIDTHS = (16, 32, 64, 128)
 # Spilled bytes, in stores. Two blocks of the float32 kernel share a multiprocessor's registers; and
 # 32 windows a warp read streamed weights half as often as 16 would, which is worth a few spills.
 MOST_SPILLED = {("fma", "shared"): 128, ("fma", "streamed"): 128}
-MOST_SPILLED |= {("mma", "shared"): 0, ("mma", "streamed"): 96}
+MOST_SPILLED |= {("mma", "shared"): 0, ("mma", "streamed"): 96, ("wgmma", "shared"): 0}
 
 Key = tuple[str, str, str, int]  # architecture, precision, cell, hidden size
 
@@ -65,14 +67,16 @@ def compiled(arch: str, texts: dict[str, str], folder: Path) -> dict[str, tuple[
     """Compile entry points, text by name; return registers and spilled bytes of each."""
     source = folder / f"{arch}-{next(iter(texts))}.cu"
     source.write_text(kernel_source() + "".join(texts.values()))
-    command = ["nvcc", f"-arch={arch}", *OPTIONS, "-ftz=true", "-Xptxas", "-v", "-cubin"]
+    own = "a" * any("run_wgmma" in text for text in texts.values())
+    command = ["nvcc", f"-arch={arch}{own}", *OPTIONS, "-ftz=true", "-Xptxas", "-v", "-cubin"]
     done = subprocess.run(
         [*command, str(source), "-o", str(source.with_suffix(".cubin"))],
         capture_output=True,
         text=True,
         check=False,
     )
-    if done.returncode != 0 or "warning" in done.stderr:
+    slow = "warning" in done.stderr or "Performance Loss" in done.stderr
+    if done.returncode != 0 or slow:
         raise SystemExit(done.stderr)
     found = {}
     for report in done.stderr.split("Compiling entry function")[1:]:
@@ -111,19 +115,20 @@ def main(architectures: Sequence[str]) -> int:
     """Print the table; return 1 if a kernel is beyond its limits."""
     found, wrong = plans(architectures or ARCHITECTURES), []
     reported = reports(found)
-    header = ["arch", "precision", "cell", "H", "kernel", "tile", "warps", "blocks", "KB"]
-    header += ["registers", "spilled"]
+    header = ["arch", "precision", "cell", "H", "kernel", "tile", "columns", "warps", "blocks"]
+    header += ["KB", "registers", "spilled"]
     print("| " + " | ".join(header) + " |")
     print("|---" * len(header) + "|")
     for key, plan in found.items():
         registers, spilled = reported[key]
-        row = [*key, plan.kernel, plan.columns, plan.threads // 32, plan.blocks]
+        row = [*key, plan.kernel, plan.columns, 4 * int(plan.config.get("kQuads", 0)) or "-"]
+        row += [plan.threads // 32, plan.blocks]
         row += [round(plan.shared_bytes / 1024), registers, spilled]
         print("| " + " | ".join(map(str, row)) + " |")
         device = DEVICES[key[0]]
         if spilled > MOST_SPILLED[plan.kernel, plan.describe()["weights"]]:
             wrong.append(f"{key}: spills {spilled} bytes")
-        if plan.blocks * plan.threads // 32 > device.warps_of(registers):
+        if plan.warps > device.warps_of(registers):
             wrong.append(f"{key}: {registers} registers are too many for all warps")
     for line in wrong:
         print(line, file=sys.stderr)

@@ -64,8 +64,8 @@ def test_bench_compares_with_numpy_and_names_absent_peers(tmp_path: Path, capsys
     assert "| score LSTM 4 (W=7 F=7 S=" in out
     assert "WRONG" not in out
     found = json.loads(file.read_text())
-    names = {r["contestant"] for r in found["results"]} - {f"{OURS} high", f"{OURS} medium"}
-    assert names == {OURS, "numpy"}
+    below = {f"{OURS} {precision}" for precision in ("high", "medium", "low")}
+    assert {r["contestant"] for r in found["results"]} - below == {OURS, "numpy"}
     assert {r["threads"] for r in found["results"]} == {1, 2}
     assert all(r["right"] and len(r["seconds"]) >= 3 for r in found["results"])
     assert found["means"][0]["best_peers"] == {
@@ -187,6 +187,9 @@ def test_bounds_of_the_precisions() -> None:
     assert not verdict.right
     assert verdict.auc_difference == pytest.approx(121 / (901 * 100), rel=0.1)
     assert not within(truth[:-1], truth, "medium", labels).right
+    few = truth + np.where(np.arange(1_001) % 125 == 7, -0.5, 0.0) * (truth < 1.5)
+    for share, right in ((0.029, True), (0.031, False)):  # 99 of 100 errors, not the largest
+        assert within(few + share * p95, truth, "low", labels).right is right
 
 
 def test_ranks_count_ties_by_half() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -102,12 +103,32 @@ def test_bench_cuda_clock_is_the_drivers(monkeypatch: pytest.MonkeyPatch) -> Non
     assert bench_cuda.clock_hz() == 1.98e9
 
 
+def test_bench_cuda_tells_shares_of_what_was_counted() -> None:
+    results = [
+        bench_cuda.Result("LSTM 64, W=7", name, "", rate, (rate, rate), 0.0)
+        for name, rate in (("slidecell highest", 1.15e8), ("slidecell medium", 8.63e8))
+    ]
+    told = bench_cuda.shares(
+        [*results, replace(results[0], contestant="torch TF32")], cuda_counts.H200
+    )
+    assert told.splitlines() == [
+        "LSTM 64, W=7, slidecell highest: 50% of the float32 limit, 7% of the special-function "
+        "limit, 4 GB/s",
+        "LSTM 64, W=7, slidecell medium: 18% of the matrix limit, 50% of the special-function "
+        "limit, 11% of the shared-memory limit, 28 GB/s",
+    ]
+
+
 def test_bench_cuda_counts_shared_memory_cycles() -> None:
-    """LSTM 64, for 8 units and 32 windows: 72 cycles a step, 28 the first, 40 for the head."""
-    weights, biases, state, new_h, operand = (4 + 1) * 4 * 2, 4, 2 * 8, 8, 4
-    assert weights + biases + state + new_h + operand == 72
-    first = 4 * 2 + biases + state // 2 + new_h
-    want = (8 * (6 * 72 + first) + 40) / 32
+    """GRU 64, for 8 units and 32 windows: 58 cycles a step, 22 the first, 40 for the head."""
+    weights, biases, state, new_h, operand = (4 + 1) * 3 * 2, 4, 2 * 8, 4, 4
+    assert weights + biases + state + new_h + operand == 58
+    first = 3 * 2 + biases + state // 2 + new_h
+    want = (8 * (6 * 58 + first) + 40) / 32
+    assert cuda_counts.shared_cycles(cuda_counts.Case("gru", 64)) == want
+    # LSTM 64, for 64 windows: 8 KB of weights for each of 5 tiles of 16 inputs, one the first.
+    of_tile = 16 * 256 * 2 / 128
+    want = ((6 * 5 + 1) * of_tile + 4 * 8) / 64
     assert cuda_counts.shared_cycles(cuda_counts.Case("lstm", 64)) == want
-    # 16 windows a warp read as many weights as 32 do.
+    # 16 windows a warp read as many weights as 32 do, and those of groups half as often.
     assert cuda_counts.shared_cycles(cuda_counts.Case("lstm", 128)) > 4.5 * want

@@ -139,8 +139,8 @@ def test_command_writes_table_and_json(tmp_path: Path, capsys) -> None:
     for r in found["results"]:
         assert r["right"]
         assert len(r["seconds"]) == 2
-        bound = {"highest": 1e-5 if r["kind"] == "train" else 1e-6, "high": 1e-6, "medium": 0.01}
-        assert 0 < r["max_error"] < bound[r["precision"]]
+        bound = {"highest": 1e-5 if r["kind"] == "train" else 1e-6, "high": 1e-6}
+        assert 0 < r["max_error"] < bound.get(r["precision"], 0.01)
         ours = r["contestant"] in {OURS, "slidecell's layer"}  # two modules on the same kernels
         assert (r["max_difference"] == 0) == ours
     assert list(tmp_path.iterdir()) == [file]

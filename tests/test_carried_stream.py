@@ -262,6 +262,17 @@ def test_carried_stream_medium_is_near_highest() -> None:
         assert (got != want)[np.isfinite(want)].any() == medium
 
 
+@pytest.mark.parametrize("name", ["lstm_64_32", "gru_before", "gru_stack3", "rnn"])
+@pytest.mark.parametrize("num_entities", [1, 40])
+def test_carried_stream_low_equals_score(isa: str, name: str, num_entities: int) -> None:
+    model = make(name)
+    series = rows_for(model, 5 * block_rows(model.window))
+    stream = model.stream(num_entities, mode="carried", precision="low")
+    assert stream.plan()["precision"] == "low"
+    want = model.score(series, windows="carried", precision="low")
+    same([stream.push(row, num_entities - 1) for row in series], want)
+
+
 def test_carried_monitor_raises_the_alarms_of_carried_scores() -> None:
     rng = np.random.default_rng(7)
     model = sc.SequenceModel(*unforgetting(rng))

@@ -104,6 +104,37 @@ def test_cuda_small_options(name: str) -> None:
             np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize(("cell", "size"), [("lstm", 64), ("gru", 64), ("rnn", 128)])
+def test_cuda_small_wide_layers_of_many_short_entities(cell: str, size: int) -> None:
+    """Eight columns a thread where the GPU has room for them; lanes that look for entities."""
+    rng = np.random.default_rng(size)
+    data = random_model(rng, [layer(cell, size)], features=7, window=4)
+    offsets = np.concatenate([[0], np.cumsum(rng.integers(0, 12, 300))])
+    series, model = rng.random((offsets[-1], 7), dtype=np.float32), sc.SequenceModel(*data)
+    want = model.score(series, offsets)
+    for precision, bound in (("highest", 3e-7), ("high", 2e-5), ("medium", 2e-2)):
+        got = cuda.score(model, series, offsets, precision=precision)
+        np.testing.assert_allclose(got, want, rtol=1e-6, atol=bound)
+
+
+@pytest.mark.parametrize(
+    ("size", "features", "window"), [(1, 1, 1), (16, 14, 7), (32, 30, 3), (48, 7, 4), (64, 30, 7)]
+)
+def test_cuda_small_groups_of_four_warps(size: int, features: int, window: int) -> None:
+    import cupy
+
+    if cupy.cuda.Device().compute_capability != "90":
+        pytest.skip("needs Hopper's matrix unit")
+    rng = np.random.default_rng(size)
+    data = random_model(rng, [layer("lstm", size)], features=features, window=window)
+    model, series = sc.SequenceModel(*data), rng.random((1500, features), dtype=np.float32)
+    series[700, 0] = np.nan
+    assert cuda.plan(model, precision="medium")["kernel"] == "wgmma"
+    got, want = cuda.score(model, series, precision="medium"), model.score(series)
+    np.testing.assert_array_equal(np.isnan(got), np.isnan(want))
+    np.testing.assert_allclose(got, want, rtol=0, atol=1e-2)
+
+
 @pytest.mark.skipif((REASON or why_not("numba")) is not None, reason="Numba finds no GPU")
 @pytest.mark.parametrize(
     "name",

@@ -130,6 +130,14 @@ def test_cuda_api_options_are_checked_first(options: Any, text: str) -> None:
         cuda.score(make(), SERIES, **options)
 
 
+@pytest.mark.parametrize("backend", ["cupy", "numba"])
+def test_cuda_api_int8_products_are_the_cpus(backend: str) -> None:
+    """Said before a GPU is looked for, with what to do instead."""
+    text = rf"precision: backend='{backend}' has no int8 products.*'medium'.*or backend='cpu'"
+    with pytest.raises(sc.UnsupportedError, match=text):
+        cuda.score(make(), SERIES, backend=backend, precision="low")
+
+
 # --- arrays ---------------------------------------------------------------------------------------
 
 

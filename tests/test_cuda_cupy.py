@@ -6,6 +6,7 @@ import ctypes
 import gc
 import sys
 import weakref
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,6 +17,7 @@ from slidecell.cuda import cupy_runtime
 from slidecell.cuda.cupy_runtime import CupyRuntime, caller_stream
 from slidecell.cuda.device import DEVICES
 from slidecell.cuda.runtime import Entry
+from slidecell.cuda.source import kernel_source
 
 
 class OutOfMemoryError(MemoryError):
@@ -155,6 +157,63 @@ def test_cuda_cupy_kernels_ask_for_the_shared_memory_of_all_blocks(
     assert cupy_runtime._kernel.__wrapped__(entry, 0) is kernel
     assert kernel.max_dynamic_shared_size_bytes == largest
     assert kernel.preferred_shared_memory_carveout == carveout
+
+
+@pytest.fixture
+def nvrtc(cupy: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    """CuPy's compiler: what it was given, and programs that are not destroyed."""
+    made = SimpleNamespace(
+        programs={}, options=[], getVersion=lambda: (13, 0), NVRTCError=type("E", (Exception,), {})
+    )
+
+    def create(code: str, _name: str, _headers: Any, _included: Any) -> int:
+        made.programs[1] = code
+        return 1
+
+    made.createProgram = create
+    made.destroyProgram = made.programs.pop
+    made.compileProgram = lambda _program, options: made.options.append(options)
+    made.getCUBIN = lambda program: made.programs[program][-9:].encode()
+    made.getProgramLog = lambda _program: "line 7: no such instruction"
+    monkeypatch.setitem(sys.modules, "cupy.cuda", SimpleNamespace(nvrtc=made))  # type: ignore[arg-type]
+    monkeypatch.setenv("CUPY_CACHE_DIR", str(tmp_path / "cache"))
+    return made
+
+
+def test_cuda_cupy_kernels_of_one_architecture_are_compiled_once_for_it(
+    cupy: Any, nvrtc: Any, tmp_path: Path
+) -> None:
+    loaded: list[Path] = []
+
+    def module(*, path: str) -> Any:
+        loaded.append(Path(path))
+        return SimpleNamespace(get_function=lambda _name: SimpleNamespace())
+
+    cupy.RawModule = module
+    entry = Entry("run_wgmma", "MmaArgs", 256, shared_bytes=50_000)
+    for _ in range(2):  # the next process finds it in the cache
+        kernel = cupy_runtime._kernel.__wrapped__(entry, 0)
+        assert kernel.max_dynamic_shared_size_bytes == 50_000
+    assert nvrtc.options == [("-std=c++17", "--fmad=false", "-ftz=true", "-arch=sm_90a")]
+    assert nvrtc.programs == {}
+    assert loaded[0] == loaded[1]
+    assert loaded[0].read_bytes() == (kernel_source() + entry.text())[-9:].encode()
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == [loaded[0].name]
+    nvrtc.getVersion = lambda: (13, 1)  # another compiler
+    cupy_runtime._kernel.__wrapped__(entry, 0)
+    assert len(nvrtc.options) == 2
+    assert loaded[2] != loaded[0]
+
+
+def test_cuda_cupy_a_failed_compilation_tells_what_the_compiler_said(
+    cupy: Any, nvrtc: Any, tmp_path: Path
+) -> None:
+    cupy.RawModule = None
+    nvrtc.compileProgram = failing(nvrtc.NVRTCError("NVRTC_ERROR_COMPILATION (6)"))
+    with pytest.raises(RuntimeError, match=r"sm_90a: NVRTC_ERROR.*\nline 7: no such"):
+        cupy_runtime._kernel.__wrapped__(Entry("run_wgmma", "MmaArgs", 256), 0)
+    assert nvrtc.programs == {}
+    assert list((tmp_path / "cache").iterdir()) == []
 
 
 def test_cuda_cupy_results_come_from_the_pool_of_their_library(

@@ -32,6 +32,7 @@ def planned(arch: str, precision: str, cell: str) -> Entry:
         ("sm_75", planned("sm_75", "highest", "gru")),
         ("sm_80", planned("sm_80", "medium", "lstm")),
         ("sm_90", planned("sm_90", "high", "rnn")),
+        ("sm_90a", planned("sm_90", "medium", "lstm")),
         ("sm_90", elementwise("gather_windows", "GatherArgs")),
     ],
 )

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
+import dataclasses
 import functools
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +18,7 @@ from slidecell.cuda.device import DEVICES, Device
 from slidecell.cuda.engine import Engine, ScoreOptions, head_of
 from slidecell.cuda.network_weights import network_of_model
 from slidecell.cuda.pipeline import CHUNK_BYTES
-from tests.cuda_emulated import EmulatedRuntime, can_emulate
+from tests.cuda_emulated import EmulatedRuntime, can_emulate, compiled_text
 from tests.models import MODELS, layer, random_model
 from tests.score_cases import case
 
@@ -127,6 +130,117 @@ def test_cuda_kernels_paths_are_different_ones() -> None:
     assert [plan["projection"] for plan in plans] == ["scratch", "scratch", "shared"]
 
 
+SEARCH = """
+static slidecell::int64 first[100001];
+static int found[32], turns;  // the most of any search
+
+template <int kLanes>
+static int search(int entities, slidecell::int64 index) {
+  const int fault = emulator::launch(
+      [=] {
+        // Neighbouring groups look for different numbers.
+        const slidecell::int64 own = index + threadIdx.x / kLanes;
+        const slidecell::int64 last = first[entities] - 1;
+        found[threadIdx.x] =
+            slidecell::entity_by_lanes<kLanes>(first, entities, own < last ? own : last);
+        if (static_cast<int>(emulator::current->turn) > turns) turns = emulator::current->turn;
+      },
+      1, 32, 0, 0);
+  return fault;
+}
+extern "C" int emulate(int lanes, int entities, slidecell::int64 index) {
+  return lanes == 8 ? search<8>(entities, index) : search<16>(entities, index);
+}
+extern "C" slidecell::int64* numbers() { return first; }
+extern "C" int* results() { return found; }
+extern "C" int rounds() { return turns / 2; }  // each shows twice: whether it goes on, what is read
+"""
+
+
+@pytest.mark.parametrize("lanes", [8, 16])
+def test_cuda_kernels_lanes_find_an_entity_together(lanes: int, tmp_path: Path) -> None:
+    """As one search by halves does, entities without windows among them, in fewer steps."""
+    library = compiled_text(SEARCH, tmp_path)
+    library.emulate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_longlong]
+    library.numbers.restype = ctypes.POINTER(ctypes.c_longlong)
+    library.results.restype = ctypes.POINTER(ctypes.c_int)
+    first = np.ctypeslib.as_array(library.numbers(), (100_001,))
+    results = np.ctypeslib.as_array(library.results(), (32,))
+    rng = np.random.default_rng(0)
+    for entities in [*range(1, 20), 80, 81, 82, 100_000]:
+        counts = rng.integers(0, 3, entities)
+        counts[-1] = 1  # the last entity has windows, as a launch's last vector says
+        first[: entities + 1] = np.concatenate([[0], np.cumsum(counts)])
+        numbers = range(first[entities]) if entities < 100 else rng.integers(0, first[-1], 20)
+        for index in [*numbers, int(first[entities]) - 1]:
+            assert library.emulate(lanes, entities, int(index)) == 0
+            own = np.minimum(index + np.arange(32) // lanes, first[entities] - 1)
+            want = np.searchsorted(first[: entities + 1], own, side="right") - 1
+            np.testing.assert_array_equal(results, want)
+    assert library.rounds() == {8: 6, 16: 5}[lanes]  # of 100,000 entities; by halves 17
+
+
+OPERAND = """
+static slidecell::uint32 stored[2][128];
+static float loaded[32][4];
+
+extern "C" int emulate() {
+  return emulator::launch(
+      [] {
+        const int lane = slidecell::lane_id();
+        // Columns 0 .. 7 and then 8 .. 15, of 16 windows: a lane's numbers tell its own.
+        for (int u = 0; u < 2; ++u) {
+          const float value = lane + 1;
+          const float values[4] = {value, value, value, value};
+          slidecell::store_columns<1, 1>(stored[u], u, 0, values);
+        }
+        slidecell::uint32 both[128];
+        for (int i = 0; i < 128; ++i) both[i] = stored[0][i] | stored[1][i];
+        slidecell::Operand<1, 1, 1, true> operand;
+        slidecell::load_operand(both, 1, operand);
+        for (int i = 0; i < 4; ++i) {
+          loaded[lane][i] = slidecell::from_bits(operand.at[0][0][0][i] << 16);
+        }
+      },
+      1, 32, 0, 0);
+}
+extern "C" slidecell::uint32* words() { return stored[0]; }
+extern "C" float* operands() { return loaded[0]; }
+"""
+
+
+def test_cuda_kernels_lanes_store_h_in_different_banks(tmp_path: Path) -> None:
+    """Of shared memory's 32 banks; 16 lanes store 8 bytes each at a time, and read back theirs."""
+    library = compiled_text(OPERAND, tmp_path)
+    library.words.restype = ctypes.POINTER(ctypes.c_uint32)
+    library.operands.restype = ctypes.POINTER(ctypes.c_float)
+    assert library.emulate() == 0
+    stored = np.ctypeslib.as_array(library.words(), (2, 128))
+    for half in stored:
+        # bf16 of a small whole number is exact: its bits are float32's upper ones.
+        lanes = ((half & 0xFFFF) << 16).view(np.float32).astype(int)
+        for first in (1, 17):
+            words = np.flatnonzero((lanes >= first) & (lanes < first + 16))
+            assert sorted(words % 32) == list(range(32))
+    operands = np.ctypeslib.as_array(library.operands(), (32, 4))
+    np.testing.assert_array_equal(operands, np.repeat(np.arange(1, 33)[:, None], 4, axis=1))
+
+
+def test_cuda_kernels_many_short_entities() -> None:
+    """Nearly all vectors of a tile belong to different entities, some of which have no window."""
+    metadata, tensors, _, _ = case("lstm16")
+    rng = np.random.default_rng(0)
+    lengths = rng.integers(0, 12, 700)
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    series = rng.random((offsets[-1], metadata["encoder"][0]["input_size"]), dtype=np.float32)
+    data = (metadata, tensors, series, offsets)
+    want = sc.SequenceModel(metadata, tensors).score(series, offsets)
+    assert np.isfinite(want).sum() > 500
+    np.testing.assert_array_equal(emulate(data, seed=1), want)
+    got = emulate(data, precision="medium", seed=1)
+    np.testing.assert_allclose(got, want, rtol=0, atol=MEDIUM_BOUND)
+
+
 @pytest.mark.parametrize("stride", [2, 3, 9, 50])
 def test_cuda_kernels_stride(stride: int) -> None:
     for name in ("lstm_horizon3", "ae_lstm"):
@@ -154,6 +268,36 @@ def test_cuda_kernels_awkward_sizes(cell: str, size: int) -> None:
         got = emulate(data, precision=precision)
         np.testing.assert_array_equal(np.isnan(got), np.isnan(want))
         np.testing.assert_allclose(got, want, rtol=0, atol=bound)
+
+
+@pytest.mark.parametrize(
+    ("cell", "size", "options", "decoder"),
+    [
+        ("lstm", 64, {}, False),
+        ("gru", 66, {}, False),
+        ("gru", 64, {"reset_after": False}, False),
+        ("rnn", 64, {}, True),
+        ("rnn", 128, {"activation": "relu"}, False),
+    ],
+)
+def test_cuda_kernels_eight_columns_a_thread_have_the_bits_of_avx2(
+    cell: str, size: int, options: dict[str, Any], decoder: bool
+) -> None:
+    rng = np.random.default_rng(size)
+    spec = layer(cell, size, **options)
+    data = random_model(rng, [spec], [spec] if decoder else None, features=3, window=4)
+    offsets = np.cumsum([0, 100, 2, 5, 90])
+    series = rng.random((offsets[-1], 3), dtype=np.float32)
+    series[120] = np.nan
+    window = (4, data[0]["horizon"], 1)
+    one_block = dataclasses.replace(DEVICES["sm_90"], threads_per_multiprocessor=512)
+    engine = engine_for(*data, one_block, seed=2)
+    assert engine.plan(4, 1, "highest").config["kQuads"] == "2"
+    got = whole_series.score(engine, series, offsets, window, options=ScoreOptions())
+    engine.runtime.finish()  # type: ignore[attr-defined]
+    want = sc.SequenceModel(*data).score(series, offsets)
+    assert np.isfinite(want).sum() > 150
+    np.testing.assert_array_equal(got, want)
 
 
 # Largest difference of a score from the float32 one, of scores up to 2: models of the size that
@@ -226,6 +370,51 @@ def test_cuda_kernels_many_targets(seed: int) -> None:
     for options in ({}, {"per_feature": True}):
         got = emulate((*data, series, offsets), seed=seed, most_blocks=1, **options)
         np.testing.assert_array_equal(got, model.score(series, offsets, **options))
+
+
+@pytest.mark.parametrize(
+    ("size", "features", "window"),
+    [(1, 1, 1), (5, 14, 3), (16, 7, 7), (17, 15, 4), (32, 30, 2), (56, 3, 5), (64, 7, 7)],
+)
+def test_cuda_kernels_groups_of_four_warps(size: int, features: int, window: int) -> None:
+    """Within the bound of the other kernel of bf16 products, whatever the order of launches."""
+    rng = np.random.default_rng(size)
+    data = random_model(rng, [layer("lstm", size)], features=features, window=window)
+    offsets = np.cumsum([0, window + 150, 3, window + 1, window, 0, 40])
+    series = rng.random((offsets[-1], features), dtype=np.float32)
+    series[window + 60, 0] = np.nan
+    want = sc.SequenceModel(*data).score(series, offsets)
+    assert np.isfinite(want).sum() > 150
+    engine = engine_for(*data, "sm_90")
+    assert engine.plan(window, 1, "medium").kernel == "wgmma"
+    first = emulate((*data, series, offsets), precision="medium")
+    np.testing.assert_array_equal(np.isnan(first), np.isnan(want))
+    np.testing.assert_allclose(first, want, rtol=0, atol=MEDIUM_BOUND)
+    # The other kernel rounds the same operands; only the biases come in two parts here.
+    other = emulate((*data, series, offsets), "sm_80", precision="medium")
+    np.testing.assert_allclose(first, other, rtol=0, atol=2e-3)
+    for seed, most_blocks in ((5, 1), (6, 2)):
+        again = emulate(
+            (*data, series, offsets), precision="medium", seed=seed, most_blocks=most_blocks
+        )
+        np.testing.assert_array_equal(again, first)
+
+
+def test_cuda_kernels_groups_of_four_warps_options() -> None:
+    """Horizons, chosen targets, two passes and chunks."""
+    for name, options in (
+        ("lstm_horizon3", {}),
+        ("lstm_targets", {"per_feature": True}),
+        ("lstm16", {"reduction": "mahalanobis"}),
+        ("lstm16", {"reduction": "mae"}),
+    ):
+        metadata, tensors, _, _ = case(name)
+        engine = engine_for(metadata, tensors, "sm_90")
+        assert engine.plan(metadata["window"], 1, "medium").kernel == "wgmma"
+        got = emulate(case(name), precision="medium", chunk_bytes=4000, **options)
+        want = on_cpu(name, **options)
+        np.testing.assert_array_equal(np.isnan(got), np.isnan(want))
+        np.testing.assert_allclose(got, want, rtol=2e-2, atol=MEDIUM_BOUND)
 
 
 def test_cuda_kernels_matrix_units_two_passes() -> None:

@@ -18,9 +18,10 @@ from slidecell.cuda.cell_traits import CELLS
 from slidecell.cuda.chunks import Vectors
 from slidecell.cuda.device import DEVICES, Device
 from slidecell.cuda.engine import Engine, ScoreOptions, head_of
+from slidecell.cuda.kernel_plan import KernelPlan
 from slidecell.cuda.network_weights import network_of_model
-from slidecell.cuda.packing import bf16, pack_fma, pack_mma
-from slidecell.cuda.plan import PRECISIONS, KernelPlan, plan_network
+from slidecell.cuda.packing import bf16, pack_fma, pack_mma, pack_wgmma
+from slidecell.cuda.plan import PRECISIONS, plan_network
 from slidecell.cuda.runtime import Entry
 from slidecell.cuda.source import kernel_source
 from slidecell.cuda.structs import Struct
@@ -66,9 +67,11 @@ def test_cuda_plan_of_well_known_shapes() -> None:
     """The forecasters of system A on an H200: what its figures rest on."""
     by_size = {size: plan("sm_90", size).describe() for size in (16, 32, 64, 128)}
     assert [p["weights"] for p in by_size.values()] == ["shared"] * 3 + ["streamed"]
-    assert [p["tile"] for p in by_size.values()] == [128, 128, 64, 64]
+    assert [p["tile"] for p in by_size.values()] == [128, 128, 128, 64]
     assert by_size[16]["projection"] == by_size[32]["projection"] == "shared"
     medium = plan("sm_90", 64, precision="medium").describe()
+    assert (medium["kernel"], medium["tile"], medium["weights"]) == ("wgmma", 64, "shared")
+    medium = plan("sm_100", 64, precision="medium").describe()
     assert (medium["kernel"], medium["tile"], medium["weights"]) == ("mma", 32, "shared")
     assert medium["threads"] >= 256
     assert plan("sm_90", 128, precision="high").describe()["weights"] == "streamed"
@@ -85,9 +88,35 @@ def test_cuda_plan_registers_belong_to_a_part_of_the_multiprocessor(
 
 
 def test_cuda_plan_projects_half_of_the_steps_on_chip_rather_than_all_in_device_memory() -> None:
-    found = plan("sm_90", 64)
+    found = plan("sm_90", 128, cell="gru")
     assert found.describe()["projection"] == "shared"
     assert found.arguments["steps"] == 4  # of 7
+
+
+@pytest.mark.parametrize(
+    ("device", "sizes", "options", "columns", "tile"),
+    [
+        ("sm_90", (64,), {}, 8, 128),
+        ("sm_90", (64,), {"cell": "gru"}, 8, 128),
+        ("sm_80", (64,), {"cell": "gru"}, 8, 128),
+        ("sm_90", (128,), {"cell": "rnn"}, 8, 64),
+        ("sm_90", (32,), {}, 4, 128),  # half of the threads would have nothing to do
+        ("sm_90", (128,), {}, 4, 64),  # weights stream
+        ("sm_80", (64,), {}, 4, 64),  # the states of 128 windows do not fit beside the weights
+        ("sm_90", (64, 64), {"cell": "gru"}, 4, 64),  # stacked layers would spill
+        ("sm_90", (64,), {"cell": "rnn"}, 4, 64),  # two blocks of eight warps are better than one
+    ],
+)
+def test_cuda_plan_eight_columns_a_thread_where_they_take_no_warps(
+    device: str, sizes: tuple[int, ...], options: dict[str, Any], columns: int, tile: int
+) -> None:
+    """Half the reads of weights, for as many warps on a multiprocessor."""
+    found = plan(device, *sizes, **options)
+    assert int(found.config["kQuads"]) * 4 == columns
+    assert found.columns == tile
+    assert found.warps >= 8
+    blocks_of_units = max(sizes) // 4 * (found.columns // columns)
+    assert blocks_of_units >= found.threads  # none is idle
 
 
 class Launches(EmulatedRuntime):
@@ -98,7 +127,7 @@ class Launches(EmulatedRuntime):
 
 
 @pytest.mark.parametrize(
-    ("precision", "windows", "most"), [("medium", 10_000, 132), ("medium", 100, 4), ("high", 1, 1)]
+    ("precision", "windows", "most"), [("medium", 10_000, 132), ("medium", 100, 2), ("high", 1, 1)]
 )
 def test_cuda_plan_few_windows_are_spread_over_the_multiprocessors(
     precision: str, windows: int, most: int
@@ -108,7 +137,7 @@ def test_cuda_plan_few_windows_are_spread_over_the_multiprocessors(
     engine = Engine(Launches("sm_90"), network_of_model(*data), head_of(data[0]))
     series, options = np.zeros((windows + 7, 7), np.float32), ScoreOptions(precision=precision)
     whole_series.score(engine, series, None, (7, 1, 1), options=options)
-    grids = [grid for entry, grid in engine.runtime.launched if entry.name == "run_mma"]  # type: ignore[attr-defined]
+    grids = [grid for entry, grid in engine.runtime.launched if "mma" in entry.name]  # type: ignore[attr-defined]
     assert grids == [most]
 
 
@@ -143,6 +172,8 @@ def test_cuda_plan_public() -> None:
     with pytest.raises(ValueError, match="device: expected one of 'sm_75'"):
         cuda.plan(model, "sm_10")
     with pytest.raises(ValueError, match="precision: expected one of 'highest'"):
+        cuda.plan(model, "sm_90", precision="lowest")
+    with pytest.raises(sc.UnsupportedError, match=r"no int8 products \('low'\).*'medium'"):
         cuda.plan(model, "sm_90", precision="low")
 
 
@@ -341,13 +372,16 @@ COMPILED: dict[str, tuple[str, tuple[int, ...], dict[str, Any]]] = {
 
 
 def test_cuda_compiled_entry_points_are_those_of_plans() -> None:
-    """The launch bounds that the compiler's reports are for are those of the plans on an H200."""
+    """The launch bounds that the compiler's reports are for are those of plans.
+
+    For a GPU with an H200's memory, but without the kernel of groups of four warps.
+    """
     text = (CUDA / "instances_mma.cu").read_text()
     found = dict(re.findall(r"^SLIDECELL_MMA\((\w+), (.*)\)$", text, re.MULTILINE))
     cells = {"1": "kLstmOnly", "2": "kGruOnly", "4": "kResetBeforeOnly", "8": "kRnnOnly"}
     want = {}
     for name, (precision, sizes, options) in COMPILED.items():
-        made = plan("sm_90", *sizes, precision=precision, **options)
+        made = plan("sm_100", *sizes, precision=precision, **options)
         config = made.config
         values = [str(made.threads), cells[config["kCells"]], config["kParts"], config["kRows"]]
         values += [config["kHiddenTiles"], config["Math"]]
@@ -355,10 +389,63 @@ def test_cuda_compiled_entry_points_are_those_of_plans() -> None:
     assert found == want
 
 
+def test_cuda_compiled_entry_points_of_groups_are_those_of_plans() -> None:
+    text = (CUDA / "instances_wgmma.cu").read_text()
+    found = re.findall(r"^SLIDECELL_WGMMA\(lstm(\d+)\w*, (\d+), (\d), (\d)\)$", text, re.MULTILINE)
+    assert len(found) == 7
+    for size, threads, input_tiles, hidden_tiles in found:
+        features = 7 if input_tiles == "1" else 30
+        made = plan("sm_90", int(size), precision="medium", features=features)
+        assert (made.kernel, str(made.threads)) == ("wgmma", threads)
+        assert made.config["kInputTiles"] == input_tiles
+        assert made.config["kHiddenTiles"] == hidden_tiles
+
+
+@pytest.mark.parametrize(
+    ("device", "sizes", "precision", "options"),
+    [
+        ("sm_80", (64,), "medium", {}),
+        ("sm_100", (64,), "medium", {}),  # later ones lack the instructions
+        ("sm_90", (64,), "high", {}),
+        ("sm_90", (65,), "medium", {}),
+        ("sm_90", (64, 32), "medium", {}),
+        ("sm_90", (64,), "medium", {"cell": "gru"}),
+        ("sm_90", (64,), "medium", {"activation": "relu"}),
+        ("sm_90", (64,), "medium", {"features": 31}),
+    ],
+)
+def test_cuda_plan_groups_of_four_warps_are_for_one_small_lstm_on_hopper(
+    device: str, sizes: tuple[int, ...], precision: str, options: dict[str, Any]
+) -> None:
+    assert plan(device, *sizes, precision=precision, **options).kernel == "mma"
+
+
+def test_cuda_packing_for_groups_of_four_warps() -> None:
+    """Squares of 8 rows and 8 columns, as the instruction's descriptor says; biases as weights."""
+    net = network(19, features=13)
+    packed, layer_ = pack_wgmma(net), net.encoder[0]
+    entry = packed.layers[0]
+    assert (entry["padded"], entry["input_tiles"], entry["hidden_tiles"]) == (32, 1, 2)
+    for name, tiles, weights in (("w_ih", 1, layer_.w_ih), ("w_hh", 2, layer_.w_hh)):
+        halves = packed.data()[entry[name] :][: 2 * tiles * 512].view(np.uint16)
+        for gate, unit, k in ((0, 0, 0), (1, 9, 3), (2, 18, 12), (3, 7, 9)):
+            square = ((unit // 16 * tiles + k // 16) * 2 + unit % 16 // 8) * 4 + gate
+            at = (square * 2 + k % 16 // 8) * 64 + unit % 8 * 8 + k % 8
+            got = float((halves[at : at + 1].astype(np.uint32) << 16).view(np.float32)[0])
+            want = float(weights[gate * 19 + unit, k]) * (1.0 if gate == 2 else 0.5)
+            assert abs(got - want) <= abs(want) * 2.0**-8
+    ones = packed.data()[entry["w_ih"] :][: 2 * 512].view(np.uint16).reshape(2, 2, 4, 2, 8, 8)
+    parts = (ones[:, :, :, 1, :, 5:7].astype(np.uint32) << 16).view(np.float32)  # inputs 13, 14
+    bias = parts.sum(axis=-1).transpose(2, 0, 1, 3).reshape(4, 32)[:, :19]
+    want = layer_.bias.reshape(4, 19) * np.float32([[0.5], [0.5], [1.0], [0.5]])
+    np.testing.assert_allclose(bias, want, rtol=2.0**-16)
+
+
 def test_cuda_instructions_of_a_whole_warp_are_volatile() -> None:
     """A compiler may move other assembly into a branch that not all lanes of a warp take."""
     text = re.sub(r"\s+", " ", kernel_source())
-    statements = re.findall(r'asm( volatile)?\( ?"(\S+)', text)
+    statements = re.findall(r'asm( volatile)?\( ?((?:"[^"]*" ?)+)', text)
     assert len(statements) > 5
-    whole_warp = [volatile for volatile, name in statements if ".sync" in name]
-    assert whole_warp == [" volatile"]
+    whole_warp = [volatile for volatile, body in statements if ".sync" in body]
+    # A product of a warp; two of a group, and what begins, ends and awaits them.
+    assert whole_warp == [" volatile"] * 6

@@ -75,7 +75,7 @@ def check(
     return flags, truth
 
 
-@pytest.mark.parametrize("mode", ["carried", "medium", "none"])
+@pytest.mark.parametrize("mode", ["carried", "medium", "low", "none"])
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
 @pytest.mark.parametrize("percentile", [50, 95, 99.9])
 def test_flags_are_those_of_exact_scores(mode: Any, cell: str, percentile: float) -> None:
@@ -93,7 +93,7 @@ def test_flags_are_those_of_exact_scores(mode: Any, cell: str, percentile: float
         assert truth.sum() <= flags.audit.recomputed <= truth.sum() + 64 + 112 + 60
 
 
-@pytest.mark.parametrize("mode", ["carried", "medium"])
+@pytest.mark.parametrize("mode", ["carried", "medium", "low"])
 def test_scores_that_meet_the_threshold_exactly(mode: Any) -> None:
     model, series = forecaster(), rows(5000)
     exact = np.sort(model.score(series))[:4988].astype(float)

@@ -26,7 +26,8 @@ inline slidecell::Precision precision_of(const std::string& value) {
   return choose<slidecell::Precision>("precision", value,
                                       {{"highest", slidecell::Precision::highest},
                                        {"high", slidecell::Precision::high},
-                                       {"medium", slidecell::Precision::medium}});
+                                       {"medium", slidecell::Precision::medium},
+                                       {"low", slidecell::Precision::low}});
 }
 inline slidecell::Kernel kernel_of(const std::string& value) {
   return choose<slidecell::Kernel>("kernel", value,

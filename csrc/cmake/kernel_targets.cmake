@@ -5,7 +5,7 @@
 # isa(<name> [PROCESSOR <regex>] [CPU <feature>...] [FLAGS <flag>...] [PRODUCTS_ONLY])
 #   PROCESSOR      where it is built; everywhere if not given
 #   CPU            what __builtin_cpu_supports is asked for before it is offered
-#   PRODUCTS_ONLY  it holds a matrix unit's products, no kernel table: isas.cpp adds it to a table
+#   PRODUCTS_ONLY  it holds products alone, no kernel table: isas.cpp adds it to a table
 set(SLIDECELL_ISAS "")
 set(SLIDECELL_KNOWN_ISAS "")
 macro(isa name)
@@ -29,6 +29,7 @@ endif()
 isa(scalar)
 isa(avx2 PROCESSOR "${x86}" CPU avx2 fma FLAGS -mavx2 -mfma)
 isa(avx512 PROCESSOR "${x86}" CPU avx512f avx512bw avx512dq avx512vl FLAGS ${avx512})
+isa(avx512_vnni PROCESSOR "${x86}" FLAGS ${avx512} -mavx512vnni PRODUCTS_ONLY)
 isa(avx512_bf16 PROCESSOR "${x86}" FLAGS ${avx512} -mavx512bf16 PRODUCTS_ONLY)
 include(${CMAKE_CURRENT_LIST_DIR}/tile_assembler.cmake)
 if(SLIDECELL_ASSEMBLES_TILES OR SLIDECELL_EMULATE_AMX)
@@ -50,6 +51,7 @@ endif()
 isa(amx_fp16 PROCESSOR "${float16_processor}" FLAGS ${avx512} -mavx512bf16 -mavx512fp16
     PRODUCTS_ONLY)
 isa(neon PROCESSOR "${arm}")
+isa(neon_dot PROCESSOR "${arm}" FLAGS -march=armv8.2-a+dotprod PRODUCTS_ONLY)
 
 set_property(GLOBAL PROPERTY SLIDECELL_ISAS ${SLIDECELL_ISAS})
 set_property(GLOBAL PROPERTY SLIDECELL_KNOWN_ISAS ${SLIDECELL_KNOWN_ISAS})

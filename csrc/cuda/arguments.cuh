@@ -107,7 +107,7 @@ struct MmaArgs {
   SinkArgs sink;
   int warp_words;  // shared memory of a warp
   int first_warp;  // where that of warp 0 begins
-  int prediction;  // in a warp's part: [8][windows]
+  int prediction;  // in a warp's part: [8][windows + 4]
 };
 
 __device__ __forceinline__ float not_a_number() { return from_bits(0x7fc00000u); }

@@ -129,19 +129,21 @@ class FmaKernel {
   __device__ void project_code_of(const LayerArgs& bottom, const float* code) {
     constexpr int gates = Traits::kGates;
     const FmaStep s = step_of(a_.net.encoder_layers, 0, false);
-    for_blocks(s, [&](int j, int q) {
-      Block<gates> in;
-      load_input<Traits, Config::kOnChip, gates>(s, LayerBelow{code}, 0, j, q, in);
-      const ProjectedRows to = code_rows(q);
+    for_blocks<Config::kQuads>(s, [&](int j, int first_q) {
+      for_quads<Config::kQuads>(s, first_q, [&](int, int q) {
+        Block<gates> in;
+        load_input<Traits, Config::kOnChip, gates>(s, LayerBelow{code}, 0, j, q, in);
+        const ProjectedRows to = code_rows(q);
 #pragma unroll
-      for (int v = 0; v < 4; ++v) {
+        for (int v = 0; v < 4; ++v) {
 #pragma unroll
-        for (int g = 0; g < gates; ++g) {
-          const float units[4] = {in.at[g][0][v], in.at[g][1][v], in.at[g][2][v], in.at[g][3][v]};
-          store4<Config::kProjectOnChip>(const_cast<float*>(to.rows[v]) + g * bottom.padded + j,
-                                         units);
+          for (int g = 0; g < gates; ++g) {
+            const float units[4] = {in.at[g][0][v], in.at[g][1][v], in.at[g][2][v], in.at[g][3][v]};
+            store4<Config::kProjectOnChip>(const_cast<float*>(to.rows[v]) + g * bottom.padded + j,
+                                           units);
+          }
         }
-      }
+      });
     });
   }
   __device__ __forceinline__ ProjectedRows code_rows(int q) const {

@@ -2,8 +2,8 @@
 // and shared by all windows that cover it.
 //
 // Columns and slots: slot s is window s of the tile (vector s / 8). A thread computes four adjacent
-// columns, which hold four slots a quarter of the tile apart, so that neighbouring threads read
-// neighbouring projected rows: 16 bytes apart in shared memory's banks.
+// columns (or twice four), which hold four slots a quarter of the tile apart, so that neighbouring
+// threads read neighbouring projected rows: 16 bytes apart in shared memory's banks.
 #pragma once
 
 #include "product.cuh"
@@ -27,9 +27,12 @@ class FmaTile {
 
   // All threads; ends with a barrier.
   __device__ void load(int64 tile) {
-    for (int v = threadIdx.x; v < vectors_; v += blockDim.x) {
+    constexpr int kLanes = 8;  // that look for a vector; whole warps come
+    for (int i = threadIdx.x; i - i % 32 < vectors_ * kLanes; i += blockDim.x) {
+      const int v = i / kLanes;
       const int64 index = a_.windows.first + tile * vectors_ + v;
-      const Vector found = find_vector(a_.windows, a_.series.first_row, index);
+      const Vector found = find_vector_by_lanes<kLanes>(a_.windows, a_.series.first_row, index);
+      if (i % kLanes != 0 || v >= vectors_) continue;
       row_[v] = found.row;
       count_[v] = found.count;
       window_[v] = found.window;

@@ -12,11 +12,11 @@ constexpr int kGruOnly = 1 << slidecell::kGruResetAfter;
 constexpr int kResetBeforeOnly = 1 << slidecell::kGruResetBefore;
 constexpr int kRnnOnly = 1 << slidecell::kRnn;
 
-template <int cells, bool on_chip, bool project_on_chip, bool stacked, bool usual>
+template <int cells, bool on_chip, bool project_on_chip, bool stacked, bool usual, int quads = 1>
 struct Fma {
   static constexpr bool kOnChip = on_chip, kProjectOnChip = project_on_chip;
   static constexpr bool kUsual = usual, kStacked = stacked;
-  static constexpr int kCells = cells;
+  static constexpr int kCells = cells, kQuads = quads;
 };
 
 }  // namespace
@@ -31,11 +31,16 @@ struct Fma {
 SLIDECELL_FMA(lstm, 1, kLstmOnly, true, true, false, true)
 SLIDECELL_FMA(lstm_two_blocks, 2, kLstmOnly, true, true, false, true)
 SLIDECELL_FMA(lstm_scratch, 1, kLstmOnly, true, false, false, true)
+SLIDECELL_FMA(lstm_two_quads, 1, kLstmOnly, true, false, false, true, 2)
 SLIDECELL_FMA(lstm_stream, 2, kLstmOnly, false, false, false, true)
 SLIDECELL_FMA(lstm_stacked, 1, kLstmOnly, false, false, true, true)
 SLIDECELL_FMA(lstm_any, 1, kLstmOnly, true, true, false, false)
 SLIDECELL_FMA(gru, 1, kGruOnly, true, true, false, true)
+SLIDECELL_FMA(gru_two_quads, 1, kGruOnly, true, false, false, true, 2)
 SLIDECELL_FMA(gru_before, 1, kResetBeforeOnly, true, true, false, true)
+SLIDECELL_FMA(gru_before_two_quads, 1, kResetBeforeOnly, true, false, false, true, 2)
+SLIDECELL_FMA(rnn_two_quads, 1, kRnnOnly, true, true, false, true, 2)
+SLIDECELL_FMA(lstm_any_two_quads, 1, kLstmOnly, true, false, false, false, 2)
 SLIDECELL_FMA(rnn, 1, kRnnOnly, true, true, false, true)
 SLIDECELL_FMA(rnn_any, 1, kRnnOnly, true, true, false, false)
 

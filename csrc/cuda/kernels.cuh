@@ -7,6 +7,7 @@
 #include "mma.cuh"
 #include "reduce.cuh"
 #include "rows.cuh"
+#include "wgmma.cuh"
 
 namespace slidecell {
 
@@ -19,6 +20,12 @@ template <class Config>
 __device__ __forceinline__ void run_mma(const MmaArgs& args, float4* shared) {
   uint32* words = reinterpret_cast<uint32*>(shared);
   MmaKernel<Config>(args, words).run(words);
+}
+
+template <class Config>
+__device__ __forceinline__ void run_wgmma(const MmaArgs& args, float4* shared) {
+  uint32* words = reinterpret_cast<uint32*>(shared);
+  WgmmaKernel<Config>(args, words).run(words);
 }
 
 }  // namespace slidecell

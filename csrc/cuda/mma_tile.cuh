@@ -40,7 +40,9 @@ __device__ __forceinline__ int lane_id() { return static_cast<int>(threadIdx.x %
 __device__ __forceinline__ int lane_group() { return lane_id() / 4; }  // g
 __device__ __forceinline__ int lane_pair() { return lane_id() % 4; }   // t
 
-// An operand in a warp's part of the shared memory: [tile][part][row][lane][4] words.
+// An operand in a warp's part of the shared memory: [tile][part][row][half of 8 columns][lane][2]
+// words. A lane writes a half at a time, and both are read: 16 bytes for each lane side by side
+// would take one load for two, but twice the cycles for each store, at which lanes 8 apart meet.
 template <int kParts, int kRows, int kTiles, bool kExact>
 __device__ __forceinline__ void load_operand(const uint32* from, int tiles,
                                              Operand<kParts, kRows, kTiles, kExact>& to) {
@@ -51,10 +53,12 @@ __device__ __forceinline__ void load_operand(const uint32* from, int tiles,
     for (int p = 0; p < kParts; ++p) {
 #pragma unroll
       for (int m = 0; m < kRows; ++m) {
-        const uint4 v = *reinterpret_cast<const uint4*>(
-            from + (((k * kParts + p) * kRows + m) * 32 + lane_id()) * 4);
-        to.at[k][p][m][0] = v.x, to.at[k][p][m][1] = v.y;
-        to.at[k][p][m][2] = v.z, to.at[k][p][m][3] = v.w;
+        const uint32* tile = from + ((k * kParts + p) * kRows + m) * 128 + lane_id() * 2;
+#pragma unroll
+        for (int half = 0; half < 2; ++half) {
+          const uint2 v = *reinterpret_cast<const uint2*>(tile + half * 64);
+          to.at[k][p][m][half * 2] = v.x, to.at[k][p][m][half * 2 + 1] = v.y;
+        }
       }
     }
   }
@@ -67,7 +71,7 @@ __device__ __forceinline__ void store_columns(uint32* to, int u, int m, const fl
   const Split<kParts> second = split<kParts>(value[2], value[3]);
 #pragma unroll
   for (int p = 0; p < kParts; ++p) {
-    uint32* at = to + (((u / 2 * kParts + p) * kRows + m) * 32 + lane_id()) * 4 + u % 2 * 2;
+    uint32* at = to + ((u / 2 * kParts + p) * kRows + m) * 128 + u % 2 * 64 + lane_id() * 2;
     *reinterpret_cast<uint2*>(at) = make_uint2(first.part[p], second.part[p]);
   }
 }
@@ -79,20 +83,21 @@ class MmaTile {
   __device__ MmaTile(const SeriesArgs& series, const WindowArgs& windows)
       : series_(series), windows_(windows) {}
 
+  // All lanes together.
   __device__ __forceinline__ void load(int64 tile) {
+    constexpr int kVectors = kRows * 2, kLanes = 32 / kVectors;  // that look for a vector
+    const int64 index = windows_.first + tile * kVectors + lane_id() / kLanes;
+    const Vector v = find_vector_by_lanes<kLanes>(windows_, series_.first_row, index);
 #pragma unroll
-    for (int i = 0; i < kRows * 2; ++i) {
-      const int64 index = windows_.first + tile * (kRows * 2) + i;
-      const Vector v = find_vector(windows_, series_.first_row, index);
+    for (int i = 0; i < kVectors; ++i) {
       // Windows that do not exist compute on the last row; nobody reads their results.
-      row_[i] = v.row + lane_group() * static_cast<int64>(windows_.stride);
-      // Lane l owns the results of window l of the tile.
-      if (lane_id() / kVector == i) {
-        owned_row_ = static_cast<int>(v.row + lane_id() % kVector * windows_.stride);
-        owned_window_ = v.window + lane_id() % kVector;
-        exists_ = lane_id() % kVector < v.count;
-      }
+      row_[i] = from_lane(v.row, i * kLanes) + lane_group() * static_cast<int64>(windows_.stride);
     }
+    // Lane l owns the results of window l of the tile.
+    const int owner = lane_id() / kVector % kVectors * kLanes, within = lane_id() % kVector;
+    owned_row_ = static_cast<int>(from_lane(v.row, owner) + within * windows_.stride);
+    owned_window_ = from_lane(v.window, owner) + within;
+    exists_ = within < from_lane(v.count, owner);
   }
 
   // Row t of all windows, as bf16.

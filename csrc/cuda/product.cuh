@@ -1,15 +1,18 @@
-// The inner product of the float32 kernels: 4 units times G gates times 4 windows in registers.
+// The inner product of the float32 kernels: 4 units times G gates times 4 or 8 windows in
+// registers.
 #pragma once
 
 #include "arguments.cuh"
 
 namespace slidecell {
 
-// Units j .. j+3 and columns q .. q+3 of a tile. 64 accumulators (LSTM), 20 more for weights and h:
-// half of the 255 registers that a thread of a block of 256 may have.
-template <int gates>
+// Units j .. j+3 and columns q .. q+3 of a tile, or two such quads of columns, half a tile apart.
+// One quad of an LSTM has 64 accumulators, and 20 more registers for weights and h: half of the 255
+// that a thread of a block of 256 may have. Two quads have 128 and 24, and read 6 times 16 bytes
+// for 128 multiply-adds, where one quad reads 10 times.
+template <int gates, int kQuads = 1>
 struct Block {
-  float at[gates][4][4];  // [gate][unit][column]
+  float at[gates][4][4 * kQuads];  // [gate][unit][column]
 };
 
 __device__ __forceinline__ float4 load4(const float* p) {
@@ -34,14 +37,14 @@ __device__ __forceinline__ float4 load_weights(const float* p) {
   return load_constant(reinterpret_cast<const float4*>(p));
 }
 
-template <int gates>
-__device__ __forceinline__ void clear(Block<gates>& block) {
+template <int gates, int kQuads>
+__device__ __forceinline__ void clear(Block<gates, kQuads>& block) {
 #pragma unroll
   for (int g = 0; g < gates; ++g) {
 #pragma unroll
     for (int u = 0; u < 4; ++u) {
 #pragma unroll
-      for (int v = 0; v < 4; ++v) block.at[g][u][v] = 0.0f;
+      for (int v = 0; v < 4 * kQuads; ++v) block.at[g][u][v] = 0.0f;
     }
   }
 }
@@ -62,16 +65,19 @@ __device__ __forceinline__ void start_from(const float* bias, int padded, Block<
 }
 
 // block[g][u][v] += sum over k ascending of w[k][g][u] x[k][v]: one chain of fused multiply-adds
-// per output, in the order of the CPU's kernels.
-template <int gates, bool kOnChip>
+// per output, in the order of the CPU's kernels. The second quad of columns is `half` beyond the
+// first.
+template <int gates, bool kOnChip, int kQuads = 1>
 __device__ __forceinline__ void accumulate(const float* w,  // [depth][..][padded], at unit j
                                            int w_step, int padded,
                                            const float* x,  // [depth][x_step], at column q
-                                           int x_step, int depth, Block<gates>& block) {
+                                           int x_step, int depth, Block<gates, kQuads>& block,
+                                           int half = 0) {
 #pragma unroll 2
   for (int k = 0; k < depth; ++k) {
-    float column[4];
-    spread(load4(x + k * x_step), column);
+    float column[kQuads][4];
+#pragma unroll
+    for (int i = 0; i < kQuads; ++i) spread(load4(x + k * x_step + i * half), column[i]);
 #pragma unroll
     for (int g = 0; g < gates; ++g) {
       float weight[4];
@@ -79,8 +85,8 @@ __device__ __forceinline__ void accumulate(const float* w,  // [depth][..][padde
 #pragma unroll
       for (int u = 0; u < 4; ++u) {
 #pragma unroll
-        for (int v = 0; v < 4; ++v) {
-          block.at[g][u][v] = fma(weight[u], column[v], block.at[g][u][v]);
+        for (int v = 0; v < 4 * kQuads; ++v) {
+          block.at[g][u][v] = fma(weight[u], column[v / 4][v % 4], block.at[g][u][v]);
         }
       }
     }

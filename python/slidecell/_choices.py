@@ -17,7 +17,7 @@ __all__ = [
     "Windows",
 ]
 
-Precision: TypeAlias = Literal["highest", "high", "medium"]
+Precision: TypeAlias = Literal["highest", "high", "medium", "low"]
 Kernel: TypeAlias = Literal["auto", "fma", "matrix"]
 Reduction: TypeAlias = Literal["mse", "mae", "mahalanobis", "nll", "calibrated"]
 Aggregate: TypeAlias = Literal["window", "last", "mean"]

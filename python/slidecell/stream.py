@@ -117,7 +117,8 @@ class Stream:
         """Return what a push runs: ``isa``, ``kernel``, ``precision``, ``tile`` and ``threads``.
 
         With few entities and ``precision="medium"`` the answer's products take their weights as
-        bf16; everything else runs at the highest precision.
+        bf16; everything else runs at the highest precision. ``"low"``: all of it by 8-bit
+        products, where they serve the model.
         """
         return self._core.plan()
 

@@ -206,7 +206,7 @@ namespace slidecell::test {
 const KernelTable& amx_emulated() {
   static const MatrixKernels matrix = make_matrix_kernels<TileBlocks>("amx", 2);
   static const KernelTable table = [] {
-    KernelTable kernels = make_kernels<Registers>("amx_emulated");
+    KernelTable kernels = make_kernels<Registers>("amx_emulated", nullptr);
     kernels.matrix = &matrix;
     return kernels;
   }();

@@ -198,6 +198,14 @@ void test_plans(const ModelHandle& model, const slidecell::SequenceModel& truth)
   options.num_threads = 2;
   CHECK(slidecell_model_plan(model.get(), &options, &plan) == SLIDECELL_OK);
   CHECK(std::string(plan.kernel).rfind("fma", 0) == 0 && plan.threads >= 1);
+  options.kernel = SLIDECELL_AUTOMATIC;
+  options.precision = SLIDECELL_LOW;
+  CHECK(slidecell_model_plan(model.get(), &options, &plan) == SLIDECELL_OK);
+  CHECK(std::string(plan.kernel).rfind("int8", 0) == 0 && plan.precision == std::string("low"));
+  options.precision = 4;
+  CHECK(slidecell_model_plan(model.get(), &options, &plan) == SLIDECELL_INVALID_ARGUMENT);
+  CHECK(error_has("precision: expected 0 to 3, got 4"));
+  options.precision = SLIDECELL_HIGHEST;
   options.kernel = 3;
   CHECK(slidecell_model_plan(model.get(), &options, &plan) == SLIDECELL_INVALID_ARGUMENT);
   CHECK(error_has("kernel: expected 0 to 2, got 3"));

@@ -17,6 +17,7 @@
 #include <cstdint>
 #include <cstring>
 #include <functional>
+#include <map>
 #include <memory>
 #include <numeric>
 #include <random>
@@ -56,6 +57,11 @@ enum class State { ready, at_block_barrier, at_warp_barrier, done };
 
 // A context makes a fiber's stack; from then on setjmp and longjmp switch, which unlike swapcontext
 // make no system call.
+// Products that a group's matrix unit has begun: where each result goes, and what it will be.
+struct Batch {
+  std::map<float*, std::vector<float>> results;
+};
+
 struct Fiber {
   ucontext_t context;
   jmp_buf resume;
@@ -63,7 +69,9 @@ struct Fiber {
   std::unique_ptr<char[]> stack;
   State state;
   unsigned thread;
-  unsigned turn;  // of the exchange
+  unsigned turn;      // of the exchange
+  bool may_multiply;  // since begin_products
+  std::vector<Batch> batches;
 };
 
 constexpr std::size_t kStackBytes = 128 * 1024;
@@ -135,6 +143,8 @@ inline bool run_block(const std::vector<Fibers>& warps, const Fibers& all) {
     fiber->state = State::ready;
     fiber->started = false;
     fiber->turn = 0;
+    fiber->may_multiply = false;
+    fiber->batches.clear();
   }
   const auto done = [](const Fiber* fiber) { return fiber->state == State::done; };
   for (;;) {
@@ -240,16 +250,37 @@ inline float bf16_at(const uint32* words, unsigned i) {
   return from_bits(i % 2 != 0 ? words[i / 2] & 0xffff0000u : words[i / 2] << 16);
 }
 
-// The matrix unit sums exact products; how it rounds is not specified. Here: once.
-inline void multiply_tiles(float (&c)[4], const uint32 (&a)[4], uint32 b0, uint32 b1) {
-  const unsigned lane = threadIdx.x % 32, group = lane / 4, pair = lane % 4;
+// What a lane shows the others of its warp; returns what all of them show. All must come.
+template <unsigned count>
+inline std::uint32_t (&show(const uint32 (&words)[count]))[32][6] {
   // Two buffers in turn: a lane that is ahead does not overwrite what others still read.
   const unsigned turn = emulator::current->turn++ % 2;
   auto& lanes = emulator::exchange[turn][threadIdx.x / 32];
-  std::copy(a, a + 4, lanes[lane]);
-  lanes[lane][4] = b0;
-  lanes[lane][5] = b1;
+  std::copy(words, words + count, lanes[threadIdx.x % 32]);
   __syncwarp();
+  return lanes;
+}
+
+inline uint32 ballot(bool says) {
+  const auto& lanes = show<1>({says ? 1u : 0u});
+  uint32 bits = 0;
+  for (unsigned lane = 0; lane < 32; ++lane) bits |= lanes[lane][0] << lane;
+  return bits;
+}
+template <class T>
+inline T from_lane(T value, int from) {
+  uint32 words[2] = {0, 0};
+  std::memcpy(words, &value, sizeof value);
+  T found;
+  std::memcpy(&found, show(words)[from], sizeof found);
+  return found;
+}
+inline int count_bits(uint32 bits) { return __builtin_popcount(bits); }
+
+// The matrix unit sums exact products; how it rounds is not specified. Here: once.
+inline void multiply_tiles(float (&c)[4], const uint32 (&a)[4], uint32 b0, uint32 b1) {
+  const unsigned lane = threadIdx.x % 32, group = lane / 4, pair = lane % 4;
+  const auto& lanes = show<6>({a[0], a[1], a[2], a[3], b0, b1});
   for (unsigned e = 0; e < 4; ++e) {
     const unsigned row = group, half = e / 2, column = pair * 2 + e % 2;
     double sum = c[e];
@@ -260,6 +291,48 @@ inline void multiply_tiles(float (&c)[4], const uint32 (&a)[4], uint32 b0, uint3
       sum += double(x) * double(y);
     }
     c[e] = static_cast<float>(sum);
+  }
+}
+
+// A group's matrix unit reads operands when it likes and writes results when it is waited for:
+// until then they are NaN.
+template <bool goes_on>
+inline void multiply_group(float (&d)[32], const uint32 (&a)[4], const uint32* b) {
+  const unsigned lane = threadIdx.x % 32, group = lane / 4, pair = lane % 4;
+  const auto& lanes = show<4>({a[0], a[1], a[2], a[3]});
+  emulator::Fiber& fiber = *emulator::current;
+  auto& results = fiber.batches.back().results;
+  if (!goes_on) results[d].assign(32, 0.0f);
+  if (results.count(d) == 0) results[d].assign(d, d + 32);
+  const bool right = fiber.may_multiply && reinterpret_cast<std::uintptr_t>(b) % 16 == 0;
+  for (unsigned i = 0; i < 32; ++i) {
+    const unsigned row = group, half = i / 2 % 2, column = i / 4 * 8 + pair * 2 + i % 2;
+    double sum = right ? results[d][i] : NAN;
+    for (unsigned k = 0; k < 16; ++k) {
+      const float x = bf16_at(&lanes[row * 4 + k % 8 / 2][half + k / 8 * 2], k % 2);
+      // Columns by eights 256 bytes apart, rows by eights 128, columns of eight 16.
+      const uint32* const square = b + column / 8 * 64 + k / 8 * 32;
+      sum += double(x) * double(bf16_at(square + column % 8 * 4, k % 8));
+    }
+    results[d][i] = static_cast<float>(sum);
+  }
+  std::fill(d, d + 32, NAN);
+}
+inline void hold(uint32 (&)[4]) {}
+inline void show_to_matrix_unit() {}
+inline void begin_products() {
+  emulator::current->may_multiply = true;
+  emulator::current->batches.emplace_back();
+}
+inline void commit_products() { emulator::current->may_multiply = false; }
+template <int left>
+inline void wait_for_products(float (&)[32]) {
+  auto& batches = emulator::current->batches;
+  while (batches.size() > left) {
+    for (const auto& [to, values] : batches.front().results) {
+      std::copy(values.begin(), values.end(), to);
+    }
+    batches.erase(batches.begin());
   }
 }
 

@@ -105,7 +105,7 @@ slidecell_options options(Arguments& a) {
   };
   const std::size_t what = a.below(8);
   if (what == 0) {
-    made.precision = any(3);
+    made.precision = any(4);
     made.reduction = any(3);
     made.aggregate = any(3);
   } else if (what == 1) {

@@ -116,7 +116,7 @@ std::string saved(Stream& stream) {
 std::string fresh(std::size_t number, Random& random) {
   slidecell::StreamOptions options;
   options.reduction = static_cast<slidecell::Reduction>(random.below(2));
-  options.precision = static_cast<slidecell::Precision>(random.below(3));
+  options.precision = static_cast<slidecell::Precision>(random.below(4));
   options.aggregate = static_cast<slidecell::Aggregate>(random.below(2));
   options.mode = static_cast<slidecell::Windows>(random.one_in(3));
   const std::int64_t entities =
@@ -165,7 +165,7 @@ void change_header(Header& header, Random& random) {
       header.num_entities = random.of(odd_integers());
       break;
     case 6:
-      header.precision = static_cast<std::uint8_t>(random.below(4));
+      header.precision = static_cast<std::uint8_t>(random.below(5));
       header.reduction = static_cast<std::uint8_t>(random.below(4));
       break;
     default:

@@ -123,7 +123,7 @@ bool run_model(const SequenceModel& model, std::size_t weights, std::uint32_t se
 
   ScoreOptions other;
   other.num_threads = 1;
-  other.precision = static_cast<Precision>(seed % 3);
+  other.precision = static_cast<Precision>(seed % 4);
   other.aggregate = static_cast<Aggregate>(seed % 3);
   other.per_feature = seed % 2 == 0;
   other.stride = 1 + seed % 3;

@@ -70,6 +70,89 @@ __device__ __forceinline__ void multiply_tiles(float (&c)[4], const uint32 (&a)[
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
+// All lanes of a warp together: which of them say so, a bit each; what lane `from` has.
+__device__ __forceinline__ uint32 ballot(bool says) { return __ballot_sync(0xffffffffu, says); }
+template <class T>
+__device__ __forceinline__ T from_lane(T value, int from) {
+  return __shfl_sync(0xffffffffu, value, from);
+}
+__device__ __forceinline__ int count_bits(uint32 bits) { return __popc(bits); }
+
+// For sm_90a. d = a b or, if goes_on, d += a b for the 64 windows of a group of four warps:
+// a [64][16], 16 rows a warp, as multiply_tiles has them; b [16][64] in shared memory, blocks of 8
+// columns one after the other, of each two squares of 8 rows, of each 16 bytes a column; d
+// [64][64], for each 8 columns as multiply_tiles has c. The unit reads b and the lanes' a on its
+// own: neither they nor d may be touched before wait_for_products.
+template <bool goes_on>
+__device__ __forceinline__ void multiply_group(float (&d)[32], const uint32 (&a)[4],
+                                               const uint32* b) {
+  // In units of 16 bytes: where b begins, 8 to the next square of rows, 16 to the next columns.
+  const unsigned long long where =
+      (static_cast<unsigned long long>(__cvta_generic_to_shared(b)) & 0x3ffff) >> 4 | 8ull << 16 |
+      16ull << 32;
+  if (goes_on) {
+    asm volatile(
+        "{ .reg .pred goes_on; setp.ne.b32 goes_on, 1, 0; "
+        "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 {"
+        "%0, %1, %2, %3, %4, %5, %6, %7,"
+        "%8, %9, %10, %11, %12, %13, %14, %15,"
+        "%16, %17, %18, %19, %20, %21, %22, %23,"
+        "%24, %25, %26, %27, %28, %29, %30, %31}, "
+        "{%32, %33, %34, %35}, %36, goes_on, 1, 1, 0; }"
+        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]),
+          "+f"(d[7]), "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]),
+          "+f"(d[14]), "+f"(d[15]), "+f"(d[16]), "+f"(d[17]), "+f"(d[18]), "+f"(d[19]), "+f"(d[20]),
+          "+f"(d[21]), "+f"(d[22]), "+f"(d[23]), "+f"(d[24]), "+f"(d[25]), "+f"(d[26]), "+f"(d[27]),
+          "+f"(d[28]), "+f"(d[29]), "+f"(d[30]), "+f"(d[31])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(where));
+  } else {
+    asm volatile(
+        "{ .reg .pred goes_on; setp.ne.b32 goes_on, 0, 0; "
+        "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 {"
+        "%0, %1, %2, %3, %4, %5, %6, %7,"
+        "%8, %9, %10, %11, %12, %13, %14, %15,"
+        "%16, %17, %18, %19, %20, %21, %22, %23,"
+        "%24, %25, %26, %27, %28, %29, %30, %31}, "
+        "{%32, %33, %34, %35}, %36, goes_on, 1, 1, 0; }"
+        : "=f"(d[0]), "=f"(d[1]), "=f"(d[2]), "=f"(d[3]), "=f"(d[4]), "=f"(d[5]), "=f"(d[6]),
+          "=f"(d[7]), "=f"(d[8]), "=f"(d[9]), "=f"(d[10]), "=f"(d[11]), "=f"(d[12]), "=f"(d[13]),
+          "=f"(d[14]), "=f"(d[15]), "=f"(d[16]), "=f"(d[17]), "=f"(d[18]), "=f"(d[19]), "=f"(d[20]),
+          "=f"(d[21]), "=f"(d[22]), "=f"(d[23]), "=f"(d[24]), "=f"(d[25]), "=f"(d[26]), "=f"(d[27]),
+          "=f"(d[28]), "=f"(d[29]), "=f"(d[30]), "=f"(d[31])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(where));
+  }
+}
+// Registers that products read as they are now, whatever the compiler might put off.
+__device__ __forceinline__ void hold(uint32 (&a)[4]) {
+  asm volatile("" : "+r"(a[0]), "+r"(a[1]), "+r"(a[2]), "+r"(a[3])::"memory");
+}
+// What the lanes wrote to shared memory is the matrix unit's to read, after a barrier.
+__device__ __forceinline__ void show_to_matrix_unit() {
+  asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+}
+// Before the first product: registers that lanes wrote are the unit's to read.
+__device__ __forceinline__ void begin_products() {
+  asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
+}
+// Ends a batch of products.
+__device__ __forceinline__ void commit_products() {
+  asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
+}
+// Waits until all batches but the last `left` are done, that of d among them. That it names d keeps
+// the compiler from reading d before.
+template <int left>
+__device__ __forceinline__ void wait_for_products(float (&d)[32]) {
+  asm volatile("wgmma.wait_group.sync.aligned %32;"
+               : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]),
+                 "+f"(d[7]), "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]),
+                 "+f"(d[13]), "+f"(d[14]), "+f"(d[15]), "+f"(d[16]), "+f"(d[17]), "+f"(d[18]),
+                 "+f"(d[19]), "+f"(d[20]), "+f"(d[21]), "+f"(d[22]), "+f"(d[23]), "+f"(d[24]),
+                 "+f"(d[25]), "+f"(d[26]), "+f"(d[27]), "+f"(d[28]), "+f"(d[29]), "+f"(d[30]),
+                 "+f"(d[31])
+               : "n"(left)
+               : "memory");
+}
+
 // Weights that stay in device memory come through the read-only path.
 __device__ __forceinline__ float4 load_constant(const float4* p) { return __ldg(p); }
 __device__ __forceinline__ uint2 load_constant(const uint2* p) { return __ldg(p); }

@@ -16,7 +16,10 @@
 
 namespace slidecell {
 
-enum class Precision : std::uint8_t { highest, high, medium };
+// low: recurrent products of 8-bit codes, on every CPU, for models whose layers activate by tanh or
+// sigmoid, have no projection and at most 2^17 units; scores and streams have the same bits. Other
+// models run as medium.
+enum class Precision : std::uint8_t { highest, high, medium, low };
 // The products that `score` uses. automatic: chosen by a fixed rule, see plan(); fma: float32
 // multiply-adds; matrix: the CPU's bf16 products (AMX tiles, or AVX512-BF16's dot products), in as
 // many parts as the precision asks for.

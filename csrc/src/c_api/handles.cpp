@@ -16,6 +16,7 @@ constexpr bool same_number(int c, Enum cpp) {
 static_assert(same_number(SLIDECELL_HIGHEST, Precision::highest));
 static_assert(same_number(SLIDECELL_HIGH, Precision::high));
 static_assert(same_number(SLIDECELL_MEDIUM, Precision::medium));
+static_assert(same_number(SLIDECELL_LOW, Precision::low));
 static_assert(same_number(SLIDECELL_AUTOMATIC, Kernel::automatic));
 static_assert(same_number(SLIDECELL_FMA, Kernel::fma));
 static_assert(same_number(SLIDECELL_MATRIX, Kernel::matrix));
@@ -40,7 +41,7 @@ void write_text(const std::string& text, char (&out)[size]) {
 ScoreOptions score_options(const slidecell_options* options) {
   ScoreOptions out;
   if (!options) return out;
-  out.precision = choice<Precision>(options->precision, 3, "precision");
+  out.precision = choice<Precision>(options->precision, 4, "precision");
   out.reduction = choice<Reduction>(options->reduction, 5, "reduction");
   out.aggregate = choice<Aggregate>(options->aggregate, 3, "aggregate");
   out.kernel = choice<Kernel>(options->kernel, 3, "kernel");

@@ -3,6 +3,12 @@
 #include "cpu/active_kernels.h"
 #include "cpu/amx_permission.h"
 #include "cpu/isa_list.h"
+#include "kernels/low_table.h"
+
+#if defined(__aarch64__) && defined(__linux__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+#endif
 
 namespace slidecell {
 namespace {
@@ -11,11 +17,12 @@ namespace {
 std::string lacks(bool has_features) { return has_features ? "" : "this CPU does not have it"; }
 
 #if defined(__x86_64__)
-// AVX-512 with bf16 dot products where the CPU has them.
+// AVX-512 with the dot products of bf16 numbers and of codes that the CPU has.
 const KernelTable& avx512_here() {
   static const KernelTable table = [] {
     KernelTable kernels = kernels_avx512();
     if (__builtin_cpu_supports("avx512bf16")) kernels.matrix = &matrix_avx512_bf16();
+    if (__builtin_cpu_supports("avx512vnni")) kernels.low = &low_avx512_vnni();
     return kernels;
   }();
   return table;
@@ -37,7 +44,7 @@ std::string tile_refusal() { return "the assembler of this build had no tile ins
 // AMX multiplies; AVX-512 does all else.
 const KernelTable& amx_here() {
   static const KernelTable table = [] {
-    KernelTable kernels = kernels_avx512();
+    KernelTable kernels = avx512_here();
     kernels.isa = "amx";
     kernels.matrix = tile_kernels();
     kernels.ask_for_matrix = ask_for_amx;
@@ -58,6 +65,33 @@ void add_products(std::vector<Isa>& list) {
   list.push_back({&amx_here(), refusal.empty() ? tile_refusal() : refusal});
 }
 constexpr std::size_t kAddedIsas = 1;
+#elif defined(__aarch64__)
+// Apple's processors have SDOT from the first Mac on.
+bool has_sdot() {
+#ifdef __linux__
+  return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
+#elif defined(__APPLE__)
+  return true;
+#else
+  return false;
+#endif
+}
+
+const KernelTable& neon_here() {
+  static const KernelTable table = [] {
+    KernelTable kernels = kernels_neon();
+    if (has_sdot()) kernels.low = &low_neon_dot();
+    return kernels;
+  }();
+  return table;
+}
+
+void add_products(std::vector<Isa>& list) {
+  for (Isa& isa : list) {
+    if (isa.kernels == &kernels_neon()) isa.kernels = &neon_here();
+  }
+}
+constexpr std::size_t kAddedIsas = 0;
 #else
 void add_products(std::vector<Isa>&) {}
 constexpr std::size_t kAddedIsas = 0;

@@ -30,6 +30,8 @@ class SampledPass final : public CheapPass {
     const KernelChoice exact = choose_kernel(kernels, model_, exact_.precision, exact_.kernel);
     const KernelChoice cheap = choose_kernel(kernels, model_, cheap_.precision, cheap_.kernel);
     const auto W = static_cast<double>(plan_.window());
+    // Of 8-bit codes it does four times as many.
+    if (cheap.products != Products::float32 && exact.parts == 0) return W / 4.0;
     if (cheap.parts == 0 || cheap.precision == exact.precision) return W;
     // Parts of a number -> products of them.
     const auto products = [](int parts) { return parts * (parts + 1) / 2.0; };

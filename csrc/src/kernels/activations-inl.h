@@ -117,12 +117,17 @@ inline Vecs<n> activate(Kind kind, const Vecs<n>& x) {
   return Vecs<n>::each([kind](Vec y) { return activate(kind, y); }, x);
 }
 
-// The activations that a formula asks for. gate_times_output is that of an output gate before
-// activation with the activated state c.
+// The activations that a formula asks for. memory_gate is that of a gate that says how much of a
+// state stays; gate_times_output that of an output gate before activation with the activated state
+// c.
 struct UsualActivations {  // sigmoid and tanh
   template <class V>
   static inline __attribute__((always_inline)) V gate(V x) {
     return sigmoid(x);
+  }
+  template <class V>
+  static inline __attribute__((always_inline)) V memory_gate(V x) {
+    return gate(x);
   }
   template <class V>
   static inline __attribute__((always_inline)) V candidate(V x) {
@@ -145,6 +150,10 @@ struct OtherActivations {
   template <class V>
   inline __attribute__((always_inline)) V gate(V x) const {
     return activate(of_gates, x);
+  }
+  template <class V>
+  inline __attribute__((always_inline)) V memory_gate(V x) const {
+    return gate(x);
   }
   template <class V>
   inline __attribute__((always_inline)) V candidate(V x) const {
@@ -172,6 +181,10 @@ struct NamedActivations {
   template <class V>
   inline __attribute__((always_inline)) V gate(V x) const {
     return usual() ? sigmoid(x) : activate(of_gates, x);
+  }
+  template <class V>
+  inline __attribute__((always_inline)) V memory_gate(V x) const {
+    return gate(x);
   }
   template <class V>
   inline __attribute__((always_inline)) V candidate(V x) const {

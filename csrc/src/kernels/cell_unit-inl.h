@@ -3,6 +3,7 @@
 
 #include "kernels/cell_traits.h"
 #include "kernels/kernel_table.h"
+#include "kernels/low_table.h"
 #include "kernels/vecs-inl.h"
 
 namespace {
@@ -26,6 +27,7 @@ struct Product {
 };
 
 inline bool has_state(const slidecell::StepColumns& a) { return a.h != nullptr; }
+inline bool has_state(const slidecell::LowStep& a) { return a.h != nullptr; }
 inline bool has_state(const slidecell::MatrixStep& a) { return a.h_pairs != nullptr; }
 
 // One hidden unit in n groups of columns. sum_of(i) gives the recurrent sums of the product's gate

@@ -20,7 +20,7 @@ struct Gru {
   static inline __attribute__((always_inline)) V last(const Activations& act, const Unit& unit,
                                                       V& /*c*/) {
     const V r = act.gate(unit.gate(0));
-    const V z = act.gate(unit.gate(1));
+    const V z = act.memory_gate(unit.gate(1));
     const V n = act.candidate(fma(r, unit.sum(2) + unit.bias(), unit.x(2)));
     return gru_blend(z, n, unit.h());
   }
@@ -69,7 +69,7 @@ struct GruResetBefore {
   static inline __attribute__((always_inline)) V last(const Activations& act, const Unit& unit,
                                                       V& /*c*/) {
     const V n = act.candidate(unit.gate(2));
-    return gru_blend(act.gate(unit.kept()), n, unit.h());
+    return gru_blend(act.memory_gate(unit.kept()), n, unit.h());
   }
 };
 

@@ -50,6 +50,10 @@ struct HalfActivations {
     return half_sigmoid(Halves::of(z)).template floats<n>();
   }
   template <int n>
+  static inline __attribute__((always_inline)) Vecs<n> memory_gate(const Vecs<n>& z) {
+    return gate(z);
+  }
+  template <int n>
   static inline __attribute__((always_inline)) Vecs<n> candidate(const Vecs<n>& z) {
     return half_tanh(Halves::of(z)).template floats<n>();
   }

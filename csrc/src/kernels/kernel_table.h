@@ -157,6 +157,8 @@ struct CellKernels {
   void (*first_row)(const CellRow&);  // with a late product: after the first one; else null
 };
 
+struct LowKernels;  // low_table.h
+
 struct KernelTable {
   const char* isa;
   std::int64_t lanes;
@@ -182,6 +184,8 @@ struct KernelTable {
   float (*calibrated_error_row)(const ErrorRow&);
 
   TrainKernels train;
+
+  const LowKernels* low;  // 8-bit products
 
   // Products of bf16 numbers where this CPU has instructions for them; null: none.
   const MatrixKernels* matrix;

@@ -9,6 +9,7 @@
 #include "kernels/columns-inl.h"
 #include "kernels/error-inl.h"
 #include "kernels/head-inl.h"
+#include "kernels/low_table.h"
 #include "kernels/project-inl.h"
 #include "kernels/row-inl.h"
 //
@@ -36,7 +37,7 @@ constexpr void add_cell(slidecell::KernelTable& table) {
 }
 
 template <class Registers>
-constexpr slidecell::KernelTable make_kernels(const char* isa) {
+constexpr slidecell::KernelTable make_kernels(const char* isa, const slidecell::LowKernels* low) {
   constexpr int rows = 4 * Registers::units, vectors = Registers::vectors;
   static_assert(slidecell::kTrainTile % (vectors * Vec::lanes) == 0, "whole groups of columns");
   slidecell::KernelTable table{};
@@ -65,6 +66,7 @@ constexpr slidecell::KernelTable make_kernels(const char* isa) {
   table.train.product_rows = Registers::product_sums;
   table.train.add_products = &add_products<Registers::product_sums, Registers::product_vectors>;
   table.train.transpose = &transpose_columns;
+  table.low = low;
   return table;
 }
 

@@ -19,7 +19,7 @@ struct Lstm {
     c = unit.c();
     return act.in_one([&](auto own) __attribute__((always_inline)) {
       const V ig = own.gate_times_candidate(gates[0], gates[2]);
-      c = fma(own.gate(gates[1]), c, ig);
+      c = fma(own.memory_gate(gates[1]), c, ig);
       return own.gate_times_output(gates[3], c);
     });
   }

@@ -102,6 +102,10 @@ struct ScaledActivations {
     return scaled_sigmoid<grade>(x);
   }
   template <class V>
+  static inline __attribute__((always_inline)) V memory_gate(V x) {
+    return gate(x);
+  }
+  template <class V>
   static inline __attribute__((always_inline)) V candidate(V x) {
     return scaled_tanh<grade>(x);
   }

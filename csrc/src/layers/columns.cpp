@@ -3,7 +3,40 @@
 #include <algorithm>
 #include <utility>
 
+#include "weights/cells.h"
+
 namespace slidecell {
+namespace {
+
+// Rows that the codes of h take, of all instruction sets.
+std::int64_t code_rows(const LayerSpec& spec) { return 2 * ceil_div(spec.hidden_size, 4); }
+
+void step_low_columns(const KernelTable& kernels, const LayerSpec& spec,
+                      const PackedDirection& packed, const StepInput& input, std::int64_t vectors,
+                      const float* h, float* c, float* h_out, float* scratch,
+                      std::ptrdiff_t stride) {
+  LowStep a{};
+  a.w = packed.low_columns.view();
+  a.w_late = packed.low_late_columns.view();
+  a.b_hh = packed.b_hh.data();
+  a.hidden = spec.hidden_size;
+  a.vectors = vectors;
+  a.p = input.p;
+  a.p_stride = input.stride;
+  a.p_col = input.col;
+  a.h = h;
+  a.c = c;
+  a.h_out = h_out;
+  a.codes = scratch;
+  a.scratch = scratch + code_rows(spec) * stride;
+  a.stride = stride;
+  a.activation = spec.activation;
+  a.recurrent_activation = spec.recurrent_activation;
+  a.coarse = packed.products == Products::coarse_codes;
+  kernels.low->cells[packed.form].columns(a);
+}
+
+}  // namespace
 
 std::vector<std::int32_t> adjacent_columns(const KernelTable& kernels, std::int64_t vectors) {
   std::vector<std::int32_t> col;
@@ -20,10 +53,18 @@ void project_columns(const KernelTable& kernels, const PackedLinear& linear, con
       {linear.columns.data(), linear.rows, linear.depth, x, x_stride, out, out_stride, vectors});
 }
 
+std::int64_t step_scratch_rows(const LayerSpec& spec, Products products) {
+  const std::int64_t late = traits_of(spec).late.count > 0 ? 2 * spec.hidden_size : 0;
+  return late + (products == Products::float32 ? 0 : code_rows(spec));
+}
+
 void step_layer_columns(const KernelTable& kernels, const LayerSpec& spec,
                         const PackedDirection& packed, const StepInput& input, std::int64_t vectors,
                         const float* h, float* c, float* h_out, float* unprojected, float* scratch,
                         std::ptrdiff_t stride) {
+  if (packed.low()) {
+    return step_low_columns(kernels, spec, packed, input, vectors, h, c, h_out, scratch, stride);
+  }
   const bool projected = spec.proj_size > 0;
   StepColumns a{};
   a.w = packed.recurrent_columns.data();
@@ -54,17 +95,18 @@ LayerColumns::LayerColumns(const KernelTable& kernels, const LayerSpec& spec,
       spec_(spec),
       packed_(packed),
       stride_(stride),
-      h_(spec.state_size() * stride),
-      h_next_(spec.state_size() * stride) {
+      h_(spec.state_size() * stride) {
+  if (!packed.low()) h_next_.reset(spec.state_size() * stride);
   if (spec.has_c()) c_.reset(spec.hidden_size * stride);
   if (spec.proj_size > 0) unprojected_.reset(spec.hidden_size * stride);
-  if (!packed.late_columns.empty()) scratch_.reset(2 * spec.hidden_size * stride);
+  scratch_.reset(step_scratch_rows(spec, packed.products) * stride);
 }
 
 const float* LayerColumns::step(const StepInput& input, std::int64_t vectors) {
   step_layer_columns(kernels_, spec_, packed_, input, vectors, started_ ? h_.data() : nullptr,
-                     c_.data(), h_next_.data(), unprojected_.data(), scratch_.data(), stride_);
-  std::swap(h_, h_next_);
+                     c_.data(), packed_.low() ? h_.data() : h_next_.data(), unprojected_.data(),
+                     scratch_.data(), stride_);
+  if (!packed_.low()) std::swap(h_, h_next_);
   started_ = true;
   return h_.data();
 }
@@ -93,10 +135,11 @@ StepInput ConstantInput::at(std::int64_t /*step*/, std::size_t direction) {
   return {p_[direction].data(), stride_, col_.data()};
 }
 
-StackColumns::StackColumns(const KernelTable& kernels, const Stack& stack, std::int64_t max_vectors)
+StackColumns::StackColumns(const KernelTable& kernels, const Stack& stack, std::int64_t max_vectors,
+                           Products products)
     : kernels_(kernels),
       stack_(stack),
-      packed_(stack.packed(kernels)),
+      packed_(stack.packed(kernels, products)),
       stride_(max_vectors * kernels.lanes),
       col_(adjacent_columns(kernels, max_vectors)),
       p_(packed_.size()) {

@@ -30,14 +30,17 @@ void project_columns(const KernelTable& kernels, const PackedLinear& linear, con
                      std::ptrdiff_t x_stride, float* out, std::ptrdiff_t out_stride,
                      std::int64_t vectors);
 
+// Rows of floats that a step of one direction of a layer takes besides.
+std::int64_t step_scratch_rows(const LayerSpec& spec, Products products);
+
 // One step of one direction of a layer, for `vectors` groups of columns.
 void step_layer_columns(const KernelTable& kernels, const LayerSpec& spec,
                         const PackedDirection& packed, const StepInput& input, std::int64_t vectors,
                         const float* h,  // [state_size][stride]; null: h and c are zero
                         float* c,  // [H][stride] with a state c: read (unless h is null), written
-                        float* h_out,        // [state_size][stride], not h
+                        float* h_out,        // [state_size][stride], h only where packed.low()
                         float* unprojected,  // [H][stride] where h is projected
-                        float* scratch,      // [2*H][stride] with a late product
+                        float* scratch,      // [step_scratch_rows][stride]
                         std::ptrdiff_t stride);
 
 // One direction of one layer with its state, for a tile of `stride` columns.
@@ -123,10 +126,11 @@ class TileStack {
   virtual std::ptrdiff_t stride() const = 0;
 };
 
-// A stack on a tile of windows or batch rows, in float32.
+// A stack on a tile of windows or batch rows, in float32 but for products of codes.
 class StackColumns final : public TileStack {
  public:
-  StackColumns(const KernelTable& kernels, const Stack& stack, std::int64_t max_vectors);
+  StackColumns(const KernelTable& kernels, const Stack& stack, std::int64_t max_vectors,
+               Products products = Products::float32);
 
   // (Or fill each layer's h and c and resume() it.)
   void clear() override;

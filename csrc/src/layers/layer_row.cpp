@@ -5,7 +5,7 @@
 namespace slidecell {
 
 std::int64_t LayerRow::scratch_size(const KernelTable& kernels, const LayerSpec& spec) {
-  return (2 * spec.gates() + 4) * round_up(spec.hidden_size, kernels.lanes);
+  return (2 * spec.gates() + 5) * round_up(spec.hidden_size, kernels.lanes);
 }
 
 LayerRow::LayerRow(const KernelTable& kernels, const LayerSpec& spec, const PackedDirection& packed,
@@ -18,6 +18,7 @@ LayerRow::LayerRow(const KernelTable& kernels, const LayerSpec& spec, const Pack
   kept_ = h_new_ + padded;
   late_sums_ = kept_ + padded;
   projected_ = late_sums_ + padded;
+  codes_ = projected_ + padded;
 }
 
 void LayerRow::project(const AlignedFloats& w, const AlignedFloats* w_bf16, std::int64_t size,
@@ -26,10 +27,19 @@ void LayerRow::project(const AlignedFloats& w, const AlignedFloats* w_bf16, std:
                         w_bf16 && bf16_ ? w_bf16->data() : nullptr});
 }
 
+void LayerRow::project_codes(const PackedCodes& w, std::int64_t gates, const float* h,
+                             float* out) const {
+  const std::int64_t H = spec_.hidden_size;
+  kernels_.low->code_row(h, H, codes_);
+  kernels_.low->project_row({w.view(), ceil_div(H, kernels_.lanes),
+                             round_up(H, 4) / kernels_.low->per_word, gates, codes_, out});
+}
+
 void LayerRow::prepare(const float* h) {
+  prepared_ = sums_;
+  if (packed_.low()) return project_codes(packed_.low_row, packed_.recurrent_gates, h, sums_);
   project(packed_.recurrent_row, &packed_.recurrent_row_bf16, spec_.hidden_size, spec_.state_size(),
           packed_.recurrent_gates, h, sums_);
-  prepared_ = sums_;
 }
 
 void LayerRow::prefetch() const {
@@ -51,9 +61,18 @@ void LayerRow::read(const float* x) {
           spec_.gates(), x, p_);
 }
 
+void LayerRow::cell(const LowCellRow& a, bool first) const {
+  if (packed_.low()) {
+    const LowCellKernels& low = kernels_.low->cells[packed_.form];
+    return first ? low.first_row(a) : low.row(a);
+  }
+  const CellKernels& plain = kernels_.cells[packed_.form];
+  first ? plain.first_row(a) : plain.row(a);
+}
+
 void LayerRow::finish(const float* h, float* c, float* h_out) {
   const std::int64_t H = spec_.hidden_size;
-  CellRow a{};
+  LowCellRow a{};
   a.hidden = H;
   a.sums = prepared_;
   a.p = p_;
@@ -66,17 +85,21 @@ void LayerRow::finish(const float* h, float* c, float* h_out) {
   a.scratch = kept_;
   a.activation = spec_.activation;
   a.recurrent_activation = spec_.recurrent_activation;
-  const CellKernels& cell = kernels_.cells[packed_.form];
+  a.scale = packed_.low_row.scale.data();
+  a.coarse = packed_.products == Products::coarse_codes;
   if (packed_.late_gates > 0) {
     a.h_out = h_new_;
-    cell.first_row(a);
-    if (prepared_) {
+    cell(a, true);
+    if (prepared_ && packed_.low()) {
+      project_codes(packed_.low_late_row, packed_.late_gates, h_new_, late_sums_);
+    } else if (prepared_) {
       project(packed_.late_row, nullptr, H, H, packed_.late_gates, h_new_, late_sums_);
-      a.sums = late_sums_;
     }
+    if (prepared_) a.sums = late_sums_;
+    a.scale = packed_.low_late_row.scale.data();
     a.h_out = h_new;
   }
-  cell.row(a);
+  cell(a, false);
   if (spec_.proj_size > 0) {
     project(packed_.projection.row, nullptr, spec_.proj_size, H, 1, h_new_, projected_);
     std::copy_n(projected_, spec_.proj_size, h_out);

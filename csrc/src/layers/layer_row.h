@@ -12,8 +12,9 @@ class LayerRow {
  public:
   static std::int64_t scratch_size(const KernelTable& kernels, const LayerSpec& spec);
   LayerRow(const KernelTable& kernels, const LayerSpec& spec, const PackedDirection& packed,
-           float* scratch,              // [scratch_size]
-           bool bf16_weights = false);  // of the input and the recurrent product
+           float* scratch,  // [scratch_size]
+           // Of the input and the recurrent product, where these are not of codes.
+           bool bf16_weights = false);
 
   // The part of the next step that needs no input: the recurrent sums of h [state_size].
   void prepare(const float* h);
@@ -39,6 +40,8 @@ class LayerRow {
  private:
   void project(const AlignedFloats& w, const AlignedFloats* w_bf16, std::int64_t size,
                std::int64_t depth, std::int64_t gates, const float* x, float* out) const;
+  void cell(const LowCellRow& a, bool first) const;
+  void project_codes(const PackedCodes& w, std::int64_t gates, const float* h, float* out) const;
 
   const KernelTable& kernels_;
   const LayerSpec& spec_;
@@ -49,6 +52,7 @@ class LayerRow {
   float* h_new_;                     // [H], padded, as all below
   float *kept_, *late_sums_;         // with a late product, which has one gate
   float* projected_;                 // where h is projected
+  float* codes_;                     // of h, where the products are of codes
 };
 
 // out [rows], padded to whole panels, = W x + b.

@@ -44,16 +44,17 @@ class StepColumnsBuffers {
 
  private:
   void grow(const KernelTable& kernels, const Stack& stack) {
-    std::int64_t widest = 0, most_rows = 0;
+    std::int64_t widest = 0, most_rows = 0, scratch_rows = 0;
     for (const LayerSpec& spec : stack.specs()) {
       widest = std::max({widest, spec.input_size, spec.hidden_size});
       most_rows = std::max(most_rows, spec.gates() * spec.hidden_size);
+      scratch_rows = std::max(scratch_rows, step_scratch_rows(spec, Products::float32));
     }
     for (AlignedFloats* buffer : {&in_, &next_, &h_, &c_, &unprojected_}) {
       if (buffer->size() < widest * stride_) buffer->reset(widest * stride_);
     }
     if (p_.size() < most_rows * stride_) p_.reset(most_rows * stride_);
-    if (scratch_.size() < 2 * widest * stride_) scratch_.reset(2 * widest * stride_);
+    if (scratch_.size() < scratch_rows * stride_) scratch_.reset(scratch_rows * stride_);
     col_.resize(static_cast<std::size_t>(stride_ / kernels.lanes));
     for (std::size_t v = 0; v < col_.size(); ++v) {
       col_[v] = static_cast<std::int32_t>(static_cast<std::int64_t>(v) * kernels.lanes);

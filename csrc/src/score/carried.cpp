@@ -90,7 +90,7 @@ class Waves {
     if (chains_.empty()) return;
     const KernelTable& kernels = *choice_.kernels;
     const double each =
-        ChainRunner::bytes(model_, kernels, scores_.per_feature, max_vectors_ * kernels.lanes);
+        ChainRunner::bytes(model_, scores_.per_feature, max_vectors_ * kernels.lanes);
     const int threads = threads_for_scratch(each, "horizon", model_.horizon, num_threads_);
     const ChainPlan plan(chains_, longest_, kernels.lanes, max_vectors_, threads);
     parallel_for(
@@ -160,7 +160,9 @@ void carried_scores(const ModelParts& model, const SeriesView& series, const Win
                     std::vector<Seam>* seams) {
   const std::int64_t W = plan.window(), K = plan.horizon(), B = carried_block_rows(W);
   const KernelTable& active = active_kernels();
-  const KernelChoice choice = choose_kernel(active, model, options.precision, options.kernel);
+  KernelChoice choice = choose_kernel(active, model, options.precision, options.kernel);
+  // A chain takes more steps than a window: too many for coarse gates.
+  if (choice.products == Products::coarse_codes) choice.products = Products::codes;
   const KernelChoice exact = choose_kernel(active, model, Precision::highest, options.kernel);
   // Multiply-adds of one kernel give a window of age W the same bits wherever it is computed.
   const bool next_is_exact = choice.parts == 0 && exact.parts == 0 &&

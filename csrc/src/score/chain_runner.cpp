@@ -41,14 +41,13 @@ ChainRunner::ChainRunner(const ModelParts& model, const KernelTable& kernels,
       scale_(static_cast<float>(
           1.0 / error_divisor(model, scores.reduction, scores.per_feature, model.horizon))) {}
 
-double ChainRunner::bytes(const ModelParts& model, const KernelTable& kernels, bool per_feature,
-                          std::int64_t tile_lanes) {
+double ChainRunner::bytes(const ModelParts& model, bool per_feature, std::int64_t tile_lanes) {
   const auto lanes = static_cast<double>(tile_lanes);
   const auto rows = static_cast<double>(kBlockSteps) + static_cast<double>(model.horizon);
   const LayerSpec& bottom = model.encoder->specs().front();
   double floats = rows * static_cast<double>(model.input_size() + 1) * lanes;
   floats += static_cast<double>(bottom.gates() * bottom.hidden_size) * lanes;
-  floats += stack_floats(kernels, *model.encoder, tile_lanes, 1, false);
+  floats += stack_floats(*model.encoder, tile_lanes, 1, false);
   floats += static_cast<double>(model.head->rows()) * lanes + inner_floats(*model.head, tile_lanes);
   floats += static_cast<double>(per_feature ? model.num_targets() : 1) * lanes;
   return floats * sizeof(float);

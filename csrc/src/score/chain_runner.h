@@ -33,8 +33,7 @@ class ChainRunner final : private InputColumns, private StepSink {
               const ChainScores& scores, std::int64_t tile_lanes);
 
   // What the workspace takes. As double: sizes from a file may overflow an integer.
-  static double bytes(const ModelParts& model, const KernelTable& kernels, bool per_feature,
-                      std::int64_t tile_lanes);
+  static double bytes(const ModelParts& model, bool per_feature, std::int64_t tile_lanes);
 
   void run(const ChainPlan& plan, std::int64_t tile);
   // Whether a row of any chain was too large.

@@ -6,6 +6,7 @@
 #include "layers/matrix_stack.h"
 #include "score/option_rules.h"
 #include "slidecell/error.hpp"
+#include "weights/pack_codes.h"
 
 namespace slidecell {
 namespace {
@@ -21,6 +22,7 @@ bool every_layer(const ModelParts& model, bool (*holds)(const LayerSpec&)) {
 bool wanted(const MatrixKernels& matrix, const ModelParts& model, Precision precision) {
   switch (precision) {
     case Precision::medium:
+    case Precision::low:
       return true;
     case Precision::high:
       return matrix.has_tiles;
@@ -51,8 +53,23 @@ std::string shape(std::int64_t rows, std::int64_t columns) {
 
 }  // namespace
 
+Products products_of(const ModelParts& model, Precision precision) {
+  if (!asks_for_codes(precision) || !every_layer(model, serves_low)) return Products::float32;
+  return model.window <= kCoarseSteps ? Products::coarse_codes : Products::codes;
+}
+
 KernelChoice choose_kernel(const KernelTable& kernels, const ModelParts& model, Precision precision,
                            Kernel kernel) {
+  const Products products = products_of(model, precision);
+  if (kernel == Kernel::automatic && products != Products::float32) {
+    const LowKernels& low = *kernels.low;
+    return {
+        0, precision,
+        std::string("int8 ") + low.name + shape(low.block_rows, low.vector_step * kernels.lanes),
+        &kernels, products};
+  }
+  // What serves instead is as good as the one before.
+  if (asks_for_codes(precision)) precision = Precision::medium;
   const bool possible = kernels.matrix && every_layer(model, [](const LayerSpec& spec) {
                           return !spec.bidirectional && spec.proj_size == 0 &&
                                  spec.activation == Activation::tanh &&
@@ -68,7 +85,8 @@ KernelChoice choose_kernel(const KernelTable& kernels, const ModelParts& model, 
   }
   if (!possible || !takes_matrix(kernel, *kernels.matrix, model, precision)) {
     return {0, Precision::highest,
-            "fma" + shape(kernels.block_rows, kernels.vector_step * kernels.lanes), &kernels};
+            "fma" + shape(kernels.block_rows, kernels.vector_step * kernels.lanes), &kernels,
+            Products::float32};
   }
   const std::string refusal = kernels.ask_for_matrix ? kernels.ask_for_matrix() : "";
   if (refusal.empty()) {
@@ -77,7 +95,7 @@ KernelChoice choose_kernel(const KernelTable& kernels, const ModelParts& model, 
     return {parts, precision,
             matrix.name + shape(matrix.block_rows, matrix.vector_step * matrix.lanes) +
                 (matrix.has_halves && parts == 1 ? " fp16" : ""),
-            &kernels};
+            &kernels, Products::float32};
   }
   if (isa_was_named()) {
     throw UnsupportedError(std::string("isa: expected one that this process may use, got '") +
@@ -93,7 +111,7 @@ std::unique_ptr<TileStack> make_tile_stack(const KernelTable& kernels, const Sta
   if (choice.parts > 0) {
     return std::make_unique<MatrixStack>(kernels, stack, choice.parts, max_vectors);
   }
-  return std::make_unique<StackColumns>(kernels, stack, max_vectors);
+  return std::make_unique<StackColumns>(kernels, stack, max_vectors, choice.products);
 }
 
 }  // namespace slidecell

@@ -11,11 +11,16 @@
 namespace slidecell {
 
 struct KernelChoice {
-  int parts = 0;  // bf16 parts of a float32 number on kernels.matrix; 0: float32 products
+  int parts = 0;  // bf16 parts of a float32 number on kernels.matrix; 0: as `products` says
   Precision precision = Precision::highest;  // what that gives
   std::string kernel;                        // its name, for people
   const KernelTable* kernels = nullptr;      // the table that runs it
+  Products products = Products::float32;
 };
+
+// What the recurrent products of a model are made of at a precision: codes where "low" is asked for
+// and serves every layer.
+Products products_of(const ModelParts& model, Precision precision);
 
 // Products are float32, whatever is asked, without matrix kernels and for models with a layer that
 // is bidirectional, projects its h, or activates by anything but tanh and sigmoid.
@@ -24,6 +29,8 @@ struct KernelChoice {
 // AMX serves "medium" and "high", and "highest" where every layer has H >= 32: below, its tiles of
 // 32 inputs are partly empty. By the throughputs of instructions six products win from H = 12 on;
 // no CPU with AMX has confirmed either number yet.
+// "low" takes 8-bit products of every ISA where each layer has tanh or sigmoid, no projection and
+// H <= 2^17; other models run what "medium" takes.
 // Kernel::fma and Kernel::matrix overrule this; Kernel::matrix throws UnsupportedError where there
 // is none.
 // Tiles need the operating system's permission, asked for here, when they are first wanted. Where

@@ -7,6 +7,7 @@
 
 namespace slidecell {
 
+constexpr Precision kLastPrecision = Precision::low;
 constexpr Reduction kLastReduction = Reduction::calibrated;
 
 // Whether errors are whitened, for which a model needs their mean and covariance.
@@ -80,12 +81,26 @@ inline int parts_of(Precision precision) {
     case Precision::high:
       return 2;
     case Precision::medium:
+    case Precision::low:
       break;
   }
   return 1;
 }
 
-// Whether the weights of a stream of few entities are bf16.
+// Whether recurrent products are of 8-bit codes where these serve the model.
+inline bool asks_for_codes(Precision precision) {
+  switch (precision) {
+    case Precision::highest:
+    case Precision::high:
+    case Precision::medium:
+      return false;
+    case Precision::low:
+      break;
+  }
+  return true;
+}
+
+// Whether the weights of a stream of few entities are bf16, where its products are not of codes.
 inline bool streams_bf16(Precision precision) { return parts_of(precision) == 1; }
 
 inline const char* name_of(Precision precision) {
@@ -95,9 +110,11 @@ inline const char* name_of(Precision precision) {
     case Precision::high:
       return "high";
     case Precision::medium:
+      return "medium";
+    case Precision::low:
       break;
   }
-  return "medium";
+  return "low";
 }
 
 }  // namespace slidecell

@@ -7,6 +7,7 @@
 
 #include "cpu/threads.h"
 #include "score/tile_runner.h"
+#include "weights/cells.h"
 
 namespace slidecell {
 namespace {
@@ -21,8 +22,8 @@ double thread_bytes(const ModelParts& model, const KernelTable& kernels, const K
   const auto rows =
       static_cast<double>(tile_columns(kernels, plan, vectors, model.input_size(), which));
   double floats = rows * static_cast<double>(model.input_size() + 1);
-  floats += stack_floats(kernels, *model.encoder, columns, model.window, false);
-  if (model.decoder) floats += stack_floats(kernels, *model.decoder, columns, model.window, true);
+  floats += stack_floats(*model.encoder, columns, model.window, false);
+  if (model.decoder) floats += stack_floats(*model.decoder, columns, model.window, true);
   floats += static_cast<double>(model.head->rows() * columns) + inner_floats(*model.head, columns);
   floats += static_cast<double>(model.window) * static_cast<double>(values * columns);
   return floats * sizeof(float);
@@ -30,14 +31,13 @@ double thread_bytes(const ModelParts& model, const KernelTable& kernels, const K
 
 }  // namespace
 
-double stack_floats(const KernelTable& kernels, const Stack& stack, std::int64_t columns,
-                    std::int64_t steps, bool keeps_top) {
+double stack_floats(const Stack& stack, std::int64_t columns, std::int64_t steps, bool keeps_top) {
   double states = 0, widest = 0;
   const std::vector<LayerSpec>& specs = stack.specs();
   for (std::size_t l = 0; l < specs.size(); ++l) {
     const LayerSpec& spec = specs[l];
     const std::int64_t H = spec.hidden_size;
-    const bool late = !stack.packed(kernels)[l].front().late_columns.empty();
+    const bool late = traits_of(spec).late.count > 0;
     std::int64_t floats = 2 * spec.state_size() + (spec.has_c() ? H : 0) +
                           (spec.proj_size > 0 ? H : 0) + (late ? 2 * H : 0);
     if (spec.bidirectional) floats *= 2;

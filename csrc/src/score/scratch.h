@@ -23,7 +23,6 @@ int threads_for_scratch(double bytes, const char* argument, std::int64_t value, 
 
 // The floats of a stack on `columns` columns: states and, where a layer runs in both directions,
 // hidden sequences of `steps` steps. As double: sizes from a file may overflow an integer.
-double stack_floats(const KernelTable& kernels, const Stack& stack, std::int64_t columns,
-                    std::int64_t steps, bool keeps_top);
+double stack_floats(const Stack& stack, std::int64_t columns, std::int64_t steps, bool keeps_top);
 
 }  // namespace slidecell

@@ -8,10 +8,11 @@
 namespace slidecell {
 
 BlockWindows::BlockWindows(const KernelTable& kernels, const Stack& stack, std::int64_t window,
-                           std::int64_t num_entities, std::int64_t width)
+                           std::int64_t num_entities, std::int64_t width, Products products)
     : kernels_(kernels),
       stack_(stack),
-      packed_(stack.packed(kernels)),
+      packed_(stack.packed(kernels, products)),
+      products_(products),
       window_(window),
       num_entities_(num_entities),
       width_(width),
@@ -27,17 +28,18 @@ BlockWindows::BlockWindows(const KernelTable& kernels, const Stack& stack, std::
 
 BlockWindows::Workspace::Workspace(const BlockWindows& windows) {
   const std::int64_t width = windows.width_;
-  std::int64_t widest = 0;
+  std::int64_t widest = 0, scratch_rows = 0;
   for (std::size_t l = 0; l < windows.packed_.size(); ++l) {
     const LayerSpec& spec = windows.stack_.specs()[l];
     widest = std::max(widest, spec.hidden_size);
+    scratch_rows = std::max(scratch_rows, step_scratch_rows(spec, windows.products_));
     p_.emplace_back(windows.packed_[l].front().input.rows * width);
     h_.emplace_back(spec.state_size() * width);
     c_.emplace_back(spec.hidden_size * width);
     next_.emplace_back(spec.state_size() * width);
   }
   unprojected_.reset(widest * width);
-  scratch_.reset(2 * widest * width);
+  scratch_.reset(scratch_rows * width);
 }
 
 // All entities of the block get a row, and their windows stand in the same slots.

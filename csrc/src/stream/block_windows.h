@@ -21,7 +21,7 @@ struct BlockRows {
 class BlockWindows {
  public:
   BlockWindows(const KernelTable& kernels, const Stack& stack, std::int64_t window,
-               std::int64_t num_entities, std::int64_t width);
+               std::int64_t num_entities, std::int64_t width, Products products);
 
   std::int64_t width() const { return width_; }
 
@@ -63,6 +63,7 @@ class BlockWindows {
   const KernelTable& kernels_;
   const Stack& stack_;
   const std::vector<PackedLayer>& packed_;
+  Products products_;
   std::int64_t window_, num_entities_, width_;
   std::vector<std::int32_t> col_;
   std::vector<State> states_;  // [blocks][W][layers]

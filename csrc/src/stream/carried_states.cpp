@@ -13,10 +13,11 @@ std::int64_t CarriedStates::chain_size(const Stack& stack) {
 }
 
 CarriedStates::CarriedStates(const KernelTable& kernels, const Stack& stack,
-                             std::int64_t num_entities, std::int64_t width)
+                             std::int64_t num_entities, std::int64_t width, Products products)
     : kernels_(kernels),
       stack_(stack),
-      packed_(stack.packed(kernels)),
+      packed_(stack.packed(kernels, products)),
+      products_(products),
       num_entities_(num_entities),
       size_(chain_size(stack)),
       width_(width),
@@ -25,11 +26,12 @@ CarriedStates::CarriedStates(const KernelTable& kernels, const Stack& stack,
 
 CarriedStates::Workspace::Workspace(const CarriedStates& states, bool bf16_weights) {
   const std::int64_t width = states.width_;
-  std::int64_t widest = 0;
+  std::int64_t widest = 0, scratch_rows = 0;
   for (std::size_t l = 0; l < states.packed_.size(); ++l) {
     const LayerSpec& spec = states.stack_.specs()[l];
     const PackedDirection& packed = states.packed_[l].front();
     widest = std::max(widest, spec.hidden_size);
+    scratch_rows = std::max(scratch_rows, step_scratch_rows(spec, states.products_));
     row_scratch_.emplace_back(LayerRow::scratch_size(states.kernels_, spec));
     rows_.emplace_back(states.kernels_, spec, packed, row_scratch_.back().data(), bf16_weights);
     p_.emplace_back(packed.input.rows * width);
@@ -38,7 +40,7 @@ CarriedStates::Workspace::Workspace(const CarriedStates& states, bool bf16_weigh
   gathered_.reset(width * states.size_);
   columns_.reset(states.size_ * width);
   unprojected_.reset(widest * width);
-  scratch_.reset(2 * widest * width);
+  scratch_.reset(scratch_rows * width);
 }
 
 void CarriedStates::zero(const Step& step) { std::fill_n(state(step), size_, 0.0f); }

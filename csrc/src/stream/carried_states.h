@@ -17,7 +17,7 @@ class CarriedStates {
  public:
   // width: columns that step() takes at once.
   CarriedStates(const KernelTable& kernels, const Stack& stack, std::int64_t num_entities,
-                std::int64_t width);
+                std::int64_t width, Products products);
 
   // Floats of one chain: layer by layer, h then c.
   static std::int64_t chain_size(const Stack& stack);
@@ -67,6 +67,7 @@ class CarriedStates {
   const KernelTable& kernels_;
   const Stack& stack_;
   const std::vector<PackedLayer>& packed_;
+  Products products_;
   std::int64_t num_entities_, size_, width_;
   std::vector<std::int32_t> col_;
   // [2][entities][size]: entities that are at one place of their blocks lie side by side.

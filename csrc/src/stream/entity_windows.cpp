@@ -2,24 +2,21 @@
 
 #include <algorithm>
 
-#include "score/option_rules.h"
-
 namespace slidecell {
 
 EntityWindows::EntityWindows(const KernelTable& kernels, const Stack& stack, std::int64_t window,
-                             Precision precision)
+                             Products products, bool bf16_weights)
     : kernels_(kernels),
       stack_(stack),
       window_(window),
-      columns_(kernels, stack, ceil_div(window, kernels.lanes)),
+      columns_(kernels, stack, ceil_div(window, kernels.lanes), products),
       p_(columns_.bottom().front().input.rows * kernels.lanes),
       col_(static_cast<std::size_t>(ceil_div(window, kernels.lanes)), 0) {
-  const std::vector<PackedLayer>& packed = stack.packed(kernels);
+  const std::vector<PackedLayer>& packed = stack.packed(kernels, products);
   for (std::size_t l = 0; l < packed.size(); ++l) {
     const LayerSpec& spec = stack.specs()[l];
     scratch_.emplace_back(LayerRow::scratch_size(kernels, spec));
-    layers_.emplace_back(kernels, spec, packed[l].front(), scratch_.back().data(),
-                         streams_bf16(precision));
+    layers_.emplace_back(kernels, spec, packed[l].front(), scratch_.back().data(), bf16_weights);
     h_.emplace_back(spec.state_size());
     c_.emplace_back(spec.hidden_size);
   }

@@ -6,7 +6,6 @@
 
 #include "layers/columns.h"
 #include "layers/layer_row.h"
-#include "slidecell/model.hpp"
 
 namespace slidecell {
 
@@ -20,11 +19,12 @@ inline std::int64_t window_slot(std::int64_t start, std::int64_t window) {
 
 // A window that started at row n lives in column n % W. Row n completes the window in column
 // (n + 1) % W and starts the one in column n % W.
-// Allocates when built and never after. For unidirectional stacks.
+// Allocates when built and never after. For unidirectional stacks. bf16_weights: of the window that
+// answers, where its products are not of codes.
 class EntityWindows {
  public:
   EntityWindows(const KernelTable& kernels, const Stack& stack, std::int64_t window,
-                Precision precision);
+                Products products, bool bf16_weights);
 
   // Reads row n: x [F]. Returns the code of the window that it completes, null for n < W - 1.
   // advance(n) must follow before row n + 1.

@@ -29,10 +29,10 @@ class RecomputedWindow::Input final : public InputColumns {
 };
 
 RecomputedWindow::RecomputedWindow(const KernelTable& kernels, const Stack& stack,
-                                   std::int64_t window)
+                                   std::int64_t window, Products products)
     : kernels_(kernels),
       window_(window),
-      columns_(kernels, stack, 1),
+      columns_(kernels, stack, 1, products),
       x_(stack.input_size() * kernels.lanes),
       p_(columns_.bottom().front().input.rows * kernels.lanes),
       code_(stack.output_size()) {

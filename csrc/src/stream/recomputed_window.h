@@ -11,7 +11,8 @@ namespace slidecell {
 // Allocates when built and never after.
 class RecomputedWindow {
  public:
-  RecomputedWindow(const KernelTable& kernels, const Stack& stack, std::int64_t window);
+  RecomputedWindow(const KernelTable& kernels, const Stack& stack, std::int64_t window,
+                   Products products);
 
   // ring [ring_rows][F], row n at n % ring_rows. Returns the code of the window that ends at row n.
   const float* code(const float* ring, std::int64_t ring_rows, std::int64_t n);

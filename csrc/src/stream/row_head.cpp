@@ -52,19 +52,19 @@ float RowErrors::mean(std::int64_t rows) const {
   return sum_ * static_cast<float>(1.0 / error_divisor(model_, reduction_, false, rows));
 }
 
-RowHead::RowHead(const ModelParts& model, const KernelTable& kernels)
+RowHead::RowHead(const ModelParts& model, const KernelTable& kernels, Products products)
     : model_(model), kernels_(kernels), head_(kernels, *model.head) {
   if (!model.decoder) return;
   const Stack& decoder = *model.decoder;
   if (decoder.bidirectional()) {
-    columns_ = std::make_unique<StackColumns>(kernels, decoder, 1);
+    columns_ = std::make_unique<StackColumns>(kernels, decoder, 1, products);
     input_ = std::make_unique<ConstantInput>(kernels, columns_->bottom(), kernels.lanes);
     column_.reset(decoder.input_size() * kernels.lanes);
     sequence_.reset(model.window * decoder.output_size());
     decode_by_columns(column_.data());  // hidden sequences get their buffers in the first run
     return;
   }
-  const std::vector<PackedLayer>& packed = decoder.packed(kernels);
+  const std::vector<PackedLayer>& packed = decoder.packed(kernels, products);
   for (std::size_t l = 0; l < packed.size(); ++l) {
     const LayerSpec& spec = decoder.specs()[l];
     scratch_.emplace_back(LayerRow::scratch_size(kernels, spec));

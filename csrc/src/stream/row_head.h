@@ -34,7 +34,7 @@ class RowErrors {
 // Decoder and head for one window at a time. Allocates when built and never after.
 class RowHead {
  public:
-  RowHead(const ModelParts& model, const KernelTable& kernels);
+  RowHead(const ModelParts& model, const KernelTable& kernels, Products products);
 
   // Forecasters: code -> all that the head predicts.
   const float* forecast(const float* code) { return head_.run(code); }

@@ -58,8 +58,10 @@ KernelPlan Stream::plan() const {
                 : impl_->recomputed ? "windows recomputed"
                 : few               ? "oldest window first"
                                     : "blocks of entities";
-  plan.precision = name_of(few && streams_bf16(impl_->options.precision) ? Precision::medium
-                                                                         : Precision::highest);
+  const bool bf16 = few && streams_bf16(impl_->options.precision);
+  plan.precision = name_of(impl_->products != Products::float32 ? Precision::low
+                           : bf16                               ? Precision::medium
+                                                                : Precision::highest);
   plan.tile = impl_->recomputed ? 1
               : !few            ? impl_->width()
               : impl_->carried  ? 1

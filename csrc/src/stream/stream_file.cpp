@@ -157,7 +157,7 @@ std::unique_ptr<Impl> read_state(const Model& model, Reader& file) {
   }
   header.isa[sizeof header.isa - 1] = '\0';
   const KernelTable& kernels = kernels_named(header.isa);
-  if (header.num_entities < 1 || header.precision > 2 ||
+  if (header.num_entities < 1 || header.precision > static_cast<std::uint8_t>(kLastPrecision) ||
       header.reduction > static_cast<int>(kLastReduction) || header.aggregate > 1 ||
       header.mode != (header.version == kCarriedVersion ? 1 : 0)) {
     refuse(path, "header: damaged");

@@ -67,7 +67,7 @@ std::int64_t block_width(const ModelParts& model, const KernelTable& kernels,
 }  // namespace
 
 Stream::Impl::Workspace::Workspace(const Impl& stream)
-    : head(stream.model, stream.kernels),
+    : head(stream.model, stream.kernels, stream.products),
       errors(stream.model, stream.kernels, stream.options.reduction),
       code(stream.model.encoder->output_size()) {
   if (!stream.blocks && !stream.carried) return;
@@ -94,7 +94,8 @@ Stream::Impl::Impl(std::shared_ptr<const SequenceModel::Impl> owner_, const Kern
       model(owner->parts),
       kernels(kernels_),
       num_entities(num_entities_),
-      options(options_) {
+      options(options_),
+      products(products_of(owner->parts, options_.precision)) {
   if (num_entities < 1) {
     throw std::invalid_argument("num_entities: expected at least 1, got " +
                                 std::to_string(num_entities));
@@ -123,23 +124,25 @@ Stream::Impl::Impl(std::shared_ptr<const SequenceModel::Impl> owner_, const Kern
   const auto entities = static_cast<std::size_t>(num_entities);
   few = num_entities < least_block_entities(kernels);
   if (carries(options.mode)) {
+    // A chain takes more steps than a window: too many for coarse gates.
+    if (products == Products::coarse_codes) products = Products::codes;
     carried = std::make_unique<CarriedStates>(kernels, encoder, num_entities,
-                                              block_width(model, kernels, num_entities));
+                                              block_width(model, kernels, num_entities), products);
     block_rows = carried_block_rows(model.window);
     seams.assign(
         entities * static_cast<std::size_t>(open_seams(model, options.mode) * model.head->rows()),
         0.0f);
     audits.assign(entities, SeamAudit{});
   } else if (encoder.bidirectional()) {
-    recomputed = std::make_unique<RecomputedWindow>(kernels, encoder, model.window);
+    recomputed = std::make_unique<RecomputedWindow>(kernels, encoder, model.window, products);
   } else if (few) {
     for (std::int64_t e = 0; e < num_entities; ++e) {
-      windows.push_back(
-          std::make_unique<EntityWindows>(kernels, encoder, model.window, options.precision));
+      windows.push_back(std::make_unique<EntityWindows>(kernels, encoder, model.window, products,
+                                                        streams_bf16(options.precision)));
     }
   } else {
     blocks = std::make_unique<BlockWindows>(kernels, encoder, model.window, num_entities,
-                                            block_width(model, kernels, num_entities));
+                                            block_width(model, kernels, num_entities), products);
   }
   rows_seen.assign(entities, 0);
   last_missing.assign(entities, kNeverMissing);
@@ -432,14 +435,14 @@ double Stream::Impl::needed_bytes(const ModelParts& model, const KernelTable& ke
   double counts = 2 * sizeof(std::int64_t) + 1;
   if (carries(mode)) {
     const std::int64_t width = block_width(model, kernels, num_entities);
-    floats += stack_floats(kernels, encoder, width, 1, false) + inner_floats(*model.head, width);
+    floats += stack_floats(encoder, width, 1, false) + inner_floats(*model.head, width);
     floats += static_cast<double>(num_entities) * static_cast<double>(state_size(model, mode));
     counts += sizeof(SeamAudit);
   } else if (encoder.bidirectional()) {
-    floats += stack_floats(kernels, encoder, kernels.lanes, model.window, false);
+    floats += stack_floats(encoder, kernels.lanes, model.window, false);
   } else if (num_entities < least_block_entities(kernels)) {
     const std::int64_t columns = round_up(model.window, kernels.lanes);
-    floats += static_cast<double>(num_entities) * stack_floats(kernels, encoder, columns, 1, false);
+    floats += static_cast<double>(num_entities) * stack_floats(encoder, columns, 1, false);
   } else {
     const std::int64_t width = block_width(model, kernels, num_entities);
     floats += inner_floats(*model.head, width);
@@ -449,7 +452,7 @@ double Stream::Impl::needed_bytes(const ModelParts& model, const KernelTable& ke
   }
   if (model.decoder && model.decoder->bidirectional()) {
     const std::int64_t sequence = model.window * model.decoder->output_size();
-    floats += stack_floats(kernels, *model.decoder, kernels.lanes, model.window, true) +
+    floats += stack_floats(*model.decoder, kernels.lanes, model.window, true) +
               static_cast<double>(sequence);
   }
   return floats * sizeof(float) + static_cast<double>(num_entities) * counts;

@@ -96,6 +96,7 @@ struct [[gnu::visibility("hidden")]] Stream::Impl {
   const KernelTable& kernels;
   std::int64_t num_entities;
   StreamOptions options;
+  Products products;       // of h
   std::int64_t ring_rows;  // rows kept per entity
 
   // Exactly one of the four holds the windows.

@@ -2,11 +2,13 @@
 // with here and nowhere else.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
 #include "cpu/aligned.h"
 #include "kernels/kernel_table.h"
+#include "kernels/low_table.h"
 #include "slidecell/layer.hpp"
 
 namespace slidecell {
@@ -25,7 +27,21 @@ struct PackedLinear {
 PackedLinear pack_linear(const KernelTable& kernels, std::int64_t rows, std::int64_t depth,
                          const float* w, const float* b);
 
-// One direction of one layer.
+// What recurrent products are made of: float32 numbers, or 8-bit codes; coarse_codes: for windows
+// of few steps (LowStep::coarse).
+enum class Products : std::uint8_t { float32, codes, coarse_codes };
+constexpr std::size_t kProductKinds = 3;
+
+// Weights as 8-bit codes, in the layout of one orientation of 8-bit kernels (kernels/low_table.h).
+struct PackedCodes {
+  AlignedWords words;
+  AlignedBuffer<std::int32_t> start;
+  AlignedFloats scale;
+  LowWeights view() const { return {words.data(), start.data(), scale.data()}; }
+};
+
+// One direction of one layer. Its recurrent products are float32 or, of 8-bit codes, `low`: then
+// the forms of the others are empty.
 struct PackedDirection {
   PackedLinear input;       // rows in the order (unit, gate); biases that need no product included
   PackedLinear projection;  // of h, where proj_size > 0
@@ -35,6 +51,10 @@ struct PackedDirection {
   AlignedFloats recurrent_row, late_row;             // as PackedLinear::row, the bias zero
   AlignedFloats recurrent_row_bf16;
   AlignedFloats b_hh;  // the separate recurrent bias: [panels][lanes], also [H]
+  PackedCodes low_columns, low_late_columns, low_row, low_late_row;
+
+  Products products = Products::float32;
+  bool low() const { return products != Products::float32; }
 };
 
 using PackedLayer = std::vector<PackedDirection>;  // [directions]

@@ -1,32 +1,12 @@
 #include "weights/pack_pairs.h"
 
-#include <algorithm>
 #include <vector>
 
+#include "weights/scaled_rows.h"
 #include "weights/weight_source.h"
 
 namespace slidecell {
 namespace {
-
-// What the rows of each gate are scaled by: see kernels/matrix_table.h. In float64, so that scaling
-// costs one rounding.
-double gate_scale(const CellTraits& traits, std::int64_t gate) {
-  constexpr double kLog2e = 1.4426950408889634;
-  return gate == traits.candidate ? 2.0 * kLog2e : -kLog2e;
-}
-
-// A copy of [G*H, depth], each row scaled; what would not be finite as bf16 is clamped.
-constexpr double kLargest = 3.3e38;
-std::vector<float> scaled(const LayerSpec& spec, Span<const float> values, std::int64_t depth) {
-  const CellTraits& traits = traits_of(spec);
-  std::vector<float> out(values.begin(), values.end());
-  for (std::size_t i = 0; i < out.size(); ++i) {
-    const std::int64_t gate = static_cast<std::int64_t>(i) / depth / spec.hidden_size;
-    const double value = static_cast<double>(out[i]) * gate_scale(traits, gate);
-    out[i] = static_cast<float>(std::clamp(value, -kLargest, kLargest));
-  }
-  return out;
-}
 
 // The parts of a float32 number, each the bf16 number nearest to what the parts before it left.
 std::uint32_t take_part(float& rest) {
@@ -68,10 +48,10 @@ PackedMatrixLayer pack_matrix_layer(const KernelTable& kernels, const MatrixKern
                                     int parts, const LayerSpec& spec,
                                     const DirectionWeights& weights) {
   const std::int64_t H = spec.hidden_size;
-  const std::vector<float> w_ih = scaled(spec, weights.w_ih, spec.input_size);
-  const std::vector<float> w_hh = scaled(spec, weights.w_hh, H);
-  const std::vector<float> b_ih = scaled(spec, weights.b_ih, 1);
-  const std::vector<float> b_hh = scaled(spec, weights.b_hh, 1);
+  const std::vector<float> w_ih = scaled_rows(spec, weights.w_ih, spec.input_size);
+  const std::vector<float> w_hh = scaled_rows(spec, weights.w_hh, H);
+  const std::vector<float> b_ih = scaled_rows(spec, weights.b_ih, 1);
+  const std::vector<float> b_hh = scaled_rows(spec, weights.b_hh, 1);
   const DirectionWeights own{w_ih, w_hh, b_ih, b_hh, {}};
 
   PackedMatrixLayer packed;

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "weights/cells.h"
+#include "weights/pack_codes.h"
 
 namespace slidecell {
 namespace {
@@ -92,22 +93,24 @@ bool Stack::bidirectional() const {
                      [](const LayerSpec& spec) { return spec.bidirectional; });
 }
 
-const std::vector<PackedLayer>& Stack::packed(const KernelTable& kernels) const {
-  const std::size_t isa = isa_index(kernels);
-  std::call_once(once_[isa], [&] {
+const std::vector<PackedLayer>& Stack::packed(const KernelTable& kernels, Products products) const {
+  const std::size_t form = static_cast<std::size_t>(products) * kMaxIsas + isa_index(kernels);
+  std::call_once(once_[form], [&] {
     std::vector<PackedLayer> layers;
     auto next = weights_.begin();
     for (const LayerSpec& spec : specs_) {
       PackedLayer layer;
       for (std::int64_t d = 0; d < spec.directions(); ++d, ++next) {
         const DirectionWeights w{next->w_ih, next->w_hh, next->b_ih, next->b_hh, next->w_hr};
-        layer.push_back(pack_direction(kernels, spec, w));
+        layer.push_back(products == Products::float32
+                            ? pack_direction(kernels, spec, w)
+                            : pack_low_direction(kernels, spec, w, products));
       }
       layers.push_back(std::move(layer));
     }
-    packed_[isa] = std::move(layers);
+    packed_[form] = std::move(layers);
   });
-  return packed_[isa];
+  return packed_[form];
 }
 
 const std::vector<PackedMatrixLayer>& Stack::packed_pairs(const KernelTable& kernels,

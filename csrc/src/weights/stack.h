@@ -25,8 +25,10 @@ class Stack {
   std::int64_t output_size() const { return specs_.back().output_size(); }
   bool bidirectional() const;  // any layer
 
-  // Packed on first use per ISA; later calls take no lock.
-  const std::vector<PackedLayer>& packed(const KernelTable& kernels) const;
+  // Packed on first use per ISA and kind of products; later calls take no lock. Products of codes
+  // must serve every layer (serves_low).
+  const std::vector<PackedLayer>& packed(const KernelTable& kernels,
+                                         Products products = Products::float32) const;
   // For `parts` parts of kernels.matrix; every layer as PackedMatrixLayer says.
   const std::vector<PackedMatrixLayer>& packed_pairs(const KernelTable& kernels, int parts) const;
 
@@ -39,8 +41,8 @@ class Stack {
 
   std::vector<LayerSpec> specs_;
   std::vector<OwnedDirection> weights_;  // layer by layer, forward before reverse
-  mutable std::array<std::once_flag, kMaxIsas> once_;
-  mutable std::array<std::vector<PackedLayer>, kMaxIsas> packed_;
+  mutable std::array<std::once_flag, kProductKinds * kMaxIsas> once_;
+  mutable std::array<std::vector<PackedLayer>, kProductKinds * kMaxIsas> packed_;
   mutable std::array<std::once_flag, kMatrixKinds * kMaxParts> pairs_once_;
   mutable std::array<std::vector<PackedMatrixLayer>, kMatrixKinds * kMaxParts> packed_pairs_;
 };

@@ -36,7 +36,9 @@ class Peer:
     """
 
     ways: Callable[[Any, int], Ways]
-    precision: str = "highest"  # whose bound its answer must keep: "highest", "high", "medium"
+    precision: str = (
+        "highest"  # whose bound its answer must keep: "highest", "high", "medium", "low"
+    )
     rows: int | None = None  # most rows that it gets, where the whole workload would take too long
     takes: Callable[[Any], bool] = _always  # whether it takes part in this workload at all
     isa_limited: bool = True  # whether it can be limited to older instructions

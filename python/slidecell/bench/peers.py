@@ -53,7 +53,7 @@ def score_peers(*, plain: bool = False) -> dict[str, Peer]:
     otherwise = peers_slidecell.runs_otherwise
     ours = peers_slidecell.score
     peers = {OURS: Peer(ours)}
-    below: tuple[Precision, ...] = ("high", "medium")
+    below: tuple[Precision, ...] = ("high", "medium", "low")
     for precision in below:
         peers[f"{OURS} {precision}"] = Peer(
             partial(ours, precision=precision), precision, takes=otherwise(precision)
@@ -66,9 +66,15 @@ def score_peers(*, plain: bool = False) -> dict[str, Peer]:
         peers["torch end to end"] = Peer(_in("torch", "end_to_end"))
         bf16 = partial(_in("torch", "score"), bf16=True)
         peers["torch bf16"] = Peer(bf16, "medium", takes=_in("torch", "has_bf16"))
+        int8 = partial(_in("torch", "score"), int8=True)
+        peers["torch int8"] = Peer(int8, "low", takes=_in("torch", "has_int8"))
     if "onnxruntime" not in missing:
         # It looks at the processor itself and has no setting that forbids it AVX-512.
         peers["onnxruntime"] = Peer(_in("onnx", "score"), isa_limited=False)
+        int8 = partial(_in("onnx", "score"), int8=True)
+        peers["onnxruntime int8"] = Peer(
+            int8, "low", takes=_in("onnx", "has_int8"), isa_limited=False
+        )
     if "openvino" not in missing:
         from slidecell.bench.peers_openvino import has
 

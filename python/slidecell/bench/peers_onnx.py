@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import tempfile
 from functools import cache, partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +17,7 @@ from slidecell.bench.workloads import Floats, ScoreWorkload
 from slidecell.convert import onnx_bytes
 from slidecell.model import SequenceModel
 
-__all__ = ["inputs_of", "score", "score_graph", "session"]
+__all__ = ["has_int8", "inputs_of", "quantised", "score", "score_graph", "session"]
 
 
 def score_graph(model: SequenceModel, *, time_major: bool, batch: int | str = "n") -> bytes:
@@ -52,18 +55,41 @@ def session(model: bytes, threads: int, *, spinning: bool = True) -> Any:
     return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
-def score(workload: ScoreWorkload, threads: int) -> Ways:
+def has_int8(workload: ScoreWorkload) -> bool:
+    """Return whether ONNX Runtime multiplies some states of a network in 8 bits: of LSTMs alone."""
+    return any(layer["cell"] == "lstm" for layer in workload.model.metadata["encoder"])
+
+
+def quantised(model: bytes) -> bytes:
+    """Return the graph with 8-bit weights, by ONNX Runtime's own dynamic quantisation."""
+    import onnx
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    level = logging.getLogger().level
+    logging.getLogger().setLevel(logging.ERROR)  # it asks for a preparation that changes nothing
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "int8.onnx"
+            graph = onnx.load_model_from_string(model)
+            quantize_dynamic(graph, path, weight_type=QuantType.QInt8, per_channel=True)
+            return path.read_bytes()
+    finally:
+        logging.getLogger().setLevel(level)
+
+
+def score(workload: ScoreWorkload, threads: int, *, int8: bool = False) -> Ways:
     """Batches of windows, bound to the caller's memory, batch-first or time-major.
 
     On several threads: one batch after the other on all of them, whose idle ones spin or sleep, or
-    one batch per thread. Prepared: the session, all windows and targets, each batch contiguous in
-    its layout, and the bindings.
+    one batch per thread. With `int8` dynamically quantised. Prepared: the session, all windows and
+    targets, each batch contiguous in its layout, and the bindings.
     """
 
     @cache  # within the first call, which is not counted
     def runner(time_major: bool, requests: int, spinning: bool) -> Any:
         each = threads if requests == 1 else 1
-        return session(score_graph(workload.model, time_major=time_major), each, spinning=spinning)
+        graph = score_graph(workload.model, time_major=time_major)
+        return session(quantised(graph) if int8 else graph, each, spinning=spinning)
 
     @cache
     def prepared(size: int, time_major: bool, requests: int, spinning: bool) -> Any:

@@ -9,6 +9,7 @@ import numpy as np
 
 from slidecell._choices import Precision
 from slidecell.bench.contestants import Ways
+from slidecell.bench.ratios import PRECISIONS
 from slidecell.bench.reference import scores_of_windows
 from slidecell.bench.workloads import ScoreWorkload
 
@@ -27,7 +28,7 @@ def score(workload: ScoreWorkload, threads: int, *, precision: Precision = "high
 
 def runs_otherwise(precision: Precision) -> Callable[[Any], bool]:
     """Return whether another kernel runs at this precision than at the one above, of workloads."""
-    above: Precision = "highest" if precision == "high" else "high"
+    above: Precision = PRECISIONS[PRECISIONS.index(precision) - 1]
 
     def takes(workload: ScoreWorkload) -> bool:
         keys = ("isa", "kernel")

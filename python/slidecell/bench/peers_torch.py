@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from functools import cache, partial
 from typing import Any
 
@@ -17,7 +18,16 @@ from slidecell.bench.workloads import Floats, ScoreWorkload
 from slidecell.model import SequenceModel
 from slidecell.recurrent import TORCH_NAMES
 
-__all__ = ["Network", "end_to_end", "has_bf16", "score", "squared_errors", "strided_windows"]
+__all__ = [
+    "Network",
+    "end_to_end",
+    "has_bf16",
+    "has_int8",
+    "quantised",
+    "score",
+    "squared_errors",
+    "strided_windows",
+]
 
 
 class Network(nn.Module):
@@ -82,16 +92,33 @@ def squared_errors(prediction: Tensor, truth: Tensor, window_axis: int = 0) -> T
     return square.mean([axis for axis in range(square.ndim) if axis != window_axis])
 
 
-def score(workload: ScoreWorkload, threads: int, *, bf16: bool = False) -> Ways:
+def has_int8(workload: ScoreWorkload) -> bool:
+    """Return whether torch quantises such layers dynamically, which later versions may not."""
+    gated = all(layer["cell"] in ("lstm", "gru") for layer in workload.model.metadata["encoder"])
+    return gated and hasattr(torch.ao.quantization, "quantize_dynamic")
+
+
+def quantised(module: nn.Module) -> nn.Module:
+    """Return the module with 8-bit weights, by torch's own dynamic quantisation."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what becomes of it in later versions
+        found: nn.Module = torch.ao.quantization.quantize_dynamic(
+            module, {nn.LSTM, nn.GRU, nn.Linear}, dtype=torch.qint8
+        )
+    return found
+
+
+def score(workload: ScoreWorkload, threads: int, *, bf16: bool = False, int8: bool = False) -> Ways:
     """Batches of windows, batch-first or time-major; one after the other or one per thread.
 
-    With `bf16` under autocast. Prepared: all windows and targets, each batch contiguous in its
-    layout.
+    With `bf16` under autocast, with `int8` dynamically quantised. Prepared: the modules, all
+    windows and targets, each batch contiguous in its layout.
     """
 
     @cache  # within the first call, which is not counted
-    def network(time_major: bool) -> Network:
-        return Network(workload.model, batch_first=not time_major)
+    def network(time_major: bool) -> nn.Module:
+        module = Network(workload.model, batch_first=not time_major)
+        return quantised(module) if int8 else module
 
     @cache
     def prepared(size: int, time_major: bool) -> list[tuple[Tensor, Tensor]]:

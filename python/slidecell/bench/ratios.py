@@ -11,7 +11,7 @@ from slidecell.bench.measure import Result, paired_ratio
 
 __all__ = ["PRECISIONS", "Mean", "beaten_by", "geometric_means"]
 
-PRECISIONS = ("highest", "high", "medium")
+PRECISIONS = ("highest", "high", "medium", "low")
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,7 @@ def check(result: Result) -> str:
     text = "ok" if result.right else "outside" if result.acceptable else "WRONG"
     if not result.isa_limited:
         text += ", ISA not limited"
-    if result.precision == "medium" and result.relative_error is not None:
+    if result.precision in ("medium", "low") and result.relative_error is not None:
         text += f", {result.relative_error:.2%} of p95, AUC {result.auc_difference:.0e}"
     return text
 

@@ -37,8 +37,19 @@ def _model_engine(model: SequenceModel, runtime: Any) -> Engine:
     return engine_of(model, runtime, make)
 
 
+def _check_precision(precision: str, backend: str) -> None:
+    if precision == "low" and backend == "cpu":
+        return  # `SequenceModel.score` knows it
+    if precision == "low":
+        raise UnsupportedError(
+            f"precision: backend={backend!r} has no int8 products ('low'); expected one of "
+            f"{', '.join(map(repr, PRECISIONS))} ('medium' multiplies in bf16), or backend='cpu'"
+        )
+    as_choice("precision", precision, PRECISIONS)
+
+
 def _check_options(model: SequenceModel, options: ScoreOptions, backend: str) -> None:
-    as_choice("precision", options.precision, PRECISIONS)
+    _check_precision(options.precision, backend)
     if options.reduction == "nll":
         raise UnsupportedError("cuda: reduction 'nll' runs on the CPU only")
     as_choice("reduction", options.reduction, ("mse", "mae", "mahalanobis", "calibrated"))
@@ -99,7 +110,7 @@ def score(
         ``"highest"`` rounds as the CPU's AVX2 kernels do. ``"high"`` and ``"medium"`` run on the
         matrix units where `plan` says so, and as ``"highest"`` elsewhere: within 4e-6 and 3e-3 of
         its scores for the models of the test suite (H up to 17, scores up to 2). Numba has
-        ``"highest"`` only.
+        ``"highest"`` only, and ``"low"`` is the CPU's alone.
     reduction, aggregate, per_feature, stride, windows
         As for `SequenceModel.score`; ``reduction="calibrated"`` and ``windows="carried"`` with
         ``backend="cpu"`` alone.
@@ -339,9 +350,10 @@ def plan(
     Returns
     -------
     dict
-        ``kernel``: "fma" (float32 on the ordinary cores) or "mma" (bf16 products on the matrix
-        units); ``precision`` that runs, never lower than asked for; ``tile``, in windows;
-        ``threads`` per block, ``blocks_per_multiprocessor``, ``grid``, ``shared_bytes`` per block;
+        ``kernel``: "fma" (float32 on the ordinary cores), "mma" (bf16 products on the matrix
+        units) or "wgmma" (the same by Hopper's groups of four warps); ``precision`` that runs,
+        never lower than asked for; ``tile``, in windows; ``threads`` per block,
+        ``blocks_per_multiprocessor``, ``grid``, ``shared_bytes`` per block;
         ``weights``: "shared" memory or "streamed" through the caches; ``projection`` of layer 0's
         input: "shared", "scratch" (device memory), or made "per window" on the matrix units.
 
@@ -353,9 +365,9 @@ def plan(
     >>> model = sc.SequenceModel.from_torch(Forecaster(7, 64, window=7))
     >>> found = cuda.plan(model, "sm_90", precision="medium")
     >>> found["kernel"], found["tile"], found["weights"]
-    ('mma', 32, 'shared')
+    ('wgmma', 64, 'shared')
     """
-    as_choice("precision", precision, PRECISIONS)
+    _check_precision(precision, "cupy")
     if isinstance(device, str):
         as_choice("device", device, tuple(DEVICES))
         limits = DEVICES[device]

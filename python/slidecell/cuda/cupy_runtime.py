@@ -6,11 +6,15 @@ Not run by the tests, which have no GPU: kept so thin that little can be wrong w
 from __future__ import annotations
 
 import functools
+import hashlib
 import importlib
+import os
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -54,12 +58,49 @@ def _carveout(entry: Entry, device: Device) -> int:
     return min(100, -(-100 * wanted // device.shared_per_multiprocessor))
 
 
+def _compiled(code: str, architecture: str) -> bytes:
+    """Compile for an architecture that CuPy does not know: its own are plain numbers."""
+    from cupy.cuda import nvrtc
+
+    program = nvrtc.createProgram(code, "slidecell.cu", (), ())
+    try:
+        try:
+            nvrtc.compileProgram(program, (*OPTIONS, "-ftz=true", f"-arch={architecture}"))
+        except nvrtc.NVRTCError as error:
+            log = nvrtc.getProgramLog(program)
+            raise RuntimeError(f"cuda: NVRTC for {architecture}: {error}\n{log}") from error
+        return bytes(nvrtc.getCUBIN(program))
+    finally:
+        nvrtc.destroyProgram(program)
+
+
+def _cubin(code: str, architecture: str) -> Path:
+    """Return a file of CuPy's cache on disk, compiled if there is none yet."""
+    from cupy.cuda import nvrtc
+
+    folder = Path(os.environ.get("CUPY_CACHE_DIR", "~/.cupy/kernel_cache")).expanduser()
+    about = repr((code, OPTIONS, architecture, nvrtc.getVersion()))
+    path = folder / f"slidecell-{hashlib.sha256(about.encode()).hexdigest()}.cubin"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        cubin = _compiled(code, architecture)
+        # Under another name first: other processes see it whole or not at all.
+        with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:
+            file.write(cubin)
+        Path(file.name).replace(path)
+    return path
+
+
 @functools.cache
 def _kernel(entry: Entry, index: int) -> Any:
     import cupy
 
     with cupy.cuda.Device(index):
-        module = cupy.RawModule(code=kernel_source() + entry.text(), options=OPTIONS)
+        code = kernel_source() + entry.text()
+        if entry.own_architecture is None:
+            module = cupy.RawModule(code=code, options=OPTIONS)
+        else:
+            module = cupy.RawModule(path=str(_cubin(code, entry.own_architecture)))
         kernel = module.get_function(entry.name)
         if entry.shared_bytes > 48 * 1024:
             kernel.max_dynamic_shared_size_bytes = entry.shared_bytes

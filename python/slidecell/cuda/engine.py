@@ -12,9 +12,10 @@ import numpy.typing as npt
 from slidecell.cuda import structs
 from slidecell.cuda.chunks import Chunk, Vectors
 from slidecell.cuda.kept import KeptArrays
+from slidecell.cuda.kernel_plan import KernelPlan
 from slidecell.cuda.network_weights import Network
 from slidecell.cuda.pipeline import chunk_limits, most_of
-from slidecell.cuda.plan import KernelPlan, plan_network
+from slidecell.cuda.plan import plan_network
 from slidecell.cuda.runtime import Entry, Memory, Runtime, entry_of
 from slidecell.cuda.structs import SINKS, Struct, struct
 

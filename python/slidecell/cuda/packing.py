@@ -152,6 +152,56 @@ def _gate_factors(layer: Layer, parts: int) -> Floats:
     return factors
 
 
+def _add_matrix_head(packed: Packed, network: Network, parts: int) -> None:
+    D = len(network.head_w)
+    head_padded = round_up(D, _BLOCK)
+    packed.net = {"head_rows": D, "head_padded": head_padded}
+    packed.net["head_w"] = packed.add(_fragments(network.head_w, 1, parts, head_padded))
+    packed.net["head_b"] = packed.add(_padded_rows(network.head_b, 1, head_padded))
+
+
+# Inputs behind the features that are one: the biases are their weights, in two bf16 parts.
+GROUP_ONES = 2
+
+
+def _squares(w: Floats, padded: int) -> Words:
+    """[4*H, depth] -> [16 units][tiles of 16][8 units][gate][half of 16 inputs][unit][8 inputs].
+
+    What a group's matrix unit reads: squares of 8 columns (a gate of 8 units) and 8 rows, 128
+    bytes each.
+    """
+    H, depth = w.shape[0] // 4, w.shape[1]
+    tiles = tiles_of(depth)
+    full = np.zeros((4, padded, tiles * _MATRIX), np.float32)
+    full[:, :H, :depth] = w.reshape(4, H, depth)
+    # [gate, 16 units, 8 units, unit, tile, half, input]
+    halves = bf16(full).reshape(4, padded // 16, 2, 8, tiles, 2, 8)
+    return np.ascontiguousarray(halves.transpose(1, 4, 2, 0, 5, 3, 6)).view(np.uint32)
+
+
+def pack_wgmma(network: Network) -> Packed:
+    """Weights of one LSTM layer for the matrix kernel of groups of four warps."""
+    (layer,) = network.layers
+    packed = Packed()
+    tiles = tiles_of(layer.hidden_size)
+    padded = tiles * _MATRIX
+    of_row = np.repeat(_gate_factors(layer, 1), layer.hidden_size)[:, None]
+    bias = layer.bias[:, None] * of_row
+    first = (bf16(bias).astype(np.uint32) << 16).view(np.float32)
+    with_ones = np.concatenate([layer.w_ih * of_row, first, bias - first], axis=1)
+    packed.layers.append(
+        {
+            "padded": padded,
+            "input_tiles": tiles_of(layer.input_size + GROUP_ONES),
+            "hidden_tiles": tiles,
+            "w_ih": packed.add(_squares(with_ones, padded)),
+            "w_hh": packed.add(_squares(layer.w_hh * of_row, padded)),
+        }
+    )
+    _add_matrix_head(packed, network, 1)
+    return packed
+
+
 def pack_mma(network: Network, parts: int) -> Packed:
     """Weights for the matrix kernel, as the lanes of a warp read them."""
     packed = Packed()
@@ -170,9 +220,5 @@ def pack_mma(network: Network, parts: int) -> Packed:
                 "bias": packed.add(_matrix_bias(layer, padded, factors)),
             }
         )
-    D = len(network.head_w)
-    head_padded = round_up(D, _BLOCK)
-    packed.net = {"head_rows": D, "head_padded": head_padded}
-    packed.net["head_w"] = packed.add(_fragments(network.head_w, 1, parts, head_padded))
-    packed.net["head_b"] = packed.add(_padded_rows(network.head_b, 1, head_padded))
+    _add_matrix_head(packed, network, parts)
     return packed

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from slidecell.cuda.arrays import DeviceArray
 from slidecell.cuda.device import Device
-from slidecell.cuda.plan import KernelPlan
+from slidecell.cuda.kernel_plan import KernelPlan
 from slidecell.cuda.structs import Struct
 
 Bytes = npt.NDArray[np.uint8]
@@ -40,6 +40,11 @@ class Entry:
     blocks: int = 1  # per multiprocessor
     shared_bytes: int = 0
     config: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def own_architecture(self) -> str | None:
+        """Of a kernel that is compiled for one alone: with instructions that no other has."""
+        return "sm_90a" if self.name == "run_wgmma" else None
 
     def text(self) -> str:
         """C++ to append to the kernels' source."""

@@ -59,7 +59,7 @@ class AutoencoderDetector(TakesModel):
         ``end``: a window's score stands at its last row. ``cover``: a row's score is the mean of
         the scores of all complete windows of its entity that cover it, which looks ahead, and which
         no stream can do; ``aggregate="mean"`` averages the row's own errors instead.
-    precision : {"highest", "high", "medium"}
+    precision : {"highest", "high", "medium", "low"}
     batch_size, patience, lr, optimizer, loss, clip_grad_norm, validation, device
         Of training: see `NetworkDetector`.
     missing : {"skip", "ffill"}

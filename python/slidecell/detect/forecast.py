@@ -67,7 +67,7 @@ class ForecastDetector(TakesModel):
     smoothing : int
         Rows whose finite scores are averaged; 1: none. ``score_samples(X, smoothed=False)`` gives
         the scores before.
-    precision : {"highest", "high", "medium"}
+    precision : {"highest", "high", "medium", "low"}
     batch_size, patience, lr, optimizer, loss, clip_grad_norm, validation, device
         Of training: see `NetworkDetector`.
     missing : {"skip", "ffill"}

@@ -88,8 +88,8 @@ class NetworkDetector(_Network):
     reduction : {"mse", "mae", "mahalanobis", "calibrated"}
         How a window's errors become its score: see `SequenceModel.score`. The statistics of
         "mahalanobis" come from the rows held out, those of "calibrated" from the rows that train.
-    precision : {"highest", "high", "medium"}
-        Of scoring, in torch's terms.
+    precision : {"highest", "high", "medium", "low"}
+        Of scoring: see `SequenceModel.score`.
     batch_size : int, optional
         Default: a fiftieth of the training windows, within 32 and 2048.
     patience : int, optional
@@ -130,7 +130,7 @@ class NetworkDetector(_Network):
     reset_after: bool = True
     single_bias: bool = False
     reduction: Literal["mse", "mae", "mahalanobis", "calibrated", "nll"] = "mse"
-    precision: Literal["highest", "high", "medium"] = "highest"
+    precision: Literal["highest", "high", "medium", "low"] = "highest"
     batch_size: int | None = None
     patience: int | None = 5
     lr: float = 1e-3
@@ -388,11 +388,11 @@ class NetworkDetector(_Network):
         return self.scoring_model if self._compiled_streams_round_alike() else None
 
     def _compiled_streams_round_alike(self) -> bool:
-        """Return whether scores are of float32 kernels: matrix kernels have bits of their own."""
+        """Return whether streams have the scores' bits, which matrix kernels do not give."""
         precision = self._score_options()["precision"]
         if precision == "highest":
             return True
-        return str(self.model_.plan(precision)["kernel"]).startswith("fma")
+        return str(self.model_.plan(precision)["kernel"]).startswith(("fma", "int8"))
 
     def _stream_rows(self) -> int | None:
         return None if self._score_length() is None else self.shortest_series()
@@ -472,7 +472,7 @@ class NetworkDetector(_Network):
         whole_number("window", self.window, least=1)
         as_choice("scaler", self.scaler, SCALERS)
         as_choice("reduction", self.reduction, self._reductions)
-        as_choice("precision", self.precision, ("highest", "high", "medium"))
+        as_choice("precision", self.precision, ("highest", "high", "medium", "low"))
         as_fraction("validation", self.validation)
         if self.reduction == "mahalanobis" and self.validation == 0:
             raise ValueError(
