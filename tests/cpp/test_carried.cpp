@@ -218,6 +218,39 @@ void test_seam_is_the_carried_state(std::mt19937& rng) {
   }
 }
 
+// Where products are made of bf16 parts, the exact score is still that of the same kernel.
+void test_seams_of_matrix_kernels(std::mt19937& rng) {
+  ModelSpec spec;
+  LayerSpec layer;
+  layer.input_size = 2;
+  layer.hidden_size = 33;
+  spec.encoder = {layer, layer};
+  spec.encoder[1].cell = Cell::gru;
+  const Case c(spec, rng);
+  ScoreOptions options;
+  options.kernel = Kernel::matrix;
+  Floats exact;
+  try {
+    exact = c.scores(options);
+  } catch (const UnsupportedError&) {
+    return;  // this ISA has none
+  }
+  for (const Precision precision : {Precision::highest, Precision::high, Precision::medium}) {
+    options.precision = precision;
+    std::vector<Seam> seams;
+    Floats out(exact.size());
+    carried_scores(c.parts, c.view(), c.plan(), options, nullptr, out.data(), &seams);
+    CHECK(seams.size() == 6);
+    for (const Seam& seam : seams) {
+      CHECK(same(seam.exact, exact[static_cast<std::size_t>(seam.row)]));
+    }
+    ScoreOptions carried = options;
+    carried.windows = Windows::carried;
+    carried.num_threads = 1;
+    CHECK(same(out, c.scores(carried)));
+  }
+}
+
 void test_refusals(std::mt19937& rng) {
   ModelSpec spec = forecaster(rng);
   spec.window = 10;
@@ -225,6 +258,25 @@ void test_refusals(std::mt19937& rng) {
   check_carried(c.parts, 1);
   check_carried(c.parts, 4);
   CHECK_THROWS(check_carried(c.parts, 5), UnsupportedError, "stride is above 4");
+}
+
+// A horizon of a file whose targets nobody can hold for all lanes.
+void test_scratch_is_bounded(std::mt19937& rng) {
+  ModelSpec spec;
+  spec.horizon = std::int64_t{1} << 22;
+  LayerSpec layer;
+  layer.input_size = layer.hidden_size = 1;
+  spec.encoder = {layer};
+  const SequenceModel model = test::random_model(spec, rng);
+  const std::int64_t S = spec.window + spec.horizon;
+  const Floats rows(static_cast<std::size_t>(S));
+  Floats scores(rows.size());
+  ScoreOptions options;
+  options.windows = Windows::carried;
+  CHECK_THROWS(model.score({rows.data(), S, 1}, {}, scores.data(), options), std::invalid_argument,
+               "horizon: expected one whose tile fits into 4 GiB, got 4194304, which takes ");
+  model.score({rows.data(), 7, 1}, {}, scores.data(), options);  // no window, and so no tile
+  CHECK(std::isnan(scores[6]));
 }
 
 }  // namespace
@@ -237,7 +289,10 @@ int main() {
     test_chosen_blocks(rng);
     test_seams(rng);
     test_seam_is_the_carried_state(rng);
+    test_seams_of_matrix_kernels(rng);
     test_refusals(rng);
   }
+  std::mt19937 rng(12);
+  test_scratch_is_bounded(rng);
   return slidecell::test::result();
 }

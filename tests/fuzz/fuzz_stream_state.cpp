@@ -41,7 +41,7 @@ struct Header {
   char isa[16];
   std::uint64_t fingerprint;
   std::int64_t num_entities;
-  std::uint8_t precision, reduction, aggregate, unused[5];
+  std::uint8_t precision, reduction, aggregate, mode, unused[4];
 };
 
 const SequenceModel& model(std::size_t number) {
@@ -118,16 +118,18 @@ std::string fresh(std::size_t number, Random& random) {
   options.reduction = static_cast<slidecell::Reduction>(random.below(2));
   options.precision = static_cast<slidecell::Precision>(random.below(4));
   options.aggregate = static_cast<slidecell::Aggregate>(random.below(2));
+  options.mode = static_cast<slidecell::Windows>(random.one_in(3));
   const std::int64_t entities =
       random.one_in(6) ? 33 : static_cast<std::int64_t>(1 + random.below(4));
   try {
     Stream stream(model(number), entities, options);
     push_rows(stream, random.below(40), random);
     return saved(stream);
-  } catch (const std::invalid_argument&) {  // "last" of a forecaster
-    Stream stream(model(number), entities);
-    return saved(stream);
+  } catch (const std::invalid_argument&) {        // "last" of a forecaster
+  } catch (const slidecell::UnsupportedError&) {  // an autoencoder's states are not carried
   }
+  Stream stream(model(number), entities);
+  return saved(stream);
 }
 
 // The sum that the file ends with, made right.
@@ -168,7 +170,8 @@ void change_header(Header& header, Random& random) {
       break;
     default:
       header.aggregate = static_cast<std::uint8_t>(random.below(3));
-      header.unused[random.below(5)] = 1;
+      (random.one_in(2) ? header.mode : header.unused[random.below(4)]) =
+          static_cast<std::uint8_t>(random.below(3));
   }
 }
 
@@ -238,7 +241,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if (accepted) std::fprintf(stderr, "refused after it was accepted: %s\n", text.c_str());
     if (accepted || text.empty()) std::abort();
     // What is refused for its body has a header that was accepted.
-    for (const char* later : {"entities: damaged", "checksum", "truncated", "more data"}) {
+    for (const char* later :
+         {"entities: damaged", "audits: damaged", "checksum", "truncated", "more data"}) {
       if (size > sizeof(Header) && text.find(later) != std::string::npos) {
         ++counts().past_header;
         break;
