@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -78,6 +78,14 @@ class FlagAudit:
         given["distance"] = "absolute" if given.pop("absolute") else "log"
         del given["exact"]
         return cls(**given)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the audit ready for JSON: of the margins the largest, None where there is none."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        finite = self.margin[~np.isnan(self.margin)]
+        values["margin"] = float(finite.max()) if len(finite) else None
+        values["seam_p99"] = None if np.isnan(self.seam_p99) else self.seam_p99
+        return values | {"reasons": list(self.reasons)}
 
     def __str__(self) -> str:
         """Return the audit in a few lines."""

@@ -197,6 +197,7 @@ def score(
     threads: o.ThreadsOption = None,
     event_gap: o.EventGapOption = None,
     html: o.HtmlOption = False,
+    audited: o.AuditedOption = False,
 ) -> None:
     """Score the raw rows of a file with a saved detector.
 
@@ -227,6 +228,7 @@ def score(
         num_threads=threads,
         event_gap=event_gap,
         html=html,
+        audited=audited,
     )
     console = report_console(out)
     if is_scored_in_parts(file, options.max_bytes):

@@ -84,7 +84,11 @@ def run_score_files(options: ScoreOptions, *, progress: bool = True) -> Report:
     from slidecell.detect.loading import load_saved
     from slidecell.scale import score_parquet
 
-    for flag, value in (("--label", options.label), ("--html", options.html or None)):
+    for flag, value in (
+        ("--label", options.label),
+        ("--html", options.html or None),
+        ("--audited", options.audited or None),
+    ):
         if value is not None:
             raise ValueError(
                 f"{flag}: the files are scored in parts, and it needs all rows at once; leave it "

@@ -1,0 +1,118 @@
+"""Audited flags of a detector with a network: see `SequenceModel.flag`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from slidecell._core import UnsupportedError
+from slidecell.flags import FlagAudit, Flags, fixed_threshold
+from slidecell.tables.rows import Rows
+from slidecell.thresholds import PerEntityThreshold, threshold_from_state
+from slidecell.thresholds.smoothing import smoothing_from_state
+
+if TYPE_CHECKING:
+    from slidecell._choices import Speculate
+    from slidecell.detect.base import Detector
+
+__all__ = ["audited_flags", "audited_scores", "check_audited"]
+
+
+def check_audited(detector: Detector) -> None:
+    """Refuse a detector that has no audited flags.
+
+    Raises
+    ------
+    UnsupportedError
+        If the detector is no network, if its scores are of other errors than those of whole
+        windows, look ahead or are not of float32 accuracy, or if its threshold or smoothing follows
+        all scores before a row.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import slidecell as sc
+    >>> from slidecell.detect import ZScoreDetector
+    >>> from slidecell.detect.audited import check_audited
+    >>> try:
+    ...     check_audited(ZScoreDetector().fit(np.random.default_rng(0).normal(size=(99, 1))))
+    ... except sc.UnsupportedError as error:
+    ...     print(error)
+    audited flags: expected a detector with a network, got a ZScoreDetector
+    """
+    if detector.network is None:
+        raise UnsupportedError(
+            f"audited flags: expected a detector with a network, got a {type(detector).__name__}"
+        )
+    if detector.scoring_model is None:
+        raise UnsupportedError(
+            "audited flags: the scores must be those of whole windows at their last rows "
+            "(aggregate='window', align='end'); others rest on many windows each, or on later rows"
+        )
+    precision = getattr(detector, "precision", "highest")
+    if precision != "highest":
+        raise UnsupportedError(
+            f"audited flags: exact scores are those of precision='highest', got {precision!r}"
+        )
+
+
+def audited_flags(
+    detector: Detector, rows: Rows, *, speculate: Speculate, audit: int = 1024
+) -> Flags:
+    """Return audited flags of rows of a table, in the rows' own order.
+
+    ``score`` is the raw score of each row, before the detector smooths it.
+
+    Parameters
+    ----------
+    detector : Detector
+        Fitted.
+    rows : Rows
+        Filled, if that was asked.
+    speculate, audit
+        See `SequenceModel.flag`.
+
+    Raises
+    ------
+    UnsupportedError
+        As `check_audited` and `SequenceModel.flag`.
+    """
+    check_audited(detector)
+    model = detector.scoring_model
+    assert model is not None
+    return model.flag(
+        rows.features,
+        _thresholds(detector, rows),
+        rows.offsets,
+        reduction=model.reduction or "mse",
+        smoothing=model.metadata["smoothing"],
+        audit=audit,
+        speculate=speculate,
+        num_threads=getattr(detector, "num_threads", None),
+    )
+
+
+def audited_scores(detector: Detector, rows: Rows) -> tuple[npt.NDArray[Any], FlagAudit]:
+    """Return scores of rows of a file [S], smoothed, whose flags are audited; and the audit.
+
+    The detector's rule flags by them what `audited_flags` does. Those of flagged rows are exact.
+    """
+    found = audited_flags(detector, rows, speculate="auto")
+    assert detector.scoring_model is not None
+    state = detector.scoring_model.metadata["smoothing"]
+    if state is None:
+        return found.score, found.audit
+    return smoothing_from_state(state).apply(found.score, rows.offsets), found.audit
+
+
+def _thresholds(detector: Detector, rows: Rows) -> float | npt.NDArray[Any]:
+    """Return the value of a rule, or that of each entity's; infinity without a rule."""
+    state = detector.threshold_state()
+    if state is None:
+        return np.inf
+    rule = threshold_from_state(state)
+    if not isinstance(rule, PerEntityThreshold):
+        return float(fixed_threshold(rule))
+    return np.array([fixed_threshold(rule.for_entity(name)) for name in rows.segment_names()])
