@@ -124,22 +124,25 @@ std::int64_t carried_blocks(std::int64_t rows, std::int64_t window, std::int64_t
   return (rows - horizon) / carried_block_rows(window) + 1;
 }
 
-void check_carried(const ModelParts& model, std::int64_t stride) {
+void check_carried(const ModelParts& model, std::int64_t stride, const char* argument) {
+  const std::string name = argument;
   if (!model.forecasts()) {
     throw UnsupportedError(
-        "windows: expected 'exact' for an autoencoder, got 'carried': its decoder starts anew from "
+        name +
+        ": expected 'exact' for an autoencoder, got 'carried': its decoder starts anew from "
         "every window, so that a carried state saves little and its error is not bounded");
   }
   if (model.encoder->bidirectional()) {
     throw UnsupportedError(
-        "windows: expected 'exact' for a model with a bidirectional layer, got 'carried': the "
+        name +
+        ": expected 'exact' for a model with a bidirectional layer, got 'carried': the "
         "reverse direction of a window starts at its last row, and no other window passes there");
   }
   // A chain takes (W + B) / B steps a row, a window of its own W for every stride-th row.
   const double W = static_cast<double>(model.window);
   if (stride > 1 && 1.25 * static_cast<double>(stride) > 0.6 * W) {
     throw UnsupportedError(
-        "windows: expected 'exact' where stride is above " +
+        name + ": expected 'exact' where stride is above " +
         std::to_string(static_cast<std::int64_t>(0.48 * W)) + " (0.48 times the model's window, " +
         std::to_string(model.window) + "), got 'carried' with stride=" + std::to_string(stride) +
         ": a carried state takes every row, which costs more than the windows themselves");

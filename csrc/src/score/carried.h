@@ -35,9 +35,9 @@ struct Seam {
   float exact = 0;       // as score_windows gives it at Precision::highest, bit for bit
 };
 
-// Throws UnsupportedError for models and strides that have no carried scores, std::invalid_argument
-// never.
-void check_carried(const ModelParts& model, std::int64_t stride);
+// Throws UnsupportedError, which names `argument`, for models and strides that have no carried
+// scores.
+void check_carried(const ModelParts& model, std::int64_t stride, const char* argument = "windows");
 
 // The blocks of an entity of `rows` rows that hold windows: those from 0 to this number. A window
 // needs its target, so the last rows may belong to no block.
