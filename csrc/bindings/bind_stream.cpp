@@ -137,9 +137,7 @@ py::array_t<float> predict_next(const Stream& stream, const SequenceModel& model
   return out;
 }
 
-py::tuple audit(const Stream& stream, std::optional<std::int64_t> entity) {
-  const Turn turn(stream);
-  const slidecell::SeamAudit found = entity ? turn->audit(*entity) : turn->audit();
+py::tuple audit_tuple(const slidecell::SeamAudit& found) {
   return py::make_tuple(found.seams, found.carried, found.exact);
 }
 
@@ -187,9 +185,16 @@ void bind_stream(py::module_& m) {
       .def(
           "set_background", [](Stream& stream, bool on) { Turn(stream)->set_background(on); },
           "Let a helper thread advance windows between pushes, or end it.", py::arg("on"))
-      .def("audit", &audit,
-           "Return the seams of an entity, or of all: how many, and the two scores furthest apart.",
-           py::arg("entity"))
+      .def(
+          "audit",
+          [](const Stream& stream, std::int64_t entity) {
+            return audit_tuple(Turn(stream)->audit(entity));
+          },
+          "Return an entity's seams: how many, and the two scores furthest apart.",
+          py::arg("entity"))
+      .def(
+          "audit_all", [](const Stream& stream) { return audit_tuple(Turn(stream)->audit()); },
+          "Return the seams of all entities together.")
       .def("predict_next", &predict_next,
            "Return the forecast of an entity's next rows [K, C], NaN before its first full window.",
            py::arg("model"), py::arg("entity"))

@@ -55,8 +55,8 @@ class Stream:
     used by one thread at a time: a call during another thread's `push_many` raises RuntimeError
     and takes no row. A forked child has no helper thread until `set_background` starts one.
 
-    With ``mode="carried"`` an entity has two states in the place of its windows, and `push` does all
-    that its row brings.
+    With ``mode="carried"`` an entity has two states in the place of its windows, and `push` does
+    all that its row brings.
 
     Examples
     --------
@@ -211,7 +211,8 @@ class Stream:
         >>> found["seams"], bool(abs(found["carried"] - found["exact"]) < 0.01)
         (2, True)
         """
-        seams, carried, exact = self._core.audit(entity)
+        core = self._core
+        seams, carried, exact = core.audit_all() if entity is None else core.audit(entity)
         return {"seams": seams, "carried": carried, "exact": exact}
 
     def predict_next(self, entity: int = 0) -> Floats:
