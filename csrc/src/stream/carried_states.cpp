@@ -17,6 +17,7 @@ CarriedStates::CarriedStates(const KernelTable& kernels, const Stack& stack,
     : kernels_(kernels),
       stack_(stack),
       packed_(stack.packed(kernels)),
+      num_entities_(num_entities),
       size_(chain_size(stack)),
       width_(width),
       col_(adjacent_columns(kernels, width / kernels.lanes)),
@@ -56,11 +57,17 @@ const float* CarriedStates::step_row(const Step& step, const float* x, Workspace
 const float* CarriedStates::step_columns(const Step* steps, std::int64_t count, const float* x,
                                          Workspace& w) {
   const std::int64_t vectors = ceil_div(count, kernels_.lanes);
-  for (std::int64_t i = 0; i < count; ++i) {
-    std::copy_n(state(steps[i]), size_, w.gathered_.data() + i * size_);
+  bool adjacent = true;
+  for (std::int64_t i = 1; i < count; ++i) {
+    adjacent =
+        adjacent && steps[i].entity == steps[0].entity + i && steps[i].chain == steps[0].chain;
+  }
+  float* const states = adjacent ? state(steps[0]) : w.gathered_.data();  // [count][size]
+  for (std::int64_t i = 0; i < count && !adjacent; ++i) {
+    std::copy_n(state(steps[i]), size_, states + i * size_);
   }
   const auto transpose = kernels_.train.transpose;
-  transpose({w.gathered_.data(), count, size_, size_, w.columns_.data(), width_});
+  transpose({states, count, size_, size_, w.columns_.data(), width_});
   std::int64_t at = 0;  // of the layer in a chain
   for (std::size_t l = 0; l < packed_.size(); ++l) {
     const LayerSpec& spec = stack_.specs()[l];
@@ -71,23 +78,27 @@ const float* CarriedStates::step_columns(const Step* steps, std::int64_t count, 
                     w.p_[l].data(), width_, vectors);
     step_layer_columns(kernels_, spec, packed, {w.p_[l].data(), width_, col_.data()}, vectors, h, c,
                        w.next_[l].data(), w.unprojected_.data(), w.scratch_.data(), width_);
-    float* rows = w.gathered_.data() + at;
+    float* rows = states + at;
     transpose({w.next_[l].data(), P, count, width_, rows, size_});
     if (H > 0) transpose({c, H, count, width_, rows + P, size_});
     at += P + H;
   }
-  for (std::int64_t i = 0; i < count; ++i) {
-    std::copy_n(w.gathered_.data() + i * size_, size_, state(steps[i]));
+  for (std::int64_t i = 0; i < count && !adjacent; ++i) {
+    std::copy_n(states + i * size_, size_, state(steps[i]));
   }
   return w.next_.back().data();
 }
 
-void CarriedStates::save(std::int64_t entity, float* out) const {
-  std::copy_n(states_.data() + static_cast<std::size_t>(2 * entity * size_), 2 * size_, out);
+void CarriedStates::save(std::int64_t entity, float* out) {
+  for (const std::int64_t chain : {0, 1}) {
+    std::copy_n(state({entity, chain}), size_, out + chain * size_);
+  }
 }
 
 void CarriedStates::restore(std::int64_t entity, const float* in) {
-  std::copy_n(in, 2 * size_, state({entity, 0}));
+  for (const std::int64_t chain : {0, 1}) {
+    std::copy_n(in + chain * size_, size_, state({entity, chain}));
+  }
 }
 
 }  // namespace slidecell

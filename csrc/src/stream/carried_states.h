@@ -55,20 +55,22 @@ class CarriedStates {
                             Workspace& workspace);
 
   // Both chains of an entity: [2 chain_size].
-  void save(std::int64_t entity, float* out) const;
+  void save(std::int64_t entity, float* out);
   void restore(std::int64_t entity, const float* in);
 
  private:
   float* state(const Step& step) {
-    return states_.data() + static_cast<std::size_t>((2 * step.entity + step.chain) * size_);
+    return states_.data() +
+           static_cast<std::size_t>((step.chain * num_entities_ + step.entity) * size_);
   }
 
   const KernelTable& kernels_;
   const Stack& stack_;
   const std::vector<PackedLayer>& packed_;
-  std::int64_t size_, width_;
+  std::int64_t num_entities_, size_, width_;
   std::vector<std::int32_t> col_;
-  std::vector<float> states_;  // [entities][2][size]
+  // [2][entities][size]: entities that are at one place of their blocks lie side by side.
+  std::vector<float> states_;
 };
 
 }  // namespace slidecell

@@ -76,8 +76,8 @@ Stream::Impl::Workspace::Workspace(const Impl& stream)
   if (stream.carried) {
     carried = std::make_unique<CarriedStates::Workspace>(
         *stream.carried, stream.few && streams_bf16(stream.options.precision));
-    steps.reserve(static_cast<std::size_t>(2 * width));
-    columns.resize(static_cast<std::size_t>(width));
+    for (auto* steps : {&own_steps, &next_steps}) steps->reserve(static_cast<std::size_t>(width));
+    columns.reserve(static_cast<std::size_t>(width));
   }
   rows.columns.reserve(static_cast<std::size_t>(width));
   rows.n.reserve(static_cast<std::size_t>(width));
@@ -294,46 +294,46 @@ void Stream::Impl::add_steps(std::int64_t entity, std::int64_t n, RowState state
   const float* row = ring_row(entity, n);
   const bool last = n + 1 == (block + 1) * B;  // the next block's chain takes over
   float* const ahead = n + 1 >= W ? prediction(entity, n) : nullptr;
-  w.steps.push_back({own, row, last ? seam(entity, block) : ahead});
-  if (n >= next_row) w.steps.push_back({next, row, last ? ahead : nullptr});
+  w.own_steps.push_back({own, row, last ? seam(entity, block) : ahead});
+  if (n >= next_row) w.next_steps.push_back({next, row, last ? ahead : nullptr});
 }
 
 void Stream::Impl::push_carried(const SeriesView& rows, float* scores, Workspace& w) {
-  w.steps.clear();
+  w.own_steps.clear();
+  w.next_steps.clear();
   for (std::size_t i = 0; i < w.requests.size(); ++i) {
     const std::int64_t entity = w.rows.block * width() + w.rows.columns[i];
     const auto [n, state] = read_row(entity, rows, w.requests[i]);
     scores[w.requests[i]] = score_of_row(state, score_carried(entity, n, w));
     add_steps(entity, n, state, w);
   }
-  run_steps(w);
+  run_steps(w.own_steps, w);
+  run_steps(w.next_steps, w);
 }
 
-void Stream::Impl::run_steps(Workspace& w) {
+// At most width() of them.
+void Stream::Impl::run_steps(const std::vector<CarriedStep>& steps, Workspace& w) {
   const std::int64_t width = this->width(), F = model.input_size(), D = model.head->rows();
-  const auto all = static_cast<std::int64_t>(w.steps.size());
+  const auto count = static_cast<std::int64_t>(steps.size());
   // A step of whole vectors takes as long as a quarter of its lanes one by one.
-  if (few || 4 * all <= kernels.lanes) {
-    for (const CarriedStep& step : w.steps) {
+  if (few || 4 * count <= kernels.lanes) {
+    for (const CarriedStep& step : steps) {
       const float* h = carried->step_row(step.step, step.row, *w.carried);
       if (step.forecast) std::copy_n(w.head.forecast(h), D, step.forecast);
     }
     return;
   }
-  for (std::int64_t first = 0; first < all; first += width) {
-    const std::int64_t count = std::min(width, all - first);
-    const CarriedStep* steps = w.steps.data() + first;
-    for (std::int64_t i = 0; i < count; ++i) {
-      w.columns[static_cast<std::size_t>(i)] = steps[i].step;
-      for (std::int64_t f = 0; f < F; ++f) w.x.data()[f * width + i] = steps[i].row[f];
-    }
-    const float* h = carried->step_columns(w.columns.data(), count, w.x.data(), *w.carried);
-    w.head_columns->run(h, w.pred.data(), ceil_div(count, kernels.lanes));
-    for (std::int64_t i = 0; i < count; ++i) {
-      for (std::int64_t d = 0; steps[i].forecast && d < D; ++d) {
-        steps[i].forecast[d] = w.pred.data()[d * width + i];
-      }
-    }
+  w.columns.clear();
+  for (std::int64_t i = 0; i < count; ++i) {
+    const CarriedStep& step = steps[static_cast<std::size_t>(i)];
+    w.columns.push_back(step.step);
+    for (std::int64_t f = 0; f < F; ++f) w.x.data()[f * width + i] = step.row[f];
+  }
+  const float* h = carried->step_columns(w.columns.data(), count, w.x.data(), *w.carried);
+  w.head_columns->run(h, w.pred.data(), ceil_div(count, kernels.lanes));
+  for (std::int64_t i = 0; i < count; ++i) {
+    float* forecast = steps[static_cast<std::size_t>(i)].forecast;
+    for (std::int64_t d = 0; forecast && d < D; ++d) forecast[d] = w.pred.data()[d * width + i];
   }
 }
 

@@ -71,8 +71,8 @@ struct [[gnu::visibility("hidden")]] Stream::Impl {
     AlignedFloats x, pred;  // [F][width], [head rows][width]
     AlignedFloats code;     // [code]
     std::unique_ptr<CarriedStates::Workspace> carried;
-    std::vector<CarriedStep> steps;            // of the round
-    std::vector<CarriedStates::Step> columns;  // of a part of it
+    std::vector<CarriedStep> own_steps, next_steps;  // of the round: of this block and the next
+    std::vector<CarriedStates::Step> columns;
   };
 
   // A call that pushes: after the helper thread's work for the last one, before that for this one.
@@ -156,7 +156,7 @@ struct [[gnu::visibility("hidden")]] Stream::Impl {
   void push_round(const SeriesView& rows, float* scores, Workspace& w);
   void push_carried(const SeriesView& rows, float* scores, Workspace& w);
   void add_steps(std::int64_t entity, std::int64_t n, RowState state, Workspace& w);
-  void run_steps(Workspace& w);
+  void run_steps(const std::vector<CarriedStep>& steps, Workspace& w);
 };
 
 }  // namespace slidecell
