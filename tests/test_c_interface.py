@@ -99,6 +99,7 @@ COUNTERPARTS = {
     "Stream::push_many": "slidecell_stream_push_many slidecell_stream_push_many_f64",
     "Stream::advance": "slidecell_stream_advance",
     "Stream::set_background": "slidecell_stream_set_background",
+    "Stream::audit": "slidecell_stream_audit",
     "Stream::predict_next": "slidecell_stream_predict_next",
     "Stream::reset": "slidecell_stream_reset",
     "Stream::resize": "slidecell_stream_resize",
@@ -113,6 +114,10 @@ COUNTERPARTS = {
     "StreamOptions::reduction": "slidecell_options.reduction",
     "StreamOptions::aggregate": "slidecell_options.aggregate",
     "StreamOptions::max_bytes": "slidecell_options.max_bytes",
+    "StreamOptions::mode": "slidecell_options.windows",
+    "SeamAudit::seams": "slidecell_audit.seams",
+    "SeamAudit::carried": "slidecell_audit.carried",
+    "SeamAudit::exact": "slidecell_audit.exact",
     "status_text": TEXT,
     "Monitor::Monitor": "slidecell_monitor_create",
     "Monitor::push": "slidecell_monitor_push slidecell_monitor_push_f64",
@@ -163,7 +168,7 @@ COUNTERPARTS = {
 # Types whose members are asked for one by one; the others of these headers are the arguments of
 # what has a reason above.
 STRUCTS = {"ScoreOptions", "FlagOptions", "FlagAudit", "StreamOptions", "KernelPlan"}
-STRUCTS |= {"Decision", "Event"}
+STRUCTS |= {"Decision", "Event", "SeamAudit"}
 ENUMS = {"Precision", "Kernel", "Reduction", "Aggregate", "Windows"}
 STATUSES = {
     "ok": "SLIDECELL_OK",

@@ -226,9 +226,9 @@ def test_carried_medium_is_near_highest(name: str) -> None:
     np.testing.assert_allclose(got, want, rtol=0, atol=0.02 * np.nanmax(want))
 
 
-def unforgetting(rng: np.random.Generator) -> tuple[Any, Any]:
+def unforgetting(rng: np.random.Generator, **options: Any) -> tuple[Any, Any]:
     """Make an LSTM whose forget gates stay open: its cells keep what they have seen."""
-    metadata, tensors = random_model(rng, [layer("lstm", 8)], window=6)
+    metadata, tensors = random_model(rng, [layer("lstm", 8)], window=7, **options)
     tensors["encoder.0.bias_ih_l0"][8:16] += 10.0
     return metadata, tensors
 

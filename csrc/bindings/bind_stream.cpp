@@ -137,6 +137,10 @@ py::array_t<float> predict_next(const Stream& stream, const SequenceModel& model
   return out;
 }
 
+py::tuple audit_tuple(const slidecell::SeamAudit& found) {
+  return py::make_tuple(found.seams, found.carried, found.exact);
+}
+
 Stream from_saved_bytes(const SequenceModel& model, const py::bytes& saved) {
   return Stream::from_saved_bytes(model, std::string(saved));
 }
@@ -147,13 +151,14 @@ void bind_stream(py::module_& m) {
   checked::Class<Stream>(m, "Stream", "The unfinished windows of one or many entities.")
       .make(
           [](const SequenceModel& model, std::int64_t num_entities, const std::string& precision,
-             const std::string& reduction, const std::string& aggregate, std::int64_t max_bytes) {
+             const std::string& reduction, const std::string& aggregate, std::int64_t max_bytes,
+             const std::string& mode) {
             return Stream(model, num_entities,
                           {precision_of(precision), reduction_of(reduction),
-                           aggregate_of(aggregate), max_bytes});
+                           aggregate_of(aggregate), max_bytes, windows_of(mode, "mode")});
           },
           py::arg("model"), py::arg("num_entities"), py::kw_only(), py::arg("precision"),
-          py::arg("reduction"), py::arg("aggregate"), py::arg("max_bytes"))
+          py::arg("reduction"), py::arg("aggregate"), py::arg("max_bytes"), py::arg("mode"))
       .def_static("load", &Stream::load, "Return the stream that `save` wrote, of this model.",
                   py::arg("model"), py::arg("path"))
       .def_property_readonly("num_entities", &Stream::num_entities, "Entities that are kept apart.")
@@ -180,6 +185,16 @@ void bind_stream(py::module_& m) {
       .def(
           "set_background", [](Stream& stream, bool on) { Turn(stream)->set_background(on); },
           "Let a helper thread advance windows between pushes, or end it.", py::arg("on"))
+      .def(
+          "audit",
+          [](const Stream& stream, std::int64_t entity) {
+            return audit_tuple(Turn(stream)->audit(entity));
+          },
+          "Return an entity's seams: how many, and the two scores furthest apart.",
+          py::arg("entity"))
+      .def(
+          "audit_all", [](const Stream& stream) { return audit_tuple(Turn(stream)->audit()); },
+          "Return the seams of all entities together.")
       .def("predict_next", &predict_next,
            "Return the forecast of an entity's next rows [K, C], NaN before its first full window.",
            py::arg("model"), py::arg("entity"))

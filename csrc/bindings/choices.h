@@ -48,9 +48,9 @@ inline slidecell::Aggregate aggregate_of(const std::string& value) {
                                        {"last", slidecell::Aggregate::last},
                                        {"mean", slidecell::Aggregate::mean}});
 }
-inline slidecell::Windows windows_of(const std::string& value) {
+inline slidecell::Windows windows_of(const std::string& value, const char* argument = "windows") {
   return choose<slidecell::Windows>(
-      "windows", value,
+      argument, value,
       {{"exact", slidecell::Windows::exact}, {"carried", slidecell::Windows::carried}});
 }
 

@@ -939,6 +939,7 @@ class SequenceModel:
         precision: Precision = "highest",
         reduction: Reduction = "mse",
         aggregate: Aggregate = "window",
+        mode: Windows = "exact",
         max_bytes: int = STREAM_BYTES,
         state: str | os.PathLike[str] | None = None,
     ) -> Stream:
@@ -954,6 +955,11 @@ class SequenceModel:
         precision, reduction, aggregate
             As for `score`; ``aggregate="mean"`` needs future rows and is refused. At ``"medium"``
             streams of few entities take weights as bf16 for the answer; all else is float32.
+        mode : {"exact", "carried"}
+            As ``windows`` of `score`: with ``"carried"`` an entity keeps two states instead of
+            W - 1 unfinished windows, and a row takes about 1.25 steps instead of W. The scores are
+            those of ``score(windows="carried", kernel="fma")``, bit for bit (at ``"medium"``
+            within its bound), and `Stream.audit` tells how far they were from exact ones.
         max_bytes : int
             Memory that the stream may take, by default 1 GiB. Window and layers are numbers of the
             model file, which need not be one of your own.
@@ -969,6 +975,21 @@ class SequenceModel:
         ------
         ValueError
             If an argument does not fit, or the stream would take more than ``max_bytes``.
+        UnsupportedError
+            If ``mode="carried"`` and the model is an autoencoder or has a bidirectional layer.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import slidecell as sc
+        >>> from slidecell.training import Forecaster
+        >>> model = sc.SequenceModel.from_torch(Forecaster(2, 8, window=10))
+        >>> series = np.random.default_rng(0).random((200, 2), dtype=np.float32)
+        >>> stream = model.stream(mode="carried")
+        >>> scores = np.float32([stream.push(row) for row in series])
+        >>> want = model.score(series, windows="carried", kernel="fma")
+        >>> np.array_equal(scores, want, equal_nan=True), stream.audit()["seams"]
+        (True, 4)
         """
         if state is not None:
             return Stream(self, self._core, _core.Stream.load(self._core, os.fspath(state)))
@@ -978,6 +999,7 @@ class SequenceModel:
             precision=precision,
             reduction=reduction,
             aggregate=aggregate,
+            mode=mode,
             max_bytes=min(whole_number("max_bytes", max_bytes, least=1), _MOST_BYTES),
         )
         return Stream(self, self._core, core)

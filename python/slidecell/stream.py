@@ -55,6 +55,9 @@ class Stream:
     used by one thread at a time: a call during another thread's `push_many` raises RuntimeError
     and takes no row. A forked child has no helper thread until `set_background` starts one.
 
+    With ``mode="carried"`` an entity has two states in the place of its windows, and `push` does
+    all that its row brings.
+
     Examples
     --------
     >>> import numpy as np
@@ -171,10 +174,52 @@ class Stream:
         """
         self._core.set_background(on)
 
+    def audit(self, entity: int | None = None) -> dict[str, Any]:
+        """Return how far the scores of a carried stream were from exact ones, at its seams.
+
+        The window that follows a block of rows is scored twice: by the state that has been carried
+        through the block, at its oldest, and by the state that takes over, which has seen that
+        window alone and is exact (but for ``precision="medium"``, whose weights both have). All
+        other windows are scored by younger states.
+
+        Parameters
+        ----------
+        entity : int, optional
+            Default: all entities together.
+
+        Returns
+        -------
+        dict
+            ``seams``: how many there were with finite scores, since the start or the last `reset`.
+            ``carried`` and ``exact``: the two scores that lay furthest apart; NaN where there was
+            no seam. A stream whose windows are exact has none.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If there is no such entity.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import slidecell as sc
+        >>> from slidecell.training import Forecaster
+        >>> model = sc.SequenceModel.from_torch(Forecaster(2, 8, window=10))  # blocks of 41 rows
+        >>> stream = model.stream(mode="carried")
+        >>> _ = stream.push_many(np.zeros(83, int), np.random.default_rng(0).random((83, 2)))
+        >>> found = stream.audit()
+        >>> found["seams"], bool(abs(found["carried"] - found["exact"]) < 0.01)
+        (2, True)
+        """
+        core = self._core
+        seams, carried, exact = core.audit_all() if entity is None else core.audit(entity)
+        return {"seams": seams, "carried": carried, "exact": exact}
+
     def predict_next(self, entity: int = 0) -> Floats:
         """Forecast the next K rows, the last pushed row included: [K, targets], raw.
 
-        NaN before a window is complete and while a missing row is in it.
+        NaN before a window is complete and while a missing row is in it. A carried stream forecasts
+        from its carried state.
         """
         return self._core.predict_next(self._compiled, entity)
 
@@ -224,7 +269,8 @@ class Stream:
         """Bytes of what `state_bytes` returns, of any entity of any stream of the model.
 
         They are 88, and 4 for each float of the rows, forecasts and unfinished windows that are
-        kept: about W - 1 times the sizes of the layers.
+        kept: about W - 1 times the sizes of the layers. Of a carried stream they hold two states
+        in the place of the windows, and the audit.
         """
         return self._core.state_bytes_size
 

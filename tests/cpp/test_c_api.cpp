@@ -132,6 +132,40 @@ void test_stream(const Folder& folder, Model& model, const slidecell::SequenceMo
   CHECK(slidecell_stream_push_many(many.get(), nullptr, nullptr, 0, 0, nullptr) == SLIDECELL_OK);
 }
 
+// Carried states, and their audit.
+void test_carried_stream(const Model& model, const slidecell::SequenceModel& truth,
+                         const Floats& rows) {
+  slidecell_options options = {};
+  options.windows = SLIDECELL_CARRIED;
+  slidecell::StreamOptions expected_options;
+  expected_options.mode = slidecell::Windows::carried;
+  slidecell::Stream expected(truth, 2, expected_options);
+  const Stream stream = create(model, 2, &options);
+  for (std::int64_t r = 0; r < kRows; ++r) {
+    const float* row = rows.data() + r * kFeatures;
+    float want = 0.0f, got = 1.0f;
+    CHECK(expected.push(1, row, want) == slidecell::Status::ok);
+    CHECK(slidecell_stream_push(stream.get(), 1, row, &got) == SLIDECELL_OK);
+    CHECK(slidecell::test::same(want, got));
+  }
+  const slidecell::SeamAudit seams = expected.audit(1);
+  CHECK(seams.seams > 0);
+  for (const std::int64_t entity : {1, -1}) {
+    slidecell_audit audit = {};
+    CHECK(slidecell_stream_audit(stream.get(), entity, &audit) == SLIDECELL_OK);
+    CHECK(audit.seams == seams.seams);
+    CHECK(audit.carried == seams.carried && audit.exact == seams.exact);
+  }
+  slidecell_audit audit = {7, 0, 0};
+  CHECK(slidecell_stream_audit(stream.get(), 0, &audit) == SLIDECELL_OK);
+  CHECK(audit.seams == 0 && audit.carried != audit.carried);
+  CHECK(slidecell_stream_audit(stream.get(), 2, &audit) == SLIDECELL_INVALID_ARGUMENT);
+  CHECK(error_has("entity: expected 0 to 1, got 2"));
+  CHECK(slidecell_stream_audit(nullptr, 0, &audit) == SLIDECELL_INVALID_ARGUMENT);
+  CHECK(slidecell_stream_audit(stream.get(), 0, nullptr) == SLIDECELL_INVALID_ARGUMENT);
+  CHECK(error_has("audit: expected a pointer"));
+}
+
 // A stream that is saved in memory, loaded and resized goes on as one that was made for so many.
 void test_resized_stream(const Model& model, const Floats& rows) {
   slidecell_options options = {};
@@ -358,6 +392,7 @@ int main() {
     const auto truth = slidecell::SequenceModel::load(path);
     Model model = load(path);
     test_scores(model, truth, rows);
+    if (truth.horizon() > 0) test_carried_stream(model, truth, rows);
     test_restored_entity(model, rows);
     test_resized_stream(model, rows);
     test_stream(folder, model, truth, rows);

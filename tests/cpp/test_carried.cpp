@@ -218,6 +218,39 @@ void test_seam_is_the_carried_state(std::mt19937& rng) {
   }
 }
 
+// Where products are made of bf16 parts, the exact score is still that of the same kernel.
+void test_seams_of_matrix_kernels(std::mt19937& rng) {
+  ModelSpec spec;
+  LayerSpec layer;
+  layer.input_size = 2;
+  layer.hidden_size = 33;
+  spec.encoder = {layer, layer};
+  spec.encoder[1].cell = Cell::gru;
+  const Case c(spec, rng);
+  ScoreOptions options;
+  options.kernel = Kernel::matrix;
+  Floats exact;
+  try {
+    exact = c.scores(options);
+  } catch (const UnsupportedError&) {
+    return;  // this ISA has none
+  }
+  for (const Precision precision : {Precision::highest, Precision::high, Precision::medium}) {
+    options.precision = precision;
+    std::vector<Seam> seams;
+    Floats out(exact.size());
+    carried_scores(c.parts, c.view(), c.plan(), options, nullptr, out.data(), &seams);
+    CHECK(seams.size() == 6);
+    for (const Seam& seam : seams) {
+      CHECK(same(seam.exact, exact[static_cast<std::size_t>(seam.row)]));
+    }
+    ScoreOptions carried = options;
+    carried.windows = Windows::carried;
+    carried.num_threads = 1;
+    CHECK(same(out, c.scores(carried)));
+  }
+}
+
 void test_refusals(std::mt19937& rng) {
   ModelSpec spec = forecaster(rng);
   spec.window = 10;
@@ -237,6 +270,7 @@ int main() {
     test_chosen_blocks(rng);
     test_seams(rng);
     test_seam_is_the_carried_state(rng);
+    test_seams_of_matrix_kernels(rng);
     test_refusals(rng);
   }
   return slidecell::test::result();

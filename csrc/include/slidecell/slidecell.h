@@ -89,7 +89,7 @@ typedef struct slidecell_options {
   int32_t num_threads; /* slidecell_score only; 0: as many as the machine offers */
   int32_t kernel;      /* slidecell_score only: enum slidecell_kernel */
   int64_t max_bytes;   /* streams and monitors only: one that takes more is refused; 0: 1 GiB */
-  int32_t windows;     /* slidecell_score only: enum slidecell_windows */
+  int32_t windows;     /* enum slidecell_windows */
 } slidecell_options;
 
 /* The kernel that a call runs on this machine. */
@@ -146,6 +146,15 @@ typedef struct slidecell_flag_audit {
   int64_t wrong;        /* of these, on the wrong side: then all is computed exactly */
   double wrong_at_most; /* alarms that may be missing, at 95 % confidence */
 } slidecell_flag_audit;
+
+/* The seams that an entity of a stream with SLIDECELL_CARRIED has passed: the windows that follow a
+ * block, scored by the block's state at its oldest and by the next one, which is exact (at
+ * SLIDECELL_HIGHEST). */
+typedef struct slidecell_audit {
+  int64_t seams; /* with finite scores */
+  float carried; /* the two scores that lie furthest apart; NaN where there is no seam yet */
+  float exact;
+} slidecell_audit;
 
 /* What a monitor says of a row. */
 typedef struct slidecell_event {
@@ -323,7 +332,7 @@ SLIDECELL_API int slidecell_stream_saved_bytes(slidecell_stream* stream, void* b
 SLIDECELL_API int slidecell_stream_from_saved_bytes(const slidecell_model* model, const void* bytes,
                                                     int64_t size, slidecell_stream** stream);
 /* Copies one entity's state to bytes [capacity], as slidecell_stream_saved_bytes copies all: for a
- * program that keeps the states itself. *size depends on the model alone. */
+ * program that keeps the states itself. *size depends on the model and `windows` alone. */
 SLIDECELL_API int slidecell_stream_state_bytes(slidecell_stream* stream, int64_t entity,
                                                void* bytes, int64_t capacity, int64_t* size);
 /* The entity goes on, bit for bit, where slidecell_stream_state_bytes left one of a stream with the
@@ -364,6 +373,11 @@ SLIDECELL_API int slidecell_stream_push_many_f64(slidecell_stream* stream, const
  * are not all there. Of forecasters only. */
 SLIDECELL_API int slidecell_stream_predict_next(const slidecell_stream* stream, int64_t entity,
                                                 float* out); /* [K, T] */
+/* How far the scores of a stream with SLIDECELL_CARRIED were from exact ones at the seams between
+ * blocks, since the start or the last reset: of one entity, or of all (entity = -1). An exact
+ * stream has no seams. */
+SLIDECELL_API int slidecell_stream_audit(const slidecell_stream* stream, int64_t entity,
+                                         slidecell_audit* audit);
 /* A push answers before it has done all work that the row brings. This does the rest, so that the
  * next push need not: call it when there is time. Scores do not depend on it. */
 SLIDECELL_API int slidecell_stream_advance(slidecell_stream* stream);

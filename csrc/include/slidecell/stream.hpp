@@ -1,8 +1,9 @@
 // Live scoring: one row at a time, the same windows as SequenceModel::score and the same bits as
-// its float32 kernels (Kernel::fma).
+// its float32 kernels (Kernel::fma), exact or carried.
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <string>
 #include <vector>
@@ -30,6 +31,19 @@ struct StreamOptions {
   Aggregate aggregate = Aggregate::window;  // autoencoders: window or last
   // A stream that takes more is refused: its size follows from numbers of the model file.
   std::int64_t max_bytes = std::int64_t{1} << 30;
+  // carried: the states of SequenceModel::score with Windows::carried, two for each entity instead
+  // of W - 1 unfinished windows.
+  Windows mode = Windows::exact;
+};
+
+// The seams that an entity of a carried stream has passed: the windows that follow a block, scored
+// by the block's state at its oldest and by the next one, which is exact (at the highest
+// precision). Of entities together: all their seams.
+struct SeamAudit {
+  std::int64_t seams = 0;  // with finite scores
+  // The two scores that lie furthest apart; NaN where there is no seam yet.
+  float carried = std::numeric_limits<float>::quiet_NaN();
+  float exact = std::numeric_limits<float>::quiet_NaN();
 };
 
 // The unfinished windows of one or many entities. A row completes one window and advances W - 1
@@ -39,6 +53,9 @@ struct StreamOptions {
 // push, push_many's kernels, advance, predict_next and reset allocate nothing and take no lock. One
 // stream is used by one thread at a time; streams of one model may run in parallel.
 // A stream keeps the ISA that was active when it was made.
+//
+// With options.mode carried a push does all that its row brings: one step, or two while the next
+// block's state is younger than W rows. advance and set_background have nothing to do.
 class SLIDECELL_API Stream {
  public:
   // Throws std::invalid_argument, also where the stream takes more than options.max_bytes.
@@ -67,6 +84,12 @@ class SLIDECELL_API Stream {
   // Throws std::invalid_argument before anything is changed.
   void push_many(Span<const std::int64_t> entities, const SeriesView& rows, float* scores,
                  int num_threads = 0);
+
+  // Of a carried stream: how far its scores were from exact ones at the seams between blocks, since
+  // the start or the last reset. An exact stream has no seams. Throws std::invalid_argument for an
+  // unknown entity.
+  SeamAudit audit(std::int64_t entity) const;
+  SeamAudit audit() const;  // of all entities
 
   // Advances the windows that the last pushes left behind.
   void advance() noexcept;
@@ -104,7 +127,7 @@ class SLIDECELL_API Stream {
   // of this entity alone returns. Throws std::invalid_argument for an unknown entity.
   std::string state_bytes(std::int64_t entity);
   // Bytes of each such state: 88, and 4 for each float of its rows, forecasts and unfinished
-  // windows. The model alone determines it.
+  // windows or, of a carried stream, its two states and its audit. Model and mode determine it.
   std::int64_t state_bytes_size() const noexcept;
   // The entity goes on, bit for bit, where state_bytes() left one of a stream with the same model,
   // options and ISA; its own rows are forgotten. Throws std::invalid_argument (unknown entity;

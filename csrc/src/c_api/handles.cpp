@@ -65,6 +65,7 @@ StreamOptions stream_options(const slidecell_options* options) {
   }
   StreamOptions result{given.precision, given.reduction, given.aggregate};
   if (options && options->max_bytes != 0) result.max_bytes = options->max_bytes;
+  result.mode = given.windows;
   return result;
 }
 

@@ -208,6 +208,16 @@ int slidecell_stream_predict_next(const slidecell_stream* stream, int64_t entity
   return report(*stream->stream, stream->stream->predict_next(entity, out), entity);
 }
 
+int slidecell_stream_audit(const slidecell_stream* stream, int64_t entity, slidecell_audit* audit) {
+  return guarded([&] {
+    require(stream, "stream");
+    require(audit, "audit");
+    const slidecell::SeamAudit found =
+        entity == -1 ? stream->stream->audit() : stream->stream->audit(entity);
+    *audit = {found.seams, found.carried, found.exact};
+  });
+}
+
 int slidecell_stream_advance(slidecell_stream* stream) {
   if (!stream) return null_argument(kNoStream);
   stream->stream->advance();

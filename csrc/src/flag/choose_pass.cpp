@@ -17,7 +17,7 @@ std::unique_ptr<CheapPass> PassMaker::named(Speculate name) const {
     case Speculate::carried:
       break;
   }
-  check_carried(model, plan.stride());
+  check_carried(model, plan.stride(), "speculate", "none");
   return carried_pass(model, series, plan, options);
 }
 
@@ -27,7 +27,7 @@ std::vector<std::unique_ptr<CheapPass>> PassMaker::candidates(
   try {
     passes.push_back(named(Speculate::carried));
   } catch (const UnsupportedError& error) {
-    reasons.push_back(std::string("carried: ") + error.what());
+    reasons.push_back(error.what());
   }
   passes.push_back(named(Speculate::medium));
   return passes;

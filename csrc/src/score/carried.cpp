@@ -29,11 +29,17 @@ bool is_prime(std::int64_t n) {
   return n >= 2;
 }
 
+// carried_blocks with B rows to a block, which take a while to find.
+std::int64_t blocks_of(std::int64_t rows, std::int64_t window, std::int64_t horizon,
+                       std::int64_t B) {
+  return rows < window + horizon ? 0 : (rows - horizon) / B + 1;
+}
+
 // Blocks of all entities in order, or those of a list.
 class Blocks {
  public:
-  Blocks(const WindowPlan& plan, const std::vector<BlockId>* listed)
-      : plan_(plan), listed_(listed) {}
+  Blocks(const WindowPlan& plan, std::int64_t B, const std::vector<BlockId>* listed)
+      : plan_(plan), B_(B), listed_(listed) {}
 
   bool next(BlockId& block) {
     if (listed_) {
@@ -44,7 +50,7 @@ class Blocks {
     for (; entity_ < plan_.num_entities(); ++entity_, block_ = 0) {
       const auto g = static_cast<std::size_t>(entity_);
       const std::int64_t rows = plan_.offsets()[g + 1] - plan_.offsets()[g];
-      if (block_ < carried_blocks(rows, plan_.window(), plan_.horizon())) {
+      if (block_ < blocks_of(rows, plan_.window(), plan_.horizon(), B_)) {
         block = {entity_, block_++};
         return true;
       }
@@ -54,6 +60,7 @@ class Blocks {
 
  private:
   const WindowPlan& plan_;
+  std::int64_t B_;
   const std::vector<BlockId>* listed_;
   std::size_t index_ = 0;
   std::int64_t entity_ = 0, block_ = 0;
@@ -120,28 +127,31 @@ std::int64_t carried_block_rows(std::int64_t window) {
 }
 
 std::int64_t carried_blocks(std::int64_t rows, std::int64_t window, std::int64_t horizon) {
-  if (rows < window + horizon) return 0;
-  return (rows - horizon) / carried_block_rows(window) + 1;
+  return blocks_of(rows, window, horizon, carried_block_rows(window));
 }
 
-void check_carried(const ModelParts& model, std::int64_t stride) {
+void check_carried(const ModelParts& model, std::int64_t stride, const char* argument,
+                   const char* otherwise) {
+  const std::string name = std::string(argument) + ": expected '" + otherwise + "'";
   if (!model.forecasts()) {
     throw UnsupportedError(
-        "windows: expected 'exact' for an autoencoder, got 'carried': its decoder starts anew from "
+        name +
+        " for an autoencoder, got 'carried': its decoder starts anew from "
         "every window, so that a carried state saves little and its error is not bounded");
   }
   if (model.encoder->bidirectional()) {
     throw UnsupportedError(
-        "windows: expected 'exact' for a model with a bidirectional layer, got 'carried': the "
+        name +
+        " for a model with a bidirectional layer, got 'carried': the "
         "reverse direction of a window starts at its last row, and no other window passes there");
   }
   // A chain takes (W + B) / B steps a row, a window of its own W for every stride-th row.
   const double W = static_cast<double>(model.window);
   if (stride > 1 && 1.25 * static_cast<double>(stride) > 0.6 * W) {
     throw UnsupportedError(
-        "windows: expected 'exact' where stride is above " +
-        std::to_string(static_cast<std::int64_t>(0.48 * W)) + " (0.48 times the model's window, " +
-        std::to_string(model.window) + "), got 'carried' with stride=" + std::to_string(stride) +
+        name + " where stride is above " + std::to_string(static_cast<std::int64_t>(0.48 * W)) +
+        " (0.48 times the model's window, " + std::to_string(model.window) +
+        "), got 'carried' with stride=" + std::to_string(stride) +
         ": a carried state takes every row, which costs more than the windows themselves");
   }
 }
@@ -174,13 +184,13 @@ void carried_scores(const ModelParts& model, const SeriesView& series, const Win
   const auto has_seam = [&](const BlockId& block) {
     const auto g = static_cast<std::size_t>(block.entity);
     const std::int64_t rows = plan.offsets()[g + 1] - plan.offsets()[g];
-    return block.block + 1 < carried_blocks(rows, W, K);
+    return block.block + 1 < blocks_of(rows, W, K, B);
   };
 
   // Chains hold addresses of seams, so these are counted first.
   if (seams) {
     seams->clear();
-    Blocks all(plan, blocks);
+    Blocks all(plan, B, blocks);
     for (BlockId block; all.next(block);) {
       if (!has_seam(block)) continue;
       const auto first = plan.offsets()[static_cast<std::size_t>(block.entity)];
@@ -192,7 +202,7 @@ void carried_scores(const ModelParts& model, const SeriesView& series, const Win
   const ChainScores scores{series, plan.stride(), options.reduction, options.per_feature, out};
   Waves waves(model, choice, scores, W + B, options.num_threads);
   std::vector<std::size_t> apart;  // seams whose exact score no chain gives
-  Blocks all(plan, blocks);
+  Blocks all(plan, B, blocks);
   std::size_t seam = 0;
   BlockId before{-1, -1};
   bool seam_before = false;  // the block before has a seam
@@ -228,6 +238,30 @@ void carried_scores(const ModelParts& model, const SeriesView& series, const Win
     score_too_large_rows(model, series, plan, options.per_feature, waves.met_too_large(),
                          options.num_threads, out);
   }
+}
+
+void younger_scores(const ModelParts& model, const SeriesView& series, const WindowPlan& plan,
+                    const ScoreOptions& options, float* out) {
+  const std::int64_t W = plan.window(), K = plan.horizon(), youngest = (W + 1) / 2;
+  const std::int64_t B = W - youngest + 1;
+  const KernelChoice choice =
+      choose_kernel(active_kernels(), model, options.precision, options.kernel);
+  const ChainScores scores{series, plan.stride(), options.reduction, false, out};
+  Waves waves(model, choice, scores, W, options.num_threads);
+  for (std::int64_t g = 0; g < plan.num_entities(); ++g) {
+    const auto i = static_cast<std::size_t>(g);
+    const std::int64_t first = plan.offsets()[i], end = plan.offsets()[i + 1] - K + 1;
+    for (std::int64_t target = first + W; target < end; target += B) {
+      Chain chain;
+      chain.window_row = first;
+      chain.first_row = target - youngest;
+      chain.first_target = target;
+      chain.end_target = std::min(target + B, end);
+      chain.begins_inside = true;
+      waves.add(chain);
+    }
+  }
+  waves.run();
 }
 
 }  // namespace slidecell

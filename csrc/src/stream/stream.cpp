@@ -1,5 +1,6 @@
 #include "slidecell/stream.hpp"
 
+#include <cmath>
 #include <limits>
 #include <stdexcept>
 #include <string>
@@ -50,15 +51,19 @@ std::int64_t Stream::rows_seen(std::int64_t entity) const noexcept {
 }
 
 KernelPlan Stream::plan() const {
-  const bool few = !impl_->windows.empty();
+  const bool few = impl_->few && !impl_->recomputed;
   KernelPlan plan;
   plan.isa = impl_->kernels.isa;
-  plan.kernel = few             ? "oldest window first"
-                : impl_->blocks ? "blocks of entities"
-                                : "windows recomputed";
+  plan.kernel = impl_->carried      ? "carried states"
+                : impl_->recomputed ? "windows recomputed"
+                : few               ? "oldest window first"
+                                    : "blocks of entities";
   plan.precision = name_of(few && streams_bf16(impl_->options.precision) ? Precision::medium
                                                                          : Precision::highest);
-  plan.tile = few ? impl_->model.window : impl_->blocks ? impl_->blocks->width() : 1;
+  plan.tile = impl_->recomputed ? 1
+              : !few            ? impl_->width()
+              : impl_->carried  ? 1
+                                : impl_->model.window;
   plan.threads = 1;
   return plan;
 }
@@ -123,6 +128,27 @@ void Stream::set_background(bool on) {
   }
 }
 
+SeamAudit Stream::audit(std::int64_t entity) const {
+  if (!impl_->knows(entity)) {
+    throw std::invalid_argument("entity: expected 0 to " + std::to_string(num_entities() - 1) +
+                                ", got " + std::to_string(entity));
+  }
+  return impl_->carried ? impl_->audits[static_cast<std::size_t>(entity)] : SeamAudit{};
+}
+
+SeamAudit Stream::audit() const {
+  SeamAudit all;
+  for (const SeamAudit& one : impl_->audits) {
+    if (one.seams == 0) continue;
+    if (all.seams == 0 || std::abs(one.carried - one.exact) > std::abs(all.carried - all.exact)) {
+      all.carried = one.carried;
+      all.exact = one.exact;
+    }
+    all.seams += one.seams;
+  }
+  return all;
+}
+
 Status Stream::predict_next(std::int64_t entity, float* out) const noexcept {
   if (!impl_->knows(entity)) return Status::unknown_entity;
   const ModelParts& model = impl_->model;
@@ -145,6 +171,7 @@ Status Stream::reset(std::int64_t entity) noexcept {
   impl_->rows_seen[e] = 0;
   impl_->last_missing[e] = kNeverMissing;
   impl_->pending[e] = 0;
+  if (impl_->carried) impl_->audits[e] = SeamAudit{};
   if (!impl_->windows.empty()) impl_->windows[e]->restart();
   return Status::ok;
 }

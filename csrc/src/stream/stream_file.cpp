@@ -25,6 +25,7 @@ namespace slidecell {
 namespace {
 
 constexpr char kMagic[16] = "slidecellstream";
+constexpr std::uint32_t kCarriedVersion = 2;               // of states that are carried
 constexpr std::int64_t kMostRows = std::int64_t{1} << 62;  // no stream sees more
 
 struct Header {
@@ -34,7 +35,9 @@ struct Header {
   char isa[16];
   std::uint64_t fingerprint;
   std::int64_t num_entities;
-  std::uint8_t precision, reduction, aggregate, unused[5];
+  std::uint8_t precision, reduction, aggregate;
+  std::uint8_t mode;  // version 1: 0, exact
+  std::uint8_t unused[4];
 };
 
 [[noreturn]] void refuse(const std::string& path, const std::string& text) {
@@ -104,7 +107,8 @@ template <class Impl, class Target>
 void write_state(Impl& s, std::int64_t first, std::int64_t count, Target& target) {
   Header header{};
   std::memcpy(header.magic, kMagic, sizeof kMagic);
-  header.version = 1;
+  // Exact streams are as version 0.1 wrote and reads them.
+  header.version = carries(s.options.mode) ? kCarriedVersion : 1;
   header.byte_order = 1;
   std::snprintf(header.isa, sizeof header.isa, "%s", s.kernels.isa);
   header.fingerprint = s.model.fingerprint;
@@ -112,6 +116,7 @@ void write_state(Impl& s, std::int64_t first, std::int64_t count, Target& target
   header.precision = static_cast<std::uint8_t>(s.options.precision);
   header.reduction = static_cast<std::uint8_t>(s.options.reduction);
   header.aggregate = static_cast<std::uint8_t>(s.options.aggregate);
+  header.mode = static_cast<std::uint8_t>(s.options.mode);
 
   Writer file(target);
   file.add(&header, sizeof header);
@@ -124,6 +129,8 @@ void write_state(Impl& s, std::int64_t first, std::int64_t count, Target& target
   add(s.last_missing);
   add(s.ring);
   add(s.predictions);
+  add(s.seams);
+  add(s.audits);
   std::vector<float> state(static_cast<std::size_t>(s.state_size()));
   for (std::int64_t e = first; e < first + count && !state.empty(); ++e) {
     s.save_state(e, state.data());
@@ -141,8 +148,9 @@ std::unique_ptr<Impl> read_state(const Model& model, Reader& file) {
   if (std::memcmp(header.magic, kMagic, sizeof kMagic) != 0 || header.byte_order != 1) {
     refuse(path, "not a stream's state");
   }
-  if (header.version != 1) {
-    refuse(path, "version: expected 1, got " + std::to_string(header.version));
+  if (header.version < 1 || header.version > kCarriedVersion) {
+    refuse(path, "version: expected 1 to " + std::to_string(kCarriedVersion) + ", got " +
+                     std::to_string(header.version));
   }
   if (header.fingerprint != model->parts.fingerprint) {
     refuse(path, "the state of another model");
@@ -150,29 +158,36 @@ std::unique_ptr<Impl> read_state(const Model& model, Reader& file) {
   header.isa[sizeof header.isa - 1] = '\0';
   const KernelTable& kernels = kernels_named(header.isa);
   if (header.num_entities < 1 || header.precision > 2 ||
-      header.reduction > static_cast<int>(kLastReduction) || header.aggregate > 1) {
+      header.reduction > static_cast<int>(kLastReduction) || header.aggregate > 1 ||
+      header.mode != (header.version == kCarriedVersion ? 1 : 0)) {
     refuse(path, "header: damaged");
   }
   // Before anything is allocated by the number of entities.
   const std::int64_t entities_size =
       file.size() - static_cast<std::int64_t>(sizeof header + sizeof(std::uint64_t));
-  const std::int64_t per_entity = Impl::saved_bytes(model->parts);
+  const auto mode = static_cast<Windows>(header.mode);
+  const std::int64_t per_entity = Impl::saved_bytes(model->parts, mode);
   if (header.num_entities > entities_size / per_entity) refuse(path, "truncated");
   if (header.num_entities * per_entity < entities_size) refuse(path, "more data than expected");
   const StreamOptions options{
       static_cast<Precision>(header.precision), static_cast<Reduction>(header.reduction),
-      static_cast<Aggregate>(header.aggregate), std::numeric_limits<std::int64_t>::max()};
+      static_cast<Aggregate>(header.aggregate), std::numeric_limits<std::int64_t>::max(), mode};
   auto impl = std::make_unique<Impl>(model, kernels, header.num_entities, options);
   Impl& s = *impl;
   file.read(s.rows_seen.data(), bytes_of(s.rows_seen));
   file.read(s.last_missing.data(), bytes_of(s.last_missing));
   file.read(s.ring.data(), bytes_of(s.ring));
   file.read(s.predictions.data(), bytes_of(s.predictions));
+  file.read(s.seams.data(), bytes_of(s.seams));
+  file.read(s.audits.data(), bytes_of(s.audits));
   for (std::size_t e = 0; e < s.rows_seen.size(); ++e) {
     if (s.rows_seen[e] < 0 || s.rows_seen[e] > kMostRows || s.last_missing[e] < -1 ||
         s.last_missing[e] >= s.rows_seen[e]) {
       refuse(path, "entities: damaged");
     }
+  }
+  for (const SeamAudit& audit : s.audits) {
+    if (audit.seams < 0 || audit.seams > kMostRows) refuse(path, "audits: damaged");
   }
   std::vector<float> state(static_cast<std::size_t>(s.state_size()));
   for (std::int64_t e = 0; e < s.num_entities && !state.empty(); ++e) {
@@ -216,7 +231,7 @@ std::string Stream::state_bytes(std::int64_t entity) {
 
 std::int64_t Stream::state_bytes_size() const noexcept {
   return static_cast<std::int64_t>(sizeof(Header) + sizeof(std::uint64_t)) +
-         Impl::saved_bytes(impl_->model);
+         Impl::saved_bytes(impl_->model, impl_->options.mode);
 }
 
 void Stream::restore(std::int64_t entity, const std::string& state) {
@@ -238,6 +253,7 @@ void Stream::restore(std::int64_t entity, const std::string& state) {
   expect("precision", own.precision == other.precision);
   expect("reduction", own.reduction == other.reduction);
   expect("aggregate", own.aggregate == other.aggregate);
+  expect("mode", own.mode == other.mode);
   advance();
   impl_->take(*one, entity);
 }

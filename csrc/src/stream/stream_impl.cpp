@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <cstdio>
 #include <limits>
 #include <stdexcept>
@@ -12,6 +13,7 @@
 #include "cpu/denormals.h"
 #include "cpu/parallel.h"
 #include "cpu/threads.h"
+#include "score/carried.h"
 #include "score/error_sum.h"
 #include "score/option_rules.h"
 #include "score/scratch.h"
@@ -68,9 +70,15 @@ Stream::Impl::Workspace::Workspace(const Impl& stream)
     : head(stream.model, stream.kernels),
       errors(stream.model, stream.kernels, stream.options.reduction),
       code(stream.model.encoder->output_size()) {
-  if (!stream.blocks) return;
-  const std::int64_t width = stream.blocks->width();
-  block = std::make_unique<BlockWindows::Workspace>(*stream.blocks);
+  if (!stream.blocks && !stream.carried) return;
+  const std::int64_t width = stream.width();
+  if (stream.blocks) block = std::make_unique<BlockWindows::Workspace>(*stream.blocks);
+  if (stream.carried) {
+    carried = std::make_unique<CarriedStates::Workspace>(
+        *stream.carried, stream.few && streams_bf16(stream.options.precision));
+    for (auto* steps : {&own_steps, &next_steps}) steps->reserve(static_cast<std::size_t>(width));
+    columns.reserve(static_cast<std::size_t>(width));
+  }
   rows.columns.reserve(static_cast<std::size_t>(width));
   rows.n.reserve(static_cast<std::size_t>(width));
   requests.reserve(static_cast<std::size_t>(width));
@@ -92,7 +100,8 @@ Stream::Impl::Impl(std::shared_ptr<const SequenceModel::Impl> owner_, const Kern
                                 std::to_string(num_entities));
   }
   // So that no product of sizes below overflows. What memory cannot hold is refused when allocated.
-  const std::int64_t most = std::numeric_limits<std::int64_t>::max() / 8 / saved_bytes(model);
+  const std::int64_t most =
+      std::numeric_limits<std::int64_t>::max() / 8 / saved_bytes(model, options.mode);
   if (num_entities > most) {
     throw std::invalid_argument("num_entities: expected at most " + std::to_string(most) +
                                 " for this model, got " + std::to_string(num_entities));
@@ -106,13 +115,24 @@ Stream::Impl::Impl(std::shared_ptr<const SequenceModel::Impl> owner_, const Kern
     throw std::invalid_argument("aggregate: expected 'window' for a forecaster");
   }
   check_reduction(model, options.reduction);
-  check_bytes(model, needed_bytes(model, kernels, num_entities), num_entities, options.max_bytes);
+  if (carries(options.mode)) check_carried(model, 1, "mode");
+  check_bytes(model, needed_bytes(model, kernels, num_entities, options.mode), num_entities,
+              options.max_bytes);
   const Stack& encoder = *model.encoder;
   ring_rows = ring_rows_of(model);
   const auto entities = static_cast<std::size_t>(num_entities);
-  if (encoder.bidirectional()) {
+  few = num_entities < least_block_entities(kernels);
+  if (carries(options.mode)) {
+    carried = std::make_unique<CarriedStates>(kernels, encoder, num_entities,
+                                              block_width(model, kernels, num_entities));
+    block_rows = carried_block_rows(model.window);
+    seams.assign(
+        entities * static_cast<std::size_t>(open_seams(model, options.mode) * model.head->rows()),
+        0.0f);
+    audits.assign(entities, SeamAudit{});
+  } else if (encoder.bidirectional()) {
     recomputed = std::make_unique<RecomputedWindow>(kernels, encoder, model.window);
-  } else if (num_entities < least_block_entities(kernels)) {
+  } else if (few) {
     for (std::int64_t e = 0; e < num_entities; ++e) {
       windows.push_back(
           std::make_unique<EntityWindows>(kernels, encoder, model.window, options.precision));
@@ -148,11 +168,11 @@ Stream::Impl::KeptRow Stream::Impl::read_row(std::int64_t entity, const SeriesVi
 float Stream::Impl::push(std::int64_t entity, const SeriesView& row) {
   const auto e = static_cast<std::size_t>(entity);
   Workspace& w = *workspaces.front();
-  if (blocks) {
+  if (blocks || carried) {
     float score = kNoScore;
     w.requests.assign(1, 0);
-    w.rows.block = entity / blocks->width();
-    w.rows.columns.assign(1, entity % blocks->width());
+    w.rows.block = entity / width();
+    w.rows.columns.assign(1, entity % width());
     push_round(row, &score, w);
     return score;
   }
@@ -179,7 +199,12 @@ float Stream::Impl::finish(std::int64_t entity, std::int64_t n, const float* cod
 // The forecast that was made K rows ago against the K rows since.
 float Stream::Impl::score_forecast(std::int64_t entity, std::int64_t n, Workspace& w) {
   if (!complete(entity, n, model.window + model.horizon)) return kNoScore;
-  const float* pred = prediction(entity, n);  // of row n - K: the slot is written after this
+  // Of row n - K: the slot is written after this.
+  return score_of_forecast(entity, n, prediction(entity, n), w);
+}
+
+float Stream::Impl::score_of_forecast(std::int64_t entity, std::int64_t n, const float* pred,
+                                      Workspace& w) {
   w.errors.clear();
   for (std::int64_t k = 0; k < model.horizon; ++k) {
     w.errors.add(k, pred + k * model.num_targets(), ring_row(entity, n - model.horizon + 1 + k));
@@ -206,6 +231,7 @@ void Stream::Impl::keep_prediction(std::int64_t entity, std::int64_t n, const fl
 
 // One row each for the columns w.rows.columns of a block: request i of `rows` and `scores`.
 void Stream::Impl::push_round(const SeriesView& rows, float* scores, Workspace& w) {
+  if (carried) return push_carried(rows, scores, w);
   const std::int64_t width = blocks->width(), F = model.input_size();
   const auto count = static_cast<std::int64_t>(w.requests.size());
   w.rows.n.clear();
@@ -238,11 +264,84 @@ void Stream::Impl::push_round(const SeriesView& rows, float* scores, Workspace& 
   }
 }
 
+// The score of the newer state; at a seam, also that of the older one is due.
+float Stream::Impl::score_carried(std::int64_t entity, std::int64_t n, Workspace& w) {
+  const float score = score_forecast(entity, n, w);
+  const std::int64_t target = n - model.horizon + 1;  // the window's first target row
+  if (target < block_rows || target % block_rows != 0 || !std::isfinite(score)) return score;
+  const float older = score_of_forecast(entity, n, seam(entity, target / block_rows - 1), w);
+  if (!std::isfinite(older)) return score;
+  SeamAudit& audit = audits[static_cast<std::size_t>(entity)];
+  if (audit.seams++ == 0 || std::abs(older - score) > std::abs(audit.carried - audit.exact)) {
+    audit.carried = older;
+    audit.exact = score;
+  }
+  return score;
+}
+
+// The steps that row n of an entity brings, in the order of their chains.
+void Stream::Impl::add_steps(std::int64_t entity, std::int64_t n, RowState state, Workspace& w) {
+  const std::int64_t B = block_rows, W = model.window, block = n / B;
+  const CarriedStates::Step own{entity, block % 2}, next{entity, (block + 1) % 2};
+  const std::int64_t next_row = (block + 1) * B - W;  // where the next block's chain starts
+  if (n == 0) carried->zero(own);
+  if (n == next_row) carried->zero(next);
+  if (state != kWholeRow) {
+    carried->zero(own);
+    if (n >= next_row) carried->zero(next);
+    return;
+  }
+  const float* row = ring_row(entity, n);
+  const bool last = n + 1 == (block + 1) * B;  // the next block's chain takes over
+  float* const ahead = n + 1 >= W ? prediction(entity, n) : nullptr;
+  w.own_steps.push_back({own, row, last ? seam(entity, block) : ahead});
+  if (n >= next_row) w.next_steps.push_back({next, row, last ? ahead : nullptr});
+}
+
+void Stream::Impl::push_carried(const SeriesView& rows, float* scores, Workspace& w) {
+  w.own_steps.clear();
+  w.next_steps.clear();
+  for (std::size_t i = 0; i < w.requests.size(); ++i) {
+    const std::int64_t entity = w.rows.block * width() + w.rows.columns[i];
+    const auto [n, state] = read_row(entity, rows, w.requests[i]);
+    scores[w.requests[i]] = score_of_row(state, score_carried(entity, n, w));
+    add_steps(entity, n, state, w);
+  }
+  run_steps(w.own_steps, w);
+  run_steps(w.next_steps, w);
+}
+
+// At most width() of them.
+void Stream::Impl::run_steps(const std::vector<CarriedStep>& steps, Workspace& w) {
+  const std::int64_t width = this->width(), F = model.input_size(), D = model.head->rows();
+  const auto count = static_cast<std::int64_t>(steps.size());
+  // A step of whole vectors takes as long as a quarter of its lanes one by one.
+  if (few || 4 * count <= kernels.lanes) {
+    for (const CarriedStep& step : steps) {
+      const float* h = carried->step_row(step.step, step.row, *w.carried);
+      if (step.forecast) std::copy_n(w.head.forecast(h), D, step.forecast);
+    }
+    return;
+  }
+  w.columns.clear();
+  for (std::int64_t i = 0; i < count; ++i) {
+    const CarriedStep& step = steps[static_cast<std::size_t>(i)];
+    w.columns.push_back(step.step);
+    for (std::int64_t f = 0; f < F; ++f) w.x.data()[f * width + i] = step.row[f];
+  }
+  const float* h = carried->step_columns(w.columns.data(), count, w.x.data(), *w.carried);
+  w.head_columns->run(h, w.pred.data(), ceil_div(count, kernels.lanes));
+  for (std::int64_t i = 0; i < count; ++i) {
+    float* forecast = steps[static_cast<std::size_t>(i)].forecast;
+    for (std::int64_t d = 0; forecast && d < D; ++d) forecast[d] = w.pred.data()[d * width + i];
+  }
+}
+
 // Requests of one block, in their order: rounds of distinct entities, each in column order.
 void Stream::Impl::push_block(std::vector<std::int64_t>& requests,
                               Span<const std::int64_t> entities, const SeriesView& rows,
                               float* scores, Workspace& w) {
-  const std::int64_t width = blocks->width();
+  const std::int64_t width = this->width();
   const auto entity_of = [&](std::int64_t i) { return entities[static_cast<std::size_t>(i)]; };
   w.rows.block = entity_of(requests.front()) / width;
   std::sort(requests.begin(), requests.end(), [&](std::int64_t a, std::int64_t b) {
@@ -271,7 +370,7 @@ void Stream::Impl::push_block(std::vector<std::int64_t>& requests,
 
 void Stream::Impl::push_many(Span<const std::int64_t> entities, const SeriesView& rows,
                              float* scores, int num_threads) {
-  if (!blocks) {
+  if (!blocks && !(carried && !few)) {
     const FlushDenormals flush;
     for (std::size_t i = 0; i < entities.size(); ++i) {
       scores[i] = push(entities[i], row_of(rows, static_cast<std::int64_t>(i)));
@@ -279,9 +378,9 @@ void Stream::Impl::push_many(Span<const std::int64_t> entities, const SeriesView
     return;
   }
   std::vector<std::vector<std::int64_t>> requests(
-      static_cast<std::size_t>(ceil_div(num_entities, blocks->width())));
+      static_cast<std::size_t>(ceil_div(num_entities, width())));
   for (std::size_t i = 0; i < entities.size(); ++i) {
-    requests[static_cast<std::size_t>(entities[i] / blocks->width())].push_back(
+    requests[static_cast<std::size_t>(entities[i] / width())].push_back(
         static_cast<std::int64_t>(i));
   }
   requests.erase(std::remove_if(requests.begin(), requests.end(),
@@ -305,24 +404,38 @@ std::int64_t Stream::Impl::ring_rows_of(const ModelParts& model) {
              : std::max(model.window, model.horizon);
 }
 
-std::int64_t Stream::Impl::state_size(const ModelParts& model) {
+std::int64_t Stream::Impl::state_size(const ModelParts& model, Windows mode) {
+  if (carries(mode)) return 2 * CarriedStates::chain_size(*model.encoder);
   return model.encoder->bidirectional() ? 0 : unfinished_state_size(*model.encoder, model.window);
 }
 
-std::int64_t Stream::Impl::saved_bytes(const ModelParts& model) {
+std::int64_t Stream::Impl::open_seams(const ModelParts& model, Windows mode) {
+  return carries(mode) ? ceil_div(model.horizon, carried_block_rows(model.window)) : 0;
+}
+
+std::int64_t Stream::Impl::saved_bytes(const ModelParts& model, Windows mode) {
+  const std::int64_t forecasts = model.horizon + open_seams(model, mode);
   const std::int64_t floats = ring_rows_of(model) * model.input_size() +
-                              model.horizon * model.head->rows() + state_size(model);
+                              forecasts * model.head->rows() + state_size(model, mode);
   return floats * static_cast<std::int64_t>(sizeof(float)) +
-         static_cast<std::int64_t>(2 * sizeof(std::int64_t));
+         static_cast<std::int64_t>(2 * sizeof(std::int64_t) +
+                                   (carries(mode) ? sizeof(SeamAudit) : 0));
 }
 
 double Stream::Impl::needed_bytes(const ModelParts& model, const KernelTable& kernels,
-                                  std::int64_t num_entities) {
+                                  std::int64_t num_entities, Windows mode) {
   const Stack& encoder = *model.encoder;
   const std::int64_t kept = ring_rows_of(model) * model.input_size();
-  double floats = static_cast<double>(num_entities) *
-                  static_cast<double>(kept + model.horizon * model.head->rows());
-  if (encoder.bidirectional()) {
+  double floats =
+      static_cast<double>(num_entities) *
+      static_cast<double>(kept + (model.horizon + open_seams(model, mode)) * model.head->rows());
+  double counts = 2 * sizeof(std::int64_t) + 1;
+  if (carries(mode)) {
+    const std::int64_t width = block_width(model, kernels, num_entities);
+    floats += stack_floats(kernels, encoder, width, 1, false) + inner_floats(*model.head, width);
+    floats += static_cast<double>(num_entities) * static_cast<double>(state_size(model, mode));
+    counts += sizeof(SeamAudit);
+  } else if (encoder.bidirectional()) {
     floats += stack_floats(kernels, encoder, kernels.lanes, model.window, false);
   } else if (num_entities < least_block_entities(kernels)) {
     const std::int64_t columns = round_up(model.window, kernels.lanes);
@@ -339,13 +452,14 @@ double Stream::Impl::needed_bytes(const ModelParts& model, const KernelTable& ke
     floats += stack_floats(kernels, *model.decoder, kernels.lanes, model.window, true) +
               static_cast<double>(sequence);
   }
-  constexpr double kCounts = 2 * sizeof(std::int64_t) + 1;
-  return floats * sizeof(float) + static_cast<double>(num_entities) * kCounts;
+  return floats * sizeof(float) + static_cast<double>(num_entities) * counts;
 }
 
 void Stream::Impl::save_state(std::int64_t entity, float* out) {
   const std::int64_t n = rows_seen[static_cast<std::size_t>(entity)] - 1;
-  if (blocks) {
+  if (carried) {
+    carried->save(entity, out);
+  } else if (blocks) {
     blocks->save(entity, n, out);
   } else {
     windows[static_cast<std::size_t>(entity)]->save(n, out);
@@ -355,7 +469,9 @@ void Stream::Impl::save_state(std::int64_t entity, float* out) {
 void Stream::Impl::restore_state(std::int64_t entity, const float* in) {
   const FlushDenormals flush;
   const std::int64_t n = rows_seen[static_cast<std::size_t>(entity)] - 1;
-  if (blocks) {
+  if (carried) {
+    carried->restore(entity, in);
+  } else if (blocks) {
     blocks->restore(entity, n, in);
   } else {
     windows[static_cast<std::size_t>(entity)]->restore(n, in);
@@ -374,6 +490,8 @@ void Stream::Impl::take(Impl& other, std::int64_t first) {
   copy(&Impl::last_missing);
   copy(&Impl::ring);
   copy(&Impl::predictions);
+  copy(&Impl::seams);
+  copy(&Impl::audits);
   std::vector<float> state(static_cast<std::size_t>(state_size()));
   for (std::int64_t e = 0; e < entities; ++e) {
     const auto place = static_cast<std::size_t>(first + e);
@@ -388,6 +506,7 @@ void Stream::Impl::take(Impl& other, std::int64_t first) {
 }
 
 std::int64_t Stream::Impl::bytes_per_entity() const {
+  if (carried) return saved_bytes(model, options.mode) + 1;
   // W slots of states, padded to whole vectors where they are columns of their own.
   const std::int64_t slots = blocks       ? model.window
                              : recomputed ? 0

@@ -9,6 +9,7 @@
 #include "slidecell/stream.hpp"
 #include "stream/background.h"
 #include "stream/block_windows.h"
+#include "stream/carried_states.h"
 #include "stream/entity_windows.h"
 #include "stream/recomputed_window.h"
 #include "stream/row_head.h"
@@ -31,8 +32,9 @@ struct [[gnu::visibility("hidden")]] Stream::Impl {
 
   std::int64_t bytes_per_entity() const;
 
-  // What an entity's unfinished windows hold after its last row, as EntityWindows::save says.
-  std::int64_t state_size() const { return state_size(model); }
+  // What an entity's unfinished windows hold after its last row, as EntityWindows::save says, or
+  // its two chains.
+  std::int64_t state_size() const { return state_size(model, options.mode); }
   void save_state(std::int64_t entity, float* out);
   void restore_state(std::int64_t entity, const float* in);
   // Goes on with the entities of another stream of this model as the entities from `first` on, as
@@ -41,11 +43,20 @@ struct [[gnu::visibility("hidden")]] Stream::Impl {
 
   // What an entity of any stream of `model` takes.
   static std::int64_t ring_rows_of(const ModelParts& model);
-  static std::int64_t state_size(const ModelParts& model);
-  static std::int64_t saved_bytes(const ModelParts& model);
+  static std::int64_t state_size(const ModelParts& model, Windows mode);
+  static std::int64_t saved_bytes(const ModelParts& model, Windows mode);
+  // Seams whose targets are not all there, at most: 0 of an exact stream.
+  static std::int64_t open_seams(const ModelParts& model, Windows mode);
   // What a stream of so many entities takes. As double: sizes from a file may overflow an integer.
   static double needed_bytes(const ModelParts& model, const KernelTable& kernels,
-                             std::int64_t num_entities);
+                             std::int64_t num_entities, Windows mode);
+
+  // A step of a chain, and where the forecast goes that follows it.
+  struct CarriedStep {
+    CarriedStates::Step step;
+    const float* row;  // [F]
+    float* forecast;   // null: none
+  };
 
   // One thread's buffers: what a push needs beyond the entity's own.
   struct Workspace {
@@ -59,6 +70,9 @@ struct [[gnu::visibility("hidden")]] Stream::Impl {
     std::unique_ptr<HeadColumns> head_columns;
     AlignedFloats x, pred;  // [F][width], [head rows][width]
     AlignedFloats code;     // [code]
+    std::unique_ptr<CarriedStates::Workspace> carried;
+    std::vector<CarriedStep> own_steps, next_steps;  // of the round: of this block and the next
+    std::vector<CarriedStates::Step> columns;
   };
 
   // A call that pushes: after the helper thread's work for the last one, before that for this one.
@@ -84,15 +98,20 @@ struct [[gnu::visibility("hidden")]] Stream::Impl {
   StreamOptions options;
   std::int64_t ring_rows;  // rows kept per entity
 
-  // Exactly one of the three holds the windows.
+  // Exactly one of the four holds the windows.
   std::vector<std::unique_ptr<EntityWindows>> windows;  // few entities: answers first
   std::unique_ptr<BlockWindows> blocks;                 // many
   std::unique_ptr<RecomputedWindow> recomputed;         // bidirectional: from the kept rows
+  std::unique_ptr<CarriedStates> carried;               // options.mode
+  std::int64_t block_rows = 0;                          // carried: B
+  bool few = false;                                     // entities: rows, not columns
 
   std::vector<std::int64_t> rows_seen, last_missing;  // [entities]
   std::vector<char> pending;                          // [entities] advance is due
   std::vector<float> ring;                            // [entities][ring_rows][F], scaled
   std::vector<float> predictions;                     // [entities][K][K*T]: of the last K rows
+  std::vector<float> seams;  // carried: [entities][open_seams][K*T], the older state's forecasts
+  std::vector<SeamAudit> audits;  // carried: [entities]
   std::vector<std::unique_ptr<Workspace>> workspaces;
 
   std::unique_ptr<Background> background;  // advances `windows`; stopped before they go
@@ -106,6 +125,13 @@ struct [[gnu::visibility("hidden")]] Stream::Impl {
   float* prediction(std::int64_t entity, std::int64_t n) {
     return predictions.data() + (entity * model.horizon + n % model.horizon) * model.head->rows();
   }
+  // The forecast of the state that block `block` ends with.
+  float* seam(std::int64_t entity, std::int64_t block) {
+    const std::int64_t slots = open_seams(model, options.mode);
+    return seams.data() + (entity * slots + block % slots) * model.head->rows();
+  }
+  // Entities whose rows are pushed together.
+  std::int64_t width() const { return carried ? carried->width() : blocks->width(); }
   // True if the last `rows` rows up to row n exist and none of them is missing or too large.
   bool complete(std::int64_t entity, std::int64_t n, std::int64_t rows) const {
     const auto e = static_cast<std::size_t>(entity);
@@ -119,6 +145,8 @@ struct [[gnu::visibility("hidden")]] Stream::Impl {
   };
   KeptRow read_row(std::int64_t entity, const SeriesView& rows, std::int64_t row);
   float score_forecast(std::int64_t entity, std::int64_t n, Workspace& w);
+  float score_of_forecast(std::int64_t entity, std::int64_t n, const float* pred, Workspace& w);
+  float score_carried(std::int64_t entity, std::int64_t n, Workspace& w);
   float score_reconstruction(std::int64_t entity, std::int64_t n, const float* code, Workspace& w);
   float finish(std::int64_t entity, std::int64_t n, const float* code, Workspace& w);
   void keep_prediction(std::int64_t entity, std::int64_t n, const float* pred,
@@ -126,6 +154,9 @@ struct [[gnu::visibility("hidden")]] Stream::Impl {
   void push_block(std::vector<std::int64_t>& requests, Span<const std::int64_t> entities,
                   const SeriesView& rows, float* scores, Workspace& w);
   void push_round(const SeriesView& rows, float* scores, Workspace& w);
+  void push_carried(const SeriesView& rows, float* scores, Workspace& w);
+  void add_steps(std::int64_t entity, std::int64_t n, RowState state, Workspace& w);
+  void run_steps(const std::vector<CarriedStep>& steps, Workspace& w);
 };
 
 }  // namespace slidecell
