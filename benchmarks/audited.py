@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +91,7 @@ def lines(model: Any, rows: Floats, audit: int, methods: list[str]) -> Iterator[
             )
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
@@ -103,7 +103,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--hidden-size", type=int, default=64)
     parser.add_argument("--audit", type=int, default=1024)
-    given = parser.parse_args()
+    given = parser.parse_args(arguments)
     print(HEADER, flush=True)
     for name in given.series:
         train, rows = series_of(given.data, name, given.rows)

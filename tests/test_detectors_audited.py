@@ -20,7 +20,9 @@ import slidecell as sc  # noqa: E402
 from slidecell.cli.main import app  # noqa: E402
 from slidecell.detect import (  # noqa: E402
     AutoencoderDetector,
+    Ensemble,
     ForecastDetector,
+    WindowPCADetector,
     ZScoreDetector,
     load_detector,
 )
@@ -130,6 +132,51 @@ def test_what_is_refused(forecaster: ForecastDetector) -> None:
         mean.predict(X)
     with pytest.raises(ValueError, match="audit"):
         forecaster.flag(X, audit=0)
+
+
+@pytest.mark.parametrize("normaliser", ["z", "minmax", "robust"])
+def test_ensembles_ask_their_network_with_a_threshold_per_row(normaliser: Any) -> None:
+    X = rows(0)
+    X[100] = np.nan
+    members = [
+        ("levels", ZScoreDetector()),
+        ("forecast", ForecastDetector(hidden_size=8, **SMALL)),
+        ("windows", WindowPCADetector(window=10)),
+    ]
+    ensemble = Ensemble(members, normaliser=normaliser, weights=[1, 3, 2], threshold="1%")
+    ensemble.fit(X, offsets=OFFSETS)
+    Y = rows(1)
+    Y[[70, 2000]] = np.nan
+    Y[500] = 1e300
+    exact = ensemble.predict(Y, offsets=OFFSETS)
+    assert 10 < exact.sum() < 1000
+    known = ensemble._known_rows(Y, OFFSETS)
+    fused = ensemble.score_samples(Y, offsets=OFFSETS)
+    for mode in ("carried", "medium"):
+        scores, audit = ensemble.audited_scores(known, speculate=mode, audit=50)
+        assert audit.method == mode
+        assert audit.distance == "log"
+        assert audit.recomputed < audit.windows / 2
+        np.testing.assert_array_equal(ensemble.flag_rows(known, scores), exact.astype(bool))
+        np.testing.assert_array_equal(scores[exact == 1], fused[exact == 1])
+        np.testing.assert_array_equal(np.isnan(scores), np.isnan(fused))
+    ensemble.members_["forecast"].set_params(speculate="carried")
+    np.testing.assert_array_equal(ensemble.predict(Y, offsets=OFFSETS), exact)
+
+
+def test_ensembles_that_are_refused() -> None:
+    X = rows(0)
+    network = ForecastDetector(hidden_size=4, **SMALL)
+    for members, normaliser, text in (
+        ([("a", network), ("b", ZScoreDetector())], "rank", "a rank is flat"),
+        ([("a", network), ("b", network)], "z", "got 'a', 'b'"),
+        ([("a", ZScoreDetector()), ("b", ZScoreDetector())], "z", "one weighted network, got none"),
+    ):
+        ensemble = Ensemble(members, normaliser=normaliser).fit(X)
+        with pytest.raises(sc.UnsupportedError, match=text):
+            ensemble.check_audited()
+        with pytest.raises(sc.UnsupportedError, match=text):
+            ensemble.audited_scores(ensemble._known_rows(X, None), speculate="carried")
 
 
 def test_it_is_saved(forecaster: ForecastDetector, tmp_path: Path) -> None:

@@ -36,9 +36,11 @@ class FlagAudit:
         The distance that 99 % of the seams do not exceed; NaN without seams.
     whole_blocks : int
         Blocks that were computed exactly because their distance was far above the others'.
+    certified : bool
+        Whether a younger chain measured the distance at every row.
     distance : {"log", "absolute"}
         ``|log((exact + t/10) / (cheap + t/10))|`` with the threshold t, or ``|exact - cheap|``
-        where a threshold is not positive or scores may be negative.
+        where no threshold is positive or scores may be negative.
     margin : ndarray, [G]
         Each entity's margin: twice the largest distance; NaN where all is exact.
     cheap : int
@@ -59,6 +61,7 @@ class FlagAudit:
     seams: int
     seam_p99: float
     whole_blocks: int
+    certified: bool
     distance: Literal["log", "absolute"]
     margin: npt.NDArray[np.float64]
     cheap: int
@@ -99,6 +102,8 @@ class FlagAudit:
                 f"seams: {self.seams:,}; 99 % of their {self.distance} distances are at most "
                 f"{self.seam_p99:.2g}; {self.whole_blocks:,} blocks computed whole"
             )
+        if self.certified:
+            lines.append("certified: a younger chain measured the distance at every row")
         if np.isfinite(self.margin).any():
             low, high = np.nanmin(self.margin), np.nanmax(self.margin)
             lines.append(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from slidecell._choices import Speculate
     from slidecell.detect.base import Detector
 
-__all__ = ["audited_flags", "audited_scores", "check_audited"]
+__all__ = ["audited_flags", "check_audited", "judged_scores", "thresholds_of"]
 
 
 def check_audited(detector: Detector) -> None:
@@ -59,7 +59,12 @@ def check_audited(detector: Detector) -> None:
 
 
 def audited_flags(
-    detector: Detector, rows: Rows, *, speculate: Speculate, audit: int = 1024
+    detector: Detector,
+    rows: Rows,
+    *,
+    speculate: Speculate,
+    audit: int = 1024,
+    thresholds: float | npt.NDArray[Any] | None = None,
 ) -> Flags:
     """Return audited flags of rows of a table, in the rows' own order.
 
@@ -68,11 +73,13 @@ def audited_flags(
     Parameters
     ----------
     detector : Detector
-        Fitted.
+        Fitted, with a network.
     rows : Rows
         Filled, if that was asked.
     speculate, audit
         See `SequenceModel.flag`.
+    thresholds : float or ndarray, [G] or [S], optional
+        Default: those of the detector's rule.
 
     Raises
     ------
@@ -84,9 +91,9 @@ def audited_flags(
     assert model is not None
     return model.flag(
         rows.features,
-        _thresholds(detector, rows),
+        thresholds_of(detector, rows) if thresholds is None else thresholds,
         rows.offsets,
-        reduction=model.reduction or "mse",
+        reduction=model.reduction or "mse",  # type: ignore[arg-type]  # the core checked it
         smoothing=model.metadata["smoothing"],
         audit=audit,
         speculate=speculate,
@@ -94,12 +101,18 @@ def audited_flags(
     )
 
 
-def audited_scores(detector: Detector, rows: Rows) -> tuple[npt.NDArray[Any], FlagAudit]:
-    """Return scores of rows of a file [S], smoothed, whose flags are audited; and the audit.
+def judged_scores(
+    detector: Detector,
+    rows: Rows,
+    thresholds: float | npt.NDArray[Any] | None,
+    speculate: Speculate,
+    audit: int,
+) -> tuple[npt.NDArray[Any], FlagAudit]:
+    """Return scores [S], smoothed, that thresholds flag as `audited_flags` does; and the audit.
 
-    The detector's rule flags by them what `audited_flags` does. Those of flagged rows are exact.
+    Those of flagged rows are exact.
     """
-    found = audited_flags(detector, rows, speculate="auto")
+    found = audited_flags(detector, rows, speculate=speculate, audit=audit, thresholds=thresholds)
     assert detector.scoring_model is not None
     state = detector.scoring_model.metadata["smoothing"]
     if state is None:
@@ -107,8 +120,14 @@ def audited_scores(detector: Detector, rows: Rows) -> tuple[npt.NDArray[Any], Fl
     return smoothing_from_state(state).apply(found.score, rows.offsets), found.audit
 
 
-def _thresholds(detector: Detector, rows: Rows) -> float | npt.NDArray[Any]:
-    """Return the value of a rule, or that of each entity's; infinity without a rule."""
+def thresholds_of(detector: Detector, rows: Rows) -> float | npt.NDArray[Any]:
+    """Return the value of a detector's rule, or of each entity's [G]; infinity without a rule.
+
+    Raises
+    ------
+    UnsupportedError
+        If the rule follows the scores.
+    """
     state = detector.threshold_state()
     if state is None:
         return np.inf

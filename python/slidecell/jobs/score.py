@@ -144,7 +144,6 @@ def run_score(
     require("pandas", "sklearn", "matplotlib", extra="detect")
     if options.html:
         require("jinja2", extra="detect")
-    from slidecell.detect.audited import audited_scores, check_audited
     from slidecell.detect.loading import load_saved
 
     stopwatch = Stopwatch()
@@ -153,7 +152,7 @@ def run_score(
         refuse_overwriting(options.out, options.file)
         detector = load_saved(options.model, num_threads=options.num_threads)
         if options.audited:
-            check_audited(detector)
+            detector.check_audited()
         rows = read_for(detector, options)
         part = np.full(len(rows), "test", dtype="<U10")
         assert rows.options is not None
@@ -163,7 +162,7 @@ def run_score(
             announce(data)
         audit = None
         if options.audited:
-            scores, audit = audited_scores(detector, rows)
+            scores, audit = detector.audited_scores(rows, speculate="auto")
         else:
             scores = score_table(detector, rows)
         stopwatch.lap("score")
