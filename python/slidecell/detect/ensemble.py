@@ -265,12 +265,12 @@ class Ensemble(DefaultEnsemble):
         Where the weighted network has its parameter `speculate`, flags are audited: see
         `audited_scores`.
         """
+        rows = self._known_rows(X, offsets)
         weighted = zip(self.members_.values(), self.weights_, strict=True)
         modes: list[Speculate] = [getattr(m, "speculate", "none") for m, w in weighted if w > 0.0]
         asked = [mode for mode in modes if mode != "none"]
         if not asked:
             return super().predict(X, offsets=offsets)
-        rows = self._known_rows(X, offsets)
         filled = self._filled(rows)
         scores, _ = self.audited_scores(filled, speculate=asked[0])
         return rows.restore(self.flag_rows(filled, scores).astype(np.int64), 0)
