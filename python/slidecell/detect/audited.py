@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -15,12 +15,27 @@ from slidecell.thresholds.smoothing import smoothing_from_state
 
 if TYPE_CHECKING:
     from slidecell._choices import Speculate
-    from slidecell.detect.base import Detector
+    from slidecell.model import SequenceModel
 
-__all__ = ["audited_flags", "check_audited", "judged_scores", "thresholds_of"]
+__all__ = ["Judging", "audited_flags", "check_audited", "judged_scores", "thresholds_of"]
 
 
-def check_audited(detector: Detector) -> None:
+class Judging(Protocol):
+    """What is asked of a detector here."""
+
+    @property
+    def network(self) -> SequenceModel | None:
+        """The compiled network behind the scores; None if there is none."""
+
+    @property
+    def scoring_model(self) -> SequenceModel | None:
+        """The model whose scores and flags are the detector's; None if there is none."""
+
+    def threshold_state(self) -> dict[str, Any] | None:
+        """Return the rule that flags rows; None: no row is flagged."""
+
+
+def check_audited(detector: Judging) -> None:
     """Refuse a detector that has no audited flags.
 
     Raises
@@ -59,7 +74,7 @@ def check_audited(detector: Detector) -> None:
 
 
 def audited_flags(
-    detector: Detector,
+    detector: Judging,
     rows: Rows,
     *,
     speculate: Speculate,
@@ -102,7 +117,7 @@ def audited_flags(
 
 
 def judged_scores(
-    detector: Detector,
+    detector: Judging,
     rows: Rows,
     thresholds: float | npt.NDArray[Any] | None,
     speculate: Speculate,
@@ -120,7 +135,7 @@ def judged_scores(
     return smoothing_from_state(state).apply(found.score, rows.offsets), found.audit
 
 
-def thresholds_of(detector: Detector, rows: Rows) -> float | npt.NDArray[Any]:
+def thresholds_of(detector: Judging, rows: Rows) -> float | npt.NDArray[Any]:
     """Return the value of a detector's rule, or of each entity's [G]; infinity without a rule.
 
     Raises

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from slidecell._core import UnsupportedError
-from slidecell.detect.audited import check_audited, judged_scores, thresholds_of
+from slidecell.detect.audited import Judging, check_audited, judged_scores, thresholds_of
 from slidecell.detect.fusion.fused import fuse
 from slidecell.detect.fusion.normalisers import _Affine
 from slidecell.flags import FlagAudit
@@ -16,14 +17,26 @@ from slidecell.tables.rows import Floats, Rows
 if TYPE_CHECKING:
     from slidecell._choices import Speculate
     from slidecell.detect.base import Detector
-    from slidecell.detect.ensemble import Ensemble
+    from slidecell.detect.fusion.base import Normaliser
 
-__all__ = ["asked_member", "audited_fusion"]
+__all__ = ["Fusing", "asked_member", "audited_fusion"]
 
 _ROUNDING = 1e-11  # of the sums behind a row's threshold; far more than float64 loses
 
 
-def asked_member(ensemble: Ensemble) -> str:
+class Fusing(Judging, Protocol):
+    """What is asked of an ensemble here."""
+
+    members_: dict[str, Detector]
+    normalisers_: dict[str, Normaliser]
+    weights_: Floats
+
+    def _member_scores(self, rows: Rows, names: Iterable[str]) -> Floats:
+        """Return normalised scores [S, M'] of these members, in the order of rows."""
+        ...
+
+
+def asked_member(ensemble: Fusing) -> str:
     """Return the name of the weighted member with a network, which has the threshold to itself.
 
     Raises
@@ -50,7 +63,7 @@ def asked_member(ensemble: Ensemble) -> str:
 
 
 def audited_fusion(
-    ensemble: Ensemble, rows: Rows, *, speculate: Speculate, audit: int = 1024
+    ensemble: Fusing, rows: Rows, *, speculate: Speculate, audit: int = 1024
 ) -> tuple[Floats, FlagAudit]:
     """Return fused scores [S] by which the ensemble's rule raises audited flags; and the audit.
 
@@ -79,7 +92,7 @@ def _as_read(member: Detector, rows: Rows) -> Rows:
 
 
 def _limits(
-    ensemble: Ensemble,
+    ensemble: Fusing,
     rows: Rows,
     affine: _Affine,
     *,
