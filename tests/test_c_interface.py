@@ -72,6 +72,7 @@ COUNTERPARTS = {
     "FlagAudit::seams": "slidecell_flag_audit.seams",
     "FlagAudit::seam_p99": "slidecell_flag_audit.seam_p99",
     "FlagAudit::whole_blocks": "slidecell_flag_audit.whole_blocks",
+    "FlagAudit::certified": "slidecell_flag_audit.certified",
     "FlagAudit::absolute": "slidecell_flag_audit.absolute",
     "FlagAudit::margin": "slidecell_flag",
     "FlagAudit::cheap": "slidecell_flag_audit.cheap",

@@ -136,6 +136,12 @@ def test_thresholds_by_entity_and_by_row() -> None:
     np.testing.assert_array_equal(flags.flagged, truth)
     assert not flags.flagged[10:200].any()
     assert flags.flagged[1500:1510].all()
+    varied[2000:2010] = -3.0  # all scores lie above
+    varied[2010:2012] = 0.0
+    flags, truth = check(model, series, varied, offsets, speculate="carried", audit=16)
+    np.testing.assert_array_equal(flags.flagged, truth)
+    assert flags.flagged[2000:2012].all()
+    assert flags.audit.distance == "log"
 
 
 def test_one_threshold_for_each_of_as_many_entities_as_rows() -> None:
@@ -219,6 +225,48 @@ def test_a_net_that_remembers_only_while_an_anomaly_lasts(percentile: float) -> 
     for mode in ("auto", "carried"):
         flags, truth = check(model, series, threshold, speculate=mode, audit=200)
         assert (flags.flagged != truth).sum() <= wrong.sum() / 10
+
+
+def test_a_younger_chain_sees_where_the_net_remembers() -> None:
+    """A missing row before each seam starts its chain anew: the seams see no distance at all."""
+    model, series = unforgetting(), rows(53 * 60)
+    series[53 - 12 - 1 :: 53] = np.nan
+    exact = model.score(series)
+    threshold = float(np.nanpercentile(exact, 98))
+    plain, truth = check(model, series, threshold, speculate="carried", audit=1)
+    assert (plain.flagged != truth).sum() > 5  # one verified decision, which was right
+    assert plain.audit.margin[0] < 1e-4
+    assert not plain.audit.certified
+    flags, truth = check(model, series, threshold, speculate="carried", audit=1, certify=True)
+    np.testing.assert_array_equal(flags.flagged, truth)
+    assert flags.audit.certified
+    assert "certified: a younger chain" in str(flags.audit)
+    for threads in (1, 2):
+        again = model.flag(
+            series, threshold, speculate="carried", audit=1, certify=True, num_threads=threads
+        )
+        np.testing.assert_array_equal(again.score, flags.score)
+        np.testing.assert_array_equal(again.exact, flags.exact)
+
+
+def test_certified_flags_of_a_net_that_forgets() -> None:
+    model, series = forecaster(), rows(6000)
+    series[[1000, 3000]] = np.nan
+    offsets = [0, 2000, 2005, 6000]
+    threshold = float(np.nanpercentile(model.score(series, offsets), 98))
+    plain = model.flag(series, threshold, offsets, audit=50)
+    for smoothing in (None, TrailingMean(3)):
+        flags, truth = check(
+            model, series, threshold, offsets, smoothing, speculate="auto", audit=50, certify=True
+        )
+        np.testing.assert_array_equal(flags.flagged, truth)
+        assert (flags.audit.method, flags.audit.certified) == ("carried", True)
+    flags = model.flag(series, threshold, offsets, audit=50, certify=True)
+    assert plain.audit.recomputed <= flags.audit.recomputed < 1500
+    everything = model.flag(series, threshold, offsets, speculate="none", certify=True)
+    assert not everything.audit.certified
+    short = forecaster(window=3)  # two chains do not pay
+    assert short.flag(series, threshold, audit=50, certify=True).audit.method == "exact"
 
 
 def test_one_wrong_decision_of_the_sample_has_everything_computed_exactly() -> None:
@@ -322,7 +370,7 @@ def test_other_models() -> None:
     with pytest.raises(sc.UnsupportedError, match="autoencoder"):
         autoencoder.flag(series, threshold, speculate="carried")
     auto, _ = check(autoencoder, series, threshold, audit=20)
-    assert any(reason.startswith("carried: ") for reason in auto.audit.reasons)
+    assert any("got 'carried': its decoder" in reason for reason in auto.audit.reasons)
     for options in (
         {"encoder": [layer("rnn", 8)]},
         {"encoder": [layer("gru", 7), layer("lstm", 5)], "horizon": 3},
@@ -360,7 +408,7 @@ def test_what_is_refused() -> None:
         (TypeError, "audit", {"audit": 2.0}),
         (ValueError, "speculate: expected one of 'auto'", {"speculate": "fast"}),
         (TypeError, "certify", {"certify": "yes"}),
-        (sc.UnsupportedError, "certify", {"certify": True}),
+        (ValueError, "certify: expected False", {"certify": True, "speculate": "medium"}),
         (ValueError, "num_threads", {"num_threads": 0}),
         (sc.UnsupportedError, "smoothing: .* all scores before", {"smoothing": EWMA(0.5)}),
         (ValueError, "smoothing: expected a Moving", {"smoothing": {"kind": "median"}}),

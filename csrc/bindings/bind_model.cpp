@@ -118,6 +118,7 @@ py::dict audit_dict(const slidecell::FlagAudit& audit) {
   result["seams"] = audit.seams;
   result["seam_p99"] = audit.seam_p99;
   result["whole_blocks"] = audit.whole_blocks;
+  result["certified"] = audit.certified;
   result["absolute"] = audit.absolute;
   result["margin"] =
       py::array_t<double>(static_cast<py::ssize_t>(audit.margin.size()), audit.margin.data());

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -36,9 +36,11 @@ class FlagAudit:
         The distance that 99 % of the seams do not exceed; NaN without seams.
     whole_blocks : int
         Blocks that were computed exactly because their distance was far above the others'.
+    certified : bool
+        Whether a younger chain measured the distance at every row.
     distance : {"log", "absolute"}
         ``|log((exact + t/10) / (cheap + t/10))|`` with the threshold t, or ``|exact - cheap|``
-        where a threshold is not positive or scores may be negative.
+        where no threshold is positive or scores may be negative.
     margin : ndarray, [G]
         Each entity's margin: twice the largest distance; NaN where all is exact.
     cheap : int
@@ -59,6 +61,7 @@ class FlagAudit:
     seams: int
     seam_p99: float
     whole_blocks: int
+    certified: bool
     distance: Literal["log", "absolute"]
     margin: npt.NDArray[np.float64]
     cheap: int
@@ -79,6 +82,14 @@ class FlagAudit:
         del given["exact"]
         return cls(**given)
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the audit ready for JSON: of the margins the largest, None where there is none."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        finite = self.margin[~np.isnan(self.margin)]
+        values["margin"] = float(finite.max()) if len(finite) else None
+        values["seam_p99"] = None if np.isnan(self.seam_p99) else self.seam_p99
+        return values | {"reasons": list(self.reasons)}
+
     def __str__(self) -> str:
         """Return the audit in a few lines."""
         lines = [
@@ -91,6 +102,8 @@ class FlagAudit:
                 f"seams: {self.seams:,}; 99 % of their {self.distance} distances are at most "
                 f"{self.seam_p99:.2g}; {self.whole_blocks:,} blocks computed whole"
             )
+        if self.certified:
+            lines.append("certified: a younger chain measured the distance at every row")
         if np.isfinite(self.margin).any():
             low, high = np.nanmin(self.margin), np.nanmax(self.margin)
             lines.append(

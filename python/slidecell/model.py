@@ -823,7 +823,10 @@ class SequenceModel:
             exact kernel where windows are few or most would be computed again. A method that is
             named runs whether it pays or not.
         certify : bool
-            Measure the distance at every row with a second, younger chain. No build has it yet.
+            Measure the distance at every row of carried states with a second, younger chain, which
+            has taken half to all of a window's rows: twice that distance is the row's margin where
+            it is larger. It sees where a network that forgets elsewhere remembers, and takes 2
+            steps a row more.
         num_threads : int, optional
             As for `score`. The flags do not depend on it.
 
@@ -839,7 +842,7 @@ class SequenceModel:
         UnsupportedError
             If ``speculate`` names what this model, stride or build does not have (carried states:
             autoencoders, bidirectional layers, strides above 0.48 W). If a threshold follows the
-            scores, or a smoothing rests on all scores before a row (EWMA). If ``certify=True``.
+            scores, or a smoothing rests on all scores before a row (EWMA).
 
         Notes
         -----

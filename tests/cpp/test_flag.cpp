@@ -13,6 +13,7 @@
 #include "flag/judged_rows.h"
 #include "flag/margins.h"
 #include "models.h"
+#include "score/carried.h"
 #include "score/score.h"
 #include "slidecell/cpu.hpp"
 #include "slidecell/error.hpp"
@@ -92,6 +93,47 @@ void test_chosen_long_windows(std::mt19937& rng) {
   }
 }
 
+// The state of a younger chain is that of a shorter window.
+void test_younger_scores(std::mt19937& rng) {
+  for (const std::int64_t W : {1, 2, 7, 8}) {
+    ModelSpec spec = test::random_spec(rng);
+    spec.horizon = std::max<std::int64_t>(1, spec.horizon);
+    spec.decoder.clear();
+    for (LayerSpec& layer : spec.encoder) layer.bidirectional = false;
+    spec.window = W;
+    const ModelFile file = test::random_file(spec, rng);
+    const ModelParts parts = read_model_parts(file.metadata, file.tensors);
+    const std::vector<std::int64_t> offsets = {0, 60, 60, 61, 200};
+    const std::int64_t S = offsets.back(), F = parts.input_size();
+    const Floats series = test::detail::random_tensor({S, F}, 1.0, rng).data;
+    const SeriesView view(series.data(), S, F);
+    Floats got(static_cast<std::size_t>(S), kUntouched);
+    younger_scores(parts, view, {offsets, W, parts.horizon}, {}, got.data());
+    const std::int64_t youngest = (W + 1) / 2, B = W - youngest + 1;
+    std::int64_t scored = 0;
+    for (std::int64_t age = youngest; age <= W; ++age) {
+      std::string metadata = file.metadata;
+      const std::string key = "\"window\":";
+      const std::size_t at = metadata.find(key) + key.size();
+      metadata.replace(at, std::to_string(W).size(), std::to_string(age));
+      const ModelParts shorter = read_model_parts(metadata, file.tensors);
+      Floats expected(got.size());
+      score_windows(shorter, view, {offsets, age, parts.horizon}, {}, expected.data());
+      for (std::size_t g = 0; g + 1 < offsets.size(); ++g) {
+        for (std::int64_t target = offsets[g] + W + age - youngest;
+             target + parts.horizon <= offsets[g + 1]; target += B) {
+          const auto row = static_cast<std::size_t>(target + parts.horizon - 1);
+          CHECK(same(got[row], expected[row]) && !std::isnan(got[row]));
+          ++scored;
+        }
+      }
+    }
+    const auto written =
+        std::count_if(got.begin(), got.end(), [](float x) { return x != kUntouched; });
+    CHECK(scored > 150 && written == scored);
+  }
+}
+
 std::vector<MeasuredSeam> seams_of(const std::vector<float>& cheap, float exact,
                                    std::int64_t entity) {
   std::vector<MeasuredSeam> seams;
@@ -138,6 +180,10 @@ void test_margins() {
   CHECK(margins.margin(1) == 6 * small && margins.least_undecided(1, 10.0) < bound);
   margins.join(1, small);
   CHECK(margins.margin(1) == 6 * small);
+  const double joined = margins.least_undecided(1, 10.0);
+  CHECK(margins.least_undecided(1, 10.0, 2 * small) == joined);
+  CHECK(margins.least_undecided(1, 10.0, 4 * small) < joined);
+  CHECK(margins.least_undecided(1, 10.0, INFINITY) == -1.0);  // no score is below
   CHECK(margins.least_undecided(1, INFINITY) == INFINITY);
   CHECK(margins.least_undecided(1, -INFINITY) == -INFINITY);
 
@@ -149,7 +195,11 @@ void test_margins() {
   // Nothing below 1e-5 is beyond the limit.
   CHECK(!equal.beyond(0, 0.9e-5) && equal.beyond(0, 1.1e-5));
 
-  // Differences where a threshold is not positive.
+  // Of scores that are never negative all lie above a threshold below 0.
+  CHECK(std::isnan(equal.distance(1.0f, 2.0f, -1.0)) &&
+        equal.least_undecided(0, -1.0) == -INFINITY);
+
+  // Differences where no threshold is positive.
   Margins absolute(3, true);
   CHECK(absolute.distance(1.0f, 3.0f, -1.0) == 2.0);
   CHECK(absolute.measure(seams_of({1.5f}, 1.0f, 0), thresholds, blocks));
@@ -162,8 +212,8 @@ void test_thresholds() {
   CHECK(Thresholds(one, plan).at(1, 4) == 1);
   CHECK(Thresholds(entities, plan).at(1, 4) == 2);
   CHECK(Thresholds(rows, plan).at(1, 4) == 5);
-  const std::vector<double> none = {1, -INFINITY}, zero = {1, 0};
-  CHECK(!Thresholds(none, plan).any_not_positive() && Thresholds(zero, plan).any_not_positive());
+  const std::vector<double> some = {-1, 2}, none = {0, INFINITY};
+  CHECK(Thresholds(some, plan).any_positive() && !Thresholds(none, plan).any_positive());
 }
 
 void test_judged_rows() {
@@ -251,7 +301,10 @@ void test_c(std::mt19937& rng) {
   CHECK(flag(2) == SLIDECELL_OK && std::string(c_audit.method) == "exact");
   CHECK(std::string(c_audit.reasons).find("fewer than 40 times audit=1024") != std::string::npos);
   c_options.certify = 1;
-  CHECK(flag(2) == SLIDECELL_UNSUPPORTED);
+  c_options.speculate = SLIDECELL_SPECULATE_CARRIED;
+  CHECK(flag(2) == SLIDECELL_OK && c_audit.certified == 1);
+  c_options.speculate = SLIDECELL_SPECULATE_MEDIUM;
+  CHECK(flag(2) == SLIDECELL_INVALID_ARGUMENT);
   CHECK(slidecell_flag(nullptr, series.data(), S, thresholds.data(), 2, nullptr, 0, nullptr,
                        c_flagged.data(), got.data(), c_exact.data(), nullptr,
                        nullptr) == SLIDECELL_INVALID_ARGUMENT);
@@ -267,6 +320,7 @@ int main() {
     test_chosen_windows(rng);
   }
   test_chosen_long_windows(rng);
+  test_younger_scores(rng);
   test_margins();
   test_thresholds();
   test_judged_rows();

@@ -67,7 +67,7 @@ struct FlagOptions {
   std::int64_t stride = 1;
   std::int64_t audit = 1024;  // decisions that are verified
   Speculate speculate = Speculate::automatic;
-  bool certify = false;  // a second, younger chain measures every row
+  bool certify = false;  // a second, younger chain measures every row of carried states
   int num_threads = 0;   // 0: default_num_threads()
 };
 
@@ -80,6 +80,7 @@ struct FlagAudit {
   std::int64_t seams = 0;            // measured distances between a cheap and an exact score
   double seam_p99 = 0;               // 99 % of them are no larger; NaN without seams
   std::int64_t whole_blocks = 0;     // computed exactly because their distance was too large
+  bool certified = false;            // a younger chain measured every row
   bool absolute = false;             // distances are differences, else those of logarithms
   std::vector<double> margin;        // [G] twice the largest distance; NaN where all is exact
   std::int64_t cheap = 0;            // decisions that rest on cheap scores

@@ -129,7 +129,7 @@ typedef struct slidecell_flag_options {
   int64_t trailing_mean;  /* or of the finite scores among so many last rows; 0: none */
   int64_t stride;         /* every stride-th window; 0 or 1: every window */
   int64_t audit;          /* decisions that are verified; 0: 1024 */
-  int32_t certify;        /* 1: a second, younger chain measures every row */
+  int32_t certify;        /* 1: a second, younger chain measures every row of carried states */
   int32_t num_threads;    /* 0: as many as the machine offers */
 } slidecell_flag_options;
 
@@ -142,6 +142,7 @@ typedef struct slidecell_flag_audit {
   int64_t seams;        /* measured distances between a cheap and an exact score */
   double seam_p99;      /* 99 % of them are no larger; NaN without seams */
   int64_t whole_blocks; /* computed exactly because their distance was too large */
+  int32_t certified;    /* 1: a younger chain measured every row */
   int32_t absolute;     /* 1: distances are differences; 0: those of logarithms */
   int64_t cheap;        /* decisions that rest on cheap scores */
   int64_t verified;     /* of them, a sample computed exactly */

@@ -49,6 +49,7 @@ void write_audit(const FlagAudit& found, slidecell_flag_audit* audit) {
   audit->seams = found.seams;
   audit->seam_p99 = found.seam_p99;
   audit->whole_blocks = found.whole_blocks;
+  audit->certified = found.certified ? 1 : 0;
   audit->absolute = found.absolute ? 1 : 0;
   audit->cheap = found.cheap;
   audit->verified = found.verified;

@@ -27,6 +27,7 @@ class CarriedPass final : public CheapPass {
   }
 
   const char* name() const override { return "carried"; }
+  bool carries_states() const override { return true; }
 
   // Each block begins W rows before it, and takes one row after the other whatever the stride.
   double steps() const override {

@@ -28,6 +28,8 @@ class CheapPass {
   virtual ~CheapPass() = default;
 
   virtual const char* name() const = 0;
+  // Whether its scores are of carried states, which a younger chain can measure.
+  virtual bool carries_states() const { return false; }
   // What it costs, in steps of the network per window; an exact score takes W of them.
   virtual double steps() const = 0;
 

@@ -1,6 +1,7 @@
 #include "flag/choose_pass.h"
 
 #include "score/carried.h"
+#include "score/choose_kernel.h"
 #include "slidecell/error.hpp"
 
 namespace slidecell {
@@ -17,7 +18,7 @@ std::unique_ptr<CheapPass> PassMaker::named(Speculate name) const {
     case Speculate::carried:
       break;
   }
-  check_carried(model, plan.stride());
+  check_carried(model, plan.stride(), "speculate", "none");
   return carried_pass(model, series, plan, options);
 }
 
@@ -27,7 +28,10 @@ std::vector<std::unique_ptr<CheapPass>> PassMaker::candidates(
   try {
     passes.push_back(named(Speculate::carried));
   } catch (const UnsupportedError& error) {
-    reasons.push_back(std::string("carried: ") + error.what());
+    reasons.push_back(error.what());
+  }
+  if (products_of(model, Precision::low) != Products::float32) {
+    passes.push_back(named(Speculate::low));
   }
   passes.push_back(named(Speculate::medium));
   return passes;

@@ -12,6 +12,7 @@
 #include "flag/choose_pass.h"
 #include "flag/judged_rows.h"
 #include "flag/margins.h"
+#include "score/carried.h"
 #include "score/option_rules.h"
 #include "score/score.h"
 
@@ -64,7 +65,7 @@ class Flagger {
 
   // Logarithms take positive numbers.
   bool absolute() const {
-    return takes_variance(options_.reduction) || thresholds_.any_not_positive();
+    return takes_variance(options_.reduction) || !thresholds_.any_positive();
   }
 
   void note(const std::string& reason) { audit_.reasons.push_back(reason); }
@@ -79,6 +80,7 @@ class Flagger {
       return nullptr;
     }
     for (std::unique_ptr<CheapPass>& pass : maker.candidates(audit_.reasons)) {
+      if (options_.certify && !pass->carries_states()) continue;
       if (pays(*pass)) return std::move(pass);
     }
     return nullptr;
@@ -116,11 +118,14 @@ class Flagger {
     const double share =
         static_cast<double>(again) / static_cast<double>(std::max<std::int64_t>(1, all)) +
         averaged * static_cast<double>(options_.audit) / static_cast<double>(plan_.size());
-    if (pass.steps() + W * share <= kWorthIt * W) return true;
+    // A younger chain starts half a window before blocks of that length.
+    const double steps =
+        pass.steps() + (options_.certify ? 2.0 * static_cast<double>(plan_.stride()) : 0.0);
+    if (steps + W * share <= kWorthIt * W) return true;
     char text[160];
     std::snprintf(text, sizeof text,
                   "%s: would not pay: %.3g steps a window and %.3g %% of them again, of %.0f steps",
-                  pass.name(), pass.steps(), 100 * share, W);
+                  pass.name(), steps, 100 * share, W);
     note(text);
     return false;
   }
@@ -134,6 +139,7 @@ class Flagger {
       if (plan_.size() > 0) note(std::string(pass.name()) + ": no seam gives a distance");
       return false;
     }
+    if (options_.certify) measure_rows();
     audit_.seams = margins_.seams();
     audit_.seam_p99 = margins_.p99();
     for (const MeasuredSeam& seam : seams) {
@@ -153,6 +159,35 @@ class Flagger {
     if (!right) return false;
     audit_.method = pass.name();
     return true;
+  }
+
+  // The distance of every cheap score from that of a younger chain, which remembers less.
+  void measure_rows() {
+    std::vector<float> young(static_cast<std::size_t>(series_.rows),
+                             std::numeric_limits<float>::quiet_NaN());
+    younger_scores(model_, series_, plan_, exact_options_, young.data());
+    own_.assign(young.size(), 0.0);
+    for (std::int64_t g = 0; g < plan_.num_entities(); ++g) {
+      const auto i = static_cast<std::size_t>(g);
+      for (std::int64_t row = plan_.offsets()[i]; row < plan_.offsets()[i + 1]; ++row) {
+        if (std::isnan(score_[row])) continue;
+        const auto r = static_cast<std::size_t>(row);
+        const double d = margins_.distance(score_[row], young[r], thresholds_.at(g, row));
+        own_[r] = std::isnan(d) ? std::numeric_limits<double>::infinity() : d;
+      }
+    }
+    audit_.certified = true;
+  }
+
+  // The largest such distance of the cheap scores that row i of rows_ rests on.
+  double own_distance(std::size_t i) const {
+    double largest = 0;
+    if (own_.empty()) return largest;
+    for (std::size_t j = rows_.oldest(i); j <= i; ++j) {
+      const std::int64_t row = rows_.row(j);
+      if (!exact_[row]) largest = std::max(largest, own_[static_cast<std::size_t>(row)]);
+    }
+    return largest;
   }
 
   // Computes exactly what is flagged or within the margin, until nothing is added.
@@ -233,7 +268,7 @@ class Flagger {
     std::size_t next = 0;
     for (std::size_t i = 0; i < rows_.size(); ++i) {
       const double threshold = thresholds_.at(g, rows_.row(i));
-      if (rows_.value(i) < margins_.least_undecided(g, threshold)) continue;
+      if (rows_.value(i) < margins_.least_undecided(g, threshold, own_distance(i))) continue;
       for (std::size_t j = std::max(next, rows_.oldest(i)); j <= i; ++j) visit(j);
       next = i + 1;
     }
@@ -306,6 +341,7 @@ class Flagger {
     score_windows(model_, series_, plan_, exact_options_, score_);
     for (std::int64_t row = 0; row < series_.rows; ++row) exact_[row] = !std::isnan(score_[row]);
     audit_.method = "exact";
+    audit_.certified = false;
     audit_.cheap = 0;
     audit_.wrong_at_most = 0;
     std::fill(audit_.margin.begin(), audit_.margin.end(), kNone);
@@ -354,6 +390,7 @@ class Flagger {
   ScoreOptions exact_options_;
   JudgedRows rows_;
   Margins margins_;
+  std::vector<double> own_;            // [S] distances of rows; or empty
   std::vector<std::uint8_t> whole_;    // [blocks] computed exactly whole
   std::vector<std::int64_t> pending_;  // blocks that are to be
   FlagAudit audit_;

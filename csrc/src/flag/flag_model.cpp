@@ -9,7 +9,6 @@
 #include "model/model_impl.h"
 #include "score/check_arguments.h"
 #include "score/error_sum.h"
-#include "slidecell/error.hpp"
 #include "slidecell/model.hpp"
 #include "windows/require_pointer.h"
 
@@ -28,8 +27,18 @@ void check_options(const FlagOptions& options) {
   if (options.moving_average > 0 && options.trailing_mean > 0) {
     refuse("smoothing: expected one of moving_average and trailing_mean, got both");
   }
-  if (options.certify) {
-    throw UnsupportedError("certify: this build runs no second, younger chain, got True");
+  switch (options.speculate) {
+    case Speculate::automatic:
+    case Speculate::none:
+    case Speculate::carried:
+      break;
+    case Speculate::medium:
+    case Speculate::low:
+      if (options.certify) {
+        refuse(
+            "certify: expected False where speculate names a precision: a younger chain measures "
+            "carried states alone");
+      }
   }
 }
 

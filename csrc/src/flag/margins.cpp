@@ -40,8 +40,9 @@ double Margins::distance(float cheap, float exact, double threshold) const {
     return std::numeric_limits<double>::quiet_NaN();
   }
   const auto c = static_cast<double>(cheap), e = static_cast<double>(exact);
-  if (c == e) return 0;
   if (absolute_) return std::abs(e - c);
+  if (threshold <= 0) return std::numeric_limits<double>::quiet_NaN();
+  if (c == e) return 0;  // also where t / 10 and both are 0
   return std::abs(std::log((e + threshold / 10) / (c + threshold / 10)));
 }
 
@@ -81,10 +82,13 @@ void Margins::join(std::int64_t entity, double distance) {
   groups_[group_of_[Size(entity)]].set_largest(distance);
 }
 
-double Margins::least_undecided(std::int64_t entity, double threshold) const {
+double Margins::least_undecided(std::int64_t entity, double threshold, double own) const {
   if (!std::isfinite(threshold)) return threshold;
-  if (absolute_) return threshold - margin(entity);
-  return std::min(threshold, 1.1 * threshold * group(entity).shrink - threshold / 10);
+  const double wide = std::max(margin(entity), kSafety * own);
+  if (absolute_) return threshold - wide;
+  if (threshold <= 0) return -std::numeric_limits<double>::infinity();  // no score is negative
+  const double shrink = wide > margin(entity) ? std::exp(-wide) : group(entity).shrink;
+  return std::min(threshold, 1.1 * threshold * shrink - threshold / 10);
 }
 
 }  // namespace slidecell

@@ -17,7 +17,7 @@ class Margins {
   Margins(std::int64_t entities, bool absolute) : group_of_(Size(entities)), absolute_(absolute) {}
 
   // |log((exact + t/10) / (cheap + t/10))|, or |exact - cheap|. NaN where a score is not finite,
-  // or the threshold.
+  // or the threshold, and for logarithms where it is not positive.
   double distance(float cheap, float exact, double threshold) const;
 
   // Takes the seams; false if none of them has a distance. Appends the blocks of those beyond the
@@ -31,8 +31,9 @@ class Margins {
 
   // Twice the largest distance.
   double margin(std::int64_t entity) const { return 2 * group(entity).largest; }
-  // The least cheap score that the margin does not keep below the threshold.
-  double least_undecided(std::int64_t entity, double threshold) const;
+  // The least cheap score that the margin does not keep below the threshold. own: a distance that
+  // was measured for that very score, which widens the margin if twice it is more.
+  double least_undecided(std::int64_t entity, double threshold, double own = 0) const;
 
   // Over all seams, those beyond the limits too.
   std::int64_t seams() const { return seams_; }

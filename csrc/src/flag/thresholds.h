@@ -22,10 +22,10 @@ class Thresholds {
     if (one_) return values_[0];
     return values_[static_cast<std::size_t>(by_entity_ ? entity : row)];
   }
-  // Whether a finite one is zero or negative.
-  bool any_not_positive() const {
+  // Whether one is positive and finite.
+  bool any_positive() const {
     return std::any_of(values_.begin(), values_.end(),
-                       [](double t) { return t <= 0 && std::isfinite(t); });
+                       [](double t) { return t > 0 && std::isfinite(t); });
   }
 
  private:

@@ -130,27 +130,28 @@ std::int64_t carried_blocks(std::int64_t rows, std::int64_t window, std::int64_t
   return blocks_of(rows, window, horizon, carried_block_rows(window));
 }
 
-void check_carried(const ModelParts& model, std::int64_t stride, const char* argument) {
-  const std::string name = argument;
+void check_carried(const ModelParts& model, std::int64_t stride, const char* argument,
+                   const char* otherwise) {
+  const std::string name = std::string(argument) + ": expected '" + otherwise + "'";
   if (!model.forecasts()) {
     throw UnsupportedError(
         name +
-        ": expected 'exact' for an autoencoder, got 'carried': its decoder starts anew from "
+        " for an autoencoder, got 'carried': its decoder starts anew from "
         "every window, so that a carried state saves little and its error is not bounded");
   }
   if (model.encoder->bidirectional()) {
     throw UnsupportedError(
         name +
-        ": expected 'exact' for a model with a bidirectional layer, got 'carried': the "
+        " for a model with a bidirectional layer, got 'carried': the "
         "reverse direction of a window starts at its last row, and no other window passes there");
   }
   // A chain takes (W + B) / B steps a row, a window of its own W for every stride-th row.
   const double W = static_cast<double>(model.window);
   if (stride > 1 && 1.25 * static_cast<double>(stride) > 0.6 * W) {
     throw UnsupportedError(
-        name + ": expected 'exact' where stride is above " +
-        std::to_string(static_cast<std::int64_t>(0.48 * W)) + " (0.48 times the model's window, " +
-        std::to_string(model.window) + "), got 'carried' with stride=" + std::to_string(stride) +
+        name + " where stride is above " + std::to_string(static_cast<std::int64_t>(0.48 * W)) +
+        " (0.48 times the model's window, " + std::to_string(model.window) +
+        "), got 'carried' with stride=" + std::to_string(stride) +
         ": a carried state takes every row, which costs more than the windows themselves");
   }
 }
@@ -239,6 +240,30 @@ void carried_scores(const ModelParts& model, const SeriesView& series, const Win
     score_too_large_rows(model, series, plan, options.per_feature, waves.met_too_large(),
                          options.num_threads, out);
   }
+}
+
+void younger_scores(const ModelParts& model, const SeriesView& series, const WindowPlan& plan,
+                    const ScoreOptions& options, float* out) {
+  const std::int64_t W = plan.window(), K = plan.horizon(), youngest = (W + 1) / 2;
+  const std::int64_t B = W - youngest + 1;
+  const KernelChoice choice =
+      choose_kernel(active_kernels(), model, options.precision, options.kernel);
+  const ChainScores scores{series, plan.stride(), options.reduction, false, out};
+  Waves waves(model, choice, scores, W, options.num_threads);
+  for (std::int64_t g = 0; g < plan.num_entities(); ++g) {
+    const auto i = static_cast<std::size_t>(g);
+    const std::int64_t first = plan.offsets()[i], end = plan.offsets()[i + 1] - K + 1;
+    for (std::int64_t target = first + W; target < end; target += B) {
+      Chain chain;
+      chain.window_row = first;
+      chain.first_row = target - youngest;
+      chain.first_target = target;
+      chain.end_target = std::min(target + B, end);
+      chain.begins_inside = true;
+      waves.add(chain);
+    }
+  }
+  waves.run();
 }
 
 }  // namespace slidecell

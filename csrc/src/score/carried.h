@@ -35,9 +35,10 @@ struct Seam {
   float exact = 0;       // as score_windows gives it at Precision::highest, bit for bit
 };
 
-// Throws UnsupportedError, which names `argument`, for models and strides that have no carried
-// scores.
-void check_carried(const ModelParts& model, std::int64_t stride, const char* argument = "windows");
+// Throws UnsupportedError, which names `argument` and what else it could be, for models and strides
+// that have no carried scores.
+void check_carried(const ModelParts& model, std::int64_t stride, const char* argument = "windows",
+                   const char* otherwise = "exact");
 
 // The blocks of an entity of `rows` rows that hold windows: those from 0 to this number. A window
 // needs its target, so the last rows may belong to no block.
@@ -54,5 +55,11 @@ std::int64_t carried_blocks(std::int64_t rows, std::int64_t window, std::int64_t
 void carried_scores(const ModelParts& model, const SeriesView& series, const WindowPlan& plan,
                     const ScoreOptions& options, const std::vector<BlockId>* blocks, float* out,
                     std::vector<Seam>* seams);
+
+// out [S], for the windows of `plan`, by chains that are younger than a window: each starts from
+// zero (W + 1) / 2 rows before its block and ends before it has taken more than W rows. Other rows
+// are left as they are; windows whose first rows are missing may have a score.
+void younger_scores(const ModelParts& model, const SeriesView& series, const WindowPlan& plan,
+                    const ScoreOptions& options, float* out);
 
 }  // namespace slidecell

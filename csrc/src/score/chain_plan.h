@@ -14,6 +14,8 @@ struct Chain {
   // The scores of windows whose first target row is first_target .. end_target - 1 are written.
   std::int64_t first_target = 0;
   std::int64_t end_target = 0;
+  // Windows begin before first_row: the rows that the chain does not see count as whole.
+  bool begins_inside = false;
   // Not null: takes the score of the window whose first target row is first_target.
   float* at_first = nullptr;
   // Not null: takes the score of the window whose first target row is end_target; the chain takes

@@ -128,7 +128,7 @@ void ChainRunner::load_block(bool first) {
   for (std::int64_t column = 0; column < vectors_ * kernels_.lanes; ++column) {
     Lane& lane = lanes_[static_cast<std::size_t>(column)];
     if (!lane.chain || !lane.fresh) continue;
-    lane.last_bad = lane.chain->first_row - 1;
+    lane.last_bad = lane.chain->first_row - 1 - (lane.chain->begins_inside ? model_.window : 0);
     for (std::int64_t r = 0; r < K && held_ != kWholeRow; ++r) {
       if (state_at(r, column) != kWholeRow) lane.last_bad = lane.row + r;
     }

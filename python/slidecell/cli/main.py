@@ -199,6 +199,7 @@ def score(
     event_gap: o.EventGapOption = None,
     html: o.HtmlOption = False,
     restart: o.RestartOption = False,
+    audited: o.AuditedOption = False,
 ) -> None:
     """Score the raw rows of a file with a saved detector.
 
@@ -231,6 +232,7 @@ def score(
         num_threads=threads,
         event_gap=event_gap,
         html=html,
+        audited=audited,
     )
     console = report_console(out)
     kind = kind_in_parts(file, options.max_bytes)

@@ -125,6 +125,14 @@ HtmlOption = Annotated[
     bool,
     typer.Option("--html", help="Write report.html too: one page with everything, to pass on."),
 ]
+AuditedOption = Annotated[
+    bool,
+    typer.Option(
+        "--audited",
+        help="Flag faster: carried states score all rows, the exact kernel those near the "
+        "threshold. Raised flags are proved, missed ones bounded by a sample.",
+    ),
+]
 
 TimeOption = Annotated[
     str | None,

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.utils.validation import check_is_fitted
 
+from slidecell.detect.audited import check_audited, judged_scores
 from slidecell.detect.decision import apply_rule, rate_times
 from slidecell.detect.fitting import FittingDetector
 from slidecell.detect.registry import no_such_setting
@@ -32,6 +33,8 @@ from slidecell.thresholds.rate import RateThreshold
 from slidecell.thresholds.rate_text import read_rate
 
 if TYPE_CHECKING:
+    from slidecell._choices import Speculate
+    from slidecell.flags import FlagAudit
     from slidecell.model import SequenceModel
     from slidecell.thresholds import RateSeen, Threshold
 
@@ -253,6 +256,32 @@ class Detector(FittingDetector, StreamedDetector):
         if rule is None or rule.is_constant:
             return np.asarray(values > self.threshold_)
         return apply_rule(rule, rows, values)
+
+    def audited_scores(
+        self, rows: Rows, *, speculate: Speculate, audit: int = 1024
+    ) -> tuple[npt.NDArray[Any], FlagAudit]:
+        """Return scores of rows of a table [S], by which `flag_rows` raises audited flags.
+
+        Missing values have been filled if that was asked. Scores of flagged rows are exact, others
+        may be cheap: see `SequenceModel.flag`. The second is how many flags may be missing.
+
+        Raises
+        ------
+        UnsupportedError
+            As `check_audited`.
+        """
+        return judged_scores(self, rows, None, speculate, audit)
+
+    def check_audited(self) -> None:
+        """Refuse a detector that has no audited flags.
+
+        Raises
+        ------
+        UnsupportedError
+            If the detector is no network, if its scores are not those of whole windows at their
+            last rows, or not of ``precision="highest"``.
+        """
+        check_audited(self)
 
     def rate_seen(
         self,

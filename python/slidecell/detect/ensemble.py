@@ -12,6 +12,7 @@ import numpy.typing as npt
 from sklearn.base import clone
 
 from slidecell._arguments import as_choice
+from slidecell.detect.audited_ensemble import asked_member, audited_fusion
 from slidecell.detect.base import Alignment, Detector
 from slidecell.detect.default_ensemble import DefaultEnsemble
 from slidecell.detect.fusion.fused import as_weights, fuse
@@ -37,8 +38,10 @@ from slidecell.thresholds.constant import FixedThreshold
 from slidecell.thresholds.state_values import mapping, numbers, texts
 
 if TYPE_CHECKING:
+    from slidecell._choices import Speculate
     from slidecell.detect.storage import Parts
     from slidecell.detect.streams.base import DetectorStream
+    from slidecell.flags import FlagAudit
     from slidecell.thresholds import Threshold
 
 __all__ = ["Ensemble"]
@@ -255,6 +258,41 @@ class Ensemble(DefaultEnsemble):
         self._use_rule(FixedThreshold(self.tuned_.threshold))
         self._use(np.array(self.tuned_.weights))
         return self
+
+    def predict(self, X: Any, *, offsets: npt.ArrayLike | None = None) -> Ints:
+        """Rows [S, F] -> 1 where the rule flags the fused score, else 0: int64 [S].
+
+        Where the weighted network has its parameter `speculate`, flags are audited: see
+        `audited_scores`.
+        """
+        rows = self._known_rows(X, offsets)
+        weighted = zip(self.members_.values(), self.weights_, strict=True)
+        modes: list[Speculate] = [getattr(m, "speculate", "none") for m, w in weighted if w > 0.0]
+        asked = [mode for mode in modes if mode != "none"]
+        if not asked:
+            return super().predict(X, offsets=offsets)
+        filled = self._filled(rows)
+        scores, _ = self.audited_scores(filled, speculate=asked[0])
+        return rows.restore(self.flag_rows(filled, scores).astype(np.int64), 0)
+
+    def audited_scores(
+        self, rows: Rows, *, speculate: Speculate, audit: int = 1024
+    ) -> tuple[npt.NDArray[Any], FlagAudit]:
+        """Return fused scores of rows of a table [S], by which `flag_rows` raises audited flags.
+
+        The one weighted network is asked with a threshold for each row: what the other members,
+        who score exactly, leave to it. See `Detector.audited_scores`.
+
+        Raises
+        ------
+        UnsupportedError
+            If no network or several have a weight, or if fusion is by ranks.
+        """
+        return audited_fusion(self, rows, speculate=speculate, audit=audit)
+
+    def check_audited(self) -> None:
+        """Refuse an ensemble that has no audited flags: see `audited_scores`."""
+        asked_member(self)
 
     def member_scores(self, X: Any, *, offsets: npt.ArrayLike | None = None) -> Floats:
         """Rows [S, F] -> the members' normalised scores [S, M], weighted or not."""

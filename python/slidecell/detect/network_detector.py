@@ -12,7 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from slidecell._arguments import as_choice, as_fraction, whole_number
+from slidecell._choices import Speculate
 from slidecell._extras import require
+from slidecell.detect.audited import audited_flags
 from slidecell.detect.base import Detector, FeatureReduction
 from slidecell.detect.fitted_values import read_history
 from slidecell.detect.fitting import training_part
@@ -20,6 +22,7 @@ from slidecell.detect.random_states import seed_of
 from slidecell.detect.scales import SCALERS, ScalerKind
 from slidecell.detect.streams.compiled import CompiledStream
 from slidecell.error_statistics import least_errors
+from slidecell.flags import Flags
 from slidecell.tables.rows import Floats, Ints, Rows
 from slidecell.tables.split import held_out_rows, last_rows
 from slidecell.tables.windowed import TooFewWindowsError, refuse_no_window, window_ends
@@ -90,6 +93,10 @@ class NetworkDetector(_Network):
         "mahalanobis" come from the rows held out, those of "calibrated" from the rows that train.
     precision : {"highest", "high", "medium", "low"}
         Of scoring: see `SequenceModel.score`.
+    speculate : {"none", "auto", "carried", "low", "medium"}
+        What `predict` and `flag` score all windows with first: see `SequenceModel.flag`. ``"none"``
+        scores all of them exactly; the others give audited flags, which need a threshold that no
+        score changes. `score_samples` is exact with all of them.
     batch_size : int, optional
         Default: a fiftieth of the training windows, within 32 and 2048.
     patience : int, optional
@@ -131,6 +138,7 @@ class NetworkDetector(_Network):
     single_bias: bool = False
     reduction: Literal["mse", "mae", "mahalanobis", "calibrated", "nll"] = "mse"
     precision: Literal["highest", "high", "medium", "low"] = "highest"
+    speculate: Speculate = "none"
     batch_size: int | None = None
     patience: int | None = 5
     lr: float = 1e-3
@@ -185,6 +193,55 @@ class NetworkDetector(_Network):
             self._set_threshold(rows, held)
             self._keep_statistics(rows)
         return self
+
+    def predict(self, X: Any, *, offsets: npt.ArrayLike | None = None) -> Ints:
+        """Rows [S, F] -> 1 where the rule flags the score, else 0: int64 [S].
+
+        With `speculate` these are the audited flags of `flag`: every 1 is proved, and of those that
+        are missing `flag` tells a bound.
+        """
+        if self.speculate == "none":
+            return super().predict(X, offsets=offsets)
+        rows = self._known_rows(X, offsets)
+        return rows.restore(self._audited(rows, 1024).flagged.astype(np.int64), 0)
+
+    def flag(self, X: Any, *, offsets: npt.ArrayLike | None = None, audit: int = 1024) -> Flags:
+        """Return audited flags of rows [S, F], in input order, as `speculate` says.
+
+        Raised alarms are proved by exact scores, missed ones are bounded by a sample: see
+        `SequenceModel.flag`.
+
+        Parameters
+        ----------
+        X : array_like, [S, F], or DataFrame
+        offsets : array_like of int, [G+1], optional
+        audit : int
+            Decisions that are verified.
+
+        Returns
+        -------
+        Flags
+            Its ``score`` is that of each row before the detector smooths it.
+
+        Raises
+        ------
+        UnsupportedError
+            If the threshold follows the scores, or scores are not those of whole windows at their
+            last rows, at ``precision="highest"``.
+        """
+        rows = self._known_rows(X, offsets)
+        found = self._audited(rows, audit)
+        return Flags(
+            rows.restore(found.flagged, False),
+            rows.restore(found.score, np.float32(np.nan)),
+            rows.restore(found.exact, False),
+            found.audit,
+        )
+
+    def _audited(self, rows: Rows, audit: int) -> Flags:
+        rows = self._filled(rows)
+        refuse_no_window(rows, window=self.model_.window, horizon=self.model_.horizon)
+        return audited_flags(self, rows, speculate=self.speculate, audit=audit)
 
     def encode(self, X: Any, *, offsets: npt.ArrayLike | None = None) -> npt.NDArray[np.float32]:
         """Rows [S, F] -> the encoder's last h of every window [N, code_size].
@@ -473,6 +530,7 @@ class NetworkDetector(_Network):
         as_choice("scaler", self.scaler, SCALERS)
         as_choice("reduction", self.reduction, self._reductions)
         as_choice("precision", self.precision, ("highest", "high", "medium", "low"))
+        as_choice("speculate", self.speculate, ("none", "auto", "carried", "low", "medium"))
         as_fraction("validation", self.validation)
         if self.reduction == "mahalanobis" and self.validation == 0:
             raise ValueError(

@@ -97,11 +97,16 @@ class ScoreOptions(SavedOptions):
         the rows before its own that a score depends on, of a network its window.
     html : bool
         Write ``report.html`` too.
+    audited : bool
+        Flag rows by cheap scores that are computed exactly where it matters: see
+        `slidecell.SequenceModel.flag`. Raised flags are proved, missed ones are bounded. The
+        scores of rows that are not flagged are cheap ones.
     """
 
     num_threads: int | None = None
     event_gap: int | None = None
     html: bool = False
+    audited: bool = False
 
     def __post_init__(self) -> None:
         refuse_below("event_gap", self.event_gap, 0)
@@ -146,6 +151,8 @@ def run_score(
         refuse_swapped(options.model, options.file)
         refuse_overwriting(options.out, options.file)
         detector = load_saved(options.model, num_threads=options.num_threads)
+        if options.audited:
+            detector.check_audited()
         rows = read_for(detector, options)
         part = np.full(len(rows), "test", dtype="<U10")
         assert rows.options is not None
@@ -153,9 +160,15 @@ def run_score(
         stopwatch.lap("read")
         if announce is not None:
             announce(data)
-        scores = score_table(detector, rows)
+        audit = None
+        if options.audited:
+            scores, audit = detector.audited_scores(rows, speculate="auto")
+        else:
+            scores = score_table(detector, rows)
         stopwatch.lap("score")
         notes = detector.score_notes()  # of the scores; those of the data were announced
+        if audit is not None:
+            notes += [f"audited flags, {line}" for line in str(audit).splitlines()]
         if detector.threshold_state() is not None and np.isnan(scores).all():
             notes.append(why_no_score(rows, detector))
         data = data | {"notes": [*data["notes"], *notes]} | count_too_large(detector, rows)
@@ -167,6 +180,8 @@ def run_score(
             "data": data,
             "notes": notes,
         }
+        if audit is not None:
+            report["audit"] = audit.to_dict()
         return write_result(
             folder,
             Result(rows, part, scores, detector, report, event_gap=gap),

@@ -160,7 +160,11 @@ def run_score_files(
     from slidecell.detect.loading import load_saved
     from slidecell.scale import score_csv, score_parquet
 
-    for flag, value in (("--label", options.label), ("--html", options.html or None)):
+    for flag, value in (
+        ("--label", options.label),
+        ("--html", options.html or None),
+        ("--audited", options.audited or None),
+    ):
         if value is not None:
             raise ValueError(
                 f"{flag}: the files are scored in parts, and it needs all rows at once; leave it "
