@@ -355,7 +355,11 @@ def test_strides(stride: int) -> None:
         assert flags.audit.method == mode
     with pytest.raises(sc.UnsupportedError, match="stride"):
         model.flag(series, threshold, speculate="carried", stride=9)
-    assert model.flag(series, threshold, stride=9, audit=10).audit.method in {"exact", "low", "medium"}
+    assert model.flag(series, threshold, stride=9, audit=10).audit.method in {
+        "exact",
+        "low",
+        "medium",
+    }
 
 
 def test_other_models() -> None:

@@ -87,7 +87,7 @@ class AutoencoderDetector(TakesModel):
     """
 
     _scoring_parameters: ClassVar[tuple[str, ...]] = ("missing", "reduction", "aggregate", "align")
-    _earlier_parameters: ClassVar[Mapping[str, Any]] = {"align": "end"}
+    _earlier_parameters: ClassVar[Mapping[str, Any]] = {"align": "end", "speculate": "none"}
 
     window: int = 32
     encoder_sizes: Sequence[int] = (16, 8)

@@ -92,7 +92,11 @@ class ForecastDetector(TakesModel):
 
     _scoring_parameters: ClassVar[tuple[str, ...]] = ("missing", "reduction", "align", "smoothing")
     _reductions: ClassVar[tuple[str, ...]] = ("mse", "mae", "mahalanobis", "calibrated", "nll")
-    _earlier_parameters: ClassVar[Mapping[str, Any]] = {"align": "end", "smoothing": 1}
+    _earlier_parameters: ClassVar[Mapping[str, Any]] = {
+        "align": "end",
+        "smoothing": 1,
+        "speculate": "none",
+    }
 
     window: int = 32
     hidden_size: int | Sequence[int] = 64

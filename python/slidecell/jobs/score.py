@@ -241,9 +241,13 @@ def read_for(detector: Detector, options: SavedOptions) -> Rows:
     return rows
 
 
-def refuse_swapped(model: Path, file: Path) -> None:
-    """Refuse a model where a table is expected, and a table where a model is expected."""
-    if not is_standard(file) and (file.is_dir() or file.suffix == ".safetensors"):
+def refuse_swapped(model: Path, file: Path, *, folders: bool = False) -> None:
+    """Refuse a model where a table is expected, and a table where a model is expected.
+
+    folders: whether a folder may be one of tables.
+    """
+    is_folder = file.is_dir() and not (folders and model.suffix.lower() not in _TABLES)
+    if not is_standard(file) and (is_folder or file.suffix == ".safetensors"):
         raise ValueError(
             f"MODEL and FILE: expected a saved detector and then a table, got {model} and {file}: "
             "they look swapped"

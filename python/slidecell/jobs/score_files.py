@@ -14,7 +14,7 @@ from slidecell.jobs.drift_report import drift_notes, files_drift_facts
 from slidecell.jobs.json_file import write_json
 from slidecell.jobs.report import Report, Section, Table
 from slidecell.jobs.results import machine, refuse_overwriting
-from slidecell.jobs.score import ScoreOptions, refuse_table
+from slidecell.jobs.score import ScoreOptions, refuse_swapped
 from slidecell.scale.sources import SUFFIXES
 from slidecell.tables.source import Source, is_standard
 
@@ -172,7 +172,7 @@ def run_score_files(
             )
     if is_standard(options.out):
         raise ValueError("--out: expected a folder for files that are scored in parts, got '-'")
-    refuse_table(options.model)
+    refuse_swapped(options.model, options.file, folders=True)
     refuse_overwriting(options.out, options.file)
     detector = load_saved(options.model, num_threads=options.num_threads)
     options.out.mkdir(parents=True, exist_ok=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import gzip
 import io
-import sys
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ import numpy.typing as npt
 
 from slidecell.scale.sources import Batch, Place, check_names
 from slidecell.tables.columns import feature_numbers, is_unnamed, to_numbers
-from slidecell.tables.csv_lines import Header, find_records, measure, read_header
+from slidecell.tables.csv_lines import Header, find_records, long_cells, measure, read_header
 from slidecell.tables.files import check_rows, file_kind, parse_rows
 from slidecell.tables.row_error import RowError
 from slidecell.tables.source import Source
@@ -269,7 +268,6 @@ def _count_returns(source: Source) -> int:
 
 def _end_of_header(source: Source, header: Header) -> tuple[int, int]:
     """Return the byte and the number of lines that the rows begin behind."""
-    csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
     with source.open() as binary:
         begin = len(_BOM) if binary.read(len(_BOM)) == _BOM else 0
     count = 0
@@ -281,7 +279,7 @@ def _end_of_header(source: Source, header: Header) -> tuple[int, int]:
             count += 1
             yield line
 
-    with source.open_text(encoding="utf-8-sig") as stream:
+    with long_cells(), source.open_text(encoding="utf-8-sig") as stream:
         each = lines(stream)
         for _ in range(header.records - 1):
             next(each)
@@ -339,14 +337,15 @@ def _last_record(pending: bytes, found: _File) -> int:
             yield line
 
     begin = 0
-    reader = csv.reader(lines(), delimiter=found.header.delimiter)
-    while True:
-        read = sizes[-1]
-        try:
-            next(reader)
-        except (StopIteration, csv.Error):
-            return begin
-        begin = read
+    with long_cells():
+        reader = csv.reader(lines(), delimiter=found.header.delimiter)
+        while True:
+            read = sizes[-1]
+            try:
+                next(reader)
+            except (StopIteration, csv.Error):
+                return begin
+            begin = read
 
 
 def _parsed(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import re
 import sys
@@ -23,6 +24,7 @@ __all__ = [
     "Records",
     "encoding_place",
     "find_records",
+    "long_cells",
     "measure",
     "read_header",
 ]
@@ -126,6 +128,28 @@ def read_header(path: Source, *, asked: Collection[str] = ()) -> Header:
     return Header(names, delimiter, records + 1, line.endswith("\r"))
 
 
+@contextlib.contextmanager
+def long_cells() -> Iterator[None]:
+    """Let the csv module read cells of any length in the block; its limit is the whole process's.
+
+    Examples
+    --------
+    >>> import csv
+    >>> from slidecell.tables.csv_lines import long_cells
+    >>> before = csv.field_size_limit()
+    >>> with long_cells():
+    ...     csv.field_size_limit() > before
+    True
+    >>> csv.field_size_limit() == before
+    True
+    """
+    before = csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
+
+
 def find_records(path: Source, header: Header) -> Records:
     """Return the rows below the header, blank lines among them; those at the end are not counted.
 
@@ -134,11 +158,10 @@ def find_records(path: Source, header: Header) -> Records:
     ValueError
         If a line has more or fewer cells than the header; the text names it.
     """
-    csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
     expected = len(header.names)
     found, begins, before = bytearray(), array("q"), path.lines_before
     line = before + 1
-    with path.open_text(encoding="utf-8-sig") as stream:
+    with long_cells(), path.open_text(encoding="utf-8-sig") as stream:
         lines = _Lines(stream)
         reader = csv.reader(lines, delimiter=header.delimiter)
         for number, row in enumerate(reader):
