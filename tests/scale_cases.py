@@ -11,7 +11,7 @@ import pandas as pd
 from slidecell.detect import PCADetector, RidgeDetector, WindowPCADetector, ZScoreDetector
 from slidecell.detect.model_detector import ModelDetector
 from slidecell.model import SequenceModel
-from slidecell.thresholds import CusumThreshold
+from slidecell.thresholds import CusumThreshold, PercentileThreshold, PerEntityThreshold
 from slidecell.thresholds.smoothing import EWMA, MovingAverage
 from tests.models import MODELS, random_model
 
@@ -56,6 +56,12 @@ DETECTORS = {
     "window": lambda X: WindowPCADetector(window=12, entity="id", time="at").fit(X),
     "cusum": lambda X: ZScoreDetector(
         entity="id", time="at", threshold=CusumThreshold(k=0.5, h=3.0)
+    ).fit(X),
+    "per entity": lambda X: ZScoreDetector(
+        entity="id", time="at", threshold=PerEntityThreshold(PercentileThreshold(97.0), least=20)
+    ).fit(X),
+    "cusum per entity": lambda X: ZScoreDetector(
+        entity="id", time="at", threshold=PerEntityThreshold(CusumThreshold(k=0.5, h=3.0), least=20)
     ).fit(X),
     "ridge": lambda X: RidgeDetector(window=5, entity="id", time="at").fit(X),
     "network": lambda X: ModelDetector.of(network()),

@@ -50,19 +50,17 @@ def _check_precision(precision: str, backend: str) -> None:
 
 def _check_options(model: SequenceModel, options: ScoreOptions, backend: str) -> None:
     _check_precision(options.precision, backend)
-    if options.reduction == "nll":
-        raise UnsupportedError("cuda: reduction 'nll' runs on the CPU only")
-    as_choice("reduction", options.reduction, ("mse", "mae", "mahalanobis", "calibrated"))
+    as_choice("reduction", options.reduction, ("mse", "mae", "mahalanobis", "calibrated", "nll"))
     as_choice("aggregate", options.aggregate, ("window", "last", "mean"))
     if options.aggregate != "window" and model.horizon > 0:
         raise ValueError(
             f"aggregate: expected 'window' for a forecaster (horizon={model.horizon}); 'last' and "
             f"'mean' are an autoencoder's"
         )
-    if options.reduction == "calibrated" and backend != "cpu":
+    if options.reduction in ("calibrated", "nll") and backend != "cpu":
         raise UnsupportedError(
-            f"reduction: backend={backend!r} has no 'calibrated' scores; expected 'mse', 'mae', "
-            "'mahalanobis', or backend='cpu'"
+            f"reduction: backend={backend!r} has no {options.reduction!r} scores; expected 'mse', "
+            "'mae', 'mahalanobis', or backend='cpu'"
         )
     if options.reduction == "mahalanobis":
         if "whiten" not in (model.metadata["error"] or {}):

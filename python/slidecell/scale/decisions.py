@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from slidecell.tables.rows import Ints, Rows
 from slidecell.thresholds.events import Event, EventTracker
+from slidecell.thresholds.per_entity import PerEntityThreshold
 from slidecell.thresholds.state_values import mapping, whole
 
 if TYPE_CHECKING:
@@ -50,16 +51,29 @@ class Decisions:
         Of scores that have not been smoothed yet.
     gap : int
         Of events.
+    names : callable
+        Returns the entities' names, by their codes.
     """
 
-    def __init__(self, detector: Detector, smoothing: Smoothing | None, *, gap: int) -> None:
+    def __init__(
+        self,
+        detector: Detector,
+        smoothing: Smoothing | None,
+        *,
+        gap: int,
+        names: Callable[[], Sequence[str]],
+    ) -> None:
         self._detector = detector
         self._smoothing = smoothing
         rule = detector.fitted_rule()
-        self._rule = None if rule is None or rule.is_constant else rule
+        per_entity = rule if isinstance(rule, PerEntityThreshold) else None
+        one = rule if per_entity is None else per_entity.pooled
+        self._rule = None if one is None or one.is_constant else rule
         state = detector.threshold_state()
         value = None if state is None else state.get("value")
         self._gap, self._value = gap, None if value is None else float(value)
+        self._names = names
+        self._own = per_entity
         self._smoothings: dict[int, Smoothing] = {}
         self._rules: dict[int, Threshold] = {}
         self._open: dict[int, _Open] = {}
@@ -73,8 +87,10 @@ class Decisions:
         """Return the scores [B] smoothed, each entity's from where its last segment stopped."""
         if self._smoothing is None:
             return scores
-        kept, fresh = self._smoothings, self._smoothing.fresh
-        return _one_by_one(codes, scores, begins, kept=kept, fresh=fresh, dtype=np.float64)
+        kept, smoothing = self._smoothings, self._smoothing
+        return _one_by_one(
+            codes, scores, begins, kept=kept, fresh=lambda _: smoothing.fresh(), dtype=np.float64
+        )
 
     def flag(
         self, codes: Ints, rows: Rows, scores: npt.NDArray[Any], begins: Bools
@@ -83,8 +99,14 @@ class Decisions:
         if self._rule is None:
             return self._detector.flag_rows(rows, scores)
         values = scores.astype(np.float64, copy=False)
-        kept, fresh = self._rules, self._rule.fresh
+        kept, fresh = self._rules, self._fresh_rule
         return _one_by_one(codes, values, begins, kept=kept, fresh=fresh, dtype=np.bool_)
+
+    def _fresh_rule(self, entity: int) -> Threshold:
+        """Return the rule that follows an entity's scores, at its start."""
+        assert self._rule is not None
+        own = None if self._own is None else self._own.for_entity(self._names()[entity])
+        return (own or self._rule).fresh()
 
     def follow(
         self,
@@ -115,7 +137,7 @@ class Decisions:
                 closed += self._closed(entity, known, known.tracker.close())
                 known = None
             if known is None:
-                tracker = EventTracker(self._gap, threshold=self._value)
+                tracker = self._tracker(entity)
                 known = self._open[entity] = _Open(segment, tracker)
             changes = known.tracker.push(True, float(scores[row]), int(numbers[row]))
             closed += self._closed(entity, known, changes[:-1])
@@ -124,6 +146,13 @@ class Decisions:
                 known.start = where
             known.end = where
         return closed
+
+    def _tracker(self, entity: int) -> EventTracker:
+        """Return a tracker of events above the threshold of an entity."""
+        if self._own is None or self._rule is not None:
+            return EventTracker(self._gap, threshold=self._value)
+        own = self._own.for_entity(self._names()[entity])
+        return EventTracker(self._gap, threshold=own.threshold)
 
     def close(self) -> list[Closed]:
         """End all events that are open, as the end of the rows does."""
@@ -157,12 +186,11 @@ class Decisions:
             self._smoothings[int(entity)] = self._smoothing.fresh()
             self._smoothings[int(entity)].load_running(running)
         for entity, running in mapping(text.get("rules"), "rules").items():
-            assert self._rule is not None
-            self._rules[int(entity)] = self._rule.fresh()
+            self._rules[int(entity)] = self._fresh_rule(int(entity))
             self._rules[int(entity)].load_running(running)
         events = mapping(text.get("events"), "events")
         for (entity, own), (start, end) in zip(events.items(), places, strict=True):
-            tracker = EventTracker(self._gap, threshold=self._value)
+            tracker = self._tracker(int(entity))
             tracker.load_state(mapping(own["tracker"], "events: 'tracker'"))
             self._open[int(entity)] = _Open(whole(own, "segment"), tracker, start, end)
 
@@ -173,7 +201,7 @@ def _one_by_one(
     begins: Bools,
     *,
     kept: dict[int, Any],
-    fresh: Callable[[], Any],
+    fresh: Callable[[int], Any],
     dtype: Any,
 ) -> npt.NDArray[Any]:
     """Return what each score's object makes of it, [B]: one for each entity's segment."""
@@ -182,7 +210,7 @@ def _one_by_one(
     for start, end in zip(cuts, [*cuts[1:], len(codes)], strict=True):
         entity = int(codes[start])
         if begins[start] or entity not in kept:
-            kept[entity] = fresh()
+            kept[entity] = fresh(entity)
         update = kept[entity].update
         answers[start:end] = [update(score) for score in scores[start:end].tolist()]
     return answers

@@ -82,7 +82,9 @@ class Engine:
         length = max(self._length - 1, int(self._fill))
         self._arrivals = Arrivals(self._options, self._key_types)
         self._carried = CarriedRows(length, len(self._features))
-        self._decisions = Decisions(self._detector, self._smoothing, gap=self._gap)
+        self._decisions = Decisions(
+            self._detector, self._smoothing, gap=self._gap, names=self.entities.names
+        )
         self._closed: list[Closed] = []
         self.counts = dict.fromkeys(_COUNTS, 0)
 

@@ -198,7 +198,8 @@ class TableScorer:
         table = table.select(wanted)
         kinds = {name: table.field(name).type for name in self._keys}
         arrivals = Arrivals(self.options, kinds)
-        decisions, closed = Decisions(self.detector, None, gap=self._gap), []
+        names = arrivals.entities.names
+        decisions, closed = Decisions(self.detector, None, gap=self._gap, names=names), []
         if len(table):
             arranged = arrivals.arrange(self._batch(table), sort=True)
             scores = table.column("score").to_numpy()[arranged.order]
