@@ -110,7 +110,7 @@ def test_what_knows_plain_heads_alone_refuses_others_by_name(emulated_gpu: Any) 
         with pytest.raises(sc.UnsupportedError, match=f"cuda: heads .*'{key}'"):
             sc.cuda.score(model, rows_for(metadata, 30))
     series = rows_for(metadata, 30)
-    with pytest.raises(sc.UnsupportedError, match="no 'nll' scores; .* or backend='cpu'"):
+    with pytest.raises(sc.UnsupportedError, match=r"no 'nll' scores; .* or backend='cpu'"):
         sc.cuda.score(model, series, reduction="nll")
     np.testing.assert_array_equal(
         sc.cuda.score(model, series, backend="cpu", reduction="nll"),

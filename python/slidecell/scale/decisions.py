@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -51,8 +51,8 @@ class Decisions:
         Of scores that have not been smoothed yet.
     gap : int
         Of events.
-    names : callable
-        Returns the entities' names, by their codes.
+    name : callable
+        Returns an entity's name by its code.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Decisions:
         smoothing: Smoothing | None,
         *,
         gap: int,
-        names: Callable[[], Sequence[str]],
+        name: Callable[[int], str],
     ) -> None:
         self._detector = detector
         self._smoothing = smoothing
@@ -72,7 +72,7 @@ class Decisions:
         state = detector.threshold_state()
         value = None if state is None else state.get("value")
         self._gap, self._value = gap, None if value is None else float(value)
-        self._names = names
+        self._name = name
         self._own = per_entity
         self._smoothings: dict[int, Smoothing] = {}
         self._rules: dict[int, Threshold] = {}
@@ -105,7 +105,7 @@ class Decisions:
     def _fresh_rule(self, entity: int) -> Threshold:
         """Return the rule that follows an entity's scores, at its start."""
         assert self._rule is not None
-        own = None if self._own is None else self._own.for_entity(self._names()[entity])
+        own = None if self._own is None else self._own.for_entity(self._name(entity))
         return (own or self._rule).fresh()
 
     def follow(
@@ -151,7 +151,7 @@ class Decisions:
         """Return a tracker of events above the threshold of an entity."""
         if self._own is None or self._rule is not None:
             return EventTracker(self._gap, threshold=self._value)
-        own = self._own.for_entity(self._names()[entity])
+        own = self._own.for_entity(self._name(entity))
         return EventTracker(self._gap, threshold=own.threshold)
 
     def close(self) -> list[Closed]:

@@ -83,7 +83,7 @@ class Engine:
         self._arrivals = Arrivals(self._options, self._key_types)
         self._carried = CarriedRows(length, len(self._features))
         self._decisions = Decisions(
-            self._detector, self._smoothing, gap=self._gap, names=self.entities.names
+            self._detector, self._smoothing, gap=self._gap, name=self.entities.name
         )
         self._closed: list[Closed] = []
         self.counts = dict.fromkeys(_COUNTS, 0)

@@ -14,7 +14,7 @@ from slidecell._arguments import whole_number
 from slidecell._extras import require
 from slidecell.detect.streams.state import Saved
 from slidecell.scale.arrivals import Arrivals
-from slidecell.scale.decisions import Decisions
+from slidecell.scale.decisions import Closed, Decisions
 from slidecell.scale.engine import Engine, follow
 from slidecell.scale.events import events_table
 from slidecell.scale.overlap import CARRIED, Overlap
@@ -198,8 +198,8 @@ class TableScorer:
         table = table.select(wanted)
         kinds = {name: table.field(name).type for name in self._keys}
         arrivals = Arrivals(self.options, kinds)
-        names = arrivals.entities.names
-        decisions, closed = Decisions(self.detector, None, gap=self._gap, names=names), []
+        decisions = Decisions(self.detector, None, gap=self._gap, name=arrivals.entities.name)
+        closed: list[Closed] = []
         if len(table):
             arranged = arrivals.arrange(self._batch(table), sort=True)
             scores = table.column("score").to_numpy()[arranged.order]
