@@ -201,7 +201,9 @@ def test_score_audited(forecaster: ForecastDetector, tmp_path: Path) -> None:
     assert report["options"]["audited"] is True
     assert report["audit"]["method"] == "carried"
     assert report["audit"]["verified"] == 1024
-    assert any(note.startswith("audited flags, missed alarms: at most") for note in report["notes"])
+    start = "flags are audited: first scored by method 'carried'; "
+    (note,) = (note for note in report["notes"] if note.startswith(start))
+    assert note.endswith("alarms are missing, at 95 % confidence")
 
 
 def test_score_audited_needs_a_network(tmp_path: Path) -> None:

@@ -34,6 +34,7 @@ from slidecell.training.settings import WITHOUT_FLAG, refuse_below
 
 if TYPE_CHECKING:
     from slidecell.detect.base import Detector
+    from slidecell.flags import FlagAudit
 
 __all__ = [
     "SavedOptions",
@@ -168,7 +169,7 @@ def run_score(
         stopwatch.lap("score")
         notes = detector.score_notes()  # of the scores; those of the data were announced
         if audit is not None:
-            notes += [f"audited flags, {line}" for line in str(audit).splitlines()]
+            notes.append(_audit_note(audit))
         if detector.threshold_state() is not None and np.isnan(scores).all():
             notes.append(why_no_score(rows, detector))
         data = data | {"notes": [*data["notes"], *notes]} | count_too_large(detector, rows)
@@ -239,6 +240,17 @@ def read_for(detector: Detector, options: SavedOptions) -> Rows:
             f"none), got {rows.num_features}: {', '.join(rows.names or ())}"
         )
     return rows
+
+
+def _audit_note(audit: FlagAudit) -> str:
+    """Return what the flags of an audited run are worth, in one sentence."""
+    if audit.method == "exact":
+        return "flags are audited: all scores are exact" + "".join(f"; {r}" for r in audit.reasons)
+    return (
+        f"flags are audited: first scored by method {audit.method!r}; {audit.share_recomputed:.2%} of "
+        f"{audit.windows:,} windows were computed exactly, all alarms among them; at most "
+        f"{audit.wrong_at_most:.0f} alarms are missing, at 95 % confidence"
+    )
 
 
 def refuse_swapped(model: Path, file: Path, *, folders: bool = False) -> None:
