@@ -248,8 +248,8 @@ def _audit_note(audit: FlagAudit) -> str:
         return "flags are audited: all scores are exact" + "".join(f"; {r}" for r in audit.reasons)
     return (
         f"flags are audited: first scored by method {audit.method!r}; "
-        f"{audit.share_recomputed:.2%} of {audit.windows:,} windows were computed exactly, all alarms "
-        "among them; at most "
+        f"{audit.share_recomputed:.2%} of {audit.windows:,} windows were computed exactly, all "
+        "alarms among them; at most "
         f"{audit.wrong_at_most:.0f} alarms are missing, at 95 % confidence"
     )
 
