@@ -23,8 +23,9 @@ ChainPlan::ChainPlan(const std::vector<Chain>& chains, std::int64_t longest, std
   }
   if (lanes_.empty()) return;
   // A tile takes as long as its longest lane.
-  std::stable_sort(lanes_.begin(), lanes_.end(),
-                   [](const LaneChains& a, const LaneChains& b) { return a.steps > b.steps; });
+  std::sort(lanes_.begin(), lanes_.end(), [](const LaneChains& a, const LaneChains& b) {
+    return a.steps != b.steps ? a.steps > b.steps : a.first < b.first;
+  });
   const auto used = static_cast<std::int64_t>(lanes_.size());
   const std::int64_t vectors = ceil_div(used, lanes);
   const std::int64_t full = ceil_div(vectors, max_vectors);
