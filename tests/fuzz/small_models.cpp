@@ -138,16 +138,15 @@ bool run_model(const SequenceModel& model, std::size_t weights, std::uint32_t se
   streaming.reduction = options.reduction;
   streaming.aggregate = options.aggregate;
   streaming.mode = carried && seed % 5 < 2 ? Windows::carried : Windows::exact;
+  const bool exact = streaming.mode == Windows::exact;
+  const test::Floats& batch = exact ? scores : others;
+  const bool known = exact ? scored : carried;  // whether it has scores
   works([&] {
     Stream stream(model, entities, streaming);
-    const bool exact = streaming.mode == Windows::exact;
     for (std::int64_t s = 0; s < S; ++s) {
       float score = 0;
       if (stream.push(entities - 1, series.data() + s * F, score) != Status::ok) std::abort();
-      const test::Floats& batch = exact ? scores : others;
-      if (exact ? scored : carried) {
-        require_same(score, batch[static_cast<std::size_t>(s)], "stream");
-      }
+      if (known) require_same(score, batch[static_cast<std::size_t>(s)], "stream");
     }
     test::Floats next(static_cast<std::size_t>(predicted * T));
     const Status status = stream.predict_next(entities - 1, next.data());
@@ -159,7 +158,7 @@ bool run_model(const SequenceModel& model, std::size_t weights, std::uint32_t se
     for (std::int64_t s = 0; s < S; ++s) {
       Event event;
       if (monitor.push(0, series.data() + s * F, event) != Status::ok) std::abort();
-      if (scored) require_same(event.score, scores[static_cast<std::size_t>(s)], "monitor");
+      if (known) require_same(event.score, batch[static_cast<std::size_t>(s)], "monitor");
     }
   });
   return true;
