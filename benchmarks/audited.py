@@ -16,11 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-import slidecell as sc
+from benchmarks.trained_nets import trained
 from slidecell.bench.workloads import Floats
-from slidecell.training import Forecaster, fit
 
 FOLDERS = ("asd", "smd", "smap_msl/channels")
 TRAINED_ROWS = 8000
@@ -42,15 +40,6 @@ def series_of(data: Path, name: str, length: int) -> tuple[Floats, Floats]:
     many = np.tile((test - low) / span, (repeats, 1))[: max(length, len(test))]
     many[len(test) :] += np.random.default_rng(0).normal(0, NOISE, many[len(test) :].shape)
     return ((train - low) / span).astype(np.float32), many.astype(np.float32)
-
-
-def trained(train: Floats, cell: Any, window: int, epochs: int, hidden_size: int) -> Any:
-    """Return a forecaster that was trained with a fixed seed."""
-    torch.manual_seed(0)
-    module = Forecaster(train.shape[1], hidden_size, cell=cell, window=window, horizon=1)
-    rows = train[-TRAINED_ROWS:]
-    fit(module, rows, epochs=epochs, batch_size=128, seed=0, progress=False, patience=5)
-    return sc.SequenceModel.from_torch(module)
 
 
 def thresholds(exact: Floats) -> Iterator[tuple[str, float]]:
@@ -109,7 +98,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         train, rows = series_of(given.data, name, given.rows)
         for cell in given.cells:
             for window in given.windows:
-                model = trained(train, cell, window, given.epochs, given.hidden_size)
+                model = trained(
+                    train[-TRAINED_ROWS:],
+                    cell,
+                    window,
+                    given.hidden_size,
+                    epochs=given.epochs,
+                    batch_size=128,
+                    patience=5,
+                )
                 for line in lines(model, rows, given.audit, given.methods):
                     print(f"{name:13} {cell:5} {window:<4} {line}", flush=True)
 

@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from benchmarks.carried_peers import chains, openvino_runs, torch_runs
 from benchmarks.command import add_json, conditions, print_conditions
+from benchmarks.trained_nets import trained
 from slidecell.bench.command import positive
 from slidecell.bench.contestants import Ways
 from slidecell.bench.measure import best_setting
@@ -31,6 +32,7 @@ from slidecell.bench.report import markdown, write_json
 from slidecell.bench.run import settings_restored
 from slidecell.bench.timer import interleaved
 from slidecell.bench.workloads import ScoreWorkload
+from slidecell.datasets import load_smd
 from slidecell.model import SequenceModel
 
 Floats = npt.NDArray[np.float32]
@@ -63,8 +65,8 @@ class Line:
 
 def load(folder: Path, features: int) -> tuple[Floats, Floats]:
     """Return training and test rows [S, F] of SMD's machine 1-6, of its most varied columns."""
-    with np.load(folder / "smd" / "machine-1-6.npz") as found:
-        train, test = (found[name].astype(np.float32) for name in ("train", "test"))
+    found = load_smd(folder / "smd", "machine-1-6")
+    train, test = found.train.astype(np.float32), found.test.astype(np.float32)
     columns = np.sort(np.argsort(-train.std(axis=0), kind="stable")[:features])
     return np.ascontiguousarray(train[:, columns]), np.ascontiguousarray(test[:, columns])
 
@@ -84,19 +86,6 @@ def repeated(rows: Floats, count: int) -> Floats:
     noise = rng.standard_normal(whole.shape, dtype=np.float32)
     found: Floats = whole + np.float32(NOISE) * rows.std(axis=0) * noise
     return found
-
-
-def trained(cell: Any, rows: Floats, window: int, epochs: int) -> SequenceModel:
-    """Return a forecaster of 64 units, trained on some rows with a fixed seed."""
-    import torch
-
-    from slidecell.training import Forecaster, fit
-
-    torch.manual_seed(0)
-    module = Forecaster(rows.shape[1], 64, cell=cell, window=window)
-    stride = max(1, window // 10)
-    fit(module, rows, epochs=epochs, stride=stride, seed=0, progress=False)
-    return SequenceModel.from_torch(module)
 
 
 def best(ways: Ways) -> tuple[str, Callable[[], Any]]:
@@ -241,7 +230,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             series = repeated(test, options.rows)
             for window in options.windows:
                 network = f"{cell.upper()} 64, W={window}, {features} features"
-                model = trained(cell, train, window, options.epochs)
+                stride = max(1, window // 10)
+                model = trained(train, cell, window, 64, epochs=options.epochs, stride=stride)
                 lines.append(measure(network, model, series, options.threads, options.repeats))
                 print(f"{network}: done", file=sys.stderr)
     print(table(lines))

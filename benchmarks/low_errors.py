@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 import slidecell as sc
+from benchmarks.trained_nets import trained
 from slidecell import datasets
 from slidecell.bench.report import markdown
 from slidecell.evaluate import roc_auc
@@ -73,20 +74,6 @@ def errors_of(model: sc.SequenceModel, rows: npt.ArrayLike, labels: npt.ArrayLik
     )
 
 
-def trained(
-    rows: npt.NDArray[np.float32], cell: str, window: int, units: int, epochs: int
-) -> sc.SequenceModel:
-    """Return a forecaster of the rows."""
-    import torch
-
-    from slidecell.training import Forecaster, fit
-
-    torch.manual_seed(0)
-    network = Forecaster(rows.shape[1], units, cell=cell, window=window)
-    fit(network, rows[-TRAINED_ROWS:], epochs=epochs, batch_size=128, seed=0, progress=False)
-    return sc.SequenceModel.from_torch(network)
-
-
 def measured(
     folder: Path, names: Sequence[str], units: int, epochs: int, windows: Sequence[int]
 ) -> Iterator[tuple[str, Errors]]:
@@ -95,7 +82,9 @@ def measured(
         train, test, labels = scaled_parts(folder, name)
         for cell in CELLS:
             for window in windows:
-                model = trained(train, cell, window, units, epochs)
+                model = trained(
+                    train[-TRAINED_ROWS:], cell, window, units, epochs=epochs, batch_size=128
+                )
                 yield f"{name}, {cell} {units}, W={window}", errors_of(model, test, labels)
 
 

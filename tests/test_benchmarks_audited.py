@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,11 @@ import pytest
 
 pytest.importorskip("torch")
 
+from benchmarks import audited_speed
 from benchmarks.audited import main, series_of, thresholds
+from benchmarks.carried_peers import block_rows, chains, openvino_runs, torch_runs
+from slidecell._cells import CellName
+from slidecell.bench.cases import random_model
 
 
 @pytest.fixture
@@ -53,3 +58,36 @@ def test_one_line_for_each_threshold_and_method(
         false = int(line[48:].split()[1])
         assert line.startswith("machine       gru   6 ")
         assert false == 0
+
+
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")  # OpenVINO traces torch's layers
+@pytest.mark.filterwarnings("ignore:.torch.jit.*. is deprecated:FutureWarning")
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_peers_carry_states_through_our_blocks(cell: CellName) -> None:
+    model = random_model(cell, (8,), features=3, window=5)
+    series = np.random.default_rng(0).random((600, 3), dtype=np.float32)
+    rows, B = chains(series, 5), block_rows(5)
+    want = model.score(series, windows="carried")[B : B + len(rows) * B].reshape(len(rows), B)
+    peers = {"torch": torch_runs(model, rows, 1, size=7)}
+    if find_spec("openvino") is not None:
+        peers["openvino"] = openvino_runs(model, rows, 1, size=7)
+    for name, run in peers.items():
+        np.testing.assert_allclose(run(), want, rtol=1e-5, atol=1e-6, err_msg=name)
+
+
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")  # OpenVINO traces torch's layers
+@pytest.mark.filterwarnings("ignore:.torch.jit.*. is deprecated:FutureWarning")
+def test_audited_speed_prints_a_line_per_network(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "smd").mkdir()
+    rng = np.random.default_rng(0)
+    parts = {name: rng.random((900, 38), dtype=np.float32) for name in ("train", "test")}
+    label = np.zeros(900, np.int64)
+    np.savez(tmp_path / "smd" / "machine-1-6.npz", **parts, test_label=label)
+    words = ["--data", str(tmp_path), "--cells", "gru", "--windows", "10", "--features", "3"]
+    words += ["--rows", "3000", "--epochs", "1", "--threads", "1", "--repeats", "1"]
+    assert audited_speed.main(words) == 0
+    cells = capsys.readouterr().out.splitlines()[-1].split("|")
+    assert cells[1].strip() == "GRU 64, W=10, 3 features"
+    assert cells[9].strip() == "0 / 0"  # so few windows are all computed exactly
