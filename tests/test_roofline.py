@@ -15,6 +15,7 @@ from benchmarks.roofline.__main__ import main, parse
 from benchmarks.roofline.cases import CASES
 from benchmarks.roofline.measure import Kernel, kernels_of
 from benchmarks.roofline.model import (
+    Carried,
     Layer,
     Machine,
     Network,
@@ -51,6 +52,12 @@ FULL = replace(
     sets={"plain": PLAIN, "fine": sets(80.0, 800.0, 8.0), "rough": sets(60.0, 600.0, 6.0)},
     units={"bf16": 0.5, "amx": 0.01},
 )
+CODES = replace(
+    BARE,
+    sets={**BARE.sets, "int8": sets(70.0, 700.0, 7.0), "int8 coarse": sets(50.0, 500.0, 5.0)},
+    units={"int8": 0.25},
+)
+CODE_TILES = replace(CODES, units={"int8": 0.25, "int8 amx": 0.001})
 
 
 @pytest.mark.parametrize(
@@ -103,17 +110,23 @@ def test_roofline_counts_the_models(case) -> None:
     assert case.series(50).shape == (case.rows(50), model.input_size)
     assert sc.WindowPlan([0, case.rows(50)], window=case.window, horizon=case.horizon).starts(
     ).size == 50  # fmt: skip
-    found = network(model.metadata, targets=model.num_targets)
+    chains = case.chains(3)
+    found = network(model.metadata, targets=model.num_targets, carried=chains)
     recurrent, inputs, sets = 0, 0, 0
+    if chains:  # blocks of 211: 161 windows by 210 steps, then 211 by 260 twice
+        assert (case.window, chains.windows, case.windows_of(3)) == (50, 583, 583)
+        steps, products, projections = 730 / 583, 727 / 583, 730 / 583
+    else:
+        steps, products, projections = case.window, case.window - 1, 1
     for name, tensor in model.tensors.items():
         if "weight_hh" in name:
-            recurrent += tensor.size * (case.window - 1)
-            sets += tensor.shape[1] * case.window
+            recurrent += tensor.size * products
+            sets += tensor.shape[1] * steps
         elif "weight_ih" in name:
-            inputs += tensor.size * (1 if name.split(".")[1] == "0" else case.window)
+            inputs += tensor.size * (projections if name.split(".")[1] == "0" else case.window)
     head = model.tensors["head.weight"].size * (1 if case.horizon else case.window)
-    assert found.multiply_adds == recurrent + inputs + head
-    assert found.sets("lstm") + found.sets("gru") == sets
+    assert found.multiply_adds == pytest.approx(recurrent + inputs + head, rel=1e-12)
+    assert found.sets("lstm") + found.sets("gru") == pytest.approx(sets, rel=1e-12)
 
 
 ONE = Network(3, (Layer("lstm", 1, 2, 1.0), Layer("gru", 2, 2, 3.0)), head=10.0)
@@ -151,6 +164,43 @@ def test_roofline_tiles_overlap_with_activations(precision, number, set_ns) -> N
     assert least.limit == "products"
 
 
+@pytest.mark.parametrize(("machine", "unit"), [(CODES, 0.25), (CODE_TILES, 0.001)])
+def test_roofline_codes_multiply_h_alone(machine, unit) -> None:
+    # 8*2*2 + 6*2*2 multiply-adds of h; those of inputs and head stay float32's.
+    least = least_time(ONE, machine, "int8", "low")
+    assert least.products == 56 * 0.25 + (ONE_PRODUCTS - 56)
+    assert least.sets_alone == 6 * 50 + 6 * 500  # three rows: coarse gates
+    assert least.time == least.products + 6 * 45 + 6 * 495
+    long = replace(ONE, window=33)
+    least = least_time(long, machine, "int8", "low")
+    assert least.sets_alone == 66 * 70 + 66 * 700
+    assert least_time(replace(ONE, window=32), machine, "int8", "low").sets_alone == 64 * 550
+    if "int8 amx" in machine.units:
+        tiles = least_time(ONE, machine, "int8 amx", "low")
+        # Beside the tiles' products run those of float32, and then all sets.
+        assert tiles.time == ONE_PRODUCTS - 56 + 6 * 50 + 6 * 500
+        assert tiles.products == pytest.approx(ONE_PRODUCTS - 56 + 56 * unit, rel=1e-12)
+        slow = replace(machine, units={**machine.units, "int8 amx": 100.0})
+        assert least_time(ONE, slow, "int8 amx", "low").time == 5600
+
+
+def test_roofline_chains_take_a_step_a_row_and_warm_up() -> None:
+    # W=2: blocks of 11 rows. Chains of 10, 12 and 12 steps serve 9, 11 and 11 windows.
+    chains = Carried.of(window=2, block=11, chains=3)
+    assert (chains.windows, chains.steps, chains.products) == (31, 34 / 31, 31 / 31)
+    data = metadata(2, [spec("lstm", 3, 2)], [], 1)
+    found = network(data, targets=3, carried=chains)
+    # 8 rows of gates: h 8*2 in 31 of the steps, the input 8*3 in all 34, the head 2*3 a window.
+    assert found.multiply_adds * 31 == pytest.approx(16 * 31 + 24 * 34 + 6 * 31, rel=1e-12)
+    assert found.sets("lstm") * 31 == pytest.approx(2 * 34, rel=1e-12)
+    # No gate is coarse in so many steps.
+    assert least_time(found, CODES, "int8", "low").sets_alone * 31 == pytest.approx(
+        2 * 34 * 70, rel=1e-12
+    )
+    longer = Carried.of(window=50, block=211, chains=10**6)
+    assert longer.steps == pytest.approx(1 + 49 / 211, abs=1e-6)
+
+
 def test_roofline_set_beside_products_is_between_nothing_and_alone() -> None:
     def beside(mixed: float) -> float:
         return Sets(5.0, mixed, 7.0, mixed, fma=1.0, mixed=48.0).beside(ONE)
@@ -182,15 +232,25 @@ def test_roofline_operand_bytes_equal_those_by_hand() -> None:
     # Four tiles of 1 KB for 4 * 8,192 multiply-adds.
     assert operand_bytes(FULL, "amx", "medium") == 1 / 8
     assert operand_bytes(FULL, "amx", "highest") == 3 / 8
+    # Four codes in a lane, or two; four tiles of 1 KB for 4 * 16,384.
+    assert operand_bytes(CODES, "int8", "low") == operand_bytes(CODES, "fma", "highest") / 4
+    wide = replace(CODES, code_bytes=2)
+    assert operand_bytes(wide, "int8", "low") == operand_bytes(CODES, "fma", "highest") / 2
+    assert operand_bytes(CODE_TILES, "int8 amx", "low") == 1 / 16
 
 
 def test_roofline_weights_in_l1_are_free() -> None:
     narrow = Network(7, (Layer("lstm", 7, 40, 1.0),), 0.0)  # 6,400 weights
-    assert weight_bytes(narrow, 32_768, "fma", "highest") == 0
-    assert weight_bytes(narrow, 16_384, "fma", "highest") > 0
-    assert weight_bytes(narrow, 16_384, "bf16", "medium") == 0
+    small = replace(BARE, l1_bytes=16_384)
+    assert weight_bytes(narrow, BARE, "fma", "highest") == 0
+    assert weight_bytes(narrow, small, "fma", "highest") > 0
+    assert weight_bytes(narrow, small, "bf16", "medium") == 0
+    assert weight_bytes(narrow, replace(BARE, l1_bytes=6_399), "int8", "low") > 0
+    assert weight_bytes(narrow, replace(BARE, l1_bytes=6_400), "int8", "low") == 0
     upper = Network(7, (Layer("lstm", 40, 40, 7.0),), 0.0)  # its input's weights in each step, too
-    assert weight_bytes(upper, 32_768, "fma", "highest") > 0
+    assert weight_bytes(upper, BARE, "fma", "highest") > 0
+    # 6,400 codes and 6,400 float32 weights in six steps, for 204.8 windows with 40 bytes of h each.
+    assert weight_bytes(upper, small, "int8", "low") == 32_000 * 6 / 204.8
 
 
 def test_roofline_families_are_those_of_the_machine() -> None:
@@ -203,6 +263,7 @@ def test_roofline_families_are_those_of_the_machine() -> None:
         ("amx", "high"),
         ("amx", "medium"),
     ]
+    assert families(CODE_TILES) == [("fma", "highest"), ("int8", "low"), ("int8 amx", "low")]
 
 
 @pytest.mark.parametrize(
@@ -210,18 +271,26 @@ def test_roofline_families_are_those_of_the_machine() -> None:
     [
         (
             {"highest": ("fma 8x48", "highest"), "high": ("fma 8x48", "highest"),
-             "medium": ("bf16 4x48", "medium")},
+             "medium": ("bf16 4x48", "medium"), "low": ("int8 vnni 8x48", "low")},
             [Kernel("fma", "highest", ("highest", "high"), "fma 8x48"), Kernel("bf16", "high"),
-             Kernel("bf16", "medium", ("medium",), "bf16 4x48")],
+             Kernel("bf16", "medium", ("medium",), "bf16 4x48"),
+             Kernel("int8", "low", ("low",), "int8 vnni 8x48")],
         ),
         (
             {"highest": ("amx 16x32", "highest"), "high": ("amx 16x32", "high"),
-             "medium": ("amx 16x32", "medium")},
+             "medium": ("amx 16x32", "medium"), "low": ("int8 amx 16x32", "low")},
             [Kernel("fma", "highest"), Kernel("bf16", "high"), Kernel("bf16", "medium"),
-             *(Kernel("amx", p, (p,), "amx 16x32") for p in ("highest", "high", "medium"))],
+             *(Kernel("amx", p, (p,), "amx 16x32") for p in ("highest", "high", "medium")),
+             Kernel("int8 amx", "low", ("low",), "int8 amx 16x32")],
+        ),
+        (
+            {**dict.fromkeys(("highest", "high"), ("fma 8x48", "highest")),
+             **dict.fromkeys(("medium", "low"), ("bf16 4x48", "medium"))},
+            [Kernel("fma", "highest", ("highest", "high"), "fma 8x48"), Kernel("bf16", "high"),
+             Kernel("bf16", "medium", ("medium", "low"), "bf16 4x48")],
         ),
     ],
-    ids=["dots", "tiles"],
+    ids=["dots", "tiles", "no codes"],
 )  # fmt: skip
 def test_roofline_kernels_are_those_of_the_plan(plans, expected) -> None:
     def plan(precision: str) -> dict[str, str]:
@@ -244,7 +313,9 @@ def test_roofline_best_of_takes_each_least() -> None:
 def test_roofline_table_says_what_is_not_there() -> None:
     bare = replace(BARE, fma=0.5, l1=0.01, l2=0.02)
     line = machine("avx512", bare, amx=False)
-    assert line == ["avx512", "2.0", NOT_HERE, NOT_HERE, "100", "50"]
+    assert line == ["avx512", "2.0", NOT_HERE, NOT_HERE, "100", "50", "", NOT_HERE]
+    coded = replace(bare, units=CODE_TILES.units)
+    assert machine("amx", coded, amx=True)[-2:] == ["4.0", "1000.0"]
     full = replace(bare, units=FULL.units)
     assert machine("amx", full, amx=True)[2:4] == ["2.0", "100.0"]
     assert machine("avx512", replace(full, units={"bf16": 0.5}), amx=True)[2:4] == ["2.0", ""]
@@ -296,9 +367,10 @@ def test_roofline_command_prints_tables_and_writes_json(
     for isa in sc.available_isas():
         kernels = [k for k in found["kernels"] if k["isa"] == isa]
         asked = [p for k in kernels for p in k["kernel"]["asked"]]
-        assert sorted(asked) == ["high", "highest", "medium"]
+        assert sorted(asked) == ["high", "highest", "low", "medium"]
         for k in kernels:
             assert k["multiply_adds"] >= 7 * 64 + 16 * 64 * 6 + 7 * 16
+            assert (k["kernel"]["family"] == "int8") == ("low" in k["kernel"]["asked"])
             assert len(k["samples"]) == len(k["least_samples"])
             assert 0 < k["least"]["time"] <= k["least"]["in_turn"]
             assert ("share" in k) == bool(k["kernel"]["asked"])
@@ -308,6 +380,13 @@ def test_roofline_command_prints_tables_and_writes_json(
     # What the CPU lacks is reported as absent, and not executed.
     probes = made[0]
     assert probes.vectors("z80", 1) is None
+    assert probes.codes("z80", 1) is None
+    for isa in sc.available_isas():
+        if isa != "amx":
+            found_codes = probes.codes(isa, 1)
+            assert found_codes is not None
+            assert found_codes[10] in (2, 4)
+            assert all(0 < time < 1e4 for time in found_codes[:9])
     with pytest.raises(ValueError, match="isa: expected one of scalar, avx2, avx512, neon and amx"):
         probes.machine("z80", 1)
     cpu = Path("/proc/cpuinfo")

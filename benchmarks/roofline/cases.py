@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +12,9 @@ import torch
 from torch import nn
 
 import slidecell as sc
+from benchmarks.carried_peers import block_rows
 from benchmarks.networks import gru, lstm
+from benchmarks.roofline.model import Carried
 from slidecell.training import Autoencoder, Forecaster
 
 FEATURES = 7  # as in the other benchmarks
@@ -26,12 +29,24 @@ class Case:
     window: int = 7
     horizon: int = 1
     features: int = FEATURES
+    windows: Literal["exact", "carried"] = "exact"
 
     def model(self) -> sc.SequenceModel:
         """Make it, with torch's initial weights."""
         torch.manual_seed(0)
         module = self.module().eval()
         return sc.SequenceModel.from_torch(module, window=self.window, horizon=self.horizon)
+
+    def chains(self, count: int) -> Carried | None:
+        """Count the steps of so many chains that carry states; None where none does."""
+        if self.windows == "exact":
+            return None
+        return Carried.of(window=self.window, block=block_rows(self.window), chains=count)
+
+    def windows_of(self, lanes: int) -> int:
+        """Count the windows of so many lanes of vectors: windows, or whole chains."""
+        found = self.chains(lanes)
+        return found.windows if found else lanes
 
     def series(self, windows: int) -> npt.NDArray[np.float32]:
         """Rows in [0, 1) that hold this many windows."""
@@ -56,6 +71,8 @@ CASES = [
     Case("GRU 64", lambda: gru(FEATURES, 64)),
     Case("GRU 64, reset before", gru_reset_before),
     Case("LSTM 64, W=50", lambda: lstm(FEATURES, 64), window=50),
+    Case("LSTM 64, W=50, carried", lambda: lstm(FEATURES, 64), window=50, windows="carried"),
+    Case("GRU 64, W=50, carried", lambda: gru(FEATURES, 64), window=50, windows="carried"),
     Case(
         "autoencoder 16-8-8-16",
         lambda: Autoencoder(29, (16, 8), (8, 16), window=10),

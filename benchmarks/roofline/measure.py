@@ -6,7 +6,7 @@ import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
-from time import perf_counter
+from time import perf_counter, process_time
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +25,9 @@ from benchmarks.roofline.model import (
     network,
 )
 from benchmarks.roofline.probes import Probes
-from slidecell.bench.timer import clock, no_garbage_collection
+from slidecell.bench.timer import no_garbage_collection
+
+MANY_CHAINS = 96  # where a kernel is not run: the share of the first block hardly counts
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,8 @@ def kernels_of(model: sc.SequenceModel, machine: Machine) -> list[Kernel]:
     }
     for asked in PRECISIONS:
         plan = model.plan(asked)
-        family = next(name for name in FAMILIES if plan["kernel"].startswith(name))
+        # The longest: tiles of codes are "int8 amx".
+        family = max((f for f in FAMILIES if plan["kernel"].startswith(f)), key=len)
         key = family, plan["precision"]
         before = found[key].asked if key in found else ()
         found[key] = Kernel(*key, (*before, asked), plan["kernel"])
@@ -111,6 +114,7 @@ class Rounds:
 
     machines: list[Machine]
     windows: dict[Kernel, int]  # per call, of the kernels that run
+    lanes: dict[Kernel, int]  # of vectors: windows, or chains that carry states
     samples: dict[Kernel, list[float]]  # nanoseconds per window
 
 
@@ -128,6 +132,7 @@ def rows_of(case: Case, isa: str, probes: Probes, effort: Effort) -> list[Row]:
             model.metadata,
             targets=model.num_targets,
             rows_per_window=case.rows(windows) / windows if windows else 1.0,
+            carried=case.chains(rounds.lanes.get(kernel, MANY_CHAINS)),
         )
         least = functools.partial(
             least_time, counts, family=kernel.family, precision=kernel.precision
@@ -158,7 +163,8 @@ def measure(
     effort: Effort,
 ) -> Rounds:
     """In each round, run the probes and a call of `score` for each kernel that slidecell runs."""
-    windows = {k: windows_per_call(case, model, k.asked[0], effort) for k in kernels if k.asked}
+    lanes = {k: lanes_per_call(case, model, k.asked[0], effort) for k in kernels if k.asked}
+    windows = {kernel: case.windows_of(count) for kernel, count in lanes.items()}
     series = {kernel: case.series(count) for kernel, count in windows.items()}
     samples: dict[Kernel, list[float]] = {kernel: [] for kernel in windows}
     machines: list[Machine] = []
@@ -167,19 +173,26 @@ def measure(
         while len(machines) < effort.least_rounds or perf_counter() < stop:
             machines.append(probes.machine(isa, effort.probe_repeats))
             for kernel, count in windows.items():
-                seconds = call_seconds(model, series[kernel], kernel.asked[0])
+                seconds = call_seconds(case, model, series[kernel], kernel.asked[0])
                 samples[kernel].append(seconds * 1e9 / count)
-    return Rounds(machines, windows, samples)
+    return Rounds(machines, windows, lanes, samples)
 
 
-def call_seconds(model: sc.SequenceModel, series: npt.NDArray[np.float32], precision: str) -> float:
-    """Return the seconds of one call of `score`."""
-    return clock(lambda: model.score(series, precision=precision, num_threads=1)).seconds
+def call_seconds(
+    case: Case, model: sc.SequenceModel, series: npt.NDArray[np.float32], precision: str
+) -> float:
+    """Return the processor's seconds of one call of `score`.
+
+    Chains take longer than a slice of time: by the clock, other programs would be in all of them.
+    """
+    begin = process_time()
+    model.score(series, precision=precision, windows=case.windows, num_threads=1)
+    return process_time() - begin
 
 
-def windows_per_call(case: Case, model: sc.SequenceModel, precision: str, effort: Effort) -> int:
-    """Whole tiles, as many as a call may do; packs the weights and warms up on the way."""
+def lanes_per_call(case: Case, model: sc.SequenceModel, precision: str, effort: Effort) -> int:
+    """Windows or chains of whole tiles, as many as a call may do; packs weights and warms up."""
     tile: int = model.plan(precision)["tile"]
-    series = case.series(tile)
-    seconds = min(call_seconds(model, series, precision) for _ in range(3))
+    series = case.series(case.windows_of(tile))
+    seconds = min(call_seconds(case, model, series, precision) for _ in range(3))
     return tile * max(1, round(effort.call_seconds / seconds))

@@ -1,4 +1,4 @@
-// AMX: tiles of 16 x 32 by 32 x 16 bf16 numbers.
+// AMX: tiles of 16 x 32 by 32 x 16 bf16 numbers, or 16 x 64 by 64 x 16 codes of 8 bits.
 #include <immintrin.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -15,6 +15,7 @@ struct alignas(64) TileConfig {
 };
 
 // Six sums: a product takes 16 cycles and is there after 52.
+template <bool codes>
 void tile_products(float*, std::int64_t rounds) {
   // Static: GCC 12 believes that the instruction reads eight bytes, and drops stores to the others.
   static constexpr TileConfig config;
@@ -28,12 +29,21 @@ void tile_products(float*, std::int64_t rounds) {
   _tile_zero(6);
   _tile_zero(7);
   for (std::int64_t i = 0; i < rounds; ++i) {
-    _tile_dpbf16ps(0, 6, 7);
-    _tile_dpbf16ps(1, 6, 7);
-    _tile_dpbf16ps(2, 6, 7);
-    _tile_dpbf16ps(3, 6, 7);
-    _tile_dpbf16ps(4, 6, 7);
-    _tile_dpbf16ps(5, 6, 7);
+    if constexpr (codes) {
+      _tile_dpbssd(0, 6, 7);
+      _tile_dpbssd(1, 6, 7);
+      _tile_dpbssd(2, 6, 7);
+      _tile_dpbssd(3, 6, 7);
+      _tile_dpbssd(4, 6, 7);
+      _tile_dpbssd(5, 6, 7);
+    } else {
+      _tile_dpbf16ps(0, 6, 7);
+      _tile_dpbf16ps(1, 6, 7);
+      _tile_dpbf16ps(2, 6, 7);
+      _tile_dpbf16ps(3, 6, 7);
+      _tile_dpbf16ps(4, 6, 7);
+      _tile_dpbf16ps(5, 6, 7);
+    }
   }
   _tile_release();
 }
@@ -49,8 +59,9 @@ bool amx_permitted() {
 #endif
 }
 
-const Probe& probe_amx() {
-  static constexpr Probe probe{&tile_products, 1000, 6.0 * 16 * 16 * 32};
-  return probe;
+const TileProbes& probes_amx() {
+  static constexpr TileProbes probes{{&tile_products<false>, 1000, 6.0 * 16 * 16 * 32},
+                                     {&tile_products<true>, 1000, 6.0 * 16 * 16 * 64}};
+  return probes;
 }
 }  // namespace roofline

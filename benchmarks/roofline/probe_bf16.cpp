@@ -40,16 +40,17 @@ struct Scaled {
 
 }  // namespace
 
-const Bf16Probes& probes_bf16() {
+const DotProbes& probes_bf16() {
   using Fine = Scaled<Grade::fine>;
   using Rough = Scaled<Grade::rough>;
-  static constexpr Bf16Probes probes{
+  static constexpr DotProbes probes{
       {&dot_products, 1000, 8.0 * kSums * 32},
       {make_cells<Cell::lstm, Fine, Vec, 0>(), make_cells<Cell::lstm, Fine, Vec, kFmas>(),
        make_cells<Cell::gru, Fine, Vec, 0>(), make_cells<Cell::gru, Fine, Vec, kFmas>()},
       {make_cells<Cell::lstm, Rough, Vec, 0>(), make_cells<Cell::lstm, Rough, Vec, kFmas>(),
        make_cells<Cell::gru, Rough, Vec, 0>(), make_cells<Cell::gru, Rough, Vec, kFmas>()},
-      kFmas};
+      kFmas,
+      2};
   return probes;
 }
 }  // namespace roofline

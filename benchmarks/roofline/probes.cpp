@@ -9,6 +9,9 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#elif defined(__aarch64__) && defined(__linux__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
 #endif
 
 namespace roofline {
@@ -50,10 +53,10 @@ double nanoseconds(const Ways& ways) {
 #if defined(ROOFLINE_amx)
 bool cpu_has_amx() {
   unsigned a = 0, b = 0, c = 0, d = 0;
-  constexpr unsigned kBf16 = 1u << 22, kTile = 1u << 24;  // CPUID.7.0:EDX
-  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || (d & (kBf16 | kTile)) != (kBf16 | kTile)) {
-    return false;
-  }
+  // CPUID.7.0:EDX
+  constexpr unsigned kBf16 = 1u << 22, kTile = 1u << 24, kInt8 = 1u << 25,
+                     kAll = kBf16 | kTile | kInt8;
+  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || (d & kAll) != kAll) return false;
   constexpr unsigned kOsXsave = 1u << 27, kTileState = 3u << 17;  // CPUID.1:ECX; XCR0
   if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & kOsXsave)) return false;
   unsigned low = 0, high = 0;
@@ -85,17 +88,54 @@ const VectorProbes* find_vectors(const char* isa) {
   return nullptr;
 }
 
-const Bf16Probes* find_bf16() {
+// Bf16 pairs of AVX-512.
+const DotProbes* find_bf16() {
 #if defined(ROOFLINE_bf16)
   if (find_vectors("avx512") && __builtin_cpu_supports("avx512bf16")) return &probes_bf16();
 #endif
   return nullptr;
 }
 
-const Probe* find_amx() {
+#if defined(ROOFLINE_low_neon_dot)
+bool cpu_has_dot() {
+#if defined(__linux__)
+  return getauxval(AT_HWCAP) & HWCAP_ASIMDDP;
+#else
+  return true;  // every Apple processor of 64 bits that runs this
+#endif
+}
+#endif
+
+// Codes of 8 bits, by the best instruction that the CPU has beside those of the set.
+const DotProbes* find_low(const char* isa) {
+  if (!find_vectors(isa)) return nullptr;
+#if defined(ROOFLINE_low_scalar)
+  if (!std::strcmp(isa, "scalar")) return &probes_low_scalar();
+#endif
+#if defined(ROOFLINE_low_avx2)
+  if (!std::strcmp(isa, "avx2")) return &probes_low_avx2();
+#endif
+#if defined(ROOFLINE_low_avx512_vnni)
+  if (!std::strcmp(isa, "avx512") && __builtin_cpu_supports("avx512vnni")) {
+    return &probes_low_avx512_vnni();
+  }
+#endif
+#if defined(ROOFLINE_low_avx512)
+  if (!std::strcmp(isa, "avx512")) return &probes_low_avx512();
+#endif
+#if defined(ROOFLINE_low_neon_dot)
+  if (!std::strcmp(isa, "neon") && cpu_has_dot()) return &probes_low_neon_dot();
+#endif
+#if defined(ROOFLINE_low_neon)
+  if (!std::strcmp(isa, "neon")) return &probes_low_neon();
+#endif
+  return nullptr;
+}
+
+const TileProbes* find_amx() {
 #if defined(ROOFLINE_amx)
   static const bool there = cpu_has_amx() && amx_permitted();
-  if (there) return &probe_amx();
+  if (there) return &probes_amx();
 #endif
   return nullptr;
 }
@@ -131,10 +171,11 @@ int roofline_vectors(const char* isa, int repeats, double* best) {
   return 1;
 }
 
-// best [10]: in the order of Bf16Probes.
-int roofline_bf16(int repeats, double* best) {
+// best [11]: in the order of DotProbes. `kind`: "bf16", or the instruction set whose codes count.
+int roofline_dots(const char* kind, int repeats, double* best) {
   using roofline::nanoseconds;
-  const roofline::Bf16Probes* p = roofline::find_bf16();
+  const roofline::DotProbes* p =
+      std::strcmp(kind, "bf16") ? roofline::find_low(kind) : roofline::find_bf16();
   if (!p) return 0;
   std::fill_n(best, 9, roofline::kNever);
   for (int r = 0; r < repeats; ++r) {
@@ -145,15 +186,18 @@ int roofline_bf16(int repeats, double* best) {
         best);
   }
   best[9] = p->beside;
+  best[10] = p->per_lane;
   return 1;
 }
 
-// best [1]: for a multiply-add.
+// best [2]: for a multiply-add, in the order of TileProbes.
 int roofline_amx(int repeats, double* best) {
-  const roofline::Probe* p = roofline::find_amx();
+  const roofline::TileProbes* p = roofline::find_amx();
   if (!p) return 0;
-  *best = roofline::kNever;
-  for (int r = 0; r < repeats; ++r) roofline::take_best({roofline::nanoseconds(*p)}, best);
+  std::fill_n(best, 2, roofline::kNever);
+  for (int r = 0; r < repeats; ++r) {
+    roofline::take_best({roofline::nanoseconds(p->bf16), roofline::nanoseconds(p->codes)}, best);
+  }
   return 1;
 }
 }

@@ -27,12 +27,18 @@ struct VectorProbes {
   double beside;  // multiply-adds for each such set
 };
 
-// Dot products of AVX512-BF16, and the activations that matrix kernels run on scaled sums: to
-// float32's accuracy, and rough ones.
-struct Bf16Probes {
+// Dot products of several small numbers in a lane, and the activations that their kernels run: to
+// float32's accuracy, and rough ones. With codes of 8 bits these are the gates that say how much of
+// a state stays, and a set holds the coding of h and the scaling of sums.
+struct DotProbes {
   Probe dot;
   Probe fine[4], rough[4];  // LSTM alone and beside, GRU alone and beside
-  double beside;
+  double beside;            // multiply-adds for each set: of float32, or of codes
+  double per_lane;          // small numbers in a lane of 32 bits
+};
+
+struct TileProbes {
+  Probe bf16, codes;
 };
 
 constexpr std::int64_t kL1Bytes = 16 << 10;   // read again and again: half of the usual L1 cache
@@ -42,8 +48,14 @@ const VectorProbes& probes_scalar();
 const VectorProbes& probes_avx2();
 const VectorProbes& probes_avx512();
 const VectorProbes& probes_neon();
-const Bf16Probes& probes_bf16();
-const Probe& probe_amx();
+const DotProbes& probes_bf16();
+const DotProbes& probes_low_scalar();
+const DotProbes& probes_low_avx2();
+const DotProbes& probes_low_avx512();
+const DotProbes& probes_low_avx512_vnni();
+const DotProbes& probes_low_neon();
+const DotProbes& probes_low_neon_dot();
+const TileProbes& probes_amx();
 
 // Asks the OS for the tile registers, where it wants to be asked.
 bool amx_permitted();

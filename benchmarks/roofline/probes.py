@@ -60,16 +60,28 @@ class Probes:
         return list(found) if there else None
 
     def bf16(self, repeats: int) -> list[float] | None:
-        """Time AVX512-BF16's products and its kernels' fine and rough sets, as `vectors` does."""
-        found = (ctypes.c_double * 10)()
-        return list(found) if self._library.roofline_bf16(ctypes.c_int(repeats), found) else None
+        """Time AVX512-BF16's products and its kernels' sets; None if the CPU lacks them.
 
-    def amx(self, repeats: int) -> float | None:
-        """Nanoseconds per multiply-add of the tiles; None if they are not on this machine."""
-        found = (ctypes.c_double * 1)()
+        In nanoseconds: a multiply-add; fine sets as `vectors` gives them, then rough ones. Then how
+        many multiply-adds a set was mixed with, and how many numbers lie in a lane of 32 bits.
+        """
+        return self._dots("bf16", repeats)
+
+    def codes(self, isa: str, repeats: int) -> list[float] | None:
+        """Time an instruction set's products of 8-bit codes and its kernels' sets, as `bf16`."""
+        return self._dots(isa, repeats)
+
+    def _dots(self, kind: str, repeats: int) -> list[float] | None:
+        found = (ctypes.c_double * 11)()
+        there = self._library.roofline_dots(kind.encode(), ctypes.c_int(repeats), found)
+        return list(found) if there else None
+
+    def amx(self, repeats: int) -> list[float] | None:
+        """Nanoseconds per multiply-add of tiles, of bf16 and of codes; None if there are none."""
+        found = (ctypes.c_double * 2)()
         if "amx" not in sc.available_isas():  # a hypervisor may show it without its tiles
             return None
-        return found[0] if self._library.roofline_amx(ctypes.c_int(repeats), found) else None
+        return list(found) if self._library.roofline_amx(ctypes.c_int(repeats), found) else None
 
     def machine(self, isa: str, repeats: int) -> Machine:
         """Measure all that kernels of slidecell's `isa` may use.
@@ -93,15 +105,24 @@ class Probes:
                 "fine": _sets(bf16[1:5], fma, bf16[9]),
                 "rough": _sets(bf16[5:9], fma, bf16[9]),
             }
+        codes = self.codes(name, repeats)
+        if codes:
+            units["int8"] = codes[0]
+            # Mixed with products of codes.
+            sets |= {
+                "int8": _sets(codes[1:5], codes[0], codes[9]),
+                "int8 coarse": _sets(codes[5:9], codes[0], codes[9]),
+            }
         amx = self.amx(repeats) if isa == "amx" else None
         if amx:
-            units["amx"] = amx
-        return Machine(*SHAPES[name], fma, l1, l2, sets, units, self._l1_bytes)
+            units["amx"], units["int8 amx"] = amx
+        code_bytes = 4 // int(codes[10]) if codes else 1
+        return Machine(*SHAPES[name], fma, l1, l2, sets, units, self._l1_bytes, code_bytes)
 
 
-def _sets(times: list[float], fma: float, mixed: float) -> Sets:
+def _sets(times: list[float], product: float, mixed: float) -> Sets:
     lstm, lstm_mixed, gru, gru_mixed = times
-    return Sets(lstm, lstm_mixed, gru, gru_mixed, fma, mixed)
+    return Sets(lstm, lstm_mixed, gru, gru_mixed, product, mixed)
 
 
 def l1_bytes() -> int:

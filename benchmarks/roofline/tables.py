@@ -10,7 +10,16 @@ from benchmarks.roofline.measure import Row
 from benchmarks.roofline.model import PROBED, Layer, Machine, Network, Sets
 from slidecell.bench.report import markdown, short_number
 
-MACHINE_HEADER = ("isa", "multiply-adds/ns", "bf16 dot", "AMX", "L1, GB/s", "L2, GB/s")
+MACHINE_HEADER = (
+    "isa",
+    "multiply-adds/ns",
+    "bf16 dot",
+    "AMX",
+    "L1, GB/s",
+    "L2, GB/s",
+    "int8",
+    "int8 AMX",
+)
 SETS_HEADER = ("isa", "activations", "LSTM set, ns", "beside products", "GRU set, ns", "beside")
 NOT_HERE = "not on this machine"
 # Kernels of these instruction sets use units that a CPU may lack.
@@ -56,6 +65,8 @@ def machine(isa: str, found: Machine, *, amx: bool) -> list[str]:
         units.get("amx", "" if amx else lacking),
         f"{1 / found.l1:.0f}",
         f"{1 / found.l2:.0f}",
+        units.get("int8", ""),
+        units.get("int8 amx", "" if amx else lacking),
     ]
 
 
