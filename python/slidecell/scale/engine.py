@@ -202,7 +202,7 @@ class Engine:
         """Return what the next scores, flags and events depend on, beyond their rows."""
         seen = self._arrivals.state()
         decisions, places = self._decisions.state()
-        text = {"counts": self.counts, "decisions": decisions, **seen.text}
+        text = {"counts": dict(self.counts), "decisions": decisions, **seen.text}
         parts = {
             **self._carried.saved(len(self.entities)),
             **seen.parts,
