@@ -12,7 +12,6 @@ import numpy.typing as npt
 from slidecell._date_text import DateFormat
 from slidecell._instants import joined_format
 from slidecell.detect.streams.state import Saved, array_of
-from slidecell.scale.carried import grown
 from slidecell.scale.entities import Entities
 from slidecell.scale.sources import Batch
 from slidecell.tables.options import TableOptions
@@ -21,7 +20,7 @@ from slidecell.tables.rows import Ints
 from slidecell.tables.times import Times, parse_gap, parse_times
 from slidecell.thresholds.state_values import whole
 
-__all__ = ["Arranged", "Arrivals", "UnsortedError"]
+__all__ = ["Arranged", "Arrivals", "UnsortedError", "grown"]
 
 Bools = npt.NDArray[np.bool_]
 
@@ -39,21 +38,46 @@ class Arranged(NamedTuple):
         The place in the batch of each row.
     codes : ndarray of int64, [B]
         Entities, ascending.
-    first, begins : ndarray of bool, [B]
-        Whether a row is the first one of its entity in the batch; whether it begins a segment.
-    segments, numbers : ndarray of int64, [B]
-        Of a row in its entity, over all batches.
-    times : Times, optional
-        In the order of the batch.
+    runs : ndarray of int64, [E]
+        The first row of each entity.
+    entities : ndarray of int64, [E]
+        Their numbers.
+    begins : ndarray of bool, [B]
+        Whether a row begins a segment of its entity.
+    seen, segment : ndarray of int64, [E]
+        How many rows of an entity came before the batch, and the number of its last segment then.
     """
 
     order: Ints
     codes: Ints
-    first: Bools
+    runs: Ints
+    entities: Ints
     begins: Bools
-    segments: Ints
-    numbers: Ints
-    times: Times | None
+    seen: Ints
+    segment: Ints
+
+    def cuts(self) -> Ints:
+        """Return the rows that are the first of their entity or of a segment, [G], ascending."""
+        begins = self.begins.copy()
+        begins[self.runs] = True
+        return np.flatnonzero(begins)
+
+    def numbers(self, rows: Ints) -> Ints:
+        """Return the numbers of some rows in their entities, over all batches."""
+        of = self._run_of(rows)
+        found: Ints = self.seen[of] + rows - self.runs[of]
+        return found
+
+    def segments(self, rows: Ints) -> Ints:
+        """Return the numbers of some rows' segments in their entities, over all batches."""
+        of = self._run_of(rows)
+        cuts = np.flatnonzero(self.begins)
+        own = np.searchsorted(cuts, rows, side="right") - np.searchsorted(cuts, self.runs[of])
+        found: Ints = self.segment[of] + own
+        return found
+
+    def _run_of(self, rows: Ints) -> Ints:
+        return np.searchsorted(self.runs, rows, side="right") - 1
 
 
 class Arrivals:
@@ -67,6 +91,7 @@ class Arrivals:
 
     Examples
     --------
+    >>> import numpy as np
     >>> import pyarrow as pa
     >>> from slidecell.scale.arrivals import Arrivals
     >>> from slidecell.scale.sources import Batch, Place
@@ -75,7 +100,7 @@ class Arrivals:
     >>> batch = Batch(pa.table({"id": ["b", "a", "b"]}), "rows", 0, 0, Place())
     >>> arrivals.arrange(batch, sort=False).order.tolist()
     [0, 2, 1]
-    >>> arrivals.arrange(batch, sort=False).numbers.tolist()
+    >>> arrivals.arrange(batch, sort=False).numbers(np.arange(3)).tolist()
     [2, 3, 1]
     """
 
@@ -115,17 +140,25 @@ class Arrivals:
         count = len(self.entities)
         self._seen, self._segments = grown(self._seen, count, 0), grown(self._segments, count, -1)
         times = self._read_times(batch)
+        # Numbers of 16 bits are sorted by their digits, in a quarter of the time.
+        small = codes.astype(np.uint16) if count <= 1 << 16 else codes
         if times is None or not sort:
-            # Numbers of 16 bits are sorted by their digits, in a quarter of the time.
-            few = len(self.entities) <= 1 << 16
-            order = np.argsort(codes.astype(np.uint16) if few else codes, kind="stable")
+            order = np.argsort(small, kind="stable")
         else:
-            order = np.lexsort((times.values, codes))
-        codes = codes[order]
-        first: Bools = np.diff(codes, prepend=-1) != 0
-        begins = self._find_begins(codes, first, times, order, batch)
-        segments, numbers = self._count(codes, first, begins)
-        return Arranged(order, codes, first, begins, segments, numbers, times)
+            order = np.lexsort((times.values, small))
+        small = small[order]
+        runs = np.append(0, np.flatnonzero(small[1:] != small[:-1]) + 1)
+        entities = small[runs].astype(np.int64)
+        lengths = np.diff(runs, append=len(small))
+        codes = np.repeat(entities, lengths)
+        seen, segment = self._seen[entities], self._segments[entities]
+        begins = np.zeros(len(codes), np.bool_)
+        begins[runs] = seen == 0
+        if times is not None:
+            self._follow_times(times, batch, order, runs=runs, codes=codes, begins=begins)
+        self._seen[entities] += lengths
+        self._segments[entities] += np.add.reduceat(begins, runs, dtype=np.int64)
+        return Arranged(order, codes, runs, entities, begins, seen, segment)
 
     def _entity_codes(self, batch: Batch) -> Ints:
         if self._entity is None:
@@ -172,19 +205,16 @@ class Arrivals:
         self._last = grown(self._last, len(self.entities), 0)
         return times
 
-    def _find_begins(
-        self, codes: Ints, first: Bools, times: Times | None, order: Ints, batch: Batch
-    ) -> Bools:
-        """Return which rows begin a segment; refuse those that are out of order."""
-        begins: Bools = first & (self._seen[codes] == 0)
-        if times is None:
-            return begins
+    def _follow_times(
+        self, times: Times, batch: Batch, order: Ints, *, runs: Ints, codes: Ints, begins: Bools
+    ) -> None:
+        """Go on behind the times of the rows, which are in order; mark those behind a gap."""
         values = times.values[order]
-        before = np.empty_like(values)
-        before[1:] = values[:-1]
-        before[first] = self._last[codes[first]]
-        inside = ~begins
-        late = inside & (values < before)
+        first = values[runs]
+        goes_on = ~begins[runs]
+        before = self._last[codes[runs]]
+        late = np.append(False, values[1:] < values[:-1])
+        late[runs] = goes_on & (first < before)
         if late.any():
             row = int(order[late].min())
             raise UnsortedError(
@@ -192,39 +222,27 @@ class Arrivals:
                 f"its entity{self._entity_text(codes, order, row)}: expected the rows of an entity "
                 "in the order of time"
             )
-        same = inside & (values == before)
-        if same.any() and self._options.duplicates == "error":
-            row = int(order[same].min())
-            raise ValueError(
-                f"{batch.row_text(row)}: {times.text(row)} is the time of the row before it too"
-                f"{self._entity_text(codes, order, row)}: choose duplicates='keep' "
-                "(--duplicates keep), or name the entity column if these are several series"
-            )
+        if self._options.duplicates == "error":
+            same = np.append(False, values[1:] == values[:-1])
+            same[runs] = goes_on & (first == before)
+            if same.any():
+                row = int(order[same].min())
+                raise ValueError(
+                    f"{batch.row_text(row)}: {times.text(row)} is the time of the row before it too"
+                    f"{self._entity_text(codes, order, row)}: choose duplicates='keep' "
+                    "(--duplicates keep), or name the entity column if these are several series"
+                )
         if self._options.max_gap is not None:
             gap = parse_gap(self._options.max_gap, times)
-            begins |= inside & (values - before > gap)
-        runs = np.flatnonzero(first)
-        ends = np.append(runs[1:], len(codes)) - 1
-        self._last[codes[ends]] = values[ends]
-        return begins
+            wide = np.append(False, values[1:] - values[:-1] > gap)
+            wide[runs] = goes_on & (first - before > gap)
+            begins |= wide
+        self._last[codes[runs]] = values[np.append(runs[1:], len(codes)) - 1]
 
     def _entity_text(self, codes: Ints, order: Ints, row: int) -> str:
         if self._entity is None:
             return ""
         return f" {self.entities.name(int(codes[order == row][0]))!r}"
-
-    def _count(self, codes: Ints, first: Bools, begins: Bools) -> tuple[Ints, Ints]:
-        """Return the segment [B] and the number [B] of each row in its entity."""
-        runs = np.flatnonzero(first)
-        ends = np.append(runs[1:], len(codes))
-        of = np.cumsum(first) - 1
-        own = np.cumsum(begins)
-        entities = codes[runs]
-        segments: Ints = (self._segments[entities] - own[runs] + begins[runs])[of] + own
-        numbers: Ints = (self._seen[entities] - runs)[of] + np.arange(len(codes))
-        self._segments[entities] = segments[ends - 1]
-        self._seen[entities] += ends - runs
-        return segments, numbers
 
     def state(self) -> Saved:
         """Return what has been seen."""
@@ -251,6 +269,23 @@ class Arrivals:
         self._format = None if known is None else DateFormat.from_text(known)
         self._last = array_of(saved, "last", like.astype(dtype))
         return count
+
+
+def grown(values: npt.NDArray[Any], count: int, fill: Any) -> npt.NDArray[Any]:
+    """Return an array with room for so many entities, at least doubled if it had none.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from slidecell.scale.arrivals import grown
+    >>> grown(np.array([1, 2]), 3, 0).tolist()
+    [1, 2, 0, 0]
+    """
+    if count <= len(values):
+        return values
+    made = np.full((max(count, 2 * len(values)), *values.shape[1:]), fill, values.dtype)
+    made[: len(values)] = values
+    return made
 
 
 def _wider(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> np.dtype[Any]:

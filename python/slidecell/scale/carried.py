@@ -2,34 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from slidecell.detect.streams.state import Saved, array_of
+from slidecell.scale.arrivals import Arranged, grown
 from slidecell.tables.rows import Floats, Ints, Rows
 
-__all__ = ["CarriedRows", "Joined", "grown"]
+__all__ = ["CarriedRows", "Joined"]
 
 Bools = npt.NDArray[np.bool_]
-
-
-def grown(values: npt.NDArray[Any], count: int, fill: Any) -> npt.NDArray[Any]:
-    """Return an array with room for so many entities, at least doubled if it had none.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from slidecell.scale.carried import grown
-    >>> grown(np.array([1, 2]), 3, 0).tolist()
-    [1, 2, 0, 0]
-    """
-    if count <= len(values):
-        return values
-    made = np.full((max(count, 2 * len(values)), *values.shape[1:]), fill, values.dtype)
-    made[: len(values)] = values
-    return made
 
 
 class Joined(NamedTuple):
@@ -59,11 +43,15 @@ class CarriedRows:
     Examples
     --------
     >>> import numpy as np
+    >>> import pyarrow as pa
+    >>> from slidecell.scale.arrivals import Arrivals
     >>> from slidecell.scale.carried import CarriedRows
-    >>> carried = CarriedRows(1, 1)
-    >>> codes, begins = np.array([0, 0, 1]), np.array([True, False, True])
-    >>> _ = carried.join(codes, np.array([[1.0], [2.0], [7.0]]), begins, fill=False)
-    >>> joined = carried.join(codes, np.array([[3.0], [4.0], [8.0]]), ~(codes >= 0), fill=False)
+    >>> from slidecell.scale.sources import Batch
+    >>> from slidecell.tables.options import TableOptions
+    >>> arrivals = Arrivals(TableOptions(entity="id"), {"id": pa.string()})
+    >>> carried, batch = CarriedRows(1, 1), Batch(pa.table({"id": ["b", "a", "b"]}), "rows", 0, 0)
+    >>> for rows in ([[1.0], [7.0], [2.0]], [[3.0], [8.0], [4.0]]):
+    ...     joined = carried.join(arrivals.arrange(batch, sort=False), np.array(rows), fill=False)
     >>> joined.rows.features[:, 0].tolist(), joined.rows.offsets.tolist(), joined.new.tolist()
     ([2.0, 3.0, 4.0, 7.0, 8.0], [0, 3, 5], [1, 2, 4])
     """
@@ -73,39 +61,38 @@ class CarriedRows:
         self._rows = np.empty((0, length, features))
         self._count = np.zeros(0, np.int64)
 
-    def join(self, codes: Ints, rows: Floats, begins: Bools, *, fill: bool) -> Joined:
+    def join(self, arranged: Arranged, rows: Floats, *, fill: bool) -> Joined:
         """Put what was carried before the rows of a batch, and carry the last ones on.
 
         Parameters
         ----------
-        codes : ndarray of int64, [B]
-            Entities, ascending, from 0 without a hole over all batches.
+        arranged : Arranged
+            Entities have numbers from 0 without a hole over all batches.
         rows : ndarray, [B, F]
-        begins : ndarray of bool, [B]
-            Whether a row begins a segment: what was carried does not belong to it.
+            In the order of the batch.
         fill : bool
             Whether missing values take the last ones before them.
         """
-        first = np.flatnonzero(np.diff(codes, prepend=-1))
-        last = np.append(first[1:], len(codes)) - 1
-        entities = codes[first]
+        runs, entities, count = arranged.runs, arranged.entities, len(arranged.order)
         self._grow(int(entities[-1]) + 1)
-        count = np.where(begins[first], 0, self._count[entities])
-        runs = np.cumsum(np.diff(codes, prepend=-1) != 0) - 1
-        new = np.arange(len(codes)) + np.cumsum(count)[runs]
-        features = np.empty((len(codes) + int(count.sum()), rows.shape[1]))
-        old = np.ones(len(features), np.bool_)
-        old[new] = False
-        features[new] = rows
-        kept = np.arange(self.length) >= self.length - count[:, None]
-        features[old] = self._rows[entities][kept]
-        inner = begins.copy()
-        inner[first] = False
-        starts = np.sort(np.concatenate([new[first] - count, new[inner]]))
+        # What was carried does not belong to a segment that begins.
+        before = np.where(arranged.begins[runs], 0, self._count[entities])
+        shift = np.cumsum(before)
+        new = np.arange(count) + np.repeat(shift, np.diff(runs, append=count))
+        features = np.empty((count + int(shift[-1]), rows.shape[1]))
+        features[new] = rows.take(arranged.order, axis=0)
+        within = np.arange(int(shift[-1])) - np.repeat(shift - before, before)
+        kept = np.arange(self.length) >= self.length - before[:, None]
+        features[np.repeat(runs + shift - before, before) + within] = self._rows[entities][kept]
+        starts = arranged.cuts()
+        place = np.searchsorted(starts, runs)
+        starts = new[starts]
+        starts[place] -= before
         joined = Rows(features, np.append(starts, len(features)).astype(np.int64))
         if fill:
             joined = joined.filled()
-        self._keep(entities, new[last] + 1, starts, joined.features)
+        ends = np.append(new[runs[1:] - 1], new[-1]) + 1
+        self._keep(entities, ends, starts, joined.features)
         return Joined(joined, new)
 
     def _keep(self, entities: Ints, ends: Ints, starts: Ints, features: Floats) -> None:

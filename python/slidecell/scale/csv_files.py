@@ -140,6 +140,11 @@ class CsvFiles:
                 first = after
             place = Place(place.file + 1, before=place.before + first, blank=blank)
 
+    def keys(self) -> Iterator[Any]:
+        """Yield the key columns of all batches that have rows, as batches of pyarrow."""
+        for batch in self.batches():
+            yield from batch.table.select(list(self.key_types)).to_batches()
+
     def whole(self) -> Batch:
         """Return all rows as one batch."""
         import pyarrow as pa

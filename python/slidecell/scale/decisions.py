@@ -3,42 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from slidecell.scale.open_events import OpenEvents
 from slidecell.tables.rows import Ints, Rows
-from slidecell.thresholds.events import Event, EventTracker
 from slidecell.thresholds.per_entity import PerEntityThreshold
-from slidecell.thresholds.state_values import mapping, whole
+from slidecell.thresholds.state_values import mapping
 
 if TYPE_CHECKING:
     from slidecell.detect.base import Detector
     from slidecell.thresholds import Threshold
     from slidecell.thresholds.smoothing import Smoothing
 
-__all__ = ["Closed", "Decisions"]
+__all__ = ["Decisions"]
 
 Bools = npt.NDArray[np.bool_]
-
-
-class Closed(NamedTuple):
-    """An event that has ended: its entity, what stands for its first and last flagged rows."""
-
-    entity: int
-    start: Any
-    end: Any
-    event: Event
-
-
-@dataclass
-class _Open:
-    segment: int
-    tracker: EventTracker
-    start: Any = None
-    end: Any = None
 
 
 class Decisions:
@@ -71,12 +53,12 @@ class Decisions:
         self._rule = None if one is None or one.is_constant else rule
         state = detector.threshold_state()
         value = None if state is None else state.get("value")
-        self._gap, self._value = gap, None if value is None else float(value)
+        self._value = None if value is None else float(value)
         self._name = name
         self._own = per_entity
         self._smoothings: dict[int, Smoothing] = {}
         self._rules: dict[int, Threshold] = {}
-        self._open: dict[int, _Open] = {}
+        self.events = OpenEvents(gap, self._limit)
 
     @property
     def by_row(self) -> bool:
@@ -108,70 +90,15 @@ class Decisions:
         own = None if self._own is None else self._own.for_entity(self._name(entity))
         return (own or self._rule).fresh()
 
-    def follow(
-        self,
-        codes: Ints,
-        *,
-        segments: Ints,
-        numbers: Ints,
-        scores: npt.NDArray[Any],
-        flags: Bools,
-        place: Callable[[int], Any],
-    ) -> list[Closed]:
-        """Take the flagged rows of a batch; return the events that can take no other row.
-
-        Parameters
-        ----------
-        codes, segments, numbers : ndarray of int64, [B]
-            Entities, their segments, and the rows' numbers in their entities.
-        scores : ndarray, [B]
-        flags : ndarray of bool, [B]
-        place : callable
-            From a row of the batch to what stands for it.
-        """
-        closed: list[Closed] = []
-        for row in np.flatnonzero(flags).tolist():
-            entity, segment = int(codes[row]), int(segments[row])
-            known = self._open.get(entity)
-            if known is not None and known.segment != segment:
-                closed += self._closed(entity, known, known.tracker.close())
-                known = None
-            if known is None:
-                tracker = self._tracker(entity)
-                known = self._open[entity] = _Open(segment, tracker)
-            changes = known.tracker.push(True, float(scores[row]), int(numbers[row]))
-            closed += self._closed(entity, known, changes[:-1])
-            where = place(row)
-            if changes[-1].change == "opened":
-                known.start = where
-            known.end = where
-        return closed
-
-    def _tracker(self, entity: int) -> EventTracker:
-        """Return a tracker of events above the threshold of an entity."""
+    def _limit(self, entity: int) -> float | None:
+        """Return what the areas of an entity's events lie above."""
         if self._own is None or self._rule is not None:
-            return EventTracker(self._gap, threshold=self._value)
-        own = self._own.for_entity(self._name(entity))
-        return EventTracker(self._gap, threshold=own.threshold)
-
-    def close(self) -> list[Closed]:
-        """End all events that are open, as the end of the rows does."""
-        closed: list[Closed] = []
-        for entity, known in sorted(self._open.items()):
-            closed += self._closed(entity, known, known.tracker.close())
-        self._open.clear()
-        return closed
-
-    @staticmethod
-    def _closed(entity: int, known: _Open, changes: Any) -> list[Closed]:
-        return [Closed(entity, known.start, known.end, change.event) for change in changes]
+            return self._value
+        return self._own.for_entity(self._name(entity)).threshold
 
     def state(self) -> tuple[dict[str, Any], list[tuple[Any, Any]]]:
         """Return the state as JSON has it, and what stands for open events' first and last rows."""
-        places, events = [], {}
-        for entity, known in sorted(self._open.items()):
-            places.append((known.start, known.end))
-            events[str(entity)] = {"segment": known.segment, "tracker": known.tracker.state()}
+        events, places = self.events.state()
         text = {
             "smoothings": {str(e): kept.running() for e, kept in sorted(self._smoothings.items())},
             "rules": {str(e): kept.running() for e, kept in sorted(self._rules.items())},
@@ -188,11 +115,7 @@ class Decisions:
         for entity, running in mapping(text.get("rules"), "rules").items():
             self._rules[int(entity)] = self._fresh_rule(int(entity))
             self._rules[int(entity)].load_running(running)
-        events = mapping(text.get("events"), "events")
-        for (entity, own), (start, end) in zip(events.items(), places, strict=True):
-            tracker = self._tracker(int(entity))
-            tracker.load_state(mapping(own["tracker"], "events: 'tracker'"))
-            self._open[int(entity)] = _Open(whole(own, "segment"), tracker, start, end)
+        self.events.load_state(mapping(text.get("events"), "events"), places)
 
 
 def _one_by_one(

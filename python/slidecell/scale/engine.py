@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -12,9 +12,10 @@ from slidecell.detect.streams.state import Saved
 from slidecell.detect.table_scores import score_table
 from slidecell.scale.arrivals import Arranged, Arrivals
 from slidecell.scale.carried import CarriedRows
-from slidecell.scale.decisions import Closed, Decisions
+from slidecell.scale.decisions import Decisions
 from slidecell.scale.entities import Entities
 from slidecell.scale.events import events_table
+from slidecell.scale.open_events import Closed
 from slidecell.scale.sources import Batch, read_features
 from slidecell.tables.options import TableOptions
 from slidecell.tables.rows import Floats, Ints, Rows
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from slidecell.detect.base import Detector
     from slidecell.detect.training_statistics import Sketch
 
-__all__ = ["Engine", "Scored", "follow"]
+__all__ = ["Engine", "Scored"]
 
 _COUNTS = ("rows", "scored", "flagged", "events", "missing_cells")
 
@@ -131,38 +132,36 @@ class Engine:
         if self.recent is not None:
             self.recent.add(features)
         scores = self._decisions.smooth(codes, scores, begins)
-        cuts = np.flatnonzero(arranged.first | begins)
-        times = arranged.times
         rows = Rows(
             features,
-            np.append(cuts, len(codes)).astype(np.int64),
+            np.append(arranged.cuts(), len(codes)).astype(np.int64),
             entities=codes,
             entity_names=self.entities.names(),
-            times=None if times is None else times.take(order),
         )
         flags = self._decisions.flag(codes, rows, scores, begins)
         self._follow(batch, arranged, scores=scores, flags=flags)
-        back = _inverse(order)
         self.counts["rows"] += len(codes)
-        self.counts["scored"] += int((~np.isnan(scores)).sum())
-        self.counts["flagged"] += int(flags.sum())
-        return Scored(scores[back], flags[back])
+        self.counts["scored"] += len(codes) - int(np.count_nonzero(np.isnan(scores)))
+        self.counts["flagged"] += int(np.count_nonzero(flags))
+        return Scored(_put_back(scores, order), _put_back(flags, order))
 
     def raw(self, batch: Batch, *, sort: bool) -> npt.NDArray[Any]:
         """Return the scores of a batch before they are smoothed, in the order of its rows."""
         arranged = self._arrivals.arrange(batch, sort=sort)
-        return self._score(batch, arranged)[0][_inverse(arranged.order)]
+        return _put_back(self._score(batch, arranged)[0], arranged.order)
 
     def _score(self, batch: Batch, arranged: Arranged) -> tuple[npt.NDArray[Any], Floats]:
         """Return scores [B] that are smoothed if that takes them all, and filled rows [B, F]."""
-        features = read_features(batch, self._features)[arranged.order]
-        missing = ~np.isfinite(features)
-        features[missing] = np.nan
-        self.counts["missing_cells"] += int(missing.sum())
-        joined, new = self._carried.join(arranged.codes, features, arranged.begins, fill=self._fill)
+        features = read_features(batch, self._features)
+        finite = np.isfinite(features)
+        missing = features.size - int(np.count_nonzero(finite))
+        if missing:
+            features[~finite] = np.nan
+        self.counts["missing_cells"] += missing
+        joined, new = self._carried.join(arranged, features, fill=self._fill)
         smoothed = self._smoothing is None
         scores = score_table(self._detector, joined, smoothed=smoothed)[new]
-        return scores, joined.features[new]
+        return scores, joined.features.take(new, axis=0)
 
     def _follow(
         self,
@@ -179,7 +178,7 @@ class Engine:
             at = int(arranged.order[row])
             return batch.before + at + 1 if keys is None else keys[at].as_py()
 
-        self._take_closed(follow(self._decisions, arranged, scores, flags, place))
+        self._take_closed(self._decisions.events.follow(arranged, scores, flags, place=place))
 
     def _take_closed(self, closed: list[Closed]) -> None:
         self._closed += closed
@@ -194,7 +193,7 @@ class Engine:
             Whether no row comes any more, which ends all of them.
         """
         if last:
-            self._take_closed(self._decisions.close())
+            self._take_closed(self._decisions.events.close())
         closed, self._closed = self._closed, []
         return events_table(closed, self._places)
 
@@ -202,7 +201,7 @@ class Engine:
         """Return what the next scores, flags and events depend on, beyond their rows."""
         seen = self._arrivals.state()
         decisions, places = self._decisions.state()
-        text = {"counts": self.counts, "decisions": decisions, **seen.text}
+        text = {"counts": dict(self.counts), "decisions": decisions, **seen.text}
         parts = {
             **self._carried.saved(len(self.entities)),
             **seen.parts,
@@ -220,28 +219,10 @@ class Engine:
         )
 
 
-def follow(
-    decisions: Decisions,
-    arranged: Arranged,
-    scores: npt.NDArray[Any],
-    flags: npt.NDArray[np.bool_],
-    place: Callable[[int], Any],
-) -> list[Closed]:
-    """Take rows that are arranged, with scores and flags; return the events that have ended."""
-    return decisions.follow(
-        arranged.codes,
-        segments=arranged.segments,
-        numbers=arranged.numbers,
-        scores=scores,
-        flags=flags,
-        place=place,
-    )
-
-
-def _inverse(order: Ints) -> Ints:
-    """Return where each place stands in an order of them."""
-    back = np.empty(len(order), np.int64)
-    back[order] = np.arange(len(order))
+def _put_back(values: npt.NDArray[Any], order: Ints) -> npt.NDArray[Any]:
+    """Return values [B] in the order of the batch."""
+    back = np.empty_like(values)
+    back[order] = values
     return back
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from slidecell.scale.decisions import Closed
+from slidecell.scale.open_events import Closed
 from slidecell.tables.options import TableOptions
 from slidecell.tables.sorting import sort_rows
 

@@ -9,12 +9,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from slidecell._whole_files import replacing
 from slidecell.detect.streams.state import Saved
-from slidecell.detect.streams.stream_file import read_stream_file, write_stream_file
+from slidecell.detect.streams.stream_file import pack_state, read_stream_file
 
 __all__ = ["Journal"]
 
-FORMAT = 2  # parts of Parquet files were Parquet once
+FORMAT = 3  # parts of Parquet files had the keys of their rows once
 _STATE = "state"
 _CALLED = {
     "detector": "another detector or model",
@@ -101,9 +102,17 @@ class Journal:
 
     def save(self, state: Saved) -> None:
         """Write the state after a part: whole, or the one before stays."""
+        self.write(self.packed(state))
+
+    def packed(self, state: Saved) -> bytes:
+        """Return the bytes of the state after a part."""
+        return pack_state({"format": FORMAT, "about": self._about, **state.text}, state.parts)
+
+    def write(self, packed: bytes) -> None:
+        """Write the bytes of a state: whole, or the one before stays."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        text = {"format": FORMAT, "about": self._about, **state.text}
-        write_stream_file(self.folder / _STATE, text, state.parts)
+        with replacing(self.folder / _STATE) as temporary:
+            temporary.write_bytes(packed)
 
     def remove_unfinished(self) -> None:
         """Remove the folder if no part in it is whole."""

@@ -18,6 +18,7 @@ from slidecell.scale.journal import Journal
 from slidecell.scale.parts import PartsWriter
 from slidecell.scale.progress import rows_progress
 from slidecell.scale.sources import Place, RowFiles
+from slidecell.scale.threads import ahead
 from slidecell.tables.options import TableOptions
 
 if TYPE_CHECKING:
@@ -110,25 +111,27 @@ class Run:
         if restart:
             journal.remove()
         resumed, in_memory = 0, False
-        writer = self._writer(journal)
-        try:
-            if writer.engine.needs_all is not None:
-                raise UnsortedError(writer.engine.needs_all)
-            resumed, end = self._score_parts(writer, journal)
-        except UnsortedError as error:
-            writer.abandon()
-            journal.remove_unfinished()
-            self._refuse_many(error)
-            in_memory = True
-            journal.remove()
-            journal.start()
-            writer = self._writer(journal)
-            end = self._score_whole(writer)
-        except BaseException:
-            writer.abandon()
-            journal.remove_unfinished()
-            raise
-        self._write(writer, journal)
+        self.out.absolute().parent.mkdir(parents=True, exist_ok=True)
+        with replacing(self.out) as whole:
+            writer = self._writer(journal, whole)
+            try:
+                if writer.engine.needs_all is not None:
+                    raise UnsortedError(writer.engine.needs_all)
+                resumed, end = self._score_parts(writer, journal)
+                writer.finish()
+            except UnsortedError as error:
+                writer.abandon()
+                journal.remove_unfinished()
+                self._refuse_many(error)
+                in_memory = True
+                journal.remove()
+                writer = self._writer(journal, whole)
+                end = self._score_whole(writer, journal)
+            except BaseException:
+                writer.abandon()
+                journal.remove_unfinished()
+                raise
+        self._write_events(writer, journal)
         journal.remove()
         counts = writer.engine.counts
         return ScoredFiles(
@@ -157,7 +160,7 @@ class Run:
             "options": [table, self.event_gap, self.batch_rows, self.features],
         }
 
-    def _writer(self, journal: Journal) -> PartsWriter:
+    def _writer(self, journal: Journal, whole: Path) -> PartsWriter:
         engine = Engine(
             self.detector,
             self.options,
@@ -168,7 +171,9 @@ class Run:
         kept = self.detector.training_statistics_
         if kept is not None:
             engine.recent = kept.columns.sketch()
-        return PartsWriter(engine, journal, self.files.key_types, csv=self.csv)
+        return PartsWriter(
+            engine, journal, self.files.key_types, whole=whole, out=self.out, csv=self.csv
+        )
 
     def _refuse_many(self, error: UnsortedError) -> None:
         cells = 8 * self.files.total * (len(self.features) + 4)
@@ -178,17 +183,21 @@ class Run:
                 f"max_sorted_bytes (--max-memory) allows {self.max_sorted_bytes:,}"
             ) from None
 
-    def _score_whole(self, writer: PartsWriter) -> Place:
+    def _score_whole(self, writer: PartsWriter, journal: Journal) -> Place:
         """Score all rows at once; return the place behind them."""
         try:
+            journal.start()
             with rows_progress(self.progress, self.files.total, 0) as tell:
+                writer.start(self.files.keys())
                 writer.begin()
                 whole = self.files.whole()
                 writer.take(whole, sort=True)
                 writer.end(whole.next, last=True)
                 tell(writer.engine.counts["rows"])
+            writer.finish()
         except BaseException:
             writer.abandon()
+            journal.remove_unfinished()
             raise
         return whole.next
 
@@ -207,11 +216,12 @@ class Run:
         counts = writer.engine.counts
         resumed = counts["rows"]
         journal.start()
+        writer.start(self.files.keys())
         if writer.done:
             return resumed, place
         number = 0
         with rows_progress(self.progress, self.files.total, resumed) as tell:
-            for batch in self.files.batches(place):
+            for batch in ahead(self.files.batches(place)):
                 if number == 0:
                     writer.begin()
                 writer.take(batch, sort=False)
@@ -226,18 +236,17 @@ class Run:
             writer.end(place, last=True)
         return resumed, place
 
-    def _write(self, writer: PartsWriter, journal: Journal) -> None:
-        """Put the parts together, as files that appear whole."""
+    def _write_events(self, writer: PartsWriter, journal: Journal) -> None:
+        """Put the events of all parts together, as a file that appears whole."""
         import pyarrow.parquet as pq
 
-        with replacing(self.out) as temporary:
-            writer.join(temporary)
-        if self.events is not None:
-            parts = range(writer.count)
-            found = [pq.read_table(journal.part("events", number)) for number in parts]
-            table = sorted_events(found, writer.engine.entities)
-            with replacing(self.events) as temporary:
-                write_events(table, temporary, self.options)
+        if self.events is None:
+            return
+        parts = range(writer.count)
+        found = [pq.read_table(journal.part("events", number)) for number in parts]
+        table = sorted_events(found, writer.engine.entities)
+        with replacing(self.events) as temporary:
+            write_events(table, temporary, self.options)
 
 
 def _isa() -> str:

@@ -111,6 +111,9 @@ class RowFiles(Protocol):
     def batches(self, start: Place | None = None) -> Iterator[Batch]:
         """Yield the rows from a place on, in the order of the files."""
 
+    def keys(self) -> Iterator[Any]:
+        """Yield the key columns of all batches that have rows, as batches of pyarrow."""
+
     def whole(self) -> Batch:
         """Return all rows as one batch."""
 
@@ -225,14 +228,21 @@ class ParquetFiles:
 
     def batches(self, start: Place | None = None) -> Iterator[Batch]:
         """Yield the rows from a place on, in the order of the files."""
-        start = Place() if start is None else start
+        return self._batches(_START if start is None else start, self.columns)
+
+    def keys(self) -> Iterator[Any]:
+        """Yield the key columns of all batches that have rows, as batches of pyarrow."""
+        batches = self._batches(_START, list(self.key_types))
+        return (batch.table for batch in batches if len(batch.table))
+
+    def _batches(self, start: Place, columns: list[str]) -> Iterator[Batch]:
         for number in range(start.file, len(self.files)):
             path = self.files[number]
             begin = start if number == start.file else Place(number)
             with _naming(path), _opened(path) as file:
                 for group in range(begin.group, len(self._groups[number])):
                     skipped = begin.batch if group == begin.group else 0
-                    yield from self._group(file, number, group, skipped)
+                    yield from self._group(file, number, group, skipped, columns)
 
     def whole(self) -> Batch:
         """Return all rows as one batch."""
@@ -248,19 +258,21 @@ class ParquetFiles:
         del end
         return []
 
-    def _group(self, file: Any, number: int, group: int, skipped: int) -> Iterator[Batch]:
+    def _group(
+        self, file: Any, number: int, group: int, skipped: int, columns: list[str]
+    ) -> Iterator[Batch]:
         counts = self._groups[number]
         first = sum(counts[:group])
         before = sum(self.rows[:number])
         batches = file.iter_batches(
-            batch_size=self._batch_rows, row_groups=[group], columns=self.columns
+            batch_size=self._batch_rows, row_groups=[group], columns=columns
         )
         for place, table in enumerate(batches):
             if place >= skipped:
                 ends = first + len(table) >= sum(counts[: group + 1])
                 following = Place(number, group + 1) if ends else Place(number, group, place + 1)
                 yield Batch(
-                    table.select(self.columns),
+                    table.select(columns),
                     str(self.files[number]),
                     first,
                     before + first,

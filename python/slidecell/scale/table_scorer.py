@@ -14,9 +14,10 @@ from slidecell._arguments import whole_number
 from slidecell._extras import require
 from slidecell.detect.streams.state import Saved
 from slidecell.scale.arrivals import Arrivals
-from slidecell.scale.decisions import Closed, Decisions
-from slidecell.scale.engine import Engine, follow
+from slidecell.scale.decisions import Decisions
+from slidecell.scale.engine import Engine
 from slidecell.scale.events import events_table
+from slidecell.scale.open_events import Closed
 from slidecell.scale.overlap import CARRIED, Overlap
 from slidecell.scale.settings import as_detector, feature_names, key_flags, table_options
 from slidecell.scale.sources import Batch, check_columns, check_names
@@ -205,8 +206,9 @@ class TableScorer:
             scores = table.column("score").to_numpy()[arranged.order]
             flags = table.column("flagged").to_numpy()[arranged.order] == 1
             times = table.column(when).take(pa.array(arranged.order))
-            closed = follow(decisions, arranged, scores, flags, lambda row: times[row].as_py())
-            closed = sorted(closed + decisions.close(), key=lambda c: (c.entity, c.event.start))
+            events = decisions.events
+            closed = events.follow(arranged, scores, flags, place=lambda row: times[row].as_py())
+            closed = sorted(closed + events.close(), key=lambda c: (c.entity, c.event.start))
         found = events_table(closed, kinds[when])
         keys = [] if entity is None else [arrivals.entities.keys().take(found.column("entity"))]
         names = [] if entity is None else [str(entity)]

@@ -88,7 +88,10 @@ class Threshold(ABC):
         values = as_scores(scores)
         alarms = np.zeros(len(values), np.bool_)
         parts = entity_slices(offsets, len(values))
-        for rows, name in zip(parts, self._names(entities, len(parts)), strict=True):
+        names = self._names(entities, len(parts))
+        if self.is_constant and not self.by_entity:  # one value for all
+            return self._series(values)
+        for rows, name in zip(parts, names, strict=True):
             alarms[rows] = self.for_entity(name)._series(values[rows])
         return alarms
 

@@ -262,6 +262,10 @@ class EventTracker:
         event, self._event = self._event, None
         return [] if event is None else [EventChange("closed", event)]
 
+    def go_on(self, event: Event) -> None:
+        """Be as behind the last flagged row of an event of this entity, which is open."""
+        self._event, self._next = event, event.end + 1
+
     def _take(self, score: float, row: int) -> EventChange:
         above = None if self.threshold is None else float(_above(score, self.threshold))
         event = self._event
