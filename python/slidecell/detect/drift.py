@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slidecell._arrays import real_array
+from slidecell.detect.entity_windows import MOST_CELLS, EntityWindows
 from slidecell.detect.repetitions import Repetitions
 from slidecell.detect.stretches import LEAST_TRAINING
 from slidecell.detect.training_statistics import (
@@ -42,7 +43,9 @@ Advice: TypeAlias = Literal["fine", "watch", "retrain"]
 Cause: TypeAlias = Literal["distribution", "still", "missing"]
 
 _CHECKS = 5  # in the time of a window: how often rows are compared with training
-_NAMED = 5  # columns in a text
+_NAMED = 5  # reasons in a text
+_MOST_REASONS = 50  # of single entities
+_UNMOVED, _LACKING = "it has not moved for {} rows", "{:.0f} % of it is missing"
 
 
 class _Fitted(Protocol):
@@ -68,12 +71,19 @@ class Reason:
         How many times the limit is reached: 1 is just beyond it.
     text : str
         What a person is told.
+    entity : hashable
+        Whose column it is, where it is that of one entity among others; else None.
     """
 
     column: str
     cause: Cause
     times: float
     text: str
+    entity: Hashable = None
+
+    def __str__(self) -> str:
+        """Return the column and the text."""
+        return f"{self.column} ({self.text})"
 
 
 @dataclass(frozen=True)
@@ -85,7 +95,8 @@ class Advisory:
     advice : {"fine", "watch", "retrain"}
         ``watch``: a column is far from training, stands still or is missing. ``retrain``: values
         have been far from training for a whole window of rows. A column that stands still or is
-        missing never leads to it: the sensor is to be mended then.
+        missing never leads to it: the sensor is to be mended then. Nor does one entity of many that
+        is far alone: a detector that learns it would take its fault for usual.
     rows : int
         Rows so far.
     since : int or None
@@ -101,14 +112,20 @@ class Advisory:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns that say so."""
-        return tuple(reason.column for reason in self.reasons)
+        """The columns that say so, each once."""
+        return tuple(dict.fromkeys(reason.column for reason in self.reasons))
+
+    @property
+    def entities(self) -> tuple[Hashable, ...]:
+        """The entities that are far alone, or stand still, each once."""
+        found = dict.fromkeys(reason.entity for reason in self.reasons)
+        return tuple(entity for entity in found if entity is not None)
 
     def __str__(self) -> str:
         """Return the advice and its reasons as a text of one line."""
         if self.advice == "fine":
             return "fine"
-        named = [f"{reason.column} ({reason.text})" for reason in self.reasons[:_NAMED]]
+        named = list(map(str, self.reasons[:_NAMED]))
         more = len(self.reasons) - _NAMED
         rest = f", and {more} more" if more > 0 else ""
         return f"{self.advice}: {', '.join(named)}{rest}"
@@ -139,7 +156,8 @@ class DriftMonitor:
     A window of recent rows is compared with the stretch of training that is most like it. It is far
     where it is farther than stretches of training are from each other, so that a level that follows
     the hour of the day is not taken for drift. Rows of all entities are one series, in the order in
-    which they come.
+    which they come. Where training had several entities, the rows of each are compared with its own
+    training too, so that one that drifts alone is found among many.
 
     Parameters
     ----------
@@ -147,6 +165,9 @@ class DriftMonitor:
         Fitted on at least 160 rows by version 0.2 or later.
     every : int, optional
         After how many rows they are compared. Default: five times in a window.
+    entity_cells : int
+        Values of entities that are kept at most, in 4 bytes each. Entities that find no room take
+        turns with those that have.
 
     Attributes
     ----------
@@ -163,6 +184,8 @@ class DriftMonitor:
         deviations of training; NaN before the window is full.
     missing : ndarray of float64, [C]
         Share of the last rows that lacks a value.
+    entity_window : int or None
+        How many rows of an entity are compared; None: entities are not looked at one by one.
 
     Raises
     ------
@@ -174,6 +197,9 @@ class DriftMonitor:
     The distance is Wasserstein's, of twenty quantiles. `compare` gives the population stability
     index, the distance of Kolmogorov and Smirnov, level, spread and range of any rows: `drift`
     those of the window.
+
+    An entity takes ``4 * entity_window * C`` bytes, and 16 C more to tell what stands still. An
+    entity that has drifted is named after one to two of its own windows.
 
     Examples
     --------
@@ -192,7 +218,9 @@ class DriftMonitor:
     'retrain'
     """
 
-    def __init__(self, detector: _Fitted, *, every: int | None = None) -> None:
+    def __init__(
+        self, detector: _Fitted, *, every: int | None = None, entity_cells: int = MOST_CELLS
+    ) -> None:
         kept = detector.training_statistics_
         if kept is None or kept.stretches is None:
             raise ValueError(
@@ -215,6 +243,10 @@ class DriftMonitor:
         self._recent = _Window(np.full((self.window, columns), np.nan))
         self._recent_scores = _Window(np.full((self.window, 1), np.nan))
         self._runs = Repetitions(self._stretches.still)
+        own = kept.entities
+        self._entities = None if own is None else EntityWindows(own, most_cells=entity_cells)
+        self.entity_window = None if own is None else own.rows
+        self._names: list[Hashable] = []  # whose the rows are that no entity's window has yet
         self._far_since: int | None = None
         self.advisory = Advisory()
         self.distance: Floats = np.full(columns, np.nan)
@@ -272,13 +304,26 @@ class DriftMonitor:
         table[np.isinf(table)] = np.nan
         first = 0
         while first < len(table):
-            last = min(first + self.every - self.rows % self.every, len(table))
-            self._runs.add(table[first:last], None if entities is None else entities[first:last])
-            self._recent.add(table[first:last])
-            if self.rows % self.every == 0:
-                self._compare()
+            ends = (size - self.rows % size for size in (self.every, self.window))
+            last = min(first + min(ends), len(table))
+            self._take(table[first:last], None if entities is None else entities[first:last])
             first = last
         return self
+
+    def _take(self, table: Floats, entities: Sequence[Hashable] | None) -> None:
+        """Take rows that reach to the next comparison, or not so far."""
+        self._runs.add(table, entities)
+        self._recent.add(table)
+        if entities is None:
+            self._names = []
+        elif self._entities is not None:
+            self._names += entities
+            if self.rows % self.window == 0:
+                rows = self._recent.values[-len(self._names) :]
+                self._entities.add(rows, self._names)
+                self._names = []
+        if self.rows % self.every == 0:
+            self._compare()
 
     def drift(self) -> Drift:
         """Return how the rows of the window differ from all rows of training."""
@@ -322,23 +367,40 @@ class DriftMonitor:
                 times = float(self.distance[column] / kept.far[column])
                 reasons[column] = Reason(self.names[column], "distribution", times, text)
             for column in frozen:
-                text = f"it has not moved for {self.window} rows"
+                text = _UNMOVED.format(self.window)
                 reasons[column] = Reason(self.names[column], "still", 1.0, text)
             for column in np.flatnonzero(self.missing > kept.missing).tolist():
                 times = float(self.missing[column] / kept.missing[column])
-                text = f"{100 * self.missing[column]:.0f} % of it is missing"
+                text = _LACKING.format(100 * self.missing[column])
                 reasons[column] = Reason(self.names[column], "missing", times, text)
         for column in np.flatnonzero(still).tolist():
             run, entity = self._runs.longest(column)
             whose = "" if entity is None or entity == "" else f" of {entity!r}"
             text = f"it repeats its last value for {run} rows{whose}"
             times = float(run / kept.still[column])
-            reasons[column] = Reason(self.names[column], "still", times, text)
-        self._advise(sorted(reasons.values(), key=lambda reason: -reason.times))
+            reasons[column] = Reason(self.names[column], "still", times, text, entity)
+        told = {(reason.entity, reason.column) for reason in reasons.values()}
+        alone = [one for one in self._of_entities() if (one.entity, one.column) not in told]
+        self._advise(sorted([*reasons.values(), *alone], key=lambda reason: -reason.times))
+
+    def _of_entities(self) -> list[Reason]:
+        """Return what is far from training in single entities, the farthest few."""
+        if self._entities is None:
+            return []
+        reasons = []
+        for entity, far in self._entities.far()[:_MOST_REASONS]:
+            text = {
+                "distribution": _text(far.level, far.spread, 0.0, math.nan),
+                "still": _UNMOVED.format(self.entity_window),
+                "missing": _LACKING.format(100 * far.missing),
+            }[far.cause]
+            text = f"of {entity!r}: {text}"
+            reasons.append(Reason(self.names[far.column], far.cause, far.times, text, entity))
+        return reasons
 
     def _advise(self, reasons: Sequence[Reason]) -> None:
         """Set the advisory: values that are far for a whole window more ask for a training."""
-        if not any(reason.cause == "distribution" for reason in reasons):
+        if not any(one.cause == "distribution" and one.entity is None for one in reasons):
             self._far_since = None
         elif self._far_since is None:
             self._far_since = self.rows

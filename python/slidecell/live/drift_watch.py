@@ -44,7 +44,7 @@ class DriftWatch(Observer):
 
     def __init__(self, monitor: DriftMonitor) -> None:
         self.monitor = monitor
-        self._said: tuple[str, tuple[str, ...]] = ("fine", ())
+        self._said = _told(monitor.advisory)
         self._serves = False
         self._next = 0.0
         self._columns: list[dict[str, Any]] | None = None
@@ -117,10 +117,17 @@ class DriftWatch(Observer):
 
     def _say_changes(self) -> None:
         advisory = self.advisory
-        now = (advisory.advice, tuple(sorted(advisory.columns)))
+        now = _told(advisory)
         if now != self._said:
             self._said = now
             self.say(f"drift after {advisory.rows:,} rows: {advisory}")
+
+
+def _told(advisory: Advisory) -> tuple[Any, ...]:
+    """Return what a new report is worth: the advice, the columns, who is far where not all are."""
+    of_all = {reason.column for reason in advisory.reasons if reason.entity is None}
+    alone = {str(one.entity) for one in advisory.reasons if one.column not in of_all}
+    return advisory.advice, sorted(advisory.columns), sorted(alone)
 
 
 def _plain(value: float) -> float | None:
