@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from slidecell._arrays import real_array
+from slidecell.detect.advisory import Advice, Advisory, Cause, Reason
 from slidecell.detect.entity_windows import MOST_CELLS, EntityWindows
 from slidecell.detect.repetitions import Repetitions
-from slidecell.detect.stretches import LEAST_TRAINING
+from slidecell.detect.streams.state import Saved, array_of, part_of
+from slidecell.detect.streams.state_bytes import pack_state, unpack_state
+from slidecell.detect.stretches import LEAST_TRAINING, QUANTILES
 from slidecell.detect.training_statistics import (
     LEVELS,
     Drift,
@@ -39,11 +43,7 @@ __all__ = [
 ]
 
 Floats = npt.NDArray[np.float64]
-Advice: TypeAlias = Literal["fine", "watch", "retrain"]
-Cause: TypeAlias = Literal["distribution", "still", "missing"]
-
 _CHECKS = 5  # in the time of a window: how often rows are compared with training
-_NAMED = 5  # reasons in a text
 _MOST_REASONS = 50  # of single entities
 _UNMOVED, _LACKING = "it has not moved for {} rows", "{:.0f} % of it is missing"
 
@@ -55,80 +55,6 @@ class _Fitted(Protocol):
     def training_statistics_(self) -> TrainingStatistics | None: ...
 
     def feature_texts(self) -> list[str] | None: ...
-
-
-@dataclass(frozen=True)
-class Reason:
-    """What one column has to do with an advisory.
-
-    Attributes
-    ----------
-    column : str
-    cause : {"distribution", "still", "missing"}
-        Its values lie elsewhere than in any stretch of training; it repeats its last value; more of
-        it is missing.
-    times : float
-        How many times the limit is reached: 1 is just beyond it.
-    text : str
-        What a person is told.
-    entity : hashable
-        Whose column it is, where it is that of one entity among others; else None.
-    """
-
-    column: str
-    cause: Cause
-    times: float
-    text: str
-    entity: Hashable = None
-
-    def __str__(self) -> str:
-        """Return the column and the text."""
-        return f"{self.column} ({self.text})"
-
-
-@dataclass(frozen=True)
-class Advisory:
-    """What is to be done about the rows that came last.
-
-    Attributes
-    ----------
-    advice : {"fine", "watch", "retrain"}
-        ``watch``: a column is far from training, stands still or is missing. ``retrain``: values
-        have been far from training for a whole window of rows. A column that stands still or is
-        missing never leads to it: the sensor is to be mended then. Nor does one entity of many that
-        is far alone: a detector that learns it would take its fault for usual.
-    rows : int
-        Rows so far.
-    since : int or None
-        After how many rows it was fine no more.
-    reasons : tuple of Reason
-        The farthest first.
-    """
-
-    advice: Advice = "fine"
-    rows: int = 0
-    since: int | None = None
-    reasons: tuple[Reason, ...] = ()
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """The columns that say so, each once."""
-        return tuple(dict.fromkeys(reason.column for reason in self.reasons))
-
-    @property
-    def entities(self) -> tuple[Hashable, ...]:
-        """The entities that are far alone, or stand still, each once."""
-        found = dict.fromkeys(reason.entity for reason in self.reasons)
-        return tuple(entity for entity in found if entity is not None)
-
-    def __str__(self) -> str:
-        """Return the advice and its reasons as a text of one line."""
-        if self.advice == "fine":
-            return "fine"
-        named = list(map(str, self.reasons[:_NAMED]))
-        more = len(self.reasons) - _NAMED
-        rest = f", and {more} more" if more > 0 else ""
-        return f"{self.advice}: {', '.join(named)}{rest}"
 
 
 @dataclass
@@ -146,8 +72,11 @@ class _Window:
         size = len(self.values)
         kept = values[-size:]
         self.seen += len(values)
-        places = np.arange(self.seen - len(kept), self.seen) % size
-        self.values[places] = kept
+        last = self.seen % size
+        if len(kept) <= last:
+            self.values[last - len(kept) : last] = kept
+        else:
+            self.values[np.arange(self.seen - len(kept), self.seen) % size] = kept
 
 
 class DriftMonitor:
@@ -179,9 +108,6 @@ class DriftMonitor:
         After how many rows they are compared.
     names : tuple of str
         Of the columns.
-    distance : ndarray of float64, [C]
-        How far the last rows are from the stretch of training that is most like them, in standard
-        deviations of training; NaN before the window is full.
     missing : ndarray of float64, [C]
         Share of the last rows that lacks a value.
     entity_window : int or None
@@ -243,19 +169,29 @@ class DriftMonitor:
         self._recent = _Window(np.full((self.window, columns), np.nan))
         self._recent_scores = _Window(np.full((self.window, 1), np.nan))
         self._runs = Repetitions(self._stretches.still)
+        self._shared = (kept.columns, kept.stretches, kept.scores, kept.entities)
         own = kept.entities
         self._entities = None if own is None else EntityWindows(own, most_cells=entity_cells)
         self.entity_window = None if own is None else own.rows
         self._names: list[Hashable] = []  # whose the rows are that no entity's window has yet
         self._far_since: int | None = None
         self.advisory = Advisory()
-        self.distance: Floats = np.full(columns, np.nan)
         self.missing: Floats = np.zeros(columns)
+        self._sketch: Floats = np.full((columns, len(QUANTILES)), np.nan)  # of the last comparison
+        self._like = np.zeros(columns, np.int64)  # the stretches that rows were like of late
 
     @property
     def rows(self) -> int:
         """Rows so far."""
         return self._recent.seen
+
+    @property
+    def distance(self) -> Floats:
+        """How far the rows of the last comparison are from training, in its deviations: [C].
+
+        From the stretch of training that is most like them; NaN before the window is full.
+        """
+        return self._stretches.nearest(self._sketch)[1]
 
     @property
     def limits(self) -> Floats:
@@ -302,17 +238,21 @@ class DriftMonitor:
                 )
             self._recent_scores.add(told[:, None])
         table[np.isinf(table)] = np.nan
+        # All rows at once where no value is repeated for long, as is usual.
+        counted = self._runs.add_if_none_stands(table, entities)
         first = 0
         while first < len(table):
             ends = (size - self.rows % size for size in (self.every, self.window))
             last = min(first + min(ends), len(table))
-            self._take(table[first:last], None if entities is None else entities[first:last])
+            names = None if entities is None else entities[first:last]
+            if not counted:
+                self._runs.add(table[first:last], names)
+            self._take(table[first:last], names)
             first = last
         return self
 
     def _take(self, table: Floats, entities: Sequence[Hashable] | None) -> None:
         """Take rows that reach to the next comparison, or not so far."""
-        self._runs.add(table, entities)
         self._recent.add(table)
         if entities is None:
             self._names = []
@@ -324,6 +264,78 @@ class DriftMonitor:
                 self._names = []
         if self.rows % self.every == 0:
             self._compare()
+
+    def state_bytes(self) -> bytes:
+        """Return all state as bytes, to go on from elsewhere as if it were one monitor.
+
+        Raises
+        ------
+        TypeError
+            If entities are named by something else than text and whole numbers.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from slidecell.detect import ZScoreDetector
+        >>> from slidecell.detect.drift import DriftMonitor
+        >>> rows = np.random.default_rng(0).normal(size=(2000, 1))
+        >>> detector = ZScoreDetector().fit(rows)
+        >>> first, second = DriftMonitor(detector).update(rows[:100]), DriftMonitor(detector)
+        >>> second.restore(first.state_bytes())
+        >>> second.update(rows[100:] + 5.0).advisory == first.update(rows[100:] + 5.0).advisory
+        True
+        """
+        if not all(name is None or isinstance(name, (str, int)) for name in self._runs.names):
+            raise TypeError("entities: expected names of text or whole numbers to save them")
+        text: dict[str, Any] = {
+            "rows": self.rows,
+            "scores": self._recent_scores.seen,
+            "far_since": self._far_since,
+            "advisory": self.advisory.to_dict(),
+            "names": self._names,
+        }
+        parts = {name: kept.astype("<f8").tobytes() for name, kept in self._arrays().items()}
+        for name, watch in self._watches().items():
+            own = watch.saved()
+            text[name] = own.text
+            parts |= {f"{name}/{part}": data for part, data in own.parts.items()}
+        return pack_state(Saved(text, parts), self._stretches.fingerprint())
+
+    def restore(self, state: bytes) -> None:
+        """Take what `state_bytes` returned of a monitor of the same detector.
+
+        Raises
+        ------
+        ValueError
+            If it is damaged, or of another detector. Nothing is changed then.
+        """
+        saved = unpack_state(state, self._stretches.fingerprint(), kind="monitor's detector")
+        again = copy.deepcopy(self, {id(kept): kept for kept in self._shared})
+        try:
+            text = saved.text
+            for name, kept in again._arrays().items():
+                kept[:] = array_of(saved, name, kept)
+            again._recent.seen, again._recent_scores.seen = int(text["rows"]), int(text["scores"])
+            again._far_since, again._names = text["far_since"], list(text["names"])
+            again.advisory = Advisory.from_dict(text["advisory"])
+            for name, watch in again._watches().items():
+                watch.restore(Saved(text[name], part_of(saved.parts, f"{name}/")))
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"state: damaged: {error!r}") from None
+        self.__dict__.update(again.__dict__)
+
+    def _arrays(self) -> dict[str, Floats]:
+        """Return what is kept of the rows, beside what is kept of entities."""
+        return {
+            "recent": self._recent.values,
+            "recent_scores": self._recent_scores.values,
+            "missing": self.missing,
+            "sketch": self._sketch,
+        }
+
+    def _watches(self) -> dict[str, Repetitions | EntityWindows]:
+        own = {} if self._entities is None else {"entities": self._entities}
+        return {"repetitions": self._runs, **own}
 
     def drift(self) -> Drift:
         """Return how the rows of the window differ from all rows of training."""
@@ -355,16 +367,18 @@ class DriftMonitor:
     def _compare(self) -> None:
         recent, kept = self._recent.values, self._stretches
         reasons: dict[int, Reason] = {}
-        still = self._runs.still
         if self._recent.full:
-            self.distance = kept.distance(recent)
+            self._sketch = kept.sketch(recent)
             self.missing = np.isnan(recent).mean(axis=0)
-            with np.errstate(invalid="ignore"):
-                far = np.flatnonzero(self.distance > kept.far)
+            distance, far = self._sketch[:, 0], np.zeros(0, np.int64)
+            if not kept.is_near(self._sketch, self._like):
+                self._like, distance = kept.nearest(self._sketch)
+                with np.errstate(invalid="ignore"):
+                    far = np.flatnonzero(distance > kept.far)
             frozen = [c for c in far.tolist() if np.ptp(recent[~np.isnan(recent[:, c]), c]) == 0.0]
             moved = [c for c in far.tolist() if c not in frozen]
             for column, text in zip(moved, self._describe(np.array(moved, np.int64)), strict=True):
-                times = float(self.distance[column] / kept.far[column])
+                times = float(distance[column] / kept.far[column])
                 reasons[column] = Reason(self.names[column], "distribution", times, text)
             for column in frozen:
                 text = _UNMOVED.format(self.window)
@@ -373,7 +387,7 @@ class DriftMonitor:
                 times = float(self.missing[column] / kept.missing[column])
                 text = _LACKING.format(100 * self.missing[column])
                 reasons[column] = Reason(self.names[column], "missing", times, text)
-        for column in np.flatnonzero(still).tolist():
+        for column in np.flatnonzero(self._runs.still).tolist():
             run, entity = self._runs.longest(column)
             whose = "" if entity is None or entity == "" else f" of {entity!r}"
             text = f"it repeats its last value for {run} rows{whose}"

@@ -152,18 +152,7 @@ class EntityWindows:
         )
 
     def saved(self) -> Saved:
-        """Return the state, to go on from elsewhere; entities are named by text or numbers.
-
-        Raises
-        ------
-        TypeError
-            If an entity is named by something else, such as a tuple.
-        """
-        for name in (*self._compared, *self._owners, *self._waiting):
-            if not isinstance(name, (str, int)):
-                raise TypeError(
-                    f"entities: expected names of text or numbers to save, got {name!r}"
-                )
+        """Return the state, to go on from elsewhere."""
         count = len(self._owners)
         text = {
             "rows": self.rows,

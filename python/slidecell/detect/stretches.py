@@ -7,6 +7,7 @@ counts as far is how far the stretches of training are from each other.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from statistics import NormalDist
@@ -161,9 +162,34 @@ class Stretches:
         It is Wasserstein's distance of the two samples in units: a column whose level has moved by
         one standard deviation is about 1 from where it was. NaN where less than half is known.
         """
-        found = quantiles_of(values.T) / self.unit[:, None]
-        apart = np.abs(self.quantiles - found[:, None]).mean(axis=2)
-        return np.asarray(np.fmin.reduce(apart, axis=1))
+        return self.nearest(self.sketch(values))[1]
+
+    def sketch(self, values: Floats) -> Floats:
+        """Return the quantiles of rows [n, C] in units: [C, Q]."""
+        return quantiles_of(np.ascontiguousarray(values.T)) / self.unit[:, None]
+
+    def nearest(self, sketch: Floats) -> tuple[Ints, Floats]:
+        """Return which stretch of training a `sketch` is most like, and how far it is: [C] each."""
+        apart = np.abs(self.quantiles - sketch[:, None]).mean(axis=2)
+        apart[np.isnan(apart)] = np.inf
+        places = apart.argmin(axis=1)
+        least = np.take_along_axis(apart, places[:, None], axis=1)[:, 0]
+        return places, np.where(np.isinf(least), np.nan, least)
+
+    def is_near(self, sketch: Floats, places: Ints) -> bool:
+        """Tell whether a `sketch` is near one stretch of each column, those at ``places`` [C].
+
+        Where it is, it is near the most similar ones too, which are dear to find.
+        """
+        chosen = self.quantiles[np.arange(len(places)), places]
+        return bool((np.abs(chosen - sketch).mean(axis=1) <= self.far).all())
+
+    def fingerprint(self) -> str:
+        """Return 64 digits that other stretches do not have."""
+        digest = hashlib.sha256()
+        for array in self.arrays().values():
+            digest.update(array.astype("<f8").tobytes())
+        return digest.hexdigest()
 
     def arrays(self) -> dict[str, Floats]:
         """Return the arrays that a folder keeps."""
@@ -266,6 +292,8 @@ def quantiles_of(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     True
     """
     size = values.shape[-1]
+    if np.isfinite(values).all():
+        return np.sort(values, axis=-1)[..., np.floor(QUANTILES * size).astype(np.int64)]
     values = np.sort(np.where(np.isinf(values), np.nan, values), axis=-1)  # NaN comes last
     known = size - np.isnan(values).sum(axis=-1)
     places = np.floor(QUANTILES * known[..., None]).astype(np.int64)
