@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -178,7 +178,7 @@ class DriftMonitor:
         self.advisory = Advisory()
         self.missing: Floats = np.zeros(columns)
         self._sketch: Floats = np.full((columns, len(QUANTILES)), np.nan)  # of the last comparison
-        self._like = np.zeros(columns, np.int64)  # the stretches that rows were like of late
+        self._like: Floats = np.full((columns, len(QUANTILES)), np.nan)
 
     @property
     def rows(self) -> int:
@@ -365,42 +365,52 @@ class DriftMonitor:
         return compare(self._scores, sketch.statistics())
 
     def _compare(self) -> None:
+        reasons = [*self._of_window(), *self._of_still()]
+        if self._entities is not None:
+            told = {(reason.entity, reason.column) for reason in reasons}
+            reasons += [r for r in self._of_entities() if (r.entity, r.column) not in told]
+        self._advise(sorted(reasons, key=lambda reason: -reason.times))
+
+    def _of_window(self) -> Iterator[Reason]:
+        """Yield what is far from training in the last rows of all, and does not stand still."""
+        if not self._recent.full:
+            return
         recent, kept = self._recent.values, self._stretches
-        reasons: dict[int, Reason] = {}
-        if self._recent.full:
-            self._sketch = kept.sketch(recent)
-            self.missing = np.isnan(recent).mean(axis=0)
-            distance, far = self._sketch[:, 0], np.zeros(0, np.int64)
-            if not kept.is_near(self._sketch, self._like):
-                self._like, distance = kept.nearest(self._sketch)
-                with np.errstate(invalid="ignore"):
-                    far = np.flatnonzero(distance > kept.far)
-            frozen = [c for c in far.tolist() if np.ptp(recent[~np.isnan(recent[:, c]), c]) == 0.0]
-            moved = [c for c in far.tolist() if c not in frozen]
-            for column, text in zip(moved, self._describe(np.array(moved, np.int64)), strict=True):
-                times = float(distance[column] / kept.far[column])
-                reasons[column] = Reason(self.names[column], "distribution", times, text)
-            for column in frozen:
-                text = _UNMOVED.format(self.window)
-                reasons[column] = Reason(self.names[column], "still", 1.0, text)
-            for column in np.flatnonzero(self.missing > kept.missing).tolist():
-                times = float(self.missing[column] / kept.missing[column])
-                text = _LACKING.format(100 * self.missing[column])
-                reasons[column] = Reason(self.names[column], "missing", times, text)
+        unknown = np.isnan(recent)
+        self._sketch = kept.sketch(recent)
+        self.missing = unknown.mean(axis=0) if unknown.any() else np.zeros(len(self.names))
+        lacking = set(np.flatnonzero(self.missing > kept.missing).tolist())
+        # Rows are near training if they are near those stretches that they were like of late.
+        if kept.is_near(self._sketch, self._like) and not lacking:
+            return
+        places, distance = kept.nearest(self._sketch)
+        self._like = kept.at(places)
+        with np.errstate(invalid="ignore"):
+            far = np.flatnonzero((distance > kept.far) & ~self._runs.still).tolist()
+        frozen = {c for c in far if np.ptp(recent[~unknown[:, c], c]) == 0.0}
+        moved = [c for c in far if c not in frozen and c not in lacking]
+        for column, text in zip(moved, self._describe(np.array(moved, np.int64)), strict=True):
+            times = float(distance[column] / kept.far[column])
+            yield Reason(self.names[column], "distribution", times, text)
+        for column in sorted(frozen - lacking):
+            yield Reason(self.names[column], "still", 1.0, _UNMOVED.format(self.window))
+        for column in sorted(lacking - set(np.flatnonzero(self._runs.still).tolist())):
+            times = float(self.missing[column] / kept.missing[column])
+            text = _LACKING.format(100 * self.missing[column])
+            yield Reason(self.names[column], "missing", times, text)
+
+    def _of_still(self) -> Iterator[Reason]:
+        """Yield what repeats its last value, in any entity."""
         for column in np.flatnonzero(self._runs.still).tolist():
             run, entity = self._runs.longest(column)
             whose = "" if entity is None or entity == "" else f" of {entity!r}"
             text = f"it repeats its last value for {run} rows{whose}"
-            times = float(run / kept.still[column])
-            reasons[column] = Reason(self.names[column], "still", times, text, entity)
-        told = {(reason.entity, reason.column) for reason in reasons.values()}
-        alone = [one for one in self._of_entities() if (one.entity, one.column) not in told]
-        self._advise(sorted([*reasons.values(), *alone], key=lambda reason: -reason.times))
+            times = float(run / self._stretches.still[column])
+            yield Reason(self.names[column], "still", times, text, entity)
 
     def _of_entities(self) -> list[Reason]:
         """Return what is far from training in single entities, the farthest few."""
-        if self._entities is None:
-            return []
+        assert self._entities is not None
         reasons = []
         for entity, far in self._entities.far()[:_MOST_REASONS]:
             text = {

@@ -176,13 +176,17 @@ class Stretches:
         least = np.take_along_axis(apart, places[:, None], axis=1)[:, 0]
         return places, np.where(np.isinf(least), np.nan, least)
 
-    def is_near(self, sketch: Floats, places: Ints) -> bool:
-        """Tell whether a `sketch` is near one stretch of each column, those at ``places`` [C].
+    def at(self, places: Ints) -> Floats:
+        """Return one stretch of each column, those at ``places`` [C]: [C, Q]."""
+        return np.asarray(self.quantiles[np.arange(len(places)), places])
 
-        Where it is, it is near the most similar ones too, which are dear to find.
+    def is_near(self, sketch: Floats, stretches: Floats) -> bool:
+        """Tell whether a `sketch` is near to some stretches, one of each column [C, Q].
+
+        Where it is, it is near to the most similar ones too, which are dear to find.
         """
-        chosen = self.quantiles[np.arange(len(places)), places]
-        return bool((np.abs(chosen - sketch).mean(axis=1) <= self.far).all())
+        apart = np.abs(stretches - sketch).sum(axis=1)
+        return bool((apart <= len(QUANTILES) * self.far).all())
 
     def fingerprint(self) -> str:
         """Return 64 digits that other stretches do not have."""
