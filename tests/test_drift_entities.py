@@ -246,3 +246,47 @@ def test_damaged_stretches_of_entities_are_refused_with_their_place(
     save_file(arrays, file)
     with pytest.raises(ValueError, match=rf"damaged/arrays\.safetensors: {text}"):
         load_detector(tmp_path / "damaged")
+
+
+def test_a_monitor_goes_on_from_its_bytes(trained: tuple[ZScoreDetector, float]) -> None:
+    """Also between two comparisons, while entities take turns, and while a sensor stands still."""
+    detector, apart = trained
+    rows = faulty(fleet(400, 14, apart), "shift")
+    rows[np.arange(len(rows)) % FLEET == 3, 0] = 1.0
+    options = {"entity_cells": 20 * 80 * 2}
+    whole = watched(detector, rows, **options)
+    assert whole.advisory.columns == ("load", "heat")
+    assert whole.advisory.entities == ("m3", "m17")
+    monitor = DriftMonitor(detector, **options)
+    sizes = [1, 77, 3000, 5555, len(rows)]
+    for first, last in zip([0, *sizes], sizes, strict=False):
+        names = (NAMES * 400)[first:last]
+        monitor.update(rows[first:last], entities=names, scores=np.zeros(last - first))
+        state = monitor.state_bytes()
+        monitor = DriftMonitor(detector, **options)
+        monitor.restore(state)
+        assert monitor.state_bytes() == state
+    assert monitor.advisory == whole.advisory
+    assert np.array_equal(monitor.distance, whole.distance)
+    found = monitor.score_drift()
+    assert found is not None
+
+
+def test_a_state_that_does_not_fit_is_refused_and_changes_nothing(
+    trained: tuple[ZScoreDetector, float],
+) -> None:
+    detector, apart = trained
+    monitor = watched(detector, fleet(20, 15, apart))
+    before = monitor.state_bytes()
+    other = ZScoreDetector(entity="host", time="t").fit(frame(fleet(ROWS, 16, apart)))
+    for state, text in (
+        (DriftMonitor(other).state_bytes(), "state: the state of another detector"),
+        (before[:-1], "state: damaged: its check sum is another one"),
+        (b"", "state: expected what state_bytes"),
+    ):
+        with pytest.raises(ValueError, match=text):
+            monitor.restore(state)
+        assert monitor.state_bytes() == before
+    named = DriftMonitor(detector).update(fleet(1, 17, apart), entities=[("a", 1)] * FLEET)
+    with pytest.raises(TypeError, match="entities: expected names of text or whole numbers"):
+        named.state_bytes()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -110,6 +110,8 @@ class DriftMonitor:
         Of the columns.
     missing : ndarray of float64, [C]
         Share of the last rows that lacks a value.
+    on_advisory : callable or None
+        Gets the advisory of each comparison.
     entity_window : int or None
         How many rows of an entity are compared; None: entities are not looked at one by one.
 
@@ -166,19 +168,31 @@ class DriftMonitor:
         self.every = max(self.window // _CHECKS, 1) if every is None else every
         if self.every < 1:
             raise ValueError(f"every: expected at least 1, got {every}")
+        self._entity_stretches, self._entity_cells = kept.entities, entity_cells
+        self.entity_window = None if kept.entities is None else kept.entities.rows
+        self.on_advisory: Callable[[Advisory], object] | None = None
+        self._begin()
+
+    def _begin(self) -> None:
+        """Be as before the first row."""
+        columns = len(self.names)
         self._recent = _Window(np.full((self.window, columns), np.nan))
         self._recent_scores = _Window(np.full((self.window, 1), np.nan))
         self._runs = Repetitions(self._stretches.still)
-        self._shared = (kept.columns, kept.stretches, kept.scores, kept.entities)
-        own = kept.entities
-        self._entities = None if own is None else EntityWindows(own, most_cells=entity_cells)
-        self.entity_window = None if own is None else own.rows
+        own = self._entity_stretches
+        self._entities = None if own is None else EntityWindows(own, most_cells=self._entity_cells)
         self._names: list[Hashable] = []  # whose the rows are that no entity's window has yet
         self._far_since: int | None = None
         self.advisory = Advisory()
         self.missing: Floats = np.zeros(columns)
-        self._sketch: Floats = np.full((columns, len(QUANTILES)), np.nan)  # of the last comparison
-        self._like: Floats = np.full((columns, len(QUANTILES)), np.nan)
+        unknown = np.full((columns, len(QUANTILES)), np.nan)
+        self._sketch: Floats = unknown.copy()  # of the rows of the last comparison
+        self._like: Floats = unknown  # of stretches of training that rows were like of late
+
+    @property
+    def fingerprint(self) -> str:
+        """64 digits of the training that rows are compared with."""
+        return self._stretches.fingerprint()
 
     @property
     def rows(self) -> int:
@@ -299,7 +313,7 @@ class DriftMonitor:
             own = watch.saved()
             text[name] = own.text
             parts |= {f"{name}/{part}": data for part, data in own.parts.items()}
-        return pack_state(Saved(text, parts), self._stretches.fingerprint())
+        return pack_state(Saved(text, parts), self.fingerprint)
 
     def restore(self, state: bytes) -> None:
         """Take what `state_bytes` returned of a monitor of the same detector.
@@ -309,8 +323,9 @@ class DriftMonitor:
         ValueError
             If it is damaged, or of another detector. Nothing is changed then.
         """
-        saved = unpack_state(state, self._stretches.fingerprint(), kind="monitor's detector")
-        again = copy.deepcopy(self, {id(kept): kept for kept in self._shared})
+        saved = unpack_state(state, self.fingerprint, kind="monitor's detector")
+        again = copy.copy(self)
+        again._begin()
         try:
             text = saved.text
             for name, kept in again._arrays().items():
@@ -370,6 +385,8 @@ class DriftMonitor:
             told = {(reason.entity, reason.column) for reason in reasons}
             reasons += [r for r in self._of_entities() if (r.entity, r.column) not in told]
         self._advise(sorted(reasons, key=lambda reason: -reason.times))
+        if self.on_advisory is not None:
+            self.on_advisory(self.advisory)
 
     def _of_window(self) -> Iterator[Reason]:
         """Yield what is far from training in the last rows of all, and does not stand still."""
