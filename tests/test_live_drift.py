@@ -19,6 +19,7 @@ from scipy.stats import ks_2samp
 from slidecell.detect import ScoreOptions, ZScoreDetector, load_detector, run_score
 from slidecell.detect.drift import DriftMonitor
 from slidecell.live.drift_watch import DriftWatch
+from slidecell.live.row_log import read_advisory
 from tests.live_lines import as_csv, live
 
 RNG = np.random.default_rng(0)
@@ -156,3 +157,92 @@ def test_numbers_that_nobody_knows_are_null(tmp_path: Path) -> None:
     assert found is not None
     assert (found["columns"][0]["name"], found["columns"][0]["level"]) == ("heat", None)
     assert found["columns"][0]["outside"] == 1.0
+
+
+def fleet_rows(rows: int) -> list[dict[str, Any]]:
+    """Four machines in turn; the last one's heat has moved from row 900 on, all of it from 2600."""
+    rng = np.random.default_rng(3)
+    heat = rng.normal(50.0, 2.0, rows)
+    heat[900:][np.arange(900, rows) % 4 == 3] += 3.0
+    heat[2600:] += 4.0
+    load = rng.normal(size=rows)
+    return [
+        {"t": n, "host": "abcd"[n % 4], "load": float(load[n]), "heat": float(heat[n])}
+        for n in range(rows)
+    ]
+
+
+@pytest.fixture(scope="module")
+def fleet_detector(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("fleet")
+    rng = np.random.default_rng(4)
+    frame = pd.DataFrame({"t": np.repeat(np.arange(800), 4), "host": list("abcd") * 800})
+    frame["load"], frame["heat"] = rng.normal(size=3200), rng.normal(50.0, 2.0, 3200)
+    ZScoreDetector(entity="host", time="t").fit(frame).save(folder / "detector")
+    return folder / "detector"
+
+
+def test_one_machine_is_named_while_the_stream_runs(tmp_path: Path, fleet_detector: Path) -> None:
+    reports = live(tmp_path, as_csv(fleet_rows(2400)), model=fleet_detector)[1]
+    said = [line for line in reports.splitlines() if "drift after" in line]
+    assert "watch: heat (of 'd': level +1." in said[-1]
+    assert not any("'a'" in line or "load" in line for line in said)
+
+
+@pytest.mark.parametrize("cuts", [[1], [310, 311], [1000, 2345], [150, 900, 1500, 2700, 3199]])
+def test_a_stream_that_was_cut_has_the_advisory_of_one_that_was_not(
+    tmp_path: Path, fleet_detector: Path, cuts: list[int]
+) -> None:
+    rows = fleet_rows(3200)
+    whole = live(tmp_path, as_csv(rows), model=fleet_detector)[1].splitlines()
+    state = tmp_path / "run.state"
+    said: list[str] = []
+    for first, last in zip([0, *cuts], [*cuts, len(rows)], strict=True):
+        text = as_csv(rows[first:last])
+        part = live(tmp_path, text, model=fleet_detector, state=state)[1].splitlines()
+        said += [line for line in part if "drift after" in line]
+    assert said == [line for line in whole if "drift after" in line]
+    assert part[-1] == whole[-1]
+    assert "drift: retrain: heat (" in whole[-1]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "run.state",
+        "run.state.drift",
+        "stdin",
+    ]
+
+
+def test_a_state_without_a_window_and_a_damaged_one_begin_anew(
+    tmp_path: Path, fleet_detector: Path
+) -> None:
+    rows, state = fleet_rows(900), tmp_path / "run.state"
+    beside = tmp_path / "run.state.drift"
+    live(tmp_path, as_csv(rows[:400]), model=fleet_detector, state=state)
+    kept = beside.read_bytes()
+    beside.unlink()  # as versions before left it
+    reports = live(tmp_path, as_csv(rows[400:500]), model=fleet_detector, state=state)[1]
+    assert reports.splitlines()[-1] == "slidecell stream: drift: not known before 150 rows"
+    assert "anew" not in reports
+    beside.write_bytes(kept[:-9] + b"damaged!!")
+    reports = live(tmp_path, as_csv(rows[500:600]), model=fleet_detector, state=state)[1]
+    assert "run.state.drift: state: damaged: its check sum is another one; its window begins" in (
+        reports
+    )
+    # A run that begins anew compares its own rows alone.
+    state.unlink()
+    reports = live(tmp_path, as_csv(rows[:100]), model=fleet_detector, state=state)[1]
+    assert reports.splitlines()[-1] == "slidecell stream: drift: not known before 150 rows"
+
+
+def test_a_kept_advisory_is_of_the_same_spell_after_a_restart(
+    tmp_path: Path, fleet_detector: Path
+) -> None:
+    rows, state = fleet_rows(3200), tmp_path / "run.state"
+    keys = []
+    for part in (rows[:3000], rows[3000:]):
+        options: dict[str, Any] = {"state": state, "keep_rows": tmp_path / "kept"}
+        live(tmp_path, as_csv(part), model=fleet_detector, **options)
+        found = read_advisory(tmp_path / "kept")
+        assert found is not None
+        keys.append(found.key)
+    assert found.advice == "retrain"
+    assert keys[0] == keys[1]

@@ -579,7 +579,9 @@ class Detector(FittingDetector, StreamedDetector):
             rows.features,
             self.decision_scores_,
             order=rows.order_of_time(),
-            entities=rows.segment_numbers(),
+            segments=rows.segment_numbers(),
+            entities=rows.entity_numbers(),
+            names=rows.names_of_entities(),
         )
 
     def __sklearn_tags__(self) -> Any:

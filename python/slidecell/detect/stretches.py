@@ -7,6 +7,7 @@ counts as far is how far the stretches of training are from each other.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from statistics import NormalDist
@@ -15,16 +16,27 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["LEAST_TRAINING", "QUANTILES", "StretchSettings", "Stretches"]
+__all__ = [
+    "DEFAULT",
+    "LEAST_ROWS",
+    "LEAST_TRAINING",
+    "QUANTILES",
+    "STRETCHES",
+    "StretchSettings",
+    "Stretches",
+    "columns_of",
+    "quantiles_of",
+    "unit_of",
+]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 QUANTILES: Floats = (np.arange(20) + 0.5) / 20
 
-_LEAST_ROWS = 20  # of a stretch, where training is short
-_STRETCHES = 8  # of training, at least, that do not overlap
-LEAST_TRAINING = _LEAST_ROWS * _STRETCHES
+LEAST_ROWS = 20  # of a stretch, where training is short
+STRETCHES = 8  # of training, at least, that do not overlap
+LEAST_TRAINING = LEAST_ROWS * STRETCHES
 _MOST, _OVERLAP = 128, 4  # stretches that are kept; how many share a row
 _CELLS = 1 << 20  # of all that is kept: of very many columns fewer stretches are
 
@@ -126,15 +138,15 @@ class Stretches:
         count, columns = values.shape
         if count < LEAST_TRAINING or columns == 0:
             return None
-        rows = min(settings.rows, count // _STRETCHES)
-        most = max(_STRETCHES, min(_MOST, _CELLS // (columns * len(QUANTILES))))
+        rows = min(settings.rows, count // STRETCHES)
+        most = max(STRETCHES, min(_MOST, _CELLS // (columns * len(QUANTILES))))
         step = max(rows // _OVERLAP, -(-(count - rows) // most))
         starts = np.arange(0, count - rows + 1, step)
         places = (np.arange(count) if order is None else order)[starts[:, None] + np.arange(rows)]
         limits, quantiles = [], []
-        for column in _columns(values):
-            unit = _unit(column, settings.middle)
-            found = _quantiles(column[places]) / unit
+        for column in columns_of(values):
+            unit = unit_of(column, settings.middle)
+            found = quantiles_of(column[places]) / unit
             inside = _distances_inside(found, apart=-(-rows // step))
             missing = np.isnan(column[places]).mean(axis=1).max()
             longest = _longest_run(column, entities)
@@ -150,9 +162,38 @@ class Stretches:
         It is Wasserstein's distance of the two samples in units: a column whose level has moved by
         one standard deviation is about 1 from where it was. NaN where less than half is known.
         """
-        found = _quantiles(values.T) / self.unit[:, None]
-        apart = np.abs(self.quantiles - found[:, None]).mean(axis=2)
-        return np.asarray(np.fmin.reduce(apart, axis=1))
+        return self.nearest(self.sketch(values))[1]
+
+    def sketch(self, values: Floats) -> Floats:
+        """Return the quantiles of rows [n, C] in units: [C, Q]."""
+        return quantiles_of(np.ascontiguousarray(values.T)) / self.unit[:, None]
+
+    def nearest(self, sketch: Floats) -> tuple[Ints, Floats]:
+        """Return which stretch of training a `sketch` is most like, and how far it is: [C] each."""
+        apart = np.abs(self.quantiles - sketch[:, None]).mean(axis=2)
+        apart[np.isnan(apart)] = np.inf
+        places = apart.argmin(axis=1)
+        least = np.take_along_axis(apart, places[:, None], axis=1)[:, 0]
+        return places, np.where(np.isinf(least), np.nan, least)
+
+    def at(self, places: Ints) -> Floats:
+        """Return one stretch of each column, those at ``places`` [C]: [C, Q]."""
+        return np.asarray(self.quantiles[np.arange(len(places)), places])
+
+    def is_near(self, sketch: Floats, stretches: Floats) -> bool:
+        """Tell whether a `sketch` is near to some stretches, one of each column [C, Q].
+
+        Where it is, it is near to the most similar ones too, which are dear to find.
+        """
+        apart = np.abs(stretches - sketch).sum(axis=1)
+        return bool((apart <= len(QUANTILES) * self.far).all())
+
+    def fingerprint(self) -> str:
+        """Return 64 digits that other stretches do not have."""
+        digest = hashlib.sha256()
+        for array in self.arrays().values():
+            digest.update(array.astype("<f8").tobytes())
+        return digest.hexdigest()
 
     def arrays(self) -> dict[str, Floats]:
         """Return the arrays that a folder keeps."""
@@ -200,16 +241,36 @@ def _checked(arrays: Mapping[str, npt.NDArray[Any]], name: str, features: int) -
     return array
 
 
-def _columns(values: npt.NDArray[Any]) -> Iterator[Floats]:
-    """Yield the columns [S] of a table one by one, NaN where a value is missing."""
+def columns_of(values: npt.NDArray[Any]) -> Iterator[Floats]:
+    """Yield the columns [S] of a table one by one, NaN where a value is missing.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from slidecell.detect.stretches import columns_of
+    >>> [column.tolist() for column in columns_of(np.array([[1, 2], [3, 4]]))]
+    [[1.0, 3.0], [2.0, 4.0]]
+    """
     for place in range(values.shape[1]):
         column = values[:, place].astype(np.float64)
         column[np.isinf(column)] = np.nan
         yield column
 
 
-def _unit(column: Floats, share: float) -> float:
-    """Return the standard deviation, or that of a normal distribution with the same middle."""
+def unit_of(column: Floats, share: float) -> float:
+    """Return the standard deviation, or that of a normal distribution with the same middle.
+
+    Whichever is less; ``share`` is that of the values in the middle.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from slidecell.detect.stretches import unit_of
+    >>> values = np.random.default_rng(0).normal(size=10_000)
+    >>> values[0] = 1e6
+    >>> round(unit_of(values, 0.9), 1)
+    1.0
+    """
     known = column[~np.isnan(column)]
     if len(known) == 0:
         return 1.0
@@ -224,9 +285,19 @@ def _unit(column: Floats, share: float) -> float:
     return unit if 0.0 < unit < np.inf else 1.0
 
 
-def _quantiles(values: Floats) -> Floats:
-    """Return the quantiles of samples [..., n]: [..., Q]; NaN where less than half is known."""
+def quantiles_of(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return the quantiles of samples [..., n]: [..., Q]; NaN where less than half is known.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from slidecell.detect.stretches import quantiles_of
+    >>> quantiles_of(np.arange(20.0)).astype(int).tolist() == list(range(20))
+    True
+    """
     size = values.shape[-1]
+    if np.isfinite(values).all():
+        return np.sort(values, axis=-1)[..., np.floor(QUANTILES * size).astype(np.int64)]
     values = np.sort(np.where(np.isinf(values), np.nan, values), axis=-1)  # NaN comes last
     known = size - np.isnan(values).sum(axis=-1)
     places = np.floor(QUANTILES * known[..., None]).astype(np.int64)

@@ -8,13 +8,14 @@ them, so that a stream compares its last rows as a file does.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from slidecell.detect.entity_stretches import EntityStretches
 from slidecell.detect.streams.state import Saved, array_of
 from slidecell.detect.stretches import Stretches
 
@@ -353,6 +354,8 @@ class TrainingStatistics:
         Of the scores, one column; rows without one are its missing values.
     stretches : Stretches or None
         Of the features; None of short trainings and of older folders.
+    entities : EntityStretches or None
+        Of the features of each entity; None where there was one entity, or entities were short.
 
     Examples
     --------
@@ -367,6 +370,7 @@ class TrainingStatistics:
     columns: Statistics
     scores: Statistics
     stretches: Stretches | None = None
+    entities: EntityStretches | None = None
 
     @classmethod
     def of(
@@ -375,23 +379,43 @@ class TrainingStatistics:
         scores: npt.NDArray[Any],  # [S]
         *,
         order: npt.NDArray[np.int64] | None = None,  # [S]
+        segments: npt.NDArray[np.int64] | None = None,  # [S]
         entities: npt.NDArray[np.int64] | None = None,  # [S]
+        names: Sequence[Hashable] = (),  # [E]
     ) -> TrainingStatistics:
-        """Return the statistics of fitted rows and their scores; ``order`` is that of time."""
+        """Return the statistics of fitted rows and their scores.
+
+        Parameters
+        ----------
+        features : ndarray, [S, F]
+            In the order of entity and time.
+        scores : ndarray, [S]
+        order : ndarray of int, [S], optional
+            The rows in the order of time. Default: as they are.
+        segments : ndarray of int, [S], optional
+            Which rows follow each other. Default: all.
+        entities : ndarray of int, [S], optional
+            Whose row each is: a place in ``names``. Default: all are of one.
+        names : sequence, [E]
+        """
         found = []
         for values in (features, scores[:, None]):
             sketch = Sketch(values.shape[1])
             sketch.add(values)
             found.append(sketch.statistics())
         columns, scored = found
-        return cls(columns, scored, Stretches.of(features, order, entities))
+        stretches = Stretches.of(features, order, segments)
+        if entities is None or stretches is None:
+            return cls(columns, scored, stretches)
+        return cls(columns, scored, stretches, EntityStretches.of(features, entities, names))
 
-    def arrays(self) -> dict[str, Floats]:
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Return the arrays that a folder keeps."""
         return {
             "training_columns": _packed(self.columns),
             "training_scores": _packed(self.scores),
             **({} if self.stretches is None else self.stretches.arrays()),
+            **({} if self.entities is None else self.entities.arrays()),
         }
 
     @classmethod
@@ -421,7 +445,12 @@ class TrainingStatistics:
                     f"got {array.dtype} {list(array.shape)}"
                 )
         columns, scores = (_unpacked(arrays[name], name) for name in expected)
-        return cls(columns, scores, Stretches.from_arrays(arrays, features))
+        return cls(
+            columns,
+            scores,
+            Stretches.from_arrays(arrays, features),
+            EntityStretches.from_arrays(arrays, features),
+        )
 
 
 def _packed(found: Statistics) -> Floats:

@@ -41,14 +41,16 @@ def advice_facts(
         return None
     order = rows.order_of_time()
     order = order[judged[order]]
-    names = rows.segment_numbers()
+    names = np.array(rows.names_of_entities(), object)
+    whose = rows.entity_numbers()
     monitor = DriftMonitor(detector)
     step = max(monitor.every, len(order) // _COMPARISONS)
     monitor.every = step
     found: list[Advisory] = []
     for first in range(0, len(order) - step + 1, step):
         taken = order[first : first + step]
-        monitor.update(rows.features[taken], entities=names[taken].tolist())
+        entities = names[whose[taken]].tolist() if len(names) > 1 else None
+        monitor.update(rows.features[taken], entities=entities)
         found.append(monitor.advisory)
     told = [advisory for advisory in found if advisory.advice != "fine"]
     last = found[-1]

@@ -5,21 +5,38 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from slidecell._whole_files import replacing
+from slidecell.detect.streams.state import Saved
+from slidecell.detect.streams.state_bytes import pack_state, unpack_state
 from slidecell.live.observers import Observer, ScoredRow
 
 if TYPE_CHECKING:
     from slidecell.detect.drift import Advisory, DriftMonitor
     from slidecell.live.formats import Row
 
-__all__ = ["DriftWatch"]
+__all__ = ["DriftWatch", "drift_state"]
 
 _MEASURES = ("level", "spread", "outside", "missing", "distance", "stability")
 _PAUSE = 1.0  # seconds between two comparisons of all columns that are served
 _MOST_COLUMNS = 20
+
+
+def drift_state(state: Path) -> Path:
+    """Return where the state of the drift monitor lies: beside that of the run.
+
+    Examples
+    --------
+    >>> from pathlib import PurePosixPath
+    >>> from slidecell.live.drift_watch import drift_state
+    >>> drift_state(PurePosixPath("run.state")).name
+    'run.state.drift'
+    """
+    return state.with_name(f"{state.name}.drift")
 
 
 class DriftWatch(Observer):
@@ -28,6 +45,14 @@ class DriftWatch(Observer):
     Parameters
     ----------
     monitor : DriftMonitor
+    state : Path, optional
+        State of the run. That of the monitor lies beside it: see `drift_state`.
+
+    Attributes
+    ----------
+    began : float
+        When rows were compared first, in seconds since 1970: in an earlier run, where it is gone
+        on from its state.
 
     Examples
     --------
@@ -42,9 +67,16 @@ class DriftWatch(Observer):
 
     name = "drift"
 
-    def __init__(self, monitor: DriftMonitor) -> None:
+    def __init__(self, monitor: DriftMonitor, *, state: Path | None = None) -> None:
         self.monitor = monitor
-        self._said: tuple[str, tuple[str, ...]] = ("fine", ())
+        self.began = time.time()
+        self._state = None if state is None else drift_state(state)
+        self._note = ""
+        # Without the state of the run its rows are the first ones.
+        if state is not None and self._state is not None and state.exists():
+            self._load(self._state)
+        self._said = _told(monitor.advisory)
+        monitor.on_advisory = self._say_change
         self._serves = False
         self._next = 0.0
         self._columns: list[dict[str, Any]] | None = None
@@ -62,16 +94,39 @@ class DriftWatch(Observer):
             entities=[scored.row.entity for scored in rows],
             scores=np.array([scored.answer.smoothed for scored in rows], np.float64),
         )
-        self._say_changes()
 
     def missed(self, row: Row) -> None:
         """Count a row of which nothing is known."""
         nothing = [math.nan] * len(self.monitor.names)
         self.monitor.update([nothing], entities=[row.entity])
-        self._say_changes()
+
+    def _load(self, path: Path) -> None:
+        """Go on from a file; where it cannot be read, begin anew and say so."""
+        monitor = self.monitor
+        try:
+            state = path.read_bytes()
+            found = unpack_state(state, monitor.fingerprint, kind="run's detector")
+            monitor.restore(found.parts["monitor"])
+            self.began = float(found.text["began"])
+        except FileNotFoundError:
+            pass  # saved by a version that kept none, or without drift
+        except (OSError, ValueError, KeyError) as error:
+            self._note = f"drift: {path}: {error}; its window begins anew"
+
+    def close(self) -> None:
+        """Save the state beside that of the run, whole or not at all."""
+        if self._state is None:
+            return
+        parts = {"monitor": self.monitor.state_bytes()}
+        state = pack_state(Saved({"began": self.began}, parts), self.monitor.fingerprint)
+        with replacing(self._state) as temporary:
+            temporary.write_bytes(state)
 
     def attend(self) -> None:
         """Keep how the columns differ from training for those who serve it, once a second."""
+        if self._note:
+            self.say(self._note)
+            self._note = ""
         now = time.monotonic()
         if self._serves and self.monitor.rows >= self.monitor.window and now >= self._next:
             self._next = now + _PAUSE
@@ -115,12 +170,20 @@ class DriftWatch(Observer):
         )
         return [f"drift: {self.advisory}{after}{apart}"]
 
-    def _say_changes(self) -> None:
-        advisory = self.advisory
-        now = (advisory.advice, tuple(sorted(advisory.columns)))
+    def _say_change(self, advisory: Advisory) -> None:
+        now = _told(advisory)
         if now != self._said:
             self._said = now
             self.say(f"drift after {advisory.rows:,} rows: {advisory}")
+
+
+def _told(advisory: Advisory) -> tuple[Any, ...]:
+    """Return what a new report is worth: the advice, the columns, who is far where not all are."""
+    if advisory.advice == "fine":
+        return ("fine",)
+    of_all = {reason.column for reason in advisory.reasons if reason.entity is None}
+    alone = {str(one.entity) for one in advisory.reasons if one.column not in of_all}
+    return advisory.advice, sorted(advisory.columns), sorted(alone)
 
 
 def _plain(value: float) -> float | None:

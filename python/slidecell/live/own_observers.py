@@ -29,7 +29,7 @@ def own_observers(
     if options.drift and detector is not None and kept is not None and kept.stretches is not None:
         from slidecell.detect.drift import DriftMonitor
 
-        found.append(DriftWatch(DriftMonitor(detector)))
+        found.append(DriftWatch(DriftMonitor(detector), state=options.state))
     if options.shadow is not None:
         from slidecell.live.shadow import Shadow
 
@@ -47,6 +47,7 @@ def own_observers(
                 label=options.label,
                 keep=options.keep,
                 advisory=None if watch is None else lambda: watch.advisory,
+                began=None if watch is None else watch.began,
             )
         )
     return found

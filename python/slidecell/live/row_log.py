@@ -40,7 +40,8 @@ class KeptAdvisory:
     since : int or None
         After how many of them it was fine no more.
     run : float
-        When the run began, in seconds since 1970: a run of its own has its own advisories.
+        When the run began, in seconds since 1970, or the first one of those that went on from each
+        other: other runs have other advisories.
     """
 
     advice: str
@@ -70,6 +71,8 @@ class RowLog(Observer):
         Rows that are kept at least, once they came.
     advisory : callable, optional
         Returns the advisory that holds.
+    began : float, optional
+        When its rows began, in seconds since 1970. Default: now.
 
     Raises
     ------
@@ -100,13 +103,14 @@ class RowLog(Observer):
         label: str | None = None,
         keep: int = 100_000,
         advisory: Callable[[], Advisory] | None = None,
+        began: float | None = None,
     ) -> None:
         self._folder, self._advisory = folder, advisory
         self._header = [*keys, *features, *([] if label is None else [label])]
         self._empty = [""] * len(features)
         self._label = label is not None
         self._most = max(-(-keep // _FILES), 1)
-        self._started = time.time()
+        self._started = time.time() if began is None else began
         self._said: tuple[Any, ...] | None = None
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -136,13 +140,15 @@ class RowLog(Observer):
                 self._write_advisory(self._advisory())
 
     def _write_advisory(self, found: Advisory) -> None:
-        now = (found.advice, found.since, tuple(sorted(found.columns)))
+        told = (sorted(found.columns), sorted(map(str, found.entities)))
+        now = (found.advice, found.since, told)
         if now == self._said:
             return
         facts = {
             "advice": found.advice,
             "text": str(found),
             "columns": list(found.columns),
+            "entities": list(map(str, found.entities)),
             "rows": found.rows,
             "since": found.since,
             "run": self._started,

@@ -140,7 +140,7 @@ class Rows:
             offsets=run_offsets(kept, segments),
             order=None,
             entities=segments if self.entities is None else self.entities[kept],
-            entity_names=self._names_of_entities(),
+            entity_names=self.names_of_entities(),
             times=None if self.times is None else self.times.take(kept),
             labels=None if self.labels is None else self.labels[kept],
             keys=None,
@@ -190,7 +190,7 @@ class Rows:
         ['0', '1']
         """
         if self.entities is None:
-            return list(self._names_of_entities())
+            return list(self.names_of_entities())
         firsts = np.minimum(self.offsets[:-1], max(len(self) - 1, 0))
         return [self.entity_names[e] for e in self.entities[firsts].tolist()] if len(self) else []
 
@@ -205,6 +205,19 @@ class Rows:
         [0, 1, 1]
         """
         return np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
+
+    def entity_numbers(self) -> Ints:
+        """Return the entity of each row, [S]: a place in `names_of_entities`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from slidecell.tables.rows import Rows
+        >>> rows = Rows(np.zeros((3, 1)), np.array([0, 1, 3]))
+        >>> rows.entity_numbers().tolist(), rows.names_of_entities()
+        ([0, 1, 1], ('0', '1'))
+        """
+        return self.segment_numbers() if self.entities is None else self.entities
 
     def order_of_time(self) -> Ints:
         """Return the rows in the order in which a stream would give them, [S].
@@ -226,7 +239,8 @@ class Rows:
         first = self.offsets[:-1][self.segment_numbers()]
         return np.argsort(np.arange(len(self)) - first, kind="stable")
 
-    def _names_of_entities(self) -> tuple[str, ...]:
+    def names_of_entities(self) -> tuple[str, ...]:
+        """Return the entities' names, [E]; the places of the segments where they have none."""
         if self.entities is not None:
             return self.entity_names
         return tuple(map(str, range(len(self.offsets) - 1)))
