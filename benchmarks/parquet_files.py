@@ -23,20 +23,20 @@ from slidecell.model import SequenceModel
 _ENTITIES, _CHUNK = 100, 1 << 20
 
 
-def lstm16() -> SequenceModel:
-    """Return an untrained forecaster of one feature: LSTM 16, W=7."""
-    rng, H = np.random.default_rng(0), 16
-    shapes = {"weight_ih": (4 * H, 1), "weight_hh": (4 * H, H), "bias_ih": (4 * H,)}
+def untrained_lstm(hidden_size: int, window: int, features: Sequence[str]) -> SequenceModel:
+    """Return an untrained forecaster of the next row, with a threshold."""
+    rng, H, F = np.random.default_rng(0), hidden_size, len(features)
+    shapes = {"weight_ih": (4 * H, F), "weight_hh": (4 * H, H), "bias_ih": (4 * H,)}
     shapes |= {"bias_hh": (4 * H,)}
     tensors = {
         f"encoder.0.{name}_l0": rng.uniform(-0.25, 0.25, shape).astype(np.float32)
         for name, shape in shapes.items()
     }
-    tensors["head.weight"] = rng.uniform(-0.25, 0.25, (1, H)).astype(np.float32)
-    tensors["head.bias"] = np.zeros(1, np.float32)
-    layer = {"cell": "lstm", "input_size": 1, "hidden_size": H, "proj_size": 0}
+    tensors["head.weight"] = rng.uniform(-0.25, 0.25, (F, H)).astype(np.float32)
+    tensors["head.bias"] = np.zeros(F, np.float32)
+    layer = {"cell": "lstm", "input_size": F, "hidden_size": H, "proj_size": 0}
     layer |= {"bidirectional": False, "activation": "tanh", "recurrent_activation": "sigmoid"}
-    metadata: dict[str, Any] = {"window": 7, "horizon": 1, "features": ["x"]}
+    metadata: dict[str, Any] = {"window": window, "horizon": 1, "features": list(features)}
     metadata |= {"encoder": [layer | {"reset_after": True}], "decoder": []}
     return SequenceModel(metadata | {"threshold": {"kind": "fixed", "value": 12.0}}, tensors)
 
@@ -70,7 +70,7 @@ def score(path: str, found: Any) -> None:
     from slidecell.detect.model_detector import ModelDetector
     from slidecell.scale import score_parquet
 
-    detector, before = ModelDetector.of(lstm16()), resident()
+    detector, before = ModelDetector.of(untrained_lstm(16, 7, ["x"])), resident()
     peak, stop = before, threading.Event()
 
     def watch() -> None:

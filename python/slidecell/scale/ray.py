@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 from functools import partial
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 from slidecell._arguments import as_choice, whole_number
@@ -20,6 +22,10 @@ if TYPE_CHECKING:
     from slidecell.model import SequenceModel
 
 __all__ = ["RayScorer", "find_events", "score_dataset"]
+
+# Blocks are divided until each actor has so many pieces, but for those of few rows: a piece that is
+# short beside the rows carried into it costs more than it divides.
+_PIECES, _LEAST_ROWS = 4, 1 << 14
 
 
 class RayScorer(TableScorer):
@@ -110,7 +116,9 @@ def score_dataset(
         and each entity is scored as a whole, its rows in any order; it must fit a worker's memory.
         ``"blocks"``: an entity may span any number of blocks. Rows of an entity must be in the
         order of time over the blocks of the dataset; entities may interleave. Each block is scored
-        behind the last rows of its entities in those before it.
+        behind the last rows of its entities in those before it, so that blocks should be long
+        beside these. Long blocks are divided until there are some for every actor: Ray reads files
+        of 100 MB into one block.
     concurrency : int, optional
         Actors, each with the detector. Default: as many as leave one CPU of the cluster to the
         tasks that read.
@@ -188,7 +196,7 @@ def score_dataset(
     scorer.check_names(names, source="the dataset")
     if cut == "groups":
         return dataset.groupby(str(key)).map_groups(RayScorer, **actors)
-    return _score_blocks(dataset, scorer, actors)
+    return _score_blocks(dataset, scorer, actors, concurrency)
 
 
 def find_events(
@@ -248,17 +256,24 @@ def _events(scorer: TableScorer, table: Any) -> Any:
 
 
 def _score_blocks(
-    dataset: ray.data.Dataset, scorer: TableScorer, actors: dict[str, Any]
+    dataset: ray.data.Dataset, scorer: TableScorer, actors: dict[str, Any], concurrency: int
 ) -> ray.data.Dataset:
     """Score blocks behind what is carried into them, and then decide in the order of the blocks."""
     import ray
 
     blocks = _ordered_blocks(dataset)
-    carried = ray.remote(num_returns=2)(_put_before)
+    counted = ray.remote(_count)
+    rows = ray.get([counted.remote(block) for block in blocks])
+    size = max(_LEAST_ROWS, math.ceil(sum(rows) / (concurrency * _PIECES)))
+    carried = ray.remote(_put_before)
     overlap = ray.put(scorer.overlap(ray.get(blocks[0]).schema))
+    pieces: list[Any] = []
     for number, block in enumerate(blocks):
-        blocks[number], overlap = carried.remote(number, block, overlap)
-    scored = ray.data.from_arrow_refs(blocks).map_batches(RayScorer, batch_size=None, **actors)
+        count = max(1, math.ceil(rows[number] / size))
+        work = carried.options(num_returns=count + 1)
+        *parts, overlap = work.remote(number, block, count, overlap)
+        pieces += parts
+    scored = ray.data.from_arrow_refs(pieces).map_batches(RayScorer, batch_size=None, **actors)
     if scorer.decides_by_row:
         return scored
     blocks = _ordered_blocks(scored)
@@ -269,9 +284,18 @@ def _score_blocks(
     return ray.data.from_arrow_refs(blocks)
 
 
-def _put_before(number: int, block: Any, overlap: Overlap) -> tuple[Any, Overlap]:
-    """Return a block behind what is carried into it, and what carries on."""
-    return overlap.put_before(Batch(block, f"block {number}", 0, 0)), overlap
+def _count(block: Any) -> int:
+    return len(block)
+
+
+def _put_before(number: int, block: Any, count: int, overlap: Overlap) -> tuple[Any, ...]:
+    """Return pieces of a block, each behind what is carried into it, and what carries on."""
+    cuts = [len(block) * part // count for part in range(count + 1)]
+    pieces = [
+        overlap.put_before(Batch(block.slice(start, stop - start), f"block {number}", start, 0))
+        for start, stop in pairwise(cuts)
+    ]
+    return *pieces, overlap
 
 
 def _decide(scorer: TableScorer, block: Any, state: Saved | None) -> tuple[Any, Saved]:
