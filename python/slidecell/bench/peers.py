@@ -20,7 +20,10 @@ _NEEDS = {
     "torch": ("torch",),
     "onnxruntime": ("onnxruntime", "onnx"),
     "openvino": ("openvino", "onnx"),
+    "openvino int8": ("openvino", "onnx", "nncf"),
 }
+# What the extra does not bring: it holds other packages back.
+_APART = {"nncf": "pip install nncf"}
 
 
 def absent() -> dict[str, str]:
@@ -36,7 +39,11 @@ def absent() -> dict[str, str]:
         name: [module for module in modules if find_spec(module) is None]
         for name, modules in _NEEDS.items()
     }
-    return {name: "pip install 'slidecell[bench]'" for name, modules in missing.items() if modules}
+    return {
+        name: _APART.get(modules[-1], "pip install 'slidecell[bench]'")
+        for name, modules in missing.items()
+        if modules
+    }
 
 
 def score_peers(*, plain: bool = False) -> dict[str, Peer]:
@@ -82,6 +89,9 @@ def score_peers(*, plain: bool = False) -> dict[str, Peer]:
         for short in ("bf16", "f16"):
             lower = partial(_in("openvino", "score"), precision=short)
             peers[f"openvino {short}"] = Peer(lower, "medium", takes=has(short))
+        if "openvino int8" not in missing:
+            int8 = partial(_in("openvino", "score"), int8=True)
+            peers["openvino int8"] = Peer(int8, "low", takes=_in("openvino", "has_int8"))
     return peers
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache, partial
 from typing import Any
 
@@ -14,7 +17,7 @@ from slidecell.bench.contestants import Ways
 from slidecell.bench.peers_onnx import inputs_of, score_graph
 from slidecell.bench.workloads import Floats, ScoreWorkload
 
-__all__ = ["compiled", "has", "score"]
+__all__ = ["compiled", "has", "has_int8", "quantised", "score"]
 
 
 @cache
@@ -35,8 +38,52 @@ def has(precision: str) -> Callable[[Any], bool]:
     return takes
 
 
-def compiled(model: bytes, threads: int, *, hint: str = "LATENCY", precision: str = "f32") -> Any:
-    """Compile an ONNX model file for so many threads."""
+def has_int8(workload: ScoreWorkload) -> bool:
+    """Return whether OpenVINO has a network's layers in 8 bits: LSTMs of a forecaster."""
+    metadata = workload.model.metadata
+    return not metadata["decoder"] and all(x["cell"] == "lstm" for x in metadata["encoder"])
+
+
+def quantised(model: bytes, inputs: Mapping[str, Floats]) -> tuple[Any, dict[str, Floats]]:
+    """Return an ONNX model file in 8 bits, by NNCF, and the first states that it reads beside x.
+
+    These are zeros [N, 1, H]. OpenVINO's LSTM takes 8 bits only where weights are plain constants
+    and the first state is an input whose range is known; it codes rows and states by one scale, so
+    that both must show both signs.
+    """
+    import nncf
+    from openvino import opset13
+    from openvino.passes import ConstantFolding, Manager
+
+    network = _core().read_model(model)
+    folding = Manager()
+    folding.register_pass(ConstantFolding())  # of the gates' order
+    folding.run_passes(network)
+    states: dict[str, Floats] = {}
+    for layer in [op for op in network.get_ops() if op.get_type_name() == "LSTMSequence"]:
+        name = f"h0_{len(states)}"
+        states[name] = np.zeros(list(layer.input_value(1).get_shape()), np.float32)
+        state = opset13.parameter(states[name].shape, np.float32, name=name)
+        state.output(0).get_tensor().set_names({name})
+        layer.input(1).replace_source_output(state.output(0))
+        network.add_parameters([state])
+    network.validate_nodes_and_infer_types()
+    rng = np.random.default_rng(0)
+    seen = dict(inputs) | {
+        name: rng.uniform(-1, 1, zeros.shape).astype(np.float32) for name, zeros in states.items()
+    }
+    samples = nncf.Dataset([seen, {**seen, "x": -seen["x"]}])
+    level = logging.getLogger("nncf").level
+    logging.getLogger("nncf").setLevel(logging.ERROR)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):  # its bars
+            return nncf.quantize(network, samples, subset_size=2), states
+    finally:
+        logging.getLogger("nncf").setLevel(level)
+
+
+def compiled(model: Any, threads: int, *, hint: str = "LATENCY", precision: str = "f32") -> Any:
+    """Compile an ONNX model file, or OpenVINO's model, for so many threads."""
     settings = {
         "PERFORMANCE_HINT": hint,
         "INFERENCE_NUM_THREADS": threads,
@@ -44,11 +91,14 @@ def compiled(model: bytes, threads: int, *, hint: str = "LATENCY", precision: st
     }
     if hint == "THROUGHPUT":
         settings["NUM_STREAMS"] = threads
-    return _core().compile_model(_core().read_model(model), "CPU", settings)
+    read = _core().read_model(model) if isinstance(model, bytes) else model
+    return _core().compile_model(read, "CPU", settings)
 
 
-def score(workload: ScoreWorkload, threads: int, *, precision: str = "f32") -> Ways:
-    """Batches of one static shape in shared memory, by both hints.
+def score(
+    workload: ScoreWorkload, threads: int, *, precision: str = "f32", int8: bool = False
+) -> Ways:
+    """Batches of one static shape in shared memory, by both hints; with `int8` quantised.
 
     LATENCY: one batch after the other on all threads. THROUGHPUT: a stream per thread, all batches
     asynchronous. On one thread the two differ in nothing but the call. Prepared: the compiled
@@ -60,14 +110,17 @@ def score(workload: ScoreWorkload, threads: int, *, precision: str = "f32") -> W
     def prepared(size: int, time_major: bool, hint: str) -> Any:
         import openvino
 
-        data = score_graph(workload.model, time_major=time_major, batch=size)
-        model = compiled(data, threads, hint=hint, precision=precision)
         cut = batches.batches_of(workload, size, time_major=time_major, padded=True)
+        network: Any = score_graph(workload.model, time_major=time_major, batch=size)
+        states: dict[str, Floats] = {}
+        if int8:
+            network, states = quantised(network, inputs_of(workload.model, cut[0]))
+        model = compiled(network, threads, hint=hint, precision=precision)
         scores = np.empty(len(cut) * size, np.float32)
         requests, kept = [], []
         for number, batch in enumerate(cut):
             request = model.create_infer_request()
-            kept.append(inputs_of(workload.model, batch))
+            kept.append(inputs_of(workload.model, batch) | states)
             for name, array in kept[-1].items():
                 request.set_tensor(name, openvino.Tensor(array, shared_memory=True))
             part = scores[number * size : (number + 1) * size]
