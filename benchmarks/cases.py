@@ -6,13 +6,14 @@ A new case is one more entry of `CASES`, or of the scores' own list.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import nn
 
+from benchmarks.carried_workloads import CarriedWorkload, FlagWorkload
 from benchmarks.networks import gru, lstm
 from benchmarks.workloads import (
     GatherWorkload,
@@ -20,9 +21,41 @@ from benchmarks.workloads import (
     TrainWorkload,
     WindowsWorkload,
 )
-from slidecell.bench.cases import FEATURES, SCORE_CASES, USER_ROWS, Case, random_series
+from slidecell._cells import CellName
+from slidecell.bench.cases import FEATURES, SCORE_CASES, USER_ROWS, Case, ScoreCase, random_series
 
 __all__ = ["CASES", "Case"]
+
+
+@dataclass(frozen=True)
+class SeriesCase:
+    """One long series, by states that are carried through it: its scores, or its flags."""
+
+    name: str
+    of: type[CarriedWorkload]
+    cell: CellName
+    window: int
+    rows: int = 250_000
+    hidden_size: int = 64
+    threaded: ClassVar[bool] = True
+    in_mean: ClassVar[bool] = False
+
+    @property
+    def kind(self) -> str:
+        """Whose peers do it."""
+        return self.of.kind
+
+    def workload(self, max_rows: int) -> CarriedWorkload:
+        """Make data of at most about `max_rows` rows, of fewer where windows are long."""
+        usual = ScoreCase(
+            self.name,
+            self.cell,
+            (self.hidden_size,),
+            entities=1,
+            rows=self.rows,
+            window=self.window,
+        ).workload(max_rows)
+        return self.of(**{field.name: getattr(usual, field.name) for field in fields(usual)})
 
 
 @dataclass(frozen=True)
@@ -102,6 +135,9 @@ class TrainCase:
 
 CASES: list[Case] = [
     *SCORE_CASES,
+    SeriesCase("carried LSTM 64, W=50", CarriedWorkload, "lstm", 50),
+    SeriesCase("carried GRU 64, W=50", CarriedWorkload, "gru", 50),
+    SeriesCase("flags LSTM 64, W=50", FlagWorkload, "lstm", 50),
     StepCase("step LSTM 64", nn.LSTMCell, 64),
     StepCase("step GRU 64", nn.GRUCell, 64),
     WindowsCase("windows, one long series", 1, 140_000),

@@ -17,6 +17,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from torch import Tensor, nn
 
 import slidecell as sc
+from benchmarks.carried_workloads import carried_contestants, flag_contestants
 from benchmarks.networks import LastHidden, cell_of
 from benchmarks.workloads import (
     Floats,
@@ -275,6 +276,8 @@ def step_of(workload: TrainWorkload, module: nn.Module, x: Tensor, threads: int)
 # By kind of workload; ours is the first of each, and every other one's ratio is to it.
 PEERS: dict[str, dict[str, Peer]] = {
     "score": score_peers(),
+    "carried": carried_contestants(),
+    "flags": flag_contestants(),
     "step": {OURS: Peer(slidecell_step), "torch": Peer(torch_step)},
     "windows": {
         OURS: Peer(slidecell_windows),
