@@ -7,7 +7,7 @@ scaled to the range of the training rows; test rows are repeated with noise of 1
 where a series is shorter than ``--rows``. Nets are trained on the last 8,000 training rows with a
 fixed seed.
 
-``--all`` takes all series, in an order that has every series and cell in the first third.
+``--all`` takes all series, in an order that soon has each of them once, then each cell of it.
 ``--out FILE`` keeps each net's lines as it ends: the same command goes on where it was stopped.
 """
 
@@ -81,13 +81,14 @@ COLUMNS = [field.name for field in fields(Line)]
 
 
 def cases_of(names: Sequence[str], cells: Sequence[str], windows: Sequence[int]) -> list[Case]:
-    """Return every combination: each pass has every series and cell once, with changing windows."""
-    return [
-        Case(name, cell, windows[(which + column + shift) % len(windows)])
-        for shift in range(len(windows))
-        for which, name in enumerate(names)
-        for column, cell in enumerate(cells)
-    ]
+    """Return all combinations: each pass has every series once, with changing cells and windows."""
+    cases = []
+    for number in range(len(cells) * len(windows)):
+        for which, name in enumerate(names):
+            column = (which + number) % len(cells)
+            window = windows[(which + column + number // len(cells)) % len(windows)]
+            cases.append(Case(name, cells[column], window))
+    return cases
 
 
 def thresholds(exact: Floats) -> Iterator[tuple[str, float]]:
