@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 import slidecell
+from benchmarks import readme_table
 from slidecell import detect
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 MAP = (ROOT / "python" / "README.md").read_text()
 RESULTS = ROOT / "benchmarks" / "results"
-FLOAT32_PEERS = {"torch", "torch end to end", "onnxruntime", "openvino"}
 CASES = {
     "LSTM 16, W=7": "score LSTM 16",
     "LSTM 64, W=7": "score LSTM 64",
@@ -46,30 +46,45 @@ def table(first_column: str) -> dict[str, list[str]]:
     return rows
 
 
-def shown_as(text: str, value: float) -> bool:
-    """Whether a figure such as "3.4 M" is a value, rounded to the digits that are shown."""
-    digits, _, unit = text.strip().partition(" ")
-    scale = {"": 1.0, "k": 1e3, "M": 1e6}[unit]
-    last = 10.0 ** -len(digits.partition(".")[2])
-    return abs(float(digits) - value / scale) <= 0.501 * last
-
-
 def test_readme_rates_are_those_of_the_saved_run():
-    results = json.loads((RESULTS / "scores.json").read_text())["results"]
-    rows = table("windows scored per second")
-    assert list(rows) == list(CASES)
-    for name, (ours, bf16, peer, ratio) in rows.items():
-        found = [r for r in results if r["case"] == CASES[name]]
-        for threads, at in ((1, 0), (2, 1)):
-            here = {r["contestant"]: r for r in found if r["threads"] == threads}
-            rate = {who: r["work"] / statistics.median(r["seconds"]) for who, r in here.items()}
-            best = max(FLOAT32_PEERS, key=lambda who: rate[who])
-            assert shown_as(ours.split("/")[at], rate["slidecell"]), (name, threads)
-            assert shown_as(bf16.split("/")[at], rate["slidecell medium"]), (name, threads)
-            assert shown_as(peer.split("/")[at], rate[best]), (name, threads)
-            assert shown_as(ratio.split("/")[at], here[best]["ratio"]), (name, threads)
-            assert here["slidecell"]["max_error"] <= 2e-7
-            assert here["slidecell medium"]["relative_error"] <= 2.5e-4
+    content = json.loads((RESULTS / "scores.json").read_text())
+    header, *lines = readme_table.table(content)
+    assert "| " + " | ".join(header) + " |" in README
+    assert table(header[0]) == {name: cells for name, *cells in lines}
+    assert set(table(header[0])) >= set(CASES)
+    for r in content["results"]:
+        if r["case"] in CASES.values() and r["contestant"] == "slidecell":
+            assert r["max_error"] <= 2e-7
+        if r["case"] in CASES.values() and r["contestant"] == "slidecell medium":
+            assert r["relative_error"] <= 2.5e-4
+
+
+def test_readme_table_has_what_a_run_has():
+    def result(case: str, contestant: str, threads: int, seconds: float, **changes: object) -> dict:
+        plain = {"case": case, "contestant": contestant, "threads": threads, "work": 1_000}
+        return plain | {"seconds": [seconds], "right": True, **changes}
+
+    results = [
+        result("score LSTM 64", who, threads, seconds / threads)
+        for who, seconds in (("slidecell", 2e-3), ("slidecell low", 1e-3), ("torch", 4e-3))
+        for threads in (1, 2)
+    ]
+    # Faster, and wrong.
+    results += [result("score LSTM 64", "openvino", n, 1e-3, right=False) for n in (1, 2)]
+    flags = "flags LSTM 64, W=50"
+    results += [result(flags, "slidecell", n, 1e-3) for n in (1, 2)]
+    results += [result(flags, "torch", n, 0.05, work=500) for n in (1, 2)]
+    results += [result(flags, "torch carried", n, 3e-3, right=False) for n in (1, 2)]
+    header, *lines = readme_table.table({"conditions": {"threads": [1, 2]}, "results": results})
+    title = "windows scored per second, one thread / two"
+    assert header == [title, "slidecell, float32", "int8", "best float32 peer", "ratio"]
+    assert lines == [
+        ["LSTM 64, W=7", "500 k / 1.00 M", "1.00 M / 2.00 M", "250 k / 500 k", "2.0 / 2.0"],
+        ["audited flags, LSTM 64, W=50; peers score every window",
+         "1.00 M / 1.00 M", "", "10.0 k / 10.0 k", "100.0 / 100.0"],
+        ["the same; peers carry states, unchecked",
+         "1.00 M / 1.00 M", "", "333 k / 333 k", "3.0 / 3.0"],
+    ]  # fmt: skip
 
 
 def test_readme_detectors_are_those_of_the_saved_run():
