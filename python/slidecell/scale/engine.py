@@ -158,10 +158,10 @@ class Engine:
         if missing:
             features[~finite] = np.nan
         self.counts["missing_cells"] += missing
-        joined, new = self._carried.join(arranged, features, fill=self._fill)
+        joined = self._carried.join(arranged, features, fill=self._fill)
         smoothed = self._smoothing is None
-        scores = score_table(self._detector, joined, smoothed=smoothed)[new]
-        return scores, joined.features.take(new, axis=0)
+        scores = score_table(self._detector, joined.rows, smoothed=smoothed)
+        return scores.take(joined.new), joined.own
 
     def _follow(
         self,
@@ -174,11 +174,13 @@ class Engine:
         """Follow the events."""
         keys = None if self._time is None else batch.table.column(self._time)
 
-        def place(row: int) -> Any:
-            at = int(arranged.order[row])
-            return batch.before + at + 1 if keys is None else keys[at].as_py()
+        def places(rows: Ints) -> list[Any]:
+            at = arranged.order[rows]
+            return list(
+                (batch.before + at + 1).tolist() if keys is None else keys.take(at).to_pylist()
+            )
 
-        self._take_closed(self._decisions.events.follow(arranged, scores, flags, place=place))
+        self._take_closed(self._decisions.events.follow(arranged, scores, flags, places=places))
 
     def _take_closed(self, closed: list[Closed]) -> None:
         self._closed += closed

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from slidecell.detect.streams.state import Saved
-from slidecell.tables.rows import Ints
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,8 +53,8 @@ class Entities:
         """Return the keys as text."""
         return tuple(map(str, self._found))
 
-    def codes(self, column: Any) -> Ints:
-        """Return the numbers of rows' keys [B], which are all there."""
+    def codes(self, column: Any) -> npt.NDArray[np.integer[Any]]:
+        """Return the numbers of rows' keys [B], which are all there: of 16 bits if they suffice."""
         import pyarrow as pa
         import pyarrow.compute as pc
 
@@ -70,7 +70,10 @@ class Entities:
                 code = self._codes[key] = len(self._found)
                 self._found.append(key)
             known[place] = code
-        codes: Ints = known[encoded.indices.to_numpy(zero_copy_only=False)]
+        small = known.astype(np.uint16) if len(self) <= 1 << 16 else known
+        codes: npt.NDArray[np.integer[Any]] = small.take(
+            encoded.indices.to_numpy(zero_copy_only=False)
+        )
         return codes
 
     def column(self) -> pd.Series[Any]:

@@ -25,6 +25,7 @@ __all__ = [
     "check_names",
     "find_files",
     "read_features",
+    "read_whole",
 ]
 
 SUFFIXES = {
@@ -292,14 +293,38 @@ def read_features(batch: Batch, features: Sequence[str]) -> Floats:
     >>> read_features(batch, ["y", "x"]).tolist()
     [[0.5, 1.0], [2.0, nan]]
     """
-    columns = []
-    for name in features:
-        series = batch.table.column(name).to_pandas().rename(name)
+    import pyarrow as pa
+
+    made = np.empty((len(batch.table), len(features)))
+    for place, name in enumerate(features):
+        column = batch.table.column(name)
+        if column.null_count == 0 and pa.types.is_floating(column.type):
+            made[:, place] = column.to_numpy()
+            continue
+        series = column.to_pandas().rename(name)
         values = to_numbers(series)
         if values is None:
             values = feature_numbers(series, source=batch.file, may_exclude=False)
-        columns.append(values)
-    return np.stack(columns, axis=1)
+        made[:, place] = values
+    return made
+
+
+def read_whole(column: Any) -> npt.NDArray[np.int64] | None:
+    """Return a column of whole numbers of 64 bits that lacks none, without a copy; else None.
+
+    Examples
+    --------
+    >>> import pyarrow as pa
+    >>> from slidecell.scale.sources import read_whole
+    >>> read_whole(pa.array([1, 2])).tolist(), read_whole(pa.array([1, None]))
+    ([1, 2], None)
+    """
+    import pyarrow as pa
+
+    if column.type != pa.int64() or column.null_count:
+        return None
+    values: npt.NDArray[np.int64] = column.to_numpy()
+    return values
 
 
 def check_names(source: str, names: Sequence[str], wanted: Mapping[str, str]) -> None:
