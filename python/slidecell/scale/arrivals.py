@@ -140,7 +140,7 @@ class Arrivals:
         count = len(self.entities)
         self._seen, self._segments = grown(self._seen, count, 0), grown(self._segments, count, -1)
         times = self._read_times(batch)
-        if times is None or not sort:  # numbers of 16 bits in a quarter of the time
+        if times is None or not sort:  # by their digits, where numbers have few bits
             order = np.argsort(small, kind="stable")
         else:
             order = np.lexsort((times.values, small))
@@ -160,7 +160,7 @@ class Arrivals:
 
     def _entity_codes(self, batch: Batch) -> npt.NDArray[np.integer[Any]]:
         if self._entity is None:
-            return np.zeros(len(batch.table), np.uint16)
+            return np.zeros(len(batch.table), np.uint8)
         column = batch.table.column(self._entity)
         if column.null_count:
             row = int(np.argmax(column.is_null().to_numpy(zero_copy_only=False)))

@@ -143,7 +143,9 @@ class Engine:
         self.counts["rows"] += len(codes)
         self.counts["scored"] += len(codes) - int(np.count_nonzero(np.isnan(scores)))
         self.counts["flagged"] += int(np.count_nonzero(flags))
-        return Scored(_put_back(scores, order), _put_back(flags, order))
+        flagged = np.zeros(len(codes), np.bool_)
+        flagged[order[flags]] = True
+        return Scored(_put_back(scores, order), flagged)
 
     def raw(self, batch: Batch, *, sort: bool) -> npt.NDArray[Any]:
         """Return the scores of a batch before they are smoothed, in the order of its rows."""
