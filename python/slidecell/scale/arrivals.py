@@ -46,6 +46,8 @@ class Arranged(NamedTuple):
         Whether a row begins a segment of its entity.
     seen, segment : ndarray of int64, [E]
         How many rows of an entity came before the batch, and the number of its last segment then.
+    times : Times, optional
+        In the order of the batch.
     """
 
     order: Ints
@@ -55,6 +57,7 @@ class Arranged(NamedTuple):
     begins: Bools
     seen: Ints
     segment: Ints
+    times: Times | None
 
     def cuts(self) -> Ints:
         """Return the rows that are the first of their entity or of a segment, [G], ascending."""
@@ -156,7 +159,7 @@ class Arrivals:
             self._follow_times(times, batch, order, runs=runs, codes=codes, begins=begins)
         self._seen[entities] += lengths
         self._segments[entities] += np.add.reduceat(begins, runs, dtype=np.int64)
-        return Arranged(order, codes, runs, entities, begins, seen, segment)
+        return Arranged(order, codes, runs, entities, begins, seen, segment, times)
 
     def _entity_codes(self, batch: Batch) -> npt.NDArray[np.integer[Any]]:
         if self._entity is None:
