@@ -1,15 +1,18 @@
-"""Rows a second and peak memory of `slidecell.scale.score_parquet`, by the rows of the file.
+"""Rate and peak memory of `slidecell.scale.score_parquet`, by the rows of the file.
 
-Each file is scored in a process of its own, which does not import torch.
+Each file is scored in a process of its own, which does not import torch. Between its runs a million
+rows in memory are scored by `SequenceModel.score`, which the rate is compared with.
 """
 
 from __future__ import annotations
 
 import argparse
 import multiprocessing
+import shutil
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +24,19 @@ from slidecell.bench.report import markdown
 from slidecell.model import SequenceModel
 
 _ENTITIES, _CHUNK = 100, 1 << 20
+_IN_MEMORY = 1 << 20  # rows
+_BYTES = 20  # of a row: of the file 9, of its scores 4, and of the parts of a run 5
+_HEAD = (
+    "rows",
+    "rows/s",
+    "s / million",
+    "processor s / million",
+    "rate / in memory",
+    "the same of processor s",
+    "after imports (MB)",
+    "peak above it (MB)",
+    "file + scores (GB)",
+)
 
 
 def untrained_lstm(hidden_size: int, window: int, features: Sequence[str]) -> SequenceModel:
@@ -62,16 +78,23 @@ def resident() -> float:
     return int(text.split("VmRSS:")[1].split()[0]) / 1024
 
 
-def score(path: str, found: Any) -> None:
-    """Score a file, and put what it took."""
+def score(path: str, repeats: int, found: Any) -> None:
+    """Score a file, and rows in memory between; put what each took."""
     import pyarrow.parquet  # noqa: F401  # what is imported is no part of the peak
     import sklearn.utils.validation  # noqa: F401
 
     from slidecell.detect.model_detector import ModelDetector
     from slidecell.scale import score_parquet
 
-    detector, before = ModelDetector.of(untrained_lstm(16, 7, ["x"])), resident()
-    peak, stop = before, threading.Event()
+    model = untrained_lstm(16, 7, ["x"])
+    detector = ModelDetector.of(model)
+    source = Path(path)
+    out, events = source.with_name("out.parquet"), source.with_name("events.csv")
+    features = np.random.default_rng(0).normal(size=(_IN_MEMORY, 1)).astype(np.float32)
+    offsets = np.linspace(0, _IN_MEMORY, _ENTITIES + 1).astype(np.int64)
+    model.score(features, offsets)  # the first call is no part of it
+    before = peak = resident()
+    stop = threading.Event()
 
     def watch() -> None:
         nonlocal peak
@@ -80,35 +103,74 @@ def score(path: str, found: Any) -> None:
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    source = Path(path)
-    out, events = source.with_name("out.parquet"), source.with_name("events.csv")
-    done = score_parquet(detector, source, out, entity="id", time="at", events=events)
+    runs = []
+    for _ in range(repeats):
+        start = Clock()
+        done = score_parquet(detector, source, out, entity="id", time="at", events=events)
+        whole = start.per_million(done.rows)
+        start = Clock()
+        model.score(features, offsets)
+        runs.append((*whole, *start.per_million(_IN_MEMORY)))
     stop.set()
     watcher.join()
     assert "torch" not in sys.modules
-    found.put((done.rows, done.seconds, before, peak - before))
+    taken = [source.stat().st_size, out.stat().st_size]
+    found.put((np.median(runs, axis=0).tolist(), before, peak - before, taken))
+
+
+class Clock:
+    """Seconds and processor seconds since it was made."""
+
+    def __init__(self) -> None:
+        self._seconds, self._processor = time.perf_counter(), time.process_time()
+
+    def per_million(self, rows: int) -> tuple[float, float]:
+        """Return both of a million rows."""
+        seconds, processor = time.perf_counter(), time.process_time()
+        each = 1e6 / rows
+        return (seconds - self._seconds) * each, (processor - self._processor) * each
+
+
+def line(rows: int, found: Any) -> tuple[str, ...]:
+    """Return a line of the table."""
+    (seconds, processor, memory, memory_processor), before, peak, taken = found
+    return (
+        f"{rows:,}",
+        f"{1e6 / seconds:,.0f}",
+        f"{seconds:.3f}",
+        f"{processor:.3f}",
+        f"{memory / seconds:.2f}",
+        f"{memory_processor / processor:.2f}",
+        f"{before:.0f}",
+        f"{peak:.0f}",
+        " + ".join(f"{size / 1e9:.2f}" for size in taken),
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Score files of growing length and print the table; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.parquet_files", description=__doc__)
     parser.add_argument("--rows", type=positive, nargs="+", default=[1_000_000, 12_000_000])
+    parser.add_argument("--repeats", type=positive, default=3, help="of each; medians are printed")
+    parser.add_argument("--folder", type=Path, help="where the files are, for the time of the run")
     options = parser.parse_args(arguments)
-    lines = [("rows", "seconds", "rows/s", "after imports (MB)", "peak above it (MB)")]
+    lines: list[tuple[str, ...]] = [_HEAD]
     processes = multiprocessing.get_context("spawn")
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+        free = shutil.disk_usage(folder).free
+        needed = max(options.rows) * _BYTES
+        if needed > free:
+            parser.error(f"--rows: the files take {needed:,} bytes, and {free:,} are free")
         for rows in options.rows:
             path = Path(folder) / "in.parquet"
             write_rows(path, rows)
             found = processes.SimpleQueue()
-            child = processes.Process(target=score, args=(str(path), found))
+            child = processes.Process(target=score, args=(str(path), options.repeats, found))
             child.start()
             child.join()
             if child.exitcode:
                 return 1
-            count, seconds, before, peak = found.get()
-            rate = f"{count / seconds:,.0f}"
-            lines.append((f"{count:,}", f"{seconds:.1f}", rate, f"{before:.0f}", f"{peak:.0f}"))
+            lines.append(line(rows, found.get()))
     print(markdown(lines))
     return 0
 

@@ -72,7 +72,12 @@ def drift_facts(result: Result) -> dict[str, Any] | None:
 
 
 def files_drift_facts(
-    detector: Detector, recent: Statistics | None, *, scored: int, flagged: int
+    detector: Detector,
+    recent: Statistics | None,
+    advisory: dict[str, Any] | None,
+    *,
+    scored: int,
+    flagged: int,
 ) -> dict[str, Any] | None:
     """Return how rows of files that were scored in parts differ from those of training.
 
@@ -81,13 +86,15 @@ def files_drift_facts(
     detector : Detector
     recent : Statistics, optional
         Of all rows.
+    advisory : dict, optional
+        `slidecell.scale.ScoredFiles.advice`.
     scored, flagged : int
         Rows that have a score, and that are flagged.
 
     Returns
     -------
     dict or None
-        As `drift_facts` does, without ``advisory``, which needs all rows.
+        As `drift_facts` does.
     """
     kept = detector.training_statistics_
     if kept is None or recent is None or recent.rows < _LEAST_ROWS:
@@ -100,6 +107,7 @@ def files_drift_facts(
         "flagged": flagged / scored if scored else 0.0,
         "expected": _expected(detector),
         **_column_facts(kept.columns, recent, names),
+        "advisory": advisory,
     }
 
 

@@ -15,6 +15,7 @@ from slidecell.jobs.json_file import write_json
 from slidecell.jobs.report import Report, Section, Table
 from slidecell.jobs.results import machine, refuse_overwriting
 from slidecell.jobs.score import ScoreOptions, refuse_swapped
+from slidecell.jobs.sections import metrics_section
 from slidecell.scale.sources import SUFFIXES
 from slidecell.tables.source import Source, is_standard
 
@@ -24,9 +25,9 @@ _COLUMNS = 8  # whose memory the text of a file may take
 _MOST_PACKED = 1032  # bytes that deflate makes of one
 
 _LEFT_OUT = (
-    "the files are scored in parts: there is no picture of all rows, no comparison with labels, no "
-    "count of why rows have no score, no advice whether to train again, and no column is named for "
-    "an event; quantiles of columns that are compared with training are those of a sample"
+    "the files are scored in parts: there is no picture of all rows, no count of why rows have no "
+    "score, and no column is named for an event; quantiles of columns that are compared with "
+    "training are those of a sample"
 )
 
 
@@ -161,7 +162,6 @@ def run_score_files(
     from slidecell.scale import score_csv, score_parquet
 
     for flag, value in (
-        ("--label", options.label),
         ("--html", options.html or None),
         ("--audited", options.audited or None),
     ):
@@ -188,6 +188,7 @@ def run_score_files(
         max_gap=options.max_gap,
         missing=options.missing,  # type: ignore[arg-type]  # checked there
         duplicates=options.duplicates,  # type: ignore[arg-type]
+        label=options.label,
         events=events,
         event_gap=options.event_gap,
         max_sorted_bytes=options.max_bytes,
@@ -204,7 +205,10 @@ def run_score_files(
         "events": found.events,
         "sorted_in_memory": found.sorted_in_memory,
     }
-    drift = files_drift_facts(detector, found.recent, scored=found.scored, flagged=found.flagged)
+    drift = files_drift_facts(
+        detector, found.recent, found.advice, scored=found.scored, flagged=found.flagged
+    )
+    metrics = None if found.metrics is None else found.metrics.to_dict()
     files = [str(options.out / name) for name in names]
     network = detector.network
     plan = None if network is None else network.plan(num_threads=options.num_threads)
@@ -215,6 +219,7 @@ def run_score_files(
         "data": data,
         "threshold": detector.threshold_state(),
         "drift": drift,
+        "metrics": metrics,
         "notes": [_LEFT_OUT, *found.notes, *drift_notes(drift)],
         "machine": machine(plan),
         "seconds": {"total": found.seconds},
@@ -224,7 +229,7 @@ def run_score_files(
     report = Report(
         f"{options.file} scored",
         command_line("score", options),
-        [_section(data, facts)],
+        [_section(data, facts), *([] if metrics is None else [metrics_section(metrics)])],
         files,
         facts,
         facts["notes"],

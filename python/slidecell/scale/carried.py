@@ -25,10 +25,13 @@ class Joined(NamedTuple):
         Its offsets are those of segments.
     new : ndarray of int64, [B]
         The place of each row of the batch among them.
+    own : ndarray, [B, F]
+        The rows of the batch alone.
     """
 
     rows: Rows
     new: Ints
+    own: Floats
 
 
 class CarriedRows:
@@ -80,7 +83,8 @@ class CarriedRows:
         shift = np.cumsum(before)
         new = np.arange(count) + np.repeat(shift, np.diff(runs, append=count))
         features = np.empty((count + int(shift[-1]), rows.shape[1]))
-        features[new] = rows.take(arranged.order, axis=0)
+        own = rows.take(arranged.order, axis=0)
+        features[new] = own
         within = np.arange(int(shift[-1])) - np.repeat(shift - before, before)
         kept = np.arange(self.length) >= self.length - before[:, None]
         features[np.repeat(runs + shift - before, before) + within] = self._rows[entities][kept]
@@ -91,9 +95,10 @@ class CarriedRows:
         joined = Rows(features, np.append(starts, len(features)).astype(np.int64))
         if fill:
             joined = joined.filled()
+            own = joined.features.take(new, axis=0)
         ends = np.append(new[runs[1:] - 1], new[-1]) + 1
         self._keep(entities, ends, starts, joined.features)
-        return Joined(joined, new)
+        return Joined(joined, new, own)
 
     def _keep(self, entities: Ints, ends: Ints, starts: Ints, features: Floats) -> None:
         begin = starts[np.searchsorted(starts, ends - 1, side="right") - 1]

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slidecell.scale.sources import Batch, Place, check_names
-from slidecell.tables.columns import feature_numbers, is_unnamed, to_numbers
+from slidecell.tables.columns import feature_numbers, is_unnamed, parse_labels, to_numbers
 from slidecell.tables.csv_lines import Header, find_records, long_cells, measure, read_header
 from slidecell.tables.files import check_rows, file_kind, parse_rows
 from slidecell.tables.row_error import RowError
@@ -70,6 +70,8 @@ class CsvFiles:
         Numbers, or true and false as the first rows of the first file have it.
     batch_rows : int
         Rows of a batch, at most.
+    label : str, optional
+        A column of 0 and 1 that is read too.
 
     Raises
     ------
@@ -86,14 +88,17 @@ class CsvFiles:
         features: Sequence[str],
         *,
         batch_rows: int,
+        label: str | None = None,
     ) -> None:
         import pyarrow as pa
 
         self.files = list(files)
         self._keys, self._features = list(keys), list(features)
-        self._batch_rows = batch_rows
+        self._batch_rows, self._label = batch_rows, label
         self._found: list[_File] = []
         wanted = {**dict.fromkeys(features, "features"), **keys}
+        if label is not None:
+            wanted[label] = "label"
         for path in self.files:
             found = _open(path, asked=list(wanted))
             check_names(str(path), found.header.names, wanted)
@@ -199,6 +204,10 @@ class CsvFiles:
         try:
             for name in names[len(columns) :]:
                 columns.append(pa.array(self._numbers(frame[name], str(found.source))))
+            if self._label is not None:
+                names.append(self._label)
+                labels = parse_labels(frame[self._label], source=str(found.source))
+                columns.append(pa.array(labels))
         except RowError as error:
             raise error.at_lines(lines) from error
         return _Rows(pa.table(dict(zip(names, columns, strict=True))), lines, blank)

@@ -54,6 +54,15 @@ class Decisions:
         state = detector.threshold_state()
         value = None if state is None else state.get("value")
         self._value = None if value is None else float(value)
+        # What all scores are compared with, where that is all that a detector does.
+        self._one: float | None = None
+        if (
+            rule is not None
+            and rule.is_constant
+            and not rule.by_entity
+            and rule.threshold == detector.threshold_
+        ):
+            self._one = rule.threshold
         self._name = name
         self._own = per_entity
         self._smoothings: dict[int, Smoothing] = {}
@@ -78,9 +87,11 @@ class Decisions:
         self, codes: Ints, rows: Rows, scores: npt.NDArray[Any], begins: Bools
     ) -> npt.NDArray[np.bool_]:
         """Return which rows [B] are flagged by their smoothed scores."""
+        values = scores.astype(np.float64, copy=False)
+        if self._one is not None:
+            return np.asarray(values > self._one)
         if self._rule is None:
             return self._detector.flag_rows(rows, scores)
-        values = scores.astype(np.float64, copy=False)
         kept, fresh = self._rules, self._fresh_rule
         return _one_by_one(codes, values, begins, kept=kept, fresh=fresh, dtype=np.bool_)
 

@@ -10,13 +10,15 @@ import numpy.typing as npt
 
 from slidecell.detect.streams.state import Saved
 from slidecell.detect.table_scores import score_table
+from slidecell.scale.advice import RowsAdvice
 from slidecell.scale.arrivals import Arranged, Arrivals
 from slidecell.scale.carried import CarriedRows
 from slidecell.scale.decisions import Decisions
 from slidecell.scale.entities import Entities
 from slidecell.scale.events import events_table
+from slidecell.scale.label_counts import LabelCounts
 from slidecell.scale.open_events import Closed
-from slidecell.scale.sources import Batch, read_features
+from slidecell.scale.sources import Batch, read_features, read_labels
 from slidecell.tables.options import TableOptions
 from slidecell.tables.rows import Floats, Ints, Rows
 from slidecell.thresholds.state_values import mapping, whole
@@ -73,6 +75,10 @@ class Engine:
             self.needs_all = str(error)
         self.recent: Sketch | None = None
         """What the rows' columns are added to, where it is set."""
+        self.advice: RowsAdvice | None = None
+        """What watches the rows' columns, where it is set."""
+        self.labels = None if options.label is None else LabelCounts()
+        """What flags are compared with labels by."""
         self._time = None if options.time is None else str(options.time)
         self._places = pa.int64() if self._time is None else self._key_types[self._time]
         self.score_type = self._score_type()
@@ -131,6 +137,8 @@ class Engine:
             scores, features = raw[order], read_features(batch, self._features)[order]
         if self.recent is not None:
             self.recent.add(features)
+        if self.advice is not None:
+            self._watch(self.advice, arranged, features, sort=sort)
         scores = self._decisions.smooth(codes, scores, begins)
         rows = Rows(
             features,
@@ -140,10 +148,15 @@ class Engine:
         )
         flags = self._decisions.flag(codes, rows, scores, begins)
         self._follow(batch, arranged, scores=scores, flags=flags)
+        if self.labels is not None:
+            labels = read_labels(batch, str(self._options.label)).take(order)
+            self.labels.add(arranged, labels, scores, flags)
         self.counts["rows"] += len(codes)
         self.counts["scored"] += len(codes) - int(np.count_nonzero(np.isnan(scores)))
         self.counts["flagged"] += int(np.count_nonzero(flags))
-        return Scored(_put_back(scores, order), _put_back(flags, order))
+        flagged = np.zeros(len(codes), np.bool_)
+        flagged[order[flags]] = True
+        return Scored(_put_back(scores, order), flagged)
 
     def raw(self, batch: Batch, *, sort: bool) -> npt.NDArray[Any]:
         """Return the scores of a batch before they are smoothed, in the order of its rows."""
@@ -158,10 +171,10 @@ class Engine:
         if missing:
             features[~finite] = np.nan
         self.counts["missing_cells"] += missing
-        joined, new = self._carried.join(arranged, features, fill=self._fill)
+        joined = self._carried.join(arranged, features, fill=self._fill)
         smoothed = self._smoothing is None
-        scores = score_table(self._detector, joined, smoothed=smoothed)[new]
-        return scores, joined.features.take(new, axis=0)
+        scores = score_table(self._detector, joined.rows, smoothed=smoothed)
+        return scores.take(joined.new), joined.own
 
     def _follow(
         self,
@@ -174,11 +187,25 @@ class Engine:
         """Follow the events."""
         keys = None if self._time is None else batch.table.column(self._time)
 
-        def place(row: int) -> Any:
-            at = int(arranged.order[row])
-            return batch.before + at + 1 if keys is None else keys[at].as_py()
+        def places(rows: Ints) -> list[Any]:
+            at = arranged.order[rows]
+            return list(
+                (batch.before + at + 1).tolist() if keys is None else keys.take(at).to_pylist()
+            )
 
-        self._take_closed(self._decisions.events.follow(arranged, scores, flags, place=place))
+        self._take_closed(self._decisions.events.follow(arranged, scores, flags, places=places))
+
+    def _watch(
+        self, advice: RowsAdvice, arranged: Arranged, features: Floats, *, sort: bool
+    ) -> None:
+        """Show the rows to what watches them, in the order in which they come."""
+        rows, codes = _put_back(features, arranged.order), _put_back(arranged.codes, arranged.order)
+        if sort and arranged.times is not None:
+            order = np.argsort(arranged.times.values, kind="stable")
+            rows, codes = rows.take(order, axis=0), codes.take(order)
+        names = self.entities.names()
+        whose = None if self._options.entity is None else [names[code] for code in codes.tolist()]
+        advice.add(rows, whose)
 
     def _take_closed(self, closed: list[Closed]) -> None:
         self._closed += closed
@@ -202,6 +229,8 @@ class Engine:
         seen = self._arrivals.state()
         decisions, places = self._decisions.state()
         text = {"counts": dict(self.counts), "decisions": decisions, **seen.text}
+        if self.labels is not None:
+            text["labels"] = self.labels.state()
         parts = {
             **self._carried.saved(len(self.entities)),
             **seen.parts,
@@ -214,6 +243,8 @@ class Engine:
         counts = mapping(saved.text.get("counts"), "counts")
         self.counts = {name: whole(counts, name) for name in _COUNTS}
         self._carried.restore(saved, self._arrivals.restore(saved))
+        if self.labels is not None:
+            self.labels.load_state(mapping(saved.text.get("labels"), "labels"))
         self._decisions.load_state(
             mapping(saved.text.get("decisions"), "decisions"), _places_of(saved.parts["places"])
         )

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from slidecell.detect.streams.state import Saved
-from slidecell.tables.rows import Ints
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,6 +40,7 @@ class Entities:
         self._kind = kind
         self._codes: dict[Any, int] = {} if kind is not None else {"": 0}
         self._found: list[Any] = list(self._codes)
+        self._names: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         """Return how many there are."""
@@ -51,10 +52,12 @@ class Entities:
 
     def names(self) -> tuple[str, ...]:
         """Return the keys as text."""
-        return tuple(map(str, self._found))
+        if len(self._names) < len(self._found):
+            self._names = tuple(map(str, self._found))
+        return self._names
 
-    def codes(self, column: Any) -> Ints:
-        """Return the numbers of rows' keys [B], which are all there."""
+    def codes(self, column: Any) -> npt.NDArray[np.integer[Any]]:
+        """Return the numbers of rows' keys [B], which are all there: of the fewest bits."""
         import pyarrow as pa
         import pyarrow.compute as pc
 
@@ -70,7 +73,10 @@ class Entities:
                 code = self._codes[key] = len(self._found)
                 self._found.append(key)
             known[place] = code
-        codes: Ints = known[encoded.indices.to_numpy(zero_copy_only=False)]
+        small = known.astype(np.min_scalar_type(len(self) - 1))
+        codes: npt.NDArray[np.integer[Any]] = small.take(
+            encoded.indices.to_numpy(zero_copy_only=False)
+        )
         return codes
 
     def column(self) -> pd.Series[Any]:
@@ -99,4 +105,5 @@ class Entities:
 
         table = pa.ipc.open_stream(saved.parts.get("keys", b"")).read_all()
         self._found = table.column("key").to_pylist()
+        self._names = ()
         self._codes = {key: code for code, key in enumerate(self._found)}

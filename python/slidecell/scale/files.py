@@ -31,6 +31,7 @@ def score_parquet(
     max_gap: str | None = None,
     missing: Literal["skip", "ffill"] | None = None,
     duplicates: Literal["error", "keep"] | None = None,
+    label: str | None = None,
     events: str | os.PathLike[str] | None = None,
     event_gap: int | None = None,
     batch_rows: int = BATCH_ROWS,
@@ -65,6 +66,9 @@ def score_parquet(
         As in `slidecell.tables.options.TableOptions`. Default: as the detector was fitted.
     duplicates : {"error", "keep"}, optional
         Rows of one entity with the same time. Default: as the detector was fitted.
+    label : str, optional
+        A column of 0 and 1 (1 = anomaly) that the flags are compared with: see
+        `ScoredFiles.metrics`.
     events : path, optional
         A CSV file to write: the events, worst first. All of them are kept in memory at the end.
     event_gap : int, optional
@@ -128,6 +132,7 @@ def score_parquet(
             "missing": missing,
             "duplicates": duplicates,
         },
+        label=label,
         events=events,
         event_gap=event_gap,
         batch_rows=batch_rows,
@@ -147,6 +152,7 @@ def score_csv(
     max_gap: str | None = None,
     missing: Literal["skip", "ffill"] | None = None,
     duplicates: Literal["error", "keep"] | None = None,
+    label: str | None = None,
     events: str | os.PathLike[str] | None = None,
     event_gap: int | None = None,
     batch_rows: int = BATCH_ROWS,
@@ -177,7 +183,9 @@ def score_csv(
     out : path
         The CSV file to write: key columns, ``score``, ``flagged`` and ``part`` (``test``), one
         row for each row of the source in its order.
-    entity, time, max_gap, missing, duplicates, events, event_gap, batch_rows, max_sorted_bytes
+    entity, time, max_gap, missing, duplicates, label
+        As for `score_parquet`.
+    events, event_gap, batch_rows, max_sorted_bytes
         As for `score_parquet`.
     restart : bool
         Begin anew, whatever an earlier run has left.
@@ -227,6 +235,7 @@ def score_csv(
             "missing": missing,
             "duplicates": duplicates,
         },
+        label=label,
         events=events,
         event_gap=event_gap,
         batch_rows=batch_rows,
@@ -243,6 +252,7 @@ def score_files(
     *,
     kind: Literal["parquet", "csv"],
     asked: Mapping[str, str | None],
+    label: str | None,
     events: str | os.PathLike[str] | None,
     event_gap: int | None,
     batch_rows: int,
@@ -254,7 +264,7 @@ def score_files(
     detector = as_detector(model_or_detector)
     whole_number("batch_rows", batch_rows, least=1)
     whole_number("max_sorted_bytes", max_sorted_bytes, least=0)
-    options = table_options(detector, **asked)
+    options = table_options(detector, label=label, **asked)
     gap = detector.event_gap() if event_gap is None else whole_number("event_gap", event_gap)
     written = {Path(path).absolute() for path in (out, events) if path is not None}
     paths = [path for path in find_files(source, kind) if path.absolute() not in written]
@@ -267,9 +277,9 @@ def score_files(
         features = feature_names(detector, names, options, source=str(paths[0]))
     files: RowFiles
     if kind == "parquet":
-        files = ParquetFiles(paths, keys, features, batch_rows=batch_rows)
+        files = ParquetFiles(paths, keys, features, batch_rows=batch_rows, label=label)
     else:
-        files = CsvFiles(paths, keys, features, batch_rows=batch_rows)
+        files = CsvFiles(paths, keys, features, batch_rows=batch_rows, label=label)
     run = Run(
         detector,
         files,

@@ -58,7 +58,7 @@ class OpenEvents:
     >>> for scores in ([0.5, 2.0], [4.0, 0.5]):
     ...     rows = arrivals.arrange(batch, sort=False)
     ...     values = np.array(scores)
-    ...     events.follow(rows, values, values > 1.0, place=lambda row: row)
+    ...     events.follow(rows, values, values > 1.0, places=lambda rows: rows.tolist())
     []
     []
     >>> [(one.event.start, one.event.end, one.event.area) for one in events.close()]
@@ -75,7 +75,7 @@ class OpenEvents:
         scores: npt.NDArray[Any],
         flags: npt.NDArray[np.bool_],
         *,
-        place: Callable[[int], Any],
+        places: Callable[[Ints], list[Any]],
     ) -> list[Closed]:
         """Take the flagged rows of a batch; return the events that can take no other row.
 
@@ -84,8 +84,8 @@ class OpenEvents:
         arranged : Arranged
         scores : ndarray, [B]
         flags : ndarray of bool, [B]
-        place : callable
-            From a row of the batch to what stands for it.
+        places : callable
+            From rows of the batch to what stands for each.
         """
         rows = np.flatnonzero(flags)
         if len(rows) == 0:
@@ -114,10 +114,11 @@ class OpenEvents:
         made = self._made(first, codes, numbers, scores[rows], goes_on)
         ends = np.append(first[1:], len(rows)) - 1
         last = np.append(changes[first[1:]], True)
-        listed = (first.tolist(), ends.tolist(), last.tolist(), made, goes_on)
-        for begin, end, stays, event, known in zip(*listed, strict=True):
-            start = place(int(rows[begin])) if known is None else known.start
-            found = _Open(int(segments[begin]), event, start, place(int(rows[end])))
+        named = (segments[first].tolist(), places(rows[first]), places(rows[ends]))
+        for segment, start, end, stays, event, known in zip(
+            *named, last.tolist(), made, goes_on, strict=True
+        ):
+            found = _Open(segment, event, start if known is None else known.start, end)
             if stays:
                 self._open[event.entity] = found
             else:

@@ -132,10 +132,10 @@ class PartsWriter:
         state = self.engine.state()
         about: dict[str, Any] = {"parts": self.count, "place": list(following), "done": last}
         parts = dict(state.parts)
-        if self.engine.recent is not None:
-            sketch = self.engine.recent.saved()
-            about["sketch"] = sketch.text
-            parts |= {f"sketch/{name}": data for name, data in sketch.parts.items()}
+        for name, kept in self._kept():
+            saved = kept.saved()
+            about[name] = saved.text
+            parts |= {f"{name}/{part}": data for part, data in saved.parts.items()}
         # As bytes, for the engine goes on while they are written.
         packed = self._journal.packed(Saved({"run": about, **state.text}, parts))
         self._behind.give(self._end, number, events, packed)
@@ -158,12 +158,17 @@ class PartsWriter:
         """Go on from the state behind a part; return where the next batch begins."""
         about = mapping(saved.text.get("run"), "run")
         self.engine.restore(saved)
-        if self.engine.recent is not None:
-            sketch = dict(mapping(about.get("sketch"), "sketch"))
-            self.engine.recent.restore(Saved(sketch, part_of(saved.parts, "sketch/")))
+        for name, kept in self._kept():
+            text = dict(mapping(about.get(name), name))
+            kept.restore(Saved(text, part_of(saved.parts, f"{name}/")))
         self.count = whole(about, "parts")
         self.done = bool(about["done"])
         return Place(*about["place"])
+
+    def _kept(self) -> list[tuple[str, Any]]:
+        """Return what goes on with the rows beside the engine's own state, by name."""
+        both = (("sketch", self.engine.recent), ("advice", self.engine.advice))
+        return [(name, kept) for name, kept in both if kept is not None]
 
     def _scores(self, number: int) -> Path:
         return self._journal.part("scores", number, ".csv" if self._csv else ".arrow")

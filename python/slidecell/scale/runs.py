@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slidecell._whole_files import replacing
+from slidecell.scale.advice import RowsAdvice
 from slidecell.scale.arrivals import UnsortedError
 from slidecell.scale.engine import Engine
 from slidecell.scale.events import sorted_events, write_events
@@ -24,6 +25,7 @@ from slidecell.tables.options import TableOptions
 if TYPE_CHECKING:
     from slidecell.detect.base import Detector
     from slidecell.detect.training_statistics import Statistics
+    from slidecell.evaluate.summary import Evaluation
 
 __all__ = ["BATCH_ROWS", "SORTED_BYTES", "Run", "ScoredFiles"]
 
@@ -54,6 +56,15 @@ class ScoredFiles:
     recent : Statistics, optional
         Of the rows' columns, where the detector kept those of the rows that it was fitted on: for
         `slidecell.detect.drift.compare`. Their quantiles are those of a sample.
+    advice : dict, optional
+        What `slidecell.detect.drift.DriftMonitor` says of the rows in the order in which they come:
+        ``advice``, ``columns`` and ``text`` at the end; ``comparisons``, and ``not_fine`` among
+        them; ``first`` that was not fine. None where the detector keeps too little of its training,
+        or the rows do not fill a window.
+    metrics : Evaluation, optional
+        Of the flags, where there are labels and a rule: all counts, and what follows from them.
+        They are those of all rows at once; areas under curves, range and affiliation metrics are
+        None.
     """
 
     out: Path
@@ -69,6 +80,8 @@ class ScoredFiles:
     sorted_in_memory: bool = False
     notes: tuple[str, ...] = field(default=())
     recent: Statistics | None = None
+    advice: dict[str, Any] | None = None
+    metrics: Evaluation | None = None
 
 
 @dataclass(frozen=True)
@@ -148,7 +161,17 @@ class Run:
             sorted_in_memory=in_memory,
             notes=(*self.files.notes(end), *self.detector.score_notes()),
             recent=None if writer.engine.recent is None else writer.engine.recent.statistics(),
+            advice=None if writer.engine.advice is None else writer.engine.advice.facts(),
+            metrics=self._metrics(writer.engine),
         )
+
+    def _metrics(self, engine: Engine) -> Evaluation | None:
+        """Return how the flags compare with the labels; None without labels or a rule."""
+        rule = self.detector.threshold_state()
+        if engine.labels is None or rule is None:
+            return None
+        value = rule.get("value")
+        return engine.labels.evaluation(threshold=None if value is None else float(value))
 
     def _about(self) -> dict[str, Any]:
         """Return what the results depend on."""
@@ -171,6 +194,8 @@ class Run:
         kept = self.detector.training_statistics_
         if kept is not None:
             engine.recent = kept.columns.sketch()
+        if RowsAdvice.is_known(self.detector):
+            engine.advice = RowsAdvice(self.detector, self.files.total)
         return PartsWriter(
             engine, journal, self.files.key_types, whole=whole, out=self.out, csv=self.csv
         )

@@ -39,7 +39,9 @@ def as_detector(given: Any) -> Detector:
     )
 
 
-def table_options(detector: Detector, **asked: str | None) -> TableOptions:
+def table_options(
+    detector: Detector, *, label: str | None = None, **asked: str | None
+) -> TableOptions:
     """Return how the files are read: as asked, or else as the detector's own was."""
     known = detector.table_options()
     names = ("time", "entity", "max_gap", "missing", "duplicates", "time_format")
@@ -62,7 +64,12 @@ def table_options(detector: Detector, **asked: str | None) -> TableOptions:
                 f"{flag}: column {merged[flag]!r} has the name of a column of the scores file; "
                 "rename it"
             )
-    return TableOptions(**merged, exclude=tuple(known.get("exclude") or ()))
+    if label is not None and (
+        label in {merged.get("time"), merged.get("entity")}
+        or label in (detector.feature_texts() or ())
+    ):
+        raise ValueError(f"label: column {label!r} is a key or a feature of the detector")
+    return TableOptions(**merged, label=label, exclude=tuple(known.get("exclude") or ()))
 
 
 def feature_names(
@@ -72,7 +79,7 @@ def feature_names(
     known = detector.feature_texts()
     if known is not None:
         return known
-    left_out = {options.time, options.entity, *options.exclude}
+    left_out = {options.time, options.entity, options.label, *options.exclude}
     features = [name for name in names if name not in left_out]
     if len(features) != detector.n_features_in_:
         raise ValueError(

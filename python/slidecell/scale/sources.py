@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from slidecell.tables.columns import NoColumnError, feature_numbers, to_numbers
+from slidecell.tables.columns import NoColumnError, feature_numbers, parse_labels, to_numbers
 from slidecell.tables.header import repeated_name
 from slidecell.tables.rows import Floats
 
@@ -25,6 +25,8 @@ __all__ = [
     "check_names",
     "find_files",
     "read_features",
+    "read_labels",
+    "read_whole",
 ]
 
 SUFFIXES = {
@@ -180,6 +182,8 @@ class ParquetFiles:
     features : sequence of str
     batch_rows : int
         Rows of a batch, at most.
+    label : str, optional
+        A column that is read too.
 
     Raises
     ------
@@ -196,6 +200,7 @@ class ParquetFiles:
         features: Sequence[str],
         *,
         batch_rows: int,
+        label: str | None = None,
     ) -> None:
         self.files = list(files)
         self._batch_rows = batch_rows
@@ -206,12 +211,15 @@ class ParquetFiles:
             with _naming(path), _opened(path) as file:
                 schema, first = file.schema_arrow, str(self.files[0])
                 check_columns(str(path), schema, keys, features, self.key_types, first=first)
+                if label is not None:
+                    check_names(str(path), schema.names, {label: "label"})
                 if not self.key_types:  # in the order of the first file
                     self.key_types = {n: schema.field(n).type for n in schema.names if n in keys}
                 groups = [file.metadata.row_group(g) for g in range(file.num_row_groups)]
                 self._groups.append([group.num_rows for group in groups])
                 self.rows.append(file.metadata.num_rows)
         self.columns = [*self.key_types, *(name for name in features if name not in keys)]
+        self.columns += [] if label is None else [label]
 
     @property
     def total(self) -> int:
@@ -292,14 +300,54 @@ def read_features(batch: Batch, features: Sequence[str]) -> Floats:
     >>> read_features(batch, ["y", "x"]).tolist()
     [[0.5, 1.0], [2.0, nan]]
     """
-    columns = []
-    for name in features:
-        series = batch.table.column(name).to_pandas().rename(name)
+    import pyarrow as pa
+
+    made = np.empty((len(batch.table), len(features)))
+    for place, name in enumerate(features):
+        column = batch.table.column(name)
+        if column.null_count == 0 and pa.types.is_floating(column.type):
+            made[:, place] = column.to_numpy()
+            continue
+        series = column.to_pandas().rename(name)
         values = to_numbers(series)
         if values is None:
             values = feature_numbers(series, source=batch.file, may_exclude=False)
-        columns.append(values)
-    return np.stack(columns, axis=1)
+        made[:, place] = values
+    return made
+
+
+def read_labels(batch: Batch, name: str) -> npt.NDArray[np.bool_]:
+    """Return the label column of a batch, [B]: whether rows are anomalies.
+
+    Examples
+    --------
+    >>> import pyarrow as pa
+    >>> from slidecell.scale.sources import Batch, read_labels
+    >>> read_labels(Batch(pa.table({"y": [0, 1]}), "rows", 0, 0), "y").tolist()
+    [False, True]
+    """
+    source = f"{batch.file} from row {batch.first + 1:,} on"
+    column = batch.table.column(name).to_pandas().rename(name)
+    labels: npt.NDArray[np.bool_] = parse_labels(column, source=source) == 1
+    return labels
+
+
+def read_whole(column: Any) -> npt.NDArray[np.int64] | None:
+    """Return a column of whole numbers of 64 bits that lacks none, without a copy; else None.
+
+    Examples
+    --------
+    >>> import pyarrow as pa
+    >>> from slidecell.scale.sources import read_whole
+    >>> read_whole(pa.array([1, 2])).tolist(), read_whole(pa.array([1, None]))
+    ([1, 2], None)
+    """
+    import pyarrow as pa
+
+    if column.type != pa.int64() or column.null_count:
+        return None
+    values: npt.NDArray[np.int64] = column.to_numpy()
+    return values
 
 
 def check_names(source: str, names: Sequence[str], wanted: Mapping[str, str]) -> None:

@@ -205,9 +205,11 @@ class TableScorer:
             arranged = arrivals.arrange(self._batch(table), sort=True)
             scores = table.column("score").to_numpy()[arranged.order]
             flags = table.column("flagged").to_numpy()[arranged.order] == 1
-            times = table.column(when).take(pa.array(arranged.order))
+            times = table.column(when).take(arranged.order)
             events = decisions.events
-            closed = events.follow(arranged, scores, flags, place=lambda row: times[row].as_py())
+            closed = events.follow(
+                arranged, scores, flags, places=lambda rows: times.take(rows).to_pylist()
+            )
             closed = sorted(closed + events.close(), key=lambda c: (c.entity, c.event.start))
         found = events_table(closed, kinds[when])
         keys = [] if entity is None else [arrivals.entities.keys().take(found.column("entity"))]
