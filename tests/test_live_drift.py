@@ -270,7 +270,7 @@ def test_one_note_says_that_the_whole_is_like_training_and_its_end_is_not(
     assert " training standard deviations, spread 0.1 times as wide" in note
     assert note.endswith(", and was fine no more after 2,790 of its rows")
     # Where many rows are flagged too, both are said in one note.
-    heat[2700:2760] = 90.0
+    heat[2600:2720] = 90.0
     (note,) = score_notes(tmp_path, detector, pd.DataFrame({"load": frame["load"], "heat": heat}))
     assert " of the scored rows of the file are flagged, where " in note
     assert ": as a whole it looks like training, but its last rows do not: the drift adv" in note
