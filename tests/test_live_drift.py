@@ -246,3 +246,53 @@ def test_a_kept_advisory_is_of_the_same_spell_after_a_restart(
         keys.append(found.key)
     assert found.advice == "retrain"
     assert keys[0] == keys[1]
+
+
+def score_notes(tmp_path: Path, detector: Path, frame: pd.DataFrame) -> list[str]:
+    frame.to_csv(tmp_path / "in.csv", index=False)
+    options = ScoreOptions(detector, tmp_path / "in.csv", tmp_path / "out")
+    found: list[str] = run_score(options).report["notes"]
+    return [note for note in found if "step" not in note]
+
+
+def test_one_note_says_that_the_whole_is_like_training_and_its_end_is_not(
+    tmp_path: Path, detector: Path
+) -> None:
+    rng = np.random.default_rng(6)
+    heat = rng.normal(50.0, 2.0, 3000)
+    heat[2700:] = rng.normal(47.5, 0.2, 300)
+    frame = pd.DataFrame({"load": rng.normal(size=3000), "heat": heat})
+    (note,) = score_notes(tmp_path, detector, frame)
+    assert note.startswith(
+        "as a whole the file looks like training, but its last rows do not: the drift advisory at "
+        "its end is retrain, for heat (level -1."
+    )
+    assert " training standard deviations, spread 0.1 times as wide" in note
+    assert note.endswith(", and was fine no more after 2,790 of its rows")
+    # Where many rows are flagged too, both are said in one note.
+    heat[2600:2720] = 90.0
+    (note,) = score_notes(tmp_path, detector, pd.DataFrame({"load": frame["load"], "heat": heat}))
+    assert " of the scored rows of the file are flagged, where " in note
+    assert ": as a whole it looks like training, but its last rows do not: the drift adv" in note
+    assert "no column alone" not in note
+
+
+def test_a_part_that_differs_as_a_whole_but_in_no_stretch_is_said_to(tmp_path: Path) -> None:
+    """A season: training has all of the year, the rows that are scored have the winter."""
+    rng = np.random.default_rng(7)
+    year = 10.0 * np.sin(2 * np.pi * np.arange(4000) / 4000) + rng.normal(size=4000)
+    ZScoreDetector().fit(pd.DataFrame({"heat": year})).save(tmp_path / "detector")
+    notes = score_notes(tmp_path, tmp_path / "detector", pd.DataFrame({"heat": year[600:1400]}))
+    assert notes[-1].startswith("the file differs from training in 1 of 1 columns: heat (level +1.")
+    assert notes[-1].endswith(
+        "; the drift advisory stays fine: each stretch of the file is like one of training"
+    )
+
+
+def test_a_note_names_the_entity_that_is_far_alone(tmp_path: Path, fleet_detector: Path) -> None:
+    frame = pd.DataFrame(fleet_rows(2400))
+    (note,) = score_notes(tmp_path, fleet_detector, frame)
+    assert "for heat (of 'd': level +1." in note
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    facts = report["drift"]["advisory"]
+    assert (facts["advice"], facts["columns"], facts["entities"]) == ("watch", ["heat"], ["d"])

@@ -22,9 +22,10 @@ import pandas as pd
 
 from slidecell.detect import RetrainOptions, ZScoreDetector, load_detector
 from slidecell.jobs import retrain_on_drift
-from slidecell.jobs.promote import previous_of, same_saved
+from slidecell.jobs.promote import previous_of, promote, same_saved
 from slidecell.jobs.retrain_on_drift import DriftRetraining, DriftRetrainingOptions
 from slidecell.jobs.step_log import StepLog
+from slidecell.jobs.work_lock import BusyError, working_at
 from slidecell.live.row_log import kept_rows, read_advisory
 from tests.live_lines import as_csv, live
 
@@ -314,3 +315,52 @@ def test_what_does_not_fit_is_refused(tmp_path: Path, model: Path) -> None:
     (tmp_path / "work" / "steps.jsonl").unlink()
     with pytest.raises(ValueError, match=r"advisory.json: not an advisory, or damaged"):
         retraining(tmp_path, model).run_once()
+
+
+def test_a_model_that_came_after_the_comparison_is_not_replaced(
+    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    streamed(tmp_path, model, [0.0] * 300 + [9.0] * 900)
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    work = retraining(tmp_path, model, place="model")
+    with monkeypatch.context() as patch:
+        patch.setattr(retrain_on_drift, "place_copy", full)
+        with pytest.raises(OSError, match="No space left"):
+            work.run_once()
+    challenger = tmp_path / "challenger"
+    frame = pd.DataFrame(np.random.default_rng(5).normal(size=(300, 2)), columns=["load", "heat"])
+    ZScoreDetector(contamination=0.2).fit(frame).save(challenger)
+    promote(model, challenger)
+    found = work.run_once()
+    new = tmp_path / "work" / "round-1" / "new"
+    assert found == (
+        f"round 1: another model has come to {model} since the two were compared: it stays; "
+        f"the new detector is in {new}"
+    )
+    assert load_detector(model).contamination == 0.2
+    assert load_detector(previous_of(model)).contamination != 0.2
+    assert steps(tmp_path)[-2]["place"] is None
+
+
+def test_two_retrainings_at_once(tmp_path: Path, model: Path) -> None:
+    streamed(tmp_path, model, [0.0] * 300 + [9.0] * 900)
+    said: list[str] = []
+    first = retraining(tmp_path, model, place="model")
+    second = replace(first, say=said.append)
+    with working_at(tmp_path / "work", work="slidecell retrain"):
+        with pytest.raises(BusyError, match=r"'slidecell retrain' works there since \S+ \S+ \(pro"):
+            first.run_once()
+        calls = iter(range(100))
+        second.watch(1e-6, stop=lambda: next(calls) > 3)
+    assert len(said) == 1
+    assert said[0].endswith("it is tried again")
+    with working_at(model, work="slidecell promote"), pytest.raises(BusyError, match="promote"):
+        first.run_once()
+    assert [step["step"] for step in steps(tmp_path)] == STEPS[:3]
+    # Each goes on with the steps that the other has done.
+    assert second.run_once() == f"round 1: the new detector is at {model}"
+    assert first.run_once() == "nothing to do: this drift has been retrained for"
+    assert [step["step"] for step in steps(tmp_path)] == STEPS

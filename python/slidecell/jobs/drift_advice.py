@@ -31,10 +31,10 @@ def advice_facts(
     Returns
     -------
     dict or None
-        ``advice``, ``columns`` and ``text`` of the last advisory; ``comparisons``, and ``not_fine``
-        among them; ``first`` with ``rows`` and ``text`` of the first that was not fine, or None.
-        None as a whole where the detector keeps too little of its training, or the rows do not fill
-        a window.
+        ``advice``, ``columns``, ``entities`` and ``text`` of the last advisory; ``comparisons``,
+        and ``not_fine`` among them; ``first`` with ``rows`` and ``text`` of the first that was not
+        fine, or None. None as a whole where the detector keeps too little of its training, or the
+        rows do not fill a window.
     """
     kept = detector.training_statistics_
     if kept is None or kept.stretches is None or judged.sum() < kept.stretches.rows:
@@ -57,6 +57,7 @@ def advice_facts(
     return {
         "advice": last.advice,
         "columns": list(last.columns),
+        "entities": list(last.entities),
         "text": str(last),
         "comparisons": len(found),
         "not_fine": len(told),
@@ -64,7 +65,7 @@ def advice_facts(
     }
 
 
-def advice_note(facts: Mapping[str, Any] | None, part: str) -> str:
+def advice_note(facts: Mapping[str, Any] | None, part: str, *, differs: bool = False) -> str:
     """Return what is to be said of them; an empty text where all is fine.
 
     Parameters
@@ -73,6 +74,8 @@ def advice_note(facts: Mapping[str, Any] | None, part: str) -> str:
         Of `advice_facts`.
     part : str
         What the rows are called.
+    differs : bool
+        Whether all rows together differ from training, which has been said then.
 
     Examples
     --------
@@ -83,19 +86,25 @@ def advice_note(facts: Mapping[str, Any] | None, part: str) -> str:
     '15 % of the test part is far from training, though not its end; first after 900 of its rows: \
 watch: heat (level +2 training standard deviations)'
     """
-    if facts is None or facts["first"] is None:
+    if facts is None:
         return ""
-    share = facts["not_fine"] / facts["comparisons"]
-    first = facts["first"]
+    first, share = facts["first"], facts["not_fine"] / facts["comparisons"]
     if facts["advice"] != "fine":
+        since = f", and was fine no more after {first['rows']:,} of its rows"
+        if differs:
+            columns = ", ".join(facts["columns"][:_NAMED])
+            told = f"the drift advisory at the end of {part} is {facts['advice']}"
+            return f"{told}, for {columns}{since}"
+        reasons = facts["text"].partition(": ")[2]
         return (
-            f"the drift advisory at the end of {part} is {facts['advice']}, for "
-            f"{', '.join(facts['columns'][:_NAMED])}, and was fine no more after "
-            f"{first['rows']:,} of its rows"
+            "its last rows do not: the drift advisory at its end is "
+            f"{facts['advice']}, for {reasons}{since}"
         )
-    if share < _SAID:
-        return ""
-    return (
-        f"{100 * share:.0f} % of {part} is far from training, though not its end; first after "
-        f"{first['rows']:,} of its rows: {first['text']}"
-    )
+    if share >= _SAID:
+        return (
+            f"{100 * share:.0f} % of {part} is far from training, though not its end; first after "
+            f"{first['rows']:,} of its rows: {first['text']}"
+        )
+    if differs and first is None:
+        return f"the drift advisory stays fine: each stretch of {part} is like one of training"
+    return ""

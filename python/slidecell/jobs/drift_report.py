@@ -216,20 +216,25 @@ deviations, 50 % outside the training range)
         return []
     flagged, expected = facts["flagged"], facts["expected"]
     part = facts["part"].replace("all rows", "the file")
-    advice = advice_note(facts.get("advisory"), part)
     notes = []
     drifted = facts["drifted"]
+    advice = advice_note(facts.get("advisory"), part, differs=bool(drifted))
     if flagged >= _FLAGGED * expected and flagged * facts["scored"] >= _LEAST_FLAGS:
-        why = (
-            "it looks unlike training, and the threshold may not fit it"
-            if drifted
-            else "no column alone is far from training; there are many anomalies, or the columns "
-            "together behave unlike it"
-        )
+        if drifted:
+            why = "it looks unlike training, and the threshold may not fit it"
+        elif advice:
+            why = f"as a whole it looks like training, but {advice}"
+        else:
+            why = (
+                "no column alone is far from training; there are many anomalies, or the columns "
+                "together behave unlike it"
+            )
         notes.append(
             f"{_percent(flagged)} of the scored rows of {part} are flagged, where "
             f"{_percent(expected)} were to be expected: {why}"
         )
+    elif advice and not drifted:
+        notes.append(f"as a whole {part} looks like training, but {advice}")
     if drifted:
         named = [f"{name} ({_describe(facts['columns'][name])})" for name in drifted[:_NAMED]]
         more = f", and {len(drifted) - _NAMED} more" if len(drifted) > _NAMED else ""
@@ -239,8 +244,6 @@ deviations, 50 % outside the training range)
             + more
             + (f"; {advice}" if advice else "")
         )
-    elif advice:
-        notes.append(advice)
     return notes
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from slidecell._whole_folders import read_whole, replacing_folder, whole_set
 from slidecell.detect.loading import find_saved, load_saved
 from slidecell.detect.storage import copy_detector, owns_detector_file
 from slidecell.jobs.outputs import OutputFolder
+from slidecell.jobs.work_lock import working_at
 from slidecell.jobs.write_result import owns_saved_file
 from slidecell.live.live_detector import LiveDetector
 from slidecell.live.monitor import Monitor
@@ -22,7 +24,15 @@ from slidecell.live.shadow import feature_order, shadow_state
 if TYPE_CHECKING:
     from slidecell.detect.base import Detector
 
-__all__ = ["Promoted", "place_copy", "previous_of", "promote", "rollback", "same_saved"]
+__all__ = [
+    "Promoted",
+    "place_copy",
+    "previous_of",
+    "promote",
+    "rollback",
+    "same_saved",
+    "saved_digest",
+]
 
 
 @dataclass(frozen=True)
@@ -85,6 +95,8 @@ def promote(model: Path, challenger: Path, *, state: Path | None = None) -> Prom
     ------
     ValueError
         If the challenger has other features, is of another kind, or is the model itself.
+    BusyError
+        If another process exchanges one of the two.
     OSError
         If a place cannot be read or written; each still has a whole model then.
 
@@ -105,6 +117,11 @@ def promote(model: Path, challenger: Path, *, state: Path | None = None) -> Prom
     """
     if model.resolve() == challenger.resolve():
         raise ValueError(f"CHALLENGER: expected another one than MODEL, got {challenger}")
+    with working_at(model, challenger, work="slidecell promote"):
+        return _promote(model, challenger, state)
+
+
+def _promote(model: Path, challenger: Path, state: Path | None) -> Promoted:
     old, new = load_saved(model), load_saved(challenger)
     _check_pair(old, new, (model, challenger))
     previous = previous_of(model)
@@ -137,9 +154,16 @@ def rollback(model: Path, *, state: Path | None = None) -> Promoted:
     ------
     ValueError
         If no older model is kept.
+    BusyError
+        If another process exchanges the model.
     OSError
         If a place cannot be read or written.
     """
+    with working_at(model, work="slidecell rollback"):
+        return _rollback(model, state)
+
+
+def _rollback(model: Path, state: Path | None) -> Promoted:
     previous = previous_of(model)
     if not _exists(previous):
         raise ValueError(
@@ -187,6 +211,26 @@ def same_saved(first: Path, second: Path) -> bool:
     False
     """
     return _exists(first) and _exists(second) and _content(first) == _content(second)
+
+
+def saved_digest(place: Path) -> str:
+    """Return digits by which a saved model is known again.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> from slidecell.detect import ZScoreDetector
+    >>> from slidecell.jobs.promote import saved_digest
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> ZScoreDetector().fit([[0.0], [1.0], [2.0]]).save(folder / "model")
+    >>> saved_digest(folder / "model") == saved_digest(folder / "model")
+    True
+    """
+    digest = hashlib.sha256()
+    for name, data in sorted(_content(place).items()):
+        for part in (name.encode(), data):
+            digest.update(len(part).to_bytes(8, "little") + part)
+    return digest.hexdigest()
 
 
 def place_copy(source: Path, target: Path) -> None:
@@ -269,7 +313,9 @@ def _swap_states(model: Detector, state: Path | None) -> Literal["swapped", "kep
     """Let the state of a stream be that of the model that is in use now."""
     if state is None or not state.exists():
         return "none"
-    other = shadow_state(state)
+    other, kept = shadow_state(state), state.with_name(f"{state.name}.swapped")
+    if kept.exists() and not other.exists():  # a call was killed here
+        os.replace(kept, other)
     if _is_state_of(model, state):
         return "kept"
     if not other.exists() or not _is_state_of(model, other):
@@ -277,7 +323,6 @@ def _swap_states(model: Detector, state: Path | None) -> Literal["swapped", "kep
             f"--state {state}: neither it nor {other.name} is a state of the model that is in use "
             "now: a stream begins anew with another file"
         )
-    kept = state.with_name(f"{state.name}.swapped")
     shutil.copyfile(state, kept)
     os.replace(other, state)
     os.replace(kept, other)

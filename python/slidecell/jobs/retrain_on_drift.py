@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -12,9 +12,10 @@ from typing import Any, Literal
 from slidecell._whole_files import replacing
 from slidecell.detect.loading import load_saved
 from slidecell.detect.stretches import LEAST_TRAINING
-from slidecell.jobs.promote import place_copy, previous_of, same_saved
+from slidecell.jobs.promote import place_copy, previous_of, same_saved, saved_digest
 from slidecell.jobs.retrain import RetrainOptions, run_retrain
 from slidecell.jobs.step_log import StepLog
+from slidecell.jobs.work_lock import working_at
 from slidecell.live.row_log import KeptAdvisory, kept_rows, read_advisory
 
 __all__ = ["DriftRetraining", "DriftRetrainingOptions"]
@@ -102,7 +103,18 @@ class DriftRetraining:
         str
             What came of it, for a person: a detector was placed, the old one was better, or why
             there was nothing to do.
+
+        Raises
+        ------
+        BusyError
+            If another process works in the folder, or exchanges the model.
         """
+        work = self.options.retrain.out
+        with working_at(work, work="slidecell retrain"):
+            self._log = StepLog(work / _STEPS)  # another process may have done some steps
+            return self._next_round()
+
+    def _next_round(self) -> str:
         number = max((step.get("round", 0) for step in self._log.steps), default=0)
         model = str(self.options.retrain.model)
         begun = self._log.last("advised", number)
@@ -172,11 +184,15 @@ class DriftRetraining:
             assert found is not None
             self.say(f"round {number}: retrained, the {found['better']} one is better")
         if self._log.last("placed", number) is None:
-            place = self._place(work / "new") if found["better"] == "new" else None
-            self._log.add("placed", round=number, place=None if place is None else str(place))
+            self._log.add("placed", round=number, **self._place(work / "new", found))
         placed = self._log.last("placed", number)
         assert placed is not None
         self._log.add("done", round=number)
+        if placed.get("replaced"):
+            return (
+                f"round {number}: another model has come to {self.options.retrain.model} since the "
+                f"two were compared: it stays; the new detector is in {work / 'new'}"
+            )
         if placed["place"] is None:
             return f"round {number}: the old detector is no worse on the held-out rows: it stays"
         return f"round {number}: the new detector is at {placed['place']}"
@@ -202,6 +218,7 @@ class DriftRetraining:
     def _retrain(self, work: Path) -> dict[str, Any]:
         """Fit again and compare; return what is better, and by what."""
         asked = replace(self.options.retrain, file=work / "rows.csv", out=work / "new")
+        compared = saved_digest(asked.model)
         done = run_retrain(asked, progress=self.progress)
         old, new = done.report["old"], done.report["new"]
         better: Literal["old", "new"] = done.kept
@@ -217,17 +234,25 @@ class DriftRetraining:
             which: {name: found[name] for name in names}
             for which, found in (("old", old), ("new", new))
         }
-        return {"better": better, "by": by, **measured}
+        return {"better": better, "by": by, "compared": compared, **measured}
 
-    def _place(self, new: Path) -> Path:
-        """Bring the new detector to where it is to be; done before, nothing is changed."""
-        model = self.options.retrain.model
-        if self.options.place == "out":
-            return new
+    def _place(self, new: Path, found: Mapping[str, Any]) -> dict[str, Any]:
+        """Bring the new detector to where it is to be, and return where; done before, do nothing.
+
+        It is not placed if it is no better, or if the model is none of those that were compared.
+        """
+        if found["better"] != "new":
+            return {"place": None}
+        model, place = self.options.retrain.model, self.options.place
+        if place == "out":
+            return {"place": str(new)}
         target = model if self.options.shadow is None else self.options.shadow
-        if same_saved(new, target):
-            return target
-        if self.options.place == "model":
-            place_copy(model, previous_of(model))
-        place_copy(new, target)
-        return target
+        with working_at(model, target, work="slidecell retrain"):
+            if same_saved(new, target):
+                return {"place": str(target)}
+            if place == "model":
+                if found.get("compared", saved_digest(model)) != saved_digest(model):
+                    return {"place": None, "replaced": True}
+                place_copy(model, previous_of(model))
+            place_copy(new, target)
+        return {"place": str(target)}
