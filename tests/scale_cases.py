@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,38 @@ def write_files(folder: Path, frame: Any, *, files: int = 3, group: int = 70) ->
     for n, part in enumerate(np.array_split(np.arange(len(frame)), files)):
         frame.iloc[part].to_parquet(folder / f"{n}.parquet", index=False, row_group_size=group)
     return folder
+
+
+def shared_fleet() -> Any:
+    """Return rows that are the same wherever they are made: no function rounds on the way."""
+    rng, rows = np.random.default_rng(7), 900
+    frame = pd.DataFrame({"id": np.array(["b", "a", "10", "9", "new"])[rng.integers(0, 5, rows)]})
+    minutes = np.arange(rows) + 180 * (np.arange(rows) > rows // 2)
+    start = pd.Timestamp("2024-10-26 20:00", tz="UTC")
+    frame["at"] = (start + pd.to_timedelta(minutes, unit="min")).astype("datetime64[us, UTC]")
+    for name in ("x", "y"):
+        frame[name] = rng.integers(-2048, 2048, rows) / 1024
+    frame.loc[rng.integers(0, rows, rows // 50), "x"] = np.nan
+    return frame
+
+
+def random_cuts(rows: int, parts: int, seed: int) -> list[slice]:
+    """Return slices that divide rows at random places."""
+    inside = np.random.default_rng(seed).choice(np.arange(1, rows), parts - 1, replace=False)
+    cuts = [0, *sorted(map(int, inside)), rows]
+    return [slice(*ends) for ends in zip(cuts[:-1], cuts[1:], strict=True)]
+
+
+def keep_digest(engine: str, scored: Any) -> None:
+    """Write what tells scores and flags from others of any bit, for `.ci/scale` to compare.
+
+    One process, Ray and Spark each do so in an environment of its own, with the shared fleet.
+    """
+    folder = os.environ.get("SLIDECELL_TEST_DIGESTS")
+    if folder:
+        bits = scored["score"].to_numpy(np.float32).tobytes()
+        bits += scored["flagged"].to_numpy(np.int8).tobytes()
+        (Path(folder) / engine).write_text(f"{hashlib.sha256(bits).hexdigest()}\n")
 
 
 def network(**metadata: Any) -> SequenceModel:

@@ -23,7 +23,16 @@ from slidecell.detect import ZScoreDetector  # noqa: E402
 from slidecell.scale import score_parquet  # noqa: E402
 from slidecell.scale.ray import RayScorer, find_events, score_dataset  # noqa: E402
 from slidecell.scale.table_scorer import TableScorer  # noqa: E402
-from tests.scale_cases import DETECTORS, OPTIONS, fleet, network, write_files  # noqa: E402
+from tests.scale_cases import (  # noqa: E402
+    DETECTORS,
+    OPTIONS,
+    fleet,
+    keep_digest,
+    network,
+    random_cuts,
+    shared_fleet,
+    write_files,
+)
 
 # Ray's own threads and files are not ours to close.
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -34,13 +43,12 @@ def cluster() -> Iterator[None]:
     """Start Ray with two CPUs for workers, and one for the tasks that read."""
     root = Path(__file__).parents[1]
     paths = os.pathsep.join([str(root), *filter(None, [os.environ.get("PYTHONPATH")])])
-    ray.init(
-        num_cpus=3,
-        include_dashboard=False,
-        log_to_driver=False,
-        configure_logging=False,
-        runtime_env={"env_vars": {"PYTHONPATH": paths}},
-    )
+    # Workers inherit what is set here. They give way to every other process unless told otherwise.
+    settings = {"PYTHONPATH": paths, "RAY_worker_niceness": "0"}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in settings.items():
+            patch.setenv(name, value)
+        ray.init(num_cpus=3, include_dashboard=False, log_to_driver=False, configure_logging=False)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.default_hash_shuffle_parallelism = 3
@@ -79,6 +87,29 @@ def test_a_model_file_by_blocks(tmp_path: Path) -> None:
     check(scored, one_process(network(), source, tmp_path), frame)
     assert scored.materialize().num_blocks() == 5
     assert dataset.context.execution_options.preserve_order == before
+
+
+def test_the_shared_fleet_cut_anywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame = shared_fleet()
+    source = write_files(tmp_path / "in", frame)
+    want = one_process(network(), source, tmp_path)
+    keep_digest("one-process-beside-ray", want)
+    # Blocks of few rows are divided too: in four for each actor, or in pieces as long at most.
+    monkeypatch.setattr("slidecell.scale.ray._LEAST_ROWS", 16)
+    for seed, parts in ((0, 1), (1, 7)):
+        cuts = random_cuts(len(frame), parts, seed)
+        blocks = [pa.Table.from_pandas(frame[cut], preserve_index=False) for cut in cuts]
+        scored = score_dataset(
+            ray.data.from_arrow(blocks), network(), cut="blocks", concurrency=2, **OPTIONS
+        ).materialize()
+        whole = pa.concat_tables(ray.get(scored.to_arrow_refs())).to_pandas()
+        whole = whole.sort_values("at", ignore_index=True)
+        check(scored, want, frame)
+        size = -(-len(frame) // 8)
+        assert scored.num_blocks() == sum(-(-(cut.stop - cut.start) // size) for cut in cuts)
+    keep_digest("ray", whole)
 
 
 @pytest.mark.parametrize("cut", ["groups", "blocks"])

@@ -27,7 +27,14 @@ from pyspark.sql import SparkSession, functions  # noqa: E402
 from slidecell.scale import score_parquet  # noqa: E402
 from slidecell.scale.spark import find_events, score_frame, score_stream  # noqa: E402
 from slidecell.scale.table_scorer import TableScorer  # noqa: E402
-from tests.scale_cases import DETECTORS, network, write_files  # noqa: E402
+from tests.scale_cases import (  # noqa: E402
+    DETECTORS,
+    keep_digest,
+    network,
+    random_cuts,
+    shared_fleet,
+    write_files,
+)
 from tests.scale_cases import fleet as any_fleet  # noqa: E402
 
 # Spark's own sockets are not ours to close.
@@ -39,6 +46,8 @@ SESSION = {
     "spark.ui.enabled": "false",
     "spark.log.level": "OFF",
     "spark.sql.shuffle.partitions": "2",
+    # A short run: what Java would compile best and collect in parallel is never worth it.
+    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
     # An hour comes twice here every autumn.
     "spark.sql.session.timeZone": "Europe/Berlin",
     "spark.sql.streaming.stateStore.providerClass": (
@@ -113,6 +122,29 @@ def test_the_bits_of_one_process(spark: Any, cut: Any, name: str, tmp_path: Path
         assert len(events) > 0
 
 
+def test_the_shared_fleet_cut_anywhere(spark: Any, tmp_path: Path) -> None:
+    frame = shared_fleet()
+    want = one_process(network(), write_files(tmp_path / "in", frame), tmp_path)
+    keep_digest("one-process-beside-spark", want)
+    source = tmp_path / "cut"
+    source.mkdir()
+    for number, cut in enumerate(random_cuts(len(frame), 6, seed=0)):
+        frame[cut].to_parquet(source / f"{number}.parquet", index=False)
+    for block_rows in np.random.default_rng(1).integers(8, 200, 2):
+        scored = score_frame(
+            spark.read.parquet(str(source)),
+            network(),
+            cut="blocks",
+            block_rows=int(block_rows),
+            duplicates="error",
+            **OPTIONS,
+        )
+        got = scored.toArrow().to_pandas().sort_values("at", ignore_index=True)
+        check(got, want, frame)
+    assert len(got) == len(frame)
+    keep_digest("spark", got)
+
+
 def test_one_long_series_without_an_entity(spark: Any, tmp_path: Path) -> None:
     frame = fleet(300).drop(columns="id")
     source = write_files(tmp_path / "in", frame)
@@ -168,13 +200,13 @@ def test_a_stream_whose_rows_come_out_of_order_and_too_late(spark: Any, tmp_path
 
 
 KILLED = """
-    import os, signal, sys, threading, time
+    import os, random, signal, sys, threading, time
     from pathlib import Path
     from pyspark.sql import SparkSession
     from slidecell.scale.spark import score_stream
     from tests.test_scale_spark import OPTIONS, SESSION, rows_of, run
 
-    folder, parts = Path(sys.argv[1]), int(sys.argv[2])
+    folder, seed = Path(sys.argv[1]), int(sys.argv[2])
     builder = SparkSession.builder.master("local[2]")
     for name, value in SESSION.items():
         builder = builder.config(name, value)
@@ -182,41 +214,57 @@ KILLED = """
     java = spark.sparkContext._gateway.proc.pid
 
     def kill():
-        # Once so many files of scores are there: in the middle of what comes next.
-        while len(list((folder / "scores").glob("*.parquet"))) < parts:
-            time.sleep(0.002)
+        # Soon after one or two more batches have made a step, each time another one.
+        chance = random.Random(seed)
+        steps = ["checkpoint/offsets/*", "scores/*.parquet", "checkpoint/state/**/*.zip",
+                 "scores/_spark_metadata/*", "checkpoint/commits/*"]
+        step = steps[seed % 5]
+
+        def count():
+            files = list(folder.glob(step))
+            numbers = [int(file.name.split(".")[0]) for file in files if file.name[0].isdecimal()]
+            return len(files) if "." in step else max(numbers, default=-1)
+
+        most = count() + chance.randint(1, 2)
+        while count() < most:
+            time.sleep(0.001)
+        time.sleep(chance.uniform(0.0, 0.1))
         os.killpg(os.getpgid(java), signal.SIGKILL)
         os.kill(os.getpid(), signal.SIGKILL)
 
-    if parts:
-        threading.Thread(target=kill, daemon=True).start()
+    threading.Thread(target=kill, daemon=True).start()
     rows = rows_of(spark, folder / "in", wait="5 minutes")
     run(score_stream(rows, folder / "detector", **OPTIONS), folder)
 """
 
 
 def test_a_stream_that_is_killed_goes_on(spark: Any, tmp_path: Path) -> None:
+    # Each kill takes another start of Java. More of them, on request.
+    kills = int(os.environ.get("SLIDECELL_TEST_KILLS", "2"))
     frame = fleet(300)
     detector = DETECTORS["cusum"](frame)
     detector.save(tmp_path / "detector")
-    source = write_files(tmp_path / "in", frame, files=4)
+    # A file is a batch, and a kill takes two at most.
+    source = write_files(tmp_path / "in", frame, files=2 * kills + 2)
     want = one_process(detector, source, tmp_path)
-    for age, name in enumerate(sorted(source.iterdir())):
+    for age, name in enumerate(sorted(source.iterdir(), key=lambda name: int(name.stem))):
         os.utime(name, (1e9 + age, 1e9 + age))
-    codes = []
     paths = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    for parts in (3, 0):
-        done = subprocess.run(
-            [sys.executable, "-c", textwrap.dedent(KILLED), str(tmp_path), str(parts)],
+    done: list[int] = []  # batches that were whole at each kill
+    for seed in range(kills):
+        killed = subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(KILLED), str(tmp_path), str(seed)],
             env={**os.environ, "PYSPARK_PYTHON": sys.executable, "PYTHONPATH": paths},
             start_new_session=True,
             capture_output=True,
             text=True,
             check=False,
         )
-        codes.append(done.returncode)
-        assert done.returncode in {0, -9}, done.stderr
-    assert codes == [-9, 0]
+        assert killed.returncode == -9, killed.stderr
+        done.append(len(list((tmp_path / "checkpoint" / "commits").glob("*"))))
+    assert done == sorted(done)
+    assert done[-1] < 2 * kills + 2  # it was not over
+    run(score_stream(rows_of(spark, source, wait="5 minutes"), detector, **OPTIONS), tmp_path)
     # Files of a batch that was killed lie there too: Spark's log says which ones count.
     got = spark.read.parquet(str(tmp_path / "scores")).toArrow().to_pandas()
     assert len(got) == 300 - 5
