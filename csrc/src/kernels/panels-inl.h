@@ -34,14 +34,13 @@ inline __attribute__((always_inline)) void multiply_panels(const Panels& p, std:
 }
 
 // All panels, as many at once as give enough independent chains to hide the latency of the
-// multiply-add, and one more of them where it would be left alone.
+// multiply-add. (One more of them where it would be left alone makes the loads slower.)
 template <class Panels>
 inline void multiply_all_panels(const Panels& p) {
   constexpr int most = Panels::gates == 1 ? 4 : 2;
   const std::int64_t all = p.a.panels;
   std::int64_t q = 0;
-  for (; all - q > most + 1 || all - q == most; q += most) multiply_panels<most>(p, q);
-  if (all - q == most + 1) return multiply_panels<most + 1>(p, q);
+  for (; q + most <= all; q += most) multiply_panels<most>(p, q);
   for (; q < all; ++q) multiply_panels<1>(p, q);
 }
 
