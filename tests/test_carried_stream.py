@@ -124,10 +124,11 @@ def seams_of(model: sc.SequenceModel, series: np.ndarray) -> list[tuple[float, f
 
 
 @pytest.mark.parametrize("num_entities", [1, 40])
-@pytest.mark.parametrize("horizon", [1, 3, 30])
+@pytest.mark.parametrize("horizon", [1, 3, 22, 23, 30])
 def test_carried_stream_audit(isa: str, num_entities: int, horizon: int) -> None:
+    """A block's chain stands still for 22 rows: forecasts of more rows ahead are kept beside it."""
     rng = np.random.default_rng(5)
-    metadata, tensors = unforgetting(rng, horizon=horizon)  # blocks of 29 rows
+    metadata, tensors = unforgetting(rng, horizon=horizon)  # windows of 7, blocks of 29 rows
     model = sc.SequenceModel(metadata, tensors)
     stream = model.stream(num_entities, mode="carried")
     series = rng.normal(size=(150, 3)).astype(np.float32)
@@ -227,7 +228,11 @@ def test_carried_stream_states_are_not_those_of_exact_streams(tmp_path: Path) ->
     with pytest.raises(ValueError, match="mode: expected the stream's, got another one"):
         carried.restore(0, exact.state_bytes())
     assert exact.state_bytes()[16:20] == (1).to_bytes(4, "little")  # as version 0.1 writes it
-    assert carried.state_bytes()[16:20] == (2).to_bytes(4, "little")
+    assert carried.state_bytes()[16:20] == (3).to_bytes(4, "little")
+    early = carried.state_bytes()
+    early = early[:16] + (2).to_bytes(4, "little") + early[20:]
+    with pytest.raises(ValueError, match="state: version: expected 1 or 3, got 2"):
+        carried.restore(0, early)
     carried.save(tmp_path / "state")
     whole = (tmp_path / "state").read_bytes()
     for cut in (whole[:-1], whole[:70], whole[:3], whole + b"x"):
@@ -240,7 +245,7 @@ def test_carried_stream_is_small() -> None:
     model = make("lstm16", window=50, encoder=[layer("lstm", 64)])
     for num_entities in (1, 100):
         carried = model.stream(num_entities, mode="carried")
-        assert carried.bytes_per_entity <= 1.15 * 1024
+        assert carried.bytes_per_entity <= 1.1 * 1024
         assert model.stream(num_entities).bytes_per_entity > 20 * carried.bytes_per_entity
         assert carried.plan()["kernel"] == "carried states"
     least = 1000 * carried.bytes_per_entity

@@ -202,6 +202,7 @@ int main(int argc, char** argv) {
   const SequenceModel wide = forecaster(100, 100, 2, 50, 1);
   time_push("push, 100 features, LSTM 100 x 2 -> 1, W=50", wide, pushes);
   time_push("the same at precision medium", wide, pushes, Precision::medium);
+  time_push("the same at precision low", wide, pushes, Precision::low);
   time_push("push, 7 features, LSTM 64, W=7", forecaster(7, 64, 1, 7, 7), pushes);
   time_push_many(10000, std::max(5, pushes / 2000));
 }

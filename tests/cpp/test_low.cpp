@@ -165,6 +165,24 @@ struct State {
   std::vector<double> h, c;
 };
 
+// To 8 significant bits, to the nearest, even where two are as near.
+double rounded_to_8_bits(double value) {
+  int exponent = 0;
+  const double fraction = std::frexp(value, &exponent);
+  return std::ldexp(std::nearbyint(std::ldexp(fraction, 8)), exponent - 8);
+}
+
+// A weight of the input as the kernels have it: rounded as it is stored, which is scaled by log2(e)
+// or twice that where activations begin with 2^x.
+double input_weight(const LayerSpec& spec, std::int64_t gate, float weight) {
+  if (spec.activation != Activation::tanh) return rounded_to_8_bits(static_cast<double>(weight));
+  const bool candidate = gate == (spec.cell == Cell::rnn ? 0 : 2);
+  const double scale = (candidate ? 2.0 : 1.0) / std::log(2.0);
+  return rounded_to_8_bits(
+             static_cast<double>(static_cast<float>(static_cast<double>(weight) * scale))) /
+         scale;
+}
+
 // One step of one window in float64, whose recurrent products are of codes.
 State reference_step(const LayerSpec& spec, const DirectionWeights& w, const Floats& x,
                      const Floats& h, const Floats& c) {
@@ -173,7 +191,7 @@ State reference_step(const LayerSpec& spec, const DirectionWeights& w, const Flo
   const auto input = [&](std::int64_t r) {
     double sum = static_cast<double>(w.b_ih[static_cast<std::size_t>(r)]);
     for (std::int64_t i = 0; i < I; ++i) {
-      sum += static_cast<double>(w.w_ih[static_cast<std::size_t>(r * I + i)]) *
+      sum += input_weight(spec, r / H, w.w_ih[static_cast<std::size_t>(r * I + i)]) *
              static_cast<double>(x[static_cast<std::size_t>(i)]);
     }
     return sum;

@@ -8,6 +8,7 @@
 //
 #include "kernels/cells-inl.h"
 #include "kernels/low_table.h"
+#include "kernels/panels-inl.h"
 #include "kernels/row_unit-inl.h"
 
 namespace {
@@ -182,60 +183,33 @@ void low_code_row(const float* h, std::int64_t size, float* codes) {
   for (std::int64_t unit = size; unit < words_of(size) * Codes::per_word; ++unit) put(unit, 0);
 }
 
-template <int gates, int panels>
-inline __attribute__((always_inline)) void low_panels(const slidecell::LowProjectRow& a,
-                                                      std::int64_t q0) {
-  const std::ptrdiff_t panel_stride = a.words * gates * Vec::lanes;
-  const std::uint32_t* w = a.w.words + q0 * panel_stride;
-  Sums acc[panels][gates];
-#pragma GCC unroll 4
-  for (int q = 0; q < panels; ++q) {
-#pragma GCC unroll 4
-    for (int g = 0; g < gates; ++g) {
-      acc[q][g] = Sums::load(a.w.start + ((q0 + q) * gates + g) * Vec::lanes);
-    }
+template <int gates_>
+struct CodePanels {
+  using Sum = Sums;
+  static constexpr int gates = gates_, sums = gates, row = gates * Vec::lanes;
+
+  const slidecell::LowProjectRow& a;
+
+  std::ptrdiff_t panel_stride() const { return a.words * row; }
+  const std::uint32_t* weights() const { return a.w.words; }
+  std::int64_t depth() const { return a.words; }
+  Sums start(std::int64_t q, int g) const {
+    return Sums::load(a.w.start + (q * gates + g) * Vec::lanes);
   }
-  for (std::int64_t k = 0; k < a.words; ++k, w += gates * Vec::lanes) {
+  Codes input(std::int64_t k) const {
     std::uint32_t word;
     __builtin_memcpy(&word, a.codes + k, sizeof word);
-    const Codes x = Codes::all(word);
-#pragma GCC unroll 4
-    for (int q = 0; q < panels; ++q) {
-#pragma GCC unroll 4
-      for (int g = 0; g < gates; ++g) {
-        acc[q][g] = dot(Codes::load(w + q * panel_stride + g * Vec::lanes), x, acc[q][g]);
-      }
-    }
+    return Codes::all(word);
   }
+  static inline __attribute__((always_inline)) void add(const std::uint32_t* w, Codes x,
+                                                        Sums (&acc)[sums]) {
 #pragma GCC unroll 4
-  for (int q = 0; q < panels; ++q) {
-#pragma GCC unroll 4
-    for (int g = 0; g < gates; ++g) {
-      acc[q][g].floats().store(a.out + ((q0 + q) * gates + g) * Vec::lanes);
-    }
+    for (int g = 0; g < gates; ++g) acc[g] = dot(Codes::load(w + g * Vec::lanes), x, acc[g]);
   }
-}
+  static Vec result(Sums sum) { return sum.floats(); }
+};
 
-template <int gates>
-void low_row_gates(const slidecell::LowProjectRow& a) {
-  constexpr int at_once = gates == 1 ? 4 : 2;
-  std::int64_t q = 0;
-  for (; q + at_once <= a.panels; q += at_once) low_panels<gates, at_once>(a, q);
-  for (; q < a.panels; ++q) low_panels<gates, 1>(a, q);
-}
-
-void low_project_row(const slidecell::LowProjectRow& a) {
-  switch (a.gates) {
-    case 1:
-      return low_row_gates<1>(a);
-    case 2:
-      return low_row_gates<2>(a);
-    case 3:
-      return low_row_gates<3>(a);
-    default:
-      return low_row_gates<4>(a);
-  }
-}
+void low_project_row(const slidecell::LowProjectRow& a) { multiply_by_gates<CodePanels>(a); }
 
 // As LowUnit, for hidden units j .. j+live-1 of one window.
 template <class Cell, Half half>

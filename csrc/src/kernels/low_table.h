@@ -2,7 +2,7 @@
 // between -1 and 1, so that one scale serves all of it: a number is coded as round(127 h), to the
 // nearest, even where two are as near. Weights are coded as -127 .. 127, each row by its own scale.
 // Sums are int32, so all instruction sets give equal ones: gate = sum scale + projected input, in
-// float32.
+// float32. The weights of the input are rounded to bf16, whose products and sums are float32, too.
 //
 // Cells of tanh and sigmoid have scaled rows of projected input, biases and scales, as
 // kernels/matrix_table.h says; those with other activations have them as they are.

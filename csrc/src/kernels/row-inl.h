@@ -9,103 +9,61 @@
 #include "kernels/cell_unit-inl.h"
 #include "kernels/error-inl.h"
 #include "kernels/head-inl.h"
+#include "kernels/panels-inl.h"
 #include "kernels/row_unit-inl.h"
 
 namespace {
 
-// `panels` panels at once give enough independent chains to hide the latency of the multiply-add.
-template <int gates, int panels>
-inline __attribute__((always_inline)) void project_panels(const slidecell::ProjectRow& a,
-                                                          std::int64_t q0) {
-  const std::ptrdiff_t panel_stride = (1 + a.depth) * gates * Vec::lanes;
-  const float* w = a.w + q0 * panel_stride;
-  Vec acc[panels][gates];
-#pragma GCC unroll 4
-  for (int q = 0; q < panels; ++q) {
-#pragma GCC unroll 4
-    for (int g = 0; g < gates; ++g) acc[q][g] = Vec::load(w + q * panel_stride + g * Vec::lanes);
-  }
-  for (std::int64_t k = 0; k < a.depth; ++k) {
-    w += gates * Vec::lanes;
-    const Vec x(a.x[k]);
-#pragma GCC unroll 4
-    for (int q = 0; q < panels; ++q) {
-#pragma GCC unroll 4
-      for (int g = 0; g < gates; ++g) {
-        acc[q][g] = fma(Vec::load(w + q * panel_stride + g * Vec::lanes), x, acc[q][g]);
-      }
-    }
-  }
-#pragma GCC unroll 4
-  for (int q = 0; q < panels; ++q) {
-#pragma GCC unroll 4
-    for (int g = 0; g < gates; ++g) {
-      acc[q][g].store(a.out + ((q0 + q) * gates + g) * Vec::lanes);
-    }
-  }
-}
+template <int gates_>
+struct FloatPanels {
+  using Sum = Vec;
+  static constexpr int gates = gates_, sums = gates, row = gates * Vec::lanes;
 
-// As project_panels, with weights of half the size: what limits a row is the L2 cache's bandwidth.
-template <int gates, int panels>
-inline __attribute__((always_inline)) void project_panels_bf16(const slidecell::ProjectRow& a,
-                                                               std::int64_t q0) {
-  constexpr int pairs = (gates + 1) / 2;
-  const std::ptrdiff_t bias_stride = (1 + a.depth) * gates * Vec::lanes;
-  const std::ptrdiff_t panel_stride = a.depth * pairs * Vec::lanes;
-  const float* w = a.w_bf16 + q0 * panel_stride;
-  Vec acc[panels][2 * pairs];
-#pragma GCC unroll 4
-  for (int q = 0; q < panels; ++q) {
-#pragma GCC unroll 4
-    for (int g = 0; g < 2 * pairs; ++g) {
-      acc[q][g] = g < gates ? Vec::load(a.w + (q0 + q) * bias_stride + g * Vec::lanes) : Vec(0.0f);
-    }
+  const slidecell::ProjectRow& a;
+
+  std::ptrdiff_t panel_stride() const { return (1 + a.depth) * row; }
+  const float* weights() const { return a.w + row; }
+  std::int64_t depth() const { return a.depth; }
+  Vec start(std::int64_t q, int g) const {
+    return Vec::load(a.w + q * panel_stride() + g * Vec::lanes);
   }
-  for (std::int64_t k = 0; k < a.depth; ++k, w += pairs * Vec::lanes) {
-    const Vec x(a.x[k]);
+  Vec input(std::int64_t k) const { return Vec(a.x[k]); }
+  static inline __attribute__((always_inline)) void add(const float* w, Vec x, Vec (&acc)[sums]) {
 #pragma GCC unroll 4
-    for (int q = 0; q < panels; ++q) {
+    for (int g = 0; g < gates; ++g) acc[g] = fma(Vec::load(w + g * Vec::lanes), x, acc[g]);
+  }
+  static Vec result(Vec sum) { return sum; }
+};
+
+// With weights of half the size: what limits a row is the L2 cache's bandwidth.
+template <int gates_>
+struct Bf16Panels {
+  using Sum = Vec;
+  static constexpr int gates = gates_, pairs = (gates + 1) / 2, sums = 2 * pairs;
+  static constexpr int row = pairs * Vec::lanes;
+
+  const slidecell::ProjectRow& a;
+
+  std::ptrdiff_t panel_stride() const { return a.depth * row; }
+  const float* weights() const { return a.w_bf16; }
+  std::int64_t depth() const { return a.depth; }
+  Vec start(std::int64_t q, int g) const {
+    return g < gates ? FloatPanels<gates>{a}.start(q, g) : Vec(0.0f);
+  }
+  Vec input(std::int64_t k) const { return Vec(a.x[k]); }
+  static inline __attribute__((always_inline)) void add(const float* w, Vec x, Vec (&acc)[sums]) {
 #pragma GCC unroll 2
-      for (int p = 0; p < pairs; ++p) {
-        const Vec both = Vec::load(w + q * panel_stride + p * Vec::lanes);
-        acc[q][2 * p] = fma(bf16_low(both), x, acc[q][2 * p]);
-        acc[q][2 * p + 1] = fma(bf16_high(both), x, acc[q][2 * p + 1]);
-      }
+    for (int p = 0; p < pairs; ++p) {
+      const Vec both = Vec::load(w + p * Vec::lanes);
+      acc[2 * p] = fma(bf16_low(both), x, acc[2 * p]);
+      acc[2 * p + 1] = fma(bf16_high(both), x, acc[2 * p + 1]);
     }
   }
-#pragma GCC unroll 4
-  for (int q = 0; q < panels; ++q) {
-#pragma GCC unroll 4
-    for (int g = 0; g < gates; ++g) {
-      acc[q][g].store(a.out + ((q0 + q) * gates + g) * Vec::lanes);
-    }
-  }
-}
-
-template <int gates>
-void project_row_gates(const slidecell::ProjectRow& a) {
-  constexpr int at_once = gates == 1 ? 4 : 2;
-  std::int64_t q = 0;
-  if (a.w_bf16) {
-    for (; q + at_once <= a.panels; q += at_once) project_panels_bf16<gates, at_once>(a, q);
-    for (; q < a.panels; ++q) project_panels_bf16<gates, 1>(a, q);
-    return;
-  }
-  for (; q + at_once <= a.panels; q += at_once) project_panels<gates, at_once>(a, q);
-  for (; q < a.panels; ++q) project_panels<gates, 1>(a, q);
-}
+  static Vec result(Vec sum) { return sum; }
+};
 
 void project_row(const slidecell::ProjectRow& a) {
-  switch (a.gates) {
-    case 1:
-      return project_row_gates<1>(a);
-    case 2:
-      return project_row_gates<2>(a);
-    case 3:
-      return project_row_gates<3>(a);
-    default:
-      return project_row_gates<4>(a);
-  }
+  a.w_bf16 ? multiply_by_gates<Bf16Panels>(a) : multiply_by_gates<FloatPanels>(a);
 }
 
 template <class Cell, Half half>

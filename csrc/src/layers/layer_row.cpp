@@ -10,7 +10,7 @@ std::int64_t LayerRow::scratch_size(const KernelTable& kernels, const LayerSpec&
 
 LayerRow::LayerRow(const KernelTable& kernels, const LayerSpec& spec, const PackedDirection& packed,
                    float* scratch, bool bf16_weights)
-    : kernels_(kernels), spec_(spec), packed_(packed), bf16_(bf16_weights) {
+    : kernels_(kernels), spec_(spec), packed_(packed), bf16_(bf16_weights || packed.low()) {
   const std::int64_t padded = round_up(spec.hidden_size, kernels.lanes);
   sums_ = scratch;
   p_ = sums_ + spec.gates() * padded;

@@ -13,7 +13,8 @@ class LayerRow {
   static std::int64_t scratch_size(const KernelTable& kernels, const LayerSpec& spec);
   LayerRow(const KernelTable& kernels, const LayerSpec& spec, const PackedDirection& packed,
            float* scratch,  // [scratch_size]
-           // Of the input and the recurrent product, where these are not of codes.
+           // Of the input and the recurrent product, where these are not of codes: then the
+           // input's are bf16 in any case.
            bool bf16_weights = false);
 
   // The part of the next step that needs no input: the recurrent sums of h [state_size].

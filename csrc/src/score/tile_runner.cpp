@@ -13,7 +13,8 @@ std::int64_t tile_vectors(const KernelTable& kernels, const ModelParts& model,
     if (!stack) continue;
     for (const LayerSpec& spec : stack->specs()) widest = std::max(widest, spec.hidden_size);
   }
-  const std::int64_t windows = widest <= 64 ? 96 : 48;
+  // Steps on codes are so short that the projected input should stay near, too.
+  const std::int64_t windows = widest <= 64 && choice.products == Products::float32 ? 96 : 48;
   const std::int64_t vectors = std::max(kernels.vector_step, windows / kernels.lanes);
   if (choice.parts == 0) return vectors;
   const MatrixKernels& matrix = *kernels.matrix;

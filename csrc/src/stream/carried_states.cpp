@@ -3,12 +3,17 @@
 #include <algorithm>
 
 namespace slidecell {
+namespace {
+
+std::int64_t layer_size(const LayerSpec& spec) {
+  return spec.state_size() + (spec.has_c() ? spec.hidden_size : 0);
+}
+
+}  // namespace
 
 std::int64_t CarriedStates::chain_size(const Stack& stack) {
   std::int64_t size = 0;
-  for (const LayerSpec& spec : stack.specs()) {
-    size += spec.state_size() + (spec.has_c() ? spec.hidden_size : 0);
-  }
+  for (const LayerSpec& spec : stack.specs()) size += layer_size(spec);
   return size;
 }
 
@@ -21,6 +26,7 @@ CarriedStates::CarriedStates(const KernelTable& kernels, const Stack& stack,
       num_entities_(num_entities),
       size_(chain_size(stack)),
       width_(width),
+      output_(size_ - layer_size(stack.specs().back())),
       col_(adjacent_columns(kernels, width / kernels.lanes)),
       states_(static_cast<std::size_t>(2 * num_entities * size_)) {}
 

@@ -45,6 +45,8 @@ class CarriedStates {
     AlignedFloats unprojected_, scratch_;
   };
 
+  // The top layer's h.
+  const float* output(const Step& step) { return state(step) + output_; }
   // The chain's next step starts from zero.
   void zero(const Step& step);
   // One step on x [F]. Returns the top layer's new h.
@@ -69,6 +71,7 @@ class CarriedStates {
   const std::vector<PackedLayer>& packed_;
   Products products_;
   std::int64_t num_entities_, size_, width_;
+  std::int64_t output_;  // where the top layer's h stands in a chain
   std::vector<std::int32_t> col_;
   // [2][entities][size]: entities that are at one place of their blocks lie side by side.
   std::vector<float> states_;

@@ -172,9 +172,10 @@ Status Stream::reset(std::int64_t entity) noexcept {
   const auto e = static_cast<std::size_t>(entity);
   impl_->rows_seen[e] = 0;
   impl_->last_missing[e] = kNeverMissing;
-  impl_->pending[e] = 0;
   if (impl_->carried) impl_->audits[e] = SeamAudit{};
-  if (!impl_->windows.empty()) impl_->windows[e]->restart();
+  if (impl_->windows.empty()) return Status::ok;
+  impl_->pending[e] = 0;
+  impl_->windows[e]->restart();
   return Status::ok;
 }
 

@@ -25,7 +25,7 @@ namespace slidecell {
 namespace {
 
 constexpr char kMagic[16] = "slidecellstream";
-constexpr std::uint32_t kCarriedVersion = 2;               // of states that are carried
+constexpr std::uint32_t kCarriedVersion = 3;               // of states that are carried
 constexpr std::int64_t kMostRows = std::int64_t{1} << 62;  // no stream sees more
 
 struct Header {
@@ -148,8 +148,9 @@ std::unique_ptr<Impl> read_state(const Model& model, Reader& file) {
   if (std::memcmp(header.magic, kMagic, sizeof kMagic) != 0 || header.byte_order != 1) {
     refuse(path, "not a stream's state");
   }
-  if (header.version < 1 || header.version > kCarriedVersion) {
-    refuse(path, "version: expected 1 to " + std::to_string(kCarriedVersion) + ", got " +
+  // Version 2 was of carried states before 0.2.0 was finished.
+  if (header.version != 1 && header.version != kCarriedVersion) {
+    refuse(path, "version: expected 1 or " + std::to_string(kCarriedVersion) + ", got " +
                      std::to_string(header.version));
   }
   if (header.fingerprint != model->parts.fingerprint) {

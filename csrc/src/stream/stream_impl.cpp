@@ -130,7 +130,7 @@ Stream::Impl::Impl(std::shared_ptr<const SequenceModel::Impl> owner_, const Kern
                                               block_width(model, kernels, num_entities), products);
     block_rows = carried_block_rows(model.window);
     seams.assign(
-        entities * static_cast<std::size_t>(open_seams(model, options.mode) * model.head->rows()),
+        entities * static_cast<std::size_t>(kept_seams(model, options.mode) * model.head->rows()),
         0.0f);
     audits.assign(entities, SeamAudit{});
   } else if (encoder.bidirectional()) {
@@ -146,7 +146,7 @@ Stream::Impl::Impl(std::shared_ptr<const SequenceModel::Impl> owner_, const Kern
   }
   rows_seen.assign(entities, 0);
   last_missing.assign(entities, kNeverMissing);
-  pending.assign(entities, 0);
+  pending.assign(windows.size(), 0);
   ring.assign(entities * static_cast<std::size_t>(ring_rows * model.input_size()), 0.0f);
   predictions.assign(entities * static_cast<std::size_t>(model.horizon * model.head->rows()), 0.0f);
   workspaces.push_back(std::make_unique<Workspace>(*this));
@@ -272,7 +272,10 @@ float Stream::Impl::score_carried(std::int64_t entity, std::int64_t n, Workspace
   const float score = score_forecast(entity, n, w);
   const std::int64_t target = n - model.horizon + 1;  // the window's first target row
   if (target < block_rows || target % block_rows != 0 || !std::isfinite(score)) return score;
-  const float older = score_of_forecast(entity, n, seam(entity, target / block_rows - 1), w);
+  const std::int64_t block = target / block_rows - 1;
+  const float* forecast = kept_seam(entity, block);
+  if (!forecast) forecast = w.head.forecast(carried->output({entity, block % 2}));
+  const float older = score_of_forecast(entity, n, forecast, w);
   if (!std::isfinite(older)) return score;
   SeamAudit& audit = audits[static_cast<std::size_t>(entity)];
   if (audit.seams++ == 0 || std::abs(older - score) > std::abs(audit.carried - audit.exact)) {
@@ -297,7 +300,7 @@ void Stream::Impl::add_steps(std::int64_t entity, std::int64_t n, RowState state
   const float* row = ring_row(entity, n);
   const bool last = n + 1 == (block + 1) * B;  // the next block's chain takes over
   float* const ahead = n + 1 >= W ? prediction(entity, n) : nullptr;
-  w.own_steps.push_back({own, row, last ? seam(entity, block) : ahead});
+  w.own_steps.push_back({own, row, last ? kept_seam(entity, block) : ahead});
   if (n >= next_row) w.next_steps.push_back({next, row, last ? ahead : nullptr});
 }
 
@@ -333,6 +336,10 @@ void Stream::Impl::run_steps(const std::vector<CarriedStep>& steps, Workspace& w
     for (std::int64_t f = 0; f < F; ++f) w.x.data()[f * width + i] = step.row[f];
   }
   const float* h = carried->step_columns(w.columns.data(), count, w.x.data(), *w.carried);
+  // Those of a block that has not begun need none.
+  if (std::none_of(steps.begin(), steps.end(), [](const auto& step) { return step.forecast; })) {
+    return;
+  }
   w.head_columns->run(h, w.pred.data(), ceil_div(count, kernels.lanes));
   for (std::int64_t i = 0; i < count; ++i) {
     float* forecast = steps[static_cast<std::size_t>(i)].forecast;
@@ -412,12 +419,15 @@ std::int64_t Stream::Impl::state_size(const ModelParts& model, Windows mode) {
   return model.encoder->bidirectional() ? 0 : unfinished_state_size(*model.encoder, model.window);
 }
 
-std::int64_t Stream::Impl::open_seams(const ModelParts& model, Windows mode) {
-  return carries(mode) ? ceil_div(model.horizon, carried_block_rows(model.window)) : 0;
+// The chain of a block starts anew B - W rows after its end, for the block after the next.
+std::int64_t Stream::Impl::kept_seams(const ModelParts& model, Windows mode) {
+  if (!carries(mode)) return 0;
+  const std::int64_t block = carried_block_rows(model.window);
+  return model.horizon <= block - model.window ? 0 : ceil_div(model.horizon, block);
 }
 
 std::int64_t Stream::Impl::saved_bytes(const ModelParts& model, Windows mode) {
-  const std::int64_t forecasts = model.horizon + open_seams(model, mode);
+  const std::int64_t forecasts = model.horizon + kept_seams(model, mode);
   const std::int64_t floats = ring_rows_of(model) * model.input_size() +
                               forecasts * model.head->rows() + state_size(model, mode);
   return floats * static_cast<std::int64_t>(sizeof(float)) +
@@ -431,8 +441,8 @@ double Stream::Impl::needed_bytes(const ModelParts& model, const KernelTable& ke
   const std::int64_t kept = ring_rows_of(model) * model.input_size();
   double floats =
       static_cast<double>(num_entities) *
-      static_cast<double>(kept + (model.horizon + open_seams(model, mode)) * model.head->rows());
-  double counts = 2 * sizeof(std::int64_t) + 1;
+      static_cast<double>(kept + (model.horizon + kept_seams(model, mode)) * model.head->rows());
+  double counts = 2 * sizeof(std::int64_t);
   if (carries(mode)) {
     const std::int64_t width = block_width(model, kernels, num_entities);
     floats += stack_floats(encoder, width, 1, false) + inner_floats(*model.head, width);
@@ -442,6 +452,7 @@ double Stream::Impl::needed_bytes(const ModelParts& model, const KernelTable& ke
     floats += stack_floats(encoder, kernels.lanes, model.window, false);
   } else if (num_entities < least_block_entities(kernels)) {
     const std::int64_t columns = round_up(model.window, kernels.lanes);
+    counts += 1;
     floats += static_cast<double>(num_entities) * stack_floats(encoder, columns, 1, false);
   } else {
     const std::int64_t width = block_width(model, kernels, num_entities);
@@ -498,7 +509,7 @@ void Stream::Impl::take(Impl& other, std::int64_t first) {
   std::vector<float> state(static_cast<std::size_t>(state_size()));
   for (std::int64_t e = 0; e < entities; ++e) {
     const auto place = static_cast<std::size_t>(first + e);
-    pending[place] = 0;
+    if (!windows.empty()) pending[place] = 0;
     if (rows_seen[place] == 0) {  // it has no windows yet
       if (!windows.empty()) windows[place]->restart();
     } else if (!state.empty()) {
@@ -509,7 +520,7 @@ void Stream::Impl::take(Impl& other, std::int64_t first) {
 }
 
 std::int64_t Stream::Impl::bytes_per_entity() const {
-  if (carried) return saved_bytes(model, options.mode) + 1;
+  if (carried) return saved_bytes(model, options.mode);
   // W slots of states, padded to whole vectors where they are columns of their own.
   const std::int64_t slots = blocks       ? model.window
                              : recomputed ? 0
@@ -518,7 +529,7 @@ std::int64_t Stream::Impl::bytes_per_entity() const {
       slots * unfinished_state_size(*model.encoder, 2);  // one unfinished window of W = 2
   return (windows_size + ring_rows * model.input_size() + model.horizon * model.head->rows()) *
              static_cast<std::int64_t>(sizeof(float)) +
-         static_cast<std::int64_t>(2 * sizeof(std::int64_t) + 1);
+         static_cast<std::int64_t>(2 * sizeof(std::int64_t) + (windows.empty() ? 0 : 1));
 }
 
 void Stream::Impl::advance() {

@@ -45,8 +45,9 @@ struct [[gnu::visibility("hidden")]] Stream::Impl {
   static std::int64_t ring_rows_of(const ModelParts& model);
   static std::int64_t state_size(const ModelParts& model, Windows mode);
   static std::int64_t saved_bytes(const ModelParts& model, Windows mode);
-  // Seams whose targets are not all there, at most: 0 of an exact stream.
-  static std::int64_t open_seams(const ModelParts& model, Windows mode);
+  // Seams whose older state's forecast is kept until all targets are there. 0: of none, because a
+  // chain stands where its block ended until they are there (or the stream is an exact one).
+  static std::int64_t kept_seams(const ModelParts& model, Windows mode);
   // What a stream of so many entities takes. As double: sizes from a file may overflow an integer.
   static double needed_bytes(const ModelParts& model, const KernelTable& kernels,
                              std::int64_t num_entities, Windows mode);
@@ -108,10 +109,10 @@ struct [[gnu::visibility("hidden")]] Stream::Impl {
   bool few = false;                                     // entities: rows, not columns
 
   std::vector<std::int64_t> rows_seen, last_missing;  // [entities]
-  std::vector<char> pending;                          // [entities] advance is due
+  std::vector<char> pending;                          // [windows] advance is due
   std::vector<float> ring;                            // [entities][ring_rows][F], scaled
   std::vector<float> predictions;                     // [entities][K][K*T]: of the last K rows
-  std::vector<float> seams;  // carried: [entities][open_seams][K*T], the older state's forecasts
+  std::vector<float> seams;  // carried: [entities][kept_seams][K*T], the older state's forecasts
   std::vector<SeamAudit> audits;  // carried: [entities]
   std::vector<std::unique_ptr<Workspace>> workspaces;
 
@@ -126,10 +127,11 @@ struct [[gnu::visibility("hidden")]] Stream::Impl {
   float* prediction(std::int64_t entity, std::int64_t n) {
     return predictions.data() + (entity * model.horizon + n % model.horizon) * model.head->rows();
   }
-  // The forecast of the state that block `block` ends with.
-  float* seam(std::int64_t entity, std::int64_t block) {
-    const std::int64_t slots = open_seams(model, options.mode);
-    return seams.data() + (entity * slots + block % slots) * model.head->rows();
+  // Where the forecast of the state that block `block` ends with is kept; null: nowhere.
+  float* kept_seam(std::int64_t entity, std::int64_t block) {
+    const std::int64_t slots = kept_seams(model, options.mode);
+    return slots == 0 ? nullptr
+                      : seams.data() + (entity * slots + block % slots) * model.head->rows();
   }
   // Entities whose rows are pushed together.
   std::int64_t width() const { return carried ? carried->width() : blocks->width(); }

@@ -1,5 +1,6 @@
 #include "weights/pack.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "weights/weight_source.h"
@@ -72,6 +73,20 @@ PackedLinear pack_input(const KernelTable& kernels, const LayerSpec& spec,
                         const DirectionWeights& weights) {
   const std::vector<float> bias = input_bias(spec, weights);
   return pack_source(kernels, input_source(spec, weights, bias));
+}
+
+PackedLinear pack_bf16_input(const KernelTable& kernels, const LayerSpec& spec,
+                             const DirectionWeights& weights) {
+  std::vector<float> rounded(weights.w_ih.begin(), weights.w_ih.end());
+  constexpr float kLargest = 3.38e38f;  // those beyond would be infinite
+  for (float& weight : rounded) weight = rounded_to_bf16(std::clamp(weight, -kLargest, kLargest));
+  DirectionWeights own = weights;
+  own.w_ih = rounded;
+  const std::vector<float> bias = input_bias(spec, own);
+  const WeightSource source = input_source(spec, own, bias);
+  PackedLinear packed = pack_source(kernels, source);
+  packed.row_bf16 = pack_row_bf16(source, kernels.lanes);
+  return packed;
 }
 
 PackedDirection pack_direction(const KernelTable& kernels, const LayerSpec& spec,

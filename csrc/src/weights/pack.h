@@ -63,6 +63,9 @@ using PackedLayer = std::vector<PackedDirection>;  // [directions]
 // The input projection alone, without its bf16 form.
 PackedLinear pack_input(const KernelTable& kernels, const LayerSpec& spec,
                         const DirectionWeights& weights);
+// The same with weights that are rounded to bf16 in both orientations, which give the same bits.
+PackedLinear pack_bf16_input(const KernelTable& kernels, const LayerSpec& spec,
+                             const DirectionWeights& weights);
 
 PackedDirection pack_direction(const KernelTable& kernels, const LayerSpec& spec,
                                const DirectionWeights& weights);

@@ -129,7 +129,7 @@ PackedDirection pack_low_direction(const KernelTable& kernels, const LayerSpec& 
   PackedDirection packed;
   packed.products = products;
   packed.low_scaled = scaled;
-  packed.input = pack_input(kernels, spec, {w_ih, weights.w_hh, b_ih, b_hh, {}});
+  packed.input = pack_bf16_input(kernels, spec, {w_ih, weights.w_hh, b_ih, b_hh, {}});
   packed.form = form_of(spec);
   packed.recurrent_gates = traits.of_h.count;
   packed.late_gates = traits.late.count;

@@ -10,10 +10,8 @@ namespace {
 
 // The parts of a float32 number, each the bf16 number nearest to what the parts before it left.
 std::uint32_t take_part(float& rest) {
-  const std::uint32_t part = bf16(rest), bits = part << 16;
-  float value;
-  std::memcpy(&value, &bits, sizeof value);
-  rest -= value;
+  const std::uint32_t part = bf16(rest);
+  rest -= rounded_to_bf16(rest);
   return part;
 }
 

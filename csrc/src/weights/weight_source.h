@@ -77,5 +77,10 @@ inline std::uint32_t bf16(float value) {
   std::memcpy(&bits, &value, sizeof bits);
   return (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
 }
+inline float rounded_to_bf16(float value) {
+  const std::uint32_t bits = bf16(value) << 16;
+  std::memcpy(&value, &bits, sizeof value);
+  return value;
+}
 
 }  // namespace slidecell
