@@ -219,7 +219,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--methods", nargs="+", default=["carried", "low", "medium"], choices=METHODS
     )
-    parser.add_argument("--rows", type=positive, default=100_000)
+    # So that even windows of 100 rows are 100,000.
+    parser.add_argument("--rows", type=positive, default=100_100)
     parser.add_argument("--epochs", type=positive, default=5)
     parser.add_argument("--hidden-size", type=positive, default=64)
     parser.add_argument("--audit", type=positive, default=1024)
