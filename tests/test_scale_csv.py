@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
-import subprocess
 import sys
-import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +15,11 @@ pd = pytest.importorskip("pandas")
 pytest.importorskip("pyarrow")
 pytest.importorskip("sklearn")
 
-from slidecell.detect import RidgeDetector, WindowPCADetector, ZScoreDetector  # noqa: E402
+from slidecell.detect import RidgeDetector, ZScoreDetector  # noqa: E402
 from slidecell.jobs.score import ScoreOptions, run_score  # noqa: E402
 from slidecell.scale import score_csv  # noqa: E402
 from tests.scale_cases import DETECTORS, OPTIONS, fleet, network  # noqa: E402
+from tests.scale_runs import fill_disk, kill_runs  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -298,57 +297,6 @@ def test_blank_lines_are_counted_over_a_run_that_goes_on(tmp_path: Path) -> None
     assert out.read_bytes() == (tmp_path / "again.csv").read_bytes()
 
 
-KILLED = """
-    import os, signal, sys
-    from slidecell.detect import load_detector
-    from slidecell.scale import csv_files, runs, score_csv
-    import pyarrow.parquet, pandas
-
-    runs._PART_BATCHES, csv_files._PIECE_BYTES = 2, 1500
-
-    def run(kill_at):
-        # Each call of a function of the room is a place to be killed at.
-        seen = 0
-        def trace(frame, event, arg):
-            nonlocal seen
-            if event == "call" and "slidecell/scale" in frame.f_code.co_filename:
-                seen += 1
-                if seen == kill_at:
-                    os.kill(os.getpid(), signal.SIGKILL)
-        detector = load_detector("detector")
-        sys.setprofile(trace)
-        score_csv(detector, "in", "scores.csv", events="events.csv", batch_rows=17)
-        sys.setprofile(None)
-        open("calls", "w").write(str(seen))
-
-    def forked(kill_at):
-        child = os.fork()
-        if child == 0:
-            run(kill_at)
-            os._exit(0)
-        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-    names = ("scores.csv", "events.csv")
-    assert forked(0) == 0
-    calls = int(open("calls").read())
-    want = [open(name, "rb").read() for name in names]
-    killed = 0
-    for n in range(1, 21):
-        # From a run of its own to one on what those before it have left, ever later in the whole.
-        for name in names:
-            if n % 3 == 1 and os.path.exists(name):
-                os.unlink(name)
-        code = forked(max(1, calls * n // 21))
-        killed += code == -signal.SIGKILL
-        if code == 0 or n % 3 == 0:
-            assert code == 0 or forked(0) == 0
-            assert [open(name, "rb").read() for name in names] == want
-    assert forked(0) == 0
-    assert [open(name, "rb").read() for name in names] == want
-    print(killed)
-"""
-
-
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="its children are killed by a signal")
 def test_a_killed_run_goes_on_with_the_same_bytes(tmp_path: Path) -> None:
     frame = fleet(300)
@@ -356,49 +304,23 @@ def test_a_killed_run_goes_on_with_the_same_bytes(tmp_path: Path) -> None:
     write_files(tmp_path / "in", frame, files=2)
     packed = frame.to_csv(index=False).encode()
     (tmp_path / "in" / "3.csv.gz").write_bytes(gzip.compress(packed.replace(b"2024-", b"2025-")))
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(KILLED)],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert int(done.stdout) >= 12
-    assert not list(tmp_path.glob(".*"))
-
-
-FULL = """
-    import resource, signal
-    from slidecell.detect import load_detector
-    from slidecell.scale import score_csv
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4000, resource.RLIM_INFINITY))
-    try:
-        score_csv(load_detector("detector"), "in", "scores.csv", batch_rows=40)
-    except OSError as error:
-        print(error)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-    print(score_csv(load_detector("detector"), "in", "scores.csv", batch_rows=40).rows)
-"""
+    kill_runs(tmp_path, "scores.csv", batch_rows=17, kills=6)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a limit of the size of files")
 def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path) -> None:
-    frame = fleet(400)
-    WindowPCADetector(window=5, entity="id", time="at").fit(frame).save(tmp_path / "detector")
+    frame = fleet(2000)
+    network().save(tmp_path / "model.safetensors")
     write_files(tmp_path / "in", frame)
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(FULL)],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    lines = done.stdout.splitlines()
-    assert len(lines) == 2, done.stderr
-    assert "cannot be written" in lines[0]
-    assert lines[1] == "400"
+    # The first part, a later one, and the file of scores itself.
+    lines = fill_disk(tmp_path, "scores.csv", [300, 3200, 30_000])
+    assert all("cannot be written: " in line for line in lines[:3])
+    assert [line.rpartition(": ")[2] for line in lines[:3]] == [
+        "'.scores.csv.parts'",
+        "'.scores.csv.parts'",
+        "'scores.csv'",
+    ]
+    assert lines[3:] == ["2000 True"]
 
 
 def command(*words: Any) -> Any:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
-import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +25,8 @@ from slidecell.model import SequenceModel  # noqa: E402
 from slidecell.scale import score_parquet  # noqa: E402
 from slidecell.thresholds import FixedThreshold  # noqa: E402
 from tests.models import MODELS, random_model  # noqa: E402
-from tests.scale_cases import DETECTORS, fleet, write_files  # noqa: E402
+from tests.scale_cases import DETECTORS, fleet, network, write_files  # noqa: E402
+from tests.scale_runs import fill_disk, kill_runs  # noqa: E402
 
 
 def in_memory(detector: Any, frame: Any, tmp_path: Path, **options: Any) -> Any:
@@ -94,71 +93,12 @@ def test_rows_out_of_order_are_sorted_while_they_fit(tmp_path: Path) -> None:
     assert not out.exists()
 
 
-KILLED = """
-    import os, signal, sys
-    from slidecell.detect import load_detector
-    from slidecell.scale import score_parquet, runs
-    import pyarrow.parquet, pandas
-
-    runs._PART_BATCHES = 2
-
-    def run(kill_at):
-        # Each call of a function of the room is a place to be killed at.
-        seen = 0
-        def trace(frame, event, arg):
-            nonlocal seen
-            if event == "call" and "slidecell/scale" in frame.f_code.co_filename:
-                seen += 1
-                if seen == kill_at:
-                    os.kill(os.getpid(), signal.SIGKILL)
-        detector = load_detector("detector")
-        sys.setprofile(trace)
-        score_parquet(detector, "in", "scores.parquet", events="scores.csv", batch_rows=40)
-        sys.setprofile(None)
-        open("calls", "w").write(str(seen))
-
-    def forked(kill_at):
-        child = os.fork()
-        if child == 0:
-            run(kill_at)
-            os._exit(0)
-        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-    assert forked(0) == 0
-    calls = int(open("calls").read())
-    want = [open(name, "rb").read() for name in ("scores.parquet", "scores.csv")]
-    killed = 0
-    for n in range(1, 21):
-        # From a run of its own to one on what those before it have left, ever later in the whole.
-        for name in ("scores.parquet", "scores.csv"):
-            if n % 3 == 1 and os.path.exists(name):
-                os.unlink(name)
-        code = forked(max(1, calls * n // 21))
-        killed += code == -signal.SIGKILL
-        if code == 0 or n % 3 == 0:
-            assert code == 0 or forked(0) == 0
-            assert [open(name, "rb").read() for name in ("scores.parquet", "scores.csv")] == want
-    assert forked(0) == 0
-    assert [open(name, "rb").read() for name in ("scores.parquet", "scores.csv")] == want
-    print(killed)
-"""
-
-
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="its children are killed by a signal")
 def test_a_killed_run_goes_on_with_the_same_bytes(tmp_path: Path) -> None:
     frame = fleet(400)
     DETECTORS["cusum"](frame).save(tmp_path / "detector")
     write_files(tmp_path / "in", frame)
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(KILLED)],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert int(done.stdout) >= 12
-    assert not list(tmp_path.glob(".*"))
+    kill_runs(tmp_path, "scores.parquet", batch_rows=40)
 
 
 def test_what_a_run_has_left_is_of_its_detector_and_files(
@@ -202,6 +142,10 @@ def test_what_a_run_has_left_is_of_its_detector_and_files(
         (lambda f: f.drop(columns="y"), r"features: no column 'y' in .*1\.parquet"),
         (lambda f: f.drop(columns="id"), r"entity: no column 'id' in .*1\.parquet"),
         (lambda f: f.assign(y="text"), r"1\.parquet: column 'y': expected numbers, got "),
+        (
+            lambda f: f.assign(id=1),
+            r"1\.parquet: entity column 'id': expected .*string as in .*0\.p",
+        ),
         (lambda f: f.assign(at=range(len(f))), r"1\.parquet: time column 'at': expected timestamp"),
     ],
 )
@@ -214,6 +158,22 @@ def test_files_that_differ_are_refused_before_anything_is_written(
     with pytest.raises(ValueError, match=text):
         score_parquet(DETECTORS["zscore"](frame), source, out)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in"]
+
+
+def test_files_may_have_their_columns_in_another_order_and_numbers_of_another_type(
+    tmp_path: Path,
+) -> None:
+    frame = fleet(300)
+    frame["y"] = frame["y"].clip(-50, 50).round()
+    detector = DETECTORS["window"](frame)
+    source, out = write_files(tmp_path / "in", frame), tmp_path / "scores.parquet"
+    want = score_parquet(detector, source, out)
+    scores = pd.read_parquet(out)
+    other = frame[100:200][["y", "at", "x", "id"]].astype({"y": "int8"}).assign(more="text")
+    other.to_parquet(source / "1.parquet", index=False)
+    found = score_parquet(detector, source, out)
+    assert (found.rows, found.scored, found.flagged) == (want.rows, want.scored, want.flagged)
+    pd.testing.assert_frame_equal(pd.read_parquet(out), scores, check_exact=True)
 
 
 def test_bad_files_and_cells_are_named(tmp_path: Path) -> None:
@@ -267,44 +227,34 @@ def test_the_command_scores_a_folder_in_parts(tmp_path: Path) -> None:
         assert facts["data"]["rows"] == 300
         assert facts["data"]["flagged"] == int(want["flagged"].sum())
         assert "no picture of all rows" in facts["notes"][0]
-    refused = CliRunner().invoke(
-        app, ["score", str(tmp_path / "detector"), str(source), "--out", "x", "--label", "y"]
-    )
-    assert refused.exit_code != 0
-    assert "--label: the files are scored in parts" in refused.output
-
-
-FULL = """
-    import resource, signal
-    from slidecell.detect import load_detector
-    from slidecell.scale import score_parquet
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (3000, resource.RLIM_INFINITY))
-    try:
-        score_parquet(load_detector("detector"), "in", "scores.parquet", batch_rows=40)
-    except OSError as error:
-        print(error)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-    print(score_parquet(load_detector("detector"), "in", "scores.parquet", batch_rows=40).rows)
-"""
+    for flag, why in (
+        ("--audited", "judged by the scores of all rows of its entity"),
+        ("--html", "has pictures of all rows"),
+    ):
+        refused = CliRunner().invoke(
+            app, ["score", str(tmp_path / "detector"), str(source), "--out", "x", flag]
+        )
+        assert refused.exit_code != 0
+        text = " ".join(refused.output.replace("│", " ").split())
+        assert f"{flag}: the files are scored in parts" in text
+        assert why in text
+        assert "score one file that fits into memory (--max-memory)" in text
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a limit of the size of files")
 def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path) -> None:
-    frame = fleet(400)
-    DETECTORS["zscore"](frame).save(tmp_path / "detector")
+    frame = fleet(2000)
+    network().save(tmp_path / "model.safetensors")
     write_files(tmp_path / "in", frame)
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(FULL)],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    lines = done.stdout.splitlines()
-    assert len(lines) == 2, done.stderr
-    assert "cannot be written" in lines[0]
-    assert lines[1] == "400"
+    # The first part, a later one, and the file of scores itself.
+    lines = fill_disk(tmp_path, "scores.parquet", [300, 2780, 30_000])
+    assert all("cannot be written: " in line for line in lines[:3])
+    assert [line.rpartition(": ")[2] for line in lines[:3]] == [
+        "'.scores.parquet.parts'",
+        "'.scores.parquet.parts'",
+        "'scores.parquet'",
+    ]
+    assert lines[3:] == ["2000 True"]
 
 
 def test_no_time_no_entity_and_a_model_without_names(tmp_path: Path) -> None:

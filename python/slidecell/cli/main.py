@@ -211,7 +211,7 @@ def score(
     bytes, and text in gzip that takes more unpacked): rows are in the order of time within each
     entity, series go on from file to file, and a run that is killed goes on where it stopped, or
     begins anew with --restart. Then there are scores.parquet or scores.csv, events.csv and
-    report.json.
+    report.json; with --label the report has what follows from counts of flags and labels.
     """
     from slidecell.jobs.score import ScoreOptions, run_score
     from slidecell.jobs.score_files import kind_in_parts, run_score_files

@@ -161,14 +161,19 @@ def run_score_files(
     from slidecell.detect.loading import load_saved
     from slidecell.scale import score_csv, score_parquet
 
-    for flag, value in (
-        ("--html", options.html or None),
-        ("--audited", options.audited or None),
+    for flag, given, why in (
+        ("--html", options.html, "a page has pictures of all rows"),
+        (
+            "--audited",
+            options.audited,
+            "which cheap scores are computed exactly is judged by the scores of all rows of its "
+            "entity",
+        ),
     ):
-        if value is not None:
+        if given:
             raise ValueError(
-                f"{flag}: the files are scored in parts, and it needs all rows at once; leave it "
-                "out, or score one file that fits into memory (--max-memory)"
+                f"{flag}: the files are scored in parts, and {why}; leave it out, or score one "
+                "file that fits into memory (--max-memory)"
             )
     if is_standard(options.out):
         raise ValueError("--out: expected a folder for files that are scored in parts, got '-'")

@@ -88,6 +88,7 @@ class RowsAdvice:
         return {
             "advice": self._last.advice,
             "columns": list(self._last.columns),
+            "entities": list(self._last.entities),
             "text": str(self._last),
             "comparisons": self._comparisons,
             "not_fine": self._not_fine,

@@ -44,7 +44,8 @@ def score_parquet(
     Scores, flags and events are those of the same rows in memory, bit for bit: the rows that a
     score depends on are carried from batch to batch, and smoothing, threshold and events go on
     entity by entity. Rows must be in the order of time within each entity; entities may interleave.
-    Memory is that of a batch, and of the last rows of each entity.
+    Memory is that of a few batches, and of the last rows of each entity: one thread reads ahead of
+    the scores, and one writes behind them.
 
     A run that is killed goes on where it stopped when it is started again, and writes the same
     bytes: finished parts and a journal lie in the folder ``.NAME.parts`` beside ``out`` until the

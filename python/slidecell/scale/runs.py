@@ -58,9 +58,9 @@ class ScoredFiles:
         `slidecell.detect.drift.compare`. Their quantiles are those of a sample.
     advice : dict, optional
         What `slidecell.detect.drift.DriftMonitor` says of the rows in the order in which they come:
-        ``advice``, ``columns`` and ``text`` at the end; ``comparisons``, and ``not_fine`` among
-        them; ``first`` that was not fine. None where the detector keeps too little of its training,
-        or the rows do not fill a window.
+        ``advice``, ``columns``, ``entities`` and ``text`` at the end; ``comparisons``, and
+        ``not_fine`` among them; ``first`` that was not fine. None where the detector keeps too
+        little of its training, or the rows do not fill a window.
     metrics : Evaluation, optional
         Of the flags, where there are labels and a rule: all counts, and what follows from them.
         They are those of all rows at once; areas under curves, range and affiliation metrics are
