@@ -7,6 +7,7 @@ import json
 import math
 import os
 from collections.abc import Callable, Mapping
+from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
@@ -17,6 +18,7 @@ from slidecell._html import figure, html_table
 from slidecell.entities import without_repeats
 from slidecell.frames import match_features, match_row
 from slidecell.live.evidence import Evidence, ForecastHistory, Shares
+from slidecell.live.memory import memory_of
 from slidecell.live.monitor_file import read_monitor_file, write_monitor_file
 from slidecell.thresholds import FixedThreshold, Threshold, threshold_from_state
 from slidecell.thresholds.smoothing import Smoothing, smoothing_from_state
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["Event", "Monitor"]
 
 FORMAT = 1
+_MEASURED = 100  # entities, to tell what one takes
 
 
 class Event:
@@ -297,6 +300,33 @@ class Monitor:
     def threshold_state(self) -> dict[str, Any] | None:
         """Return the rule of all entities as it begins; None without one."""
         return None if self._threshold is None else self._threshold.state()
+
+    @property
+    def bytes_per_entity(self) -> int:
+        """Memory of one entity's state: the stream's, and what the monitor keeps beside it.
+
+        That is what smoothing, threshold and `Event.attribution` keep of an entity, as far as
+        entities have got: some thresholds keep more with each row, up to their window. It is the
+        mean of the first hundred.
+
+        Examples
+        --------
+        >>> import slidecell as sc
+        >>> from slidecell.detect import ZScoreDetector
+        >>> stream = ZScoreDetector().fit([[0.0], [2.0]]).stream()
+        >>> monitor = sc.Monitor(stream, threshold=1.0)
+        >>> monitor.bytes_per_entity == stream.bytes_per_entity
+        True
+        >>> _ = monitor.push([1.0])
+        >>> 100 < monitor.bytes_per_entity - stream.bytes_per_entity < 1000
+        True
+        """
+        shared: set[int] = set()
+        for owner in (self._threshold, self._smoothing, self._shares):
+            memory_of(owner, shared)
+        some = list(islice(self._entities.values(), _MEASURED))
+        own = sum(memory_of(kept, shared) for kept in some)
+        return self.stream.bytes_per_entity + own // max(len(some), 1)
 
     def __copy__(self) -> Monitor:
         """Return a monitor of the same model that goes on by itself, with a stream of its own."""
