@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
 
-__all__ = ["memory_of"]
+__all__ = ["mean_memory", "memory_of"]
 
+_MEASURED = 100  # things, to tell what one takes
 _OF_ALL = (type, ModuleType, FunctionType, BuiltinFunctionType, MethodType, bool, type(None))
 _SMALL_INTS = range(-5, 257)  # which Python keeps once
 
@@ -44,6 +46,26 @@ def memory_of(thing: object, shared: set[int]) -> int:
         total += sys.getsizeof(one)
         waiting.extend(_parts(one))
     return total
+
+
+def mean_memory(things: Iterable[object], of_all: Iterable[object]) -> int:
+    """Return the bytes that one of the first hundred things takes by itself: the mean.
+
+    What belongs to ``of_all`` does not count, nor what an earlier one has too.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from slidecell.live.memory import mean_memory
+    >>> table = np.zeros(1000)
+    >>> mean_memory([[table], [table, np.zeros(2000)]], [table]) // 1000
+    8
+    """
+    shared: set[int] = set()
+    for owner in of_all:
+        memory_of(owner, shared)
+    found = [memory_of(thing, shared) for thing in islice(things, _MEASURED)]
+    return sum(found) // max(len(found), 1)
 
 
 def _parts(one: Any) -> Iterator[object]:

@@ -7,7 +7,6 @@ import json
 import math
 import os
 from collections.abc import Callable, Mapping
-from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
@@ -18,7 +17,6 @@ from slidecell._html import figure, html_table
 from slidecell.entities import without_repeats
 from slidecell.frames import match_features, match_row
 from slidecell.live.evidence import Evidence, ForecastHistory, Shares
-from slidecell.live.memory import memory_of
 from slidecell.live.monitor_file import read_monitor_file, write_monitor_file
 from slidecell.thresholds import FixedThreshold, Threshold, threshold_from_state
 from slidecell.thresholds.smoothing import Smoothing, smoothing_from_state
@@ -37,7 +35,6 @@ if TYPE_CHECKING:
 __all__ = ["Event", "Monitor"]
 
 FORMAT = 1
-_MEASURED = 100  # entities, to tell what one takes
 
 
 class Event:
@@ -321,12 +318,10 @@ class Monitor:
         >>> 100 < monitor.bytes_per_entity - stream.bytes_per_entity < 1000
         True
         """
-        shared: set[int] = set()
-        for owner in (self._threshold, self._smoothing, self._shares):
-            memory_of(owner, shared)
-        some = list(islice(self._entities.values(), _MEASURED))
-        own = sum(memory_of(kept, shared) for kept in some)
-        return self.stream.bytes_per_entity + own // max(len(some), 1)
+        from slidecell.live.memory import mean_memory
+
+        of_all = (self._threshold, self._smoothing, self._shares)
+        return self.stream.bytes_per_entity + mean_memory(self._entities.values(), of_all)
 
     def __copy__(self) -> Monitor:
         """Return a monitor of the same model that goes on by itself, with a stream of its own."""
