@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import tracemalloc
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -318,3 +319,30 @@ def test_monitor_file_with_packed_or_absent_parts(tmp_path: Path) -> None:
         archive.writestr("readme", "")
     with pytest.raises(ValueError, match=r"damaged: it has no monitor\.json"):
         sc.Monitor.load(model, tmp_path / "other")
+
+
+def test_bytes_per_entity_are_those_of_what_is_kept() -> None:
+    model = make()
+    stream = model.stream(400)
+    rule = RollingQuantileThreshold(0.8, 50)
+    monitor = sc.Monitor(stream, threshold=rule, smoothing=MovingAverage(5), attribution=False)
+    assert monitor.bytes_per_entity == stream.bytes_per_entity
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    for row in np.random.default_rng(0).random((70, model.input_size)):
+        monitor.push_many(np.arange(400), np.tile(row, (400, 1)))
+    taken = (tracemalloc.get_traced_memory()[0] - before) / 400
+    tracemalloc.stop()
+    kept = monitor.bytes_per_entity - stream.bytes_per_entity
+    assert kept == pytest.approx(taken, rel=0.2)
+
+
+def test_bytes_per_entity_of_a_network_count_its_forecasts() -> None:
+    model = make(horizon=2)
+    monitors = [sc.Monitor(model.stream(), attribution=told) for told in (True, False)]
+    for row in rows_for(model):
+        for monitor in monitors:
+            monitor.push(row)
+    kept = monitors[0].bytes_per_entity - monitors[1].bytes_per_entity
+    least = 2 * 2 * model.num_targets * 4 + 2 * model.input_size * 8  # forecasts, rows
+    assert least < kept < least + 3000

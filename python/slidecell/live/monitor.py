@@ -298,6 +298,31 @@ class Monitor:
         """Return the rule of all entities as it begins; None without one."""
         return None if self._threshold is None else self._threshold.state()
 
+    @property
+    def bytes_per_entity(self) -> int:
+        """Memory of one entity's state: the stream's, and what the monitor keeps beside it.
+
+        That is what smoothing, threshold and `Event.attribution` keep of an entity, as far as
+        entities have got: some thresholds keep more with each row, up to their window. It is the
+        mean of the first hundred.
+
+        Examples
+        --------
+        >>> import slidecell as sc
+        >>> from slidecell.detect import ZScoreDetector
+        >>> stream = ZScoreDetector().fit([[0.0], [2.0]]).stream()
+        >>> monitor = sc.Monitor(stream, threshold=1.0)
+        >>> monitor.bytes_per_entity == stream.bytes_per_entity
+        True
+        >>> _ = monitor.push([1.0])
+        >>> 100 < monitor.bytes_per_entity - stream.bytes_per_entity < 1000
+        True
+        """
+        from slidecell.live.memory import mean_memory
+
+        of_all = (self._threshold, self._smoothing, self._shares)
+        return self.stream.bytes_per_entity + mean_memory(self._entities.values(), of_all)
+
     def __copy__(self) -> Monitor:
         """Return a monitor of the same model that goes on by itself, with a stream of its own."""
         return copy.deepcopy(self, {id(self._model): self._model})
