@@ -691,7 +691,8 @@ class SequenceModel:
             1e-6 of a score above 1, at torch's initial weights); bf16 (up to 1 % of a high score).
             Where the CPU has nothing faster, a better one runs; `plan` names it.
 
-            ``"low"``, which torch does not have, multiplies h by 8-bit weights, on every CPU.
+            ``"low"``, which torch does not have, multiplies h by 8-bit weights and the input,
+            as float32, by weights of bf16, on every CPU.
             Scores of trained networks err by up to 3 % of their 95th percentile in 99 of 100
             windows, and find the highest percent of the exact ones with a ROC-AUC of 0.9999 or
             more. Input projection, states and head stay float32, and streams have the same bits.
@@ -966,7 +967,8 @@ class SequenceModel:
         precision, reduction, aggregate
             As for `score`; ``aggregate="mean"`` needs future rows and is refused. At ``"medium"``
             streams of few entities take weights as bf16 for the answer; all else is float32. At
-            ``"low"`` all recurrent products are of 8-bit weights, where they serve the model.
+            ``"low"`` all recurrent products are of 8-bit weights and the input's weights are bf16,
+            where these serve the model.
         mode : {"exact", "carried"}
             As ``windows`` of `score`: with ``"carried"`` an entity keeps two states instead of
             W - 1 unfinished windows, and a row takes about 1.25 steps instead of W. The scores are

@@ -89,9 +89,10 @@ class LSTM(Recurrent):
         num_threads
             None: as many as `slidecell.show_config()` reports.
         precision
-            "low": recurrent products of 8-bit weights, as for `SequenceModel.score`, where all
-            layers have "tanh" or "sigmoid" as activation and no projection. Rows whose h0 exceeds
-            1 or -1 alone run in float32, as all rows do at "highest", "high" and "medium".
+            "low": recurrent products of 8-bit weights and input weights of bf16, as for
+            `SequenceModel.score`, where all layers have "tanh" or "sigmoid" as activation and no
+            projection. Rows whose h0 exceeds 1 or -1 alone run in float32, as all rows do at
+            "highest", "high" and "medium".
 
         Examples
         --------

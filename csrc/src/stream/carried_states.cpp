@@ -49,6 +49,12 @@ CarriedStates::Workspace::Workspace(const CarriedStates& states, bool bf16_weigh
   scratch_.reset(scratch_rows * width);
 }
 
+void CarriedStates::prefetch(const Step& step) {
+  constexpr std::int64_t kLineFloats = 16;
+  const float* chain = state(step);
+  for (std::int64_t i = 0; i < size_; i += kLineFloats) __builtin_prefetch(chain + i, 1, 2);
+}
+
 void CarriedStates::zero(const Step& step) { std::fill_n(state(step), size_, 0.0f); }
 
 const float* CarriedStates::step_row(const Step& step, const float* x, Workspace& w) {

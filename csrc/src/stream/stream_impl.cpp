@@ -64,6 +64,14 @@ std::int64_t block_width(const ModelParts& model, const KernelTable& kernels,
                   round_up(num_entities, kernels.lanes));
 }
 
+// Chains that take a step together: so few that their states stay in the L1 cache while they become
+// columns and rows again.
+std::int64_t chains_width(const KernelTable& kernels, std::int64_t num_entities) {
+  constexpr std::int64_t kChains = 48;
+  const std::int64_t vectors = std::max(kernels.vector_step, kChains / kernels.lanes);
+  return std::min(vectors * kernels.lanes, round_up(num_entities, kernels.lanes));
+}
+
 }  // namespace
 
 Stream::Impl::Workspace::Workspace(const Impl& stream)
@@ -127,7 +135,7 @@ Stream::Impl::Impl(std::shared_ptr<const SequenceModel::Impl> owner_, const Kern
     // A chain takes more steps than a window: too many for coarse gates.
     if (products == Products::coarse_codes) products = Products::codes;
     carried = std::make_unique<CarriedStates>(kernels, encoder, num_entities,
-                                              block_width(model, kernels, num_entities), products);
+                                              chains_width(kernels, num_entities), products);
     block_rows = carried_block_rows(model.window);
     seams.assign(
         entities * static_cast<std::size_t>(kept_seams(model, options.mode) * model.head->rows()),
@@ -301,7 +309,10 @@ void Stream::Impl::add_steps(std::int64_t entity, std::int64_t n, RowState state
   const bool last = n + 1 == (block + 1) * B;  // the next block's chain takes over
   float* const ahead = n + 1 >= W ? prediction(entity, n) : nullptr;
   w.own_steps.push_back({own, row, last ? kept_seam(entity, block) : ahead});
-  if (n >= next_row) w.next_steps.push_back({next, row, last ? ahead : nullptr});
+  carried->prefetch(own);
+  if (n < next_row) return;
+  w.next_steps.push_back({next, row, last ? ahead : nullptr});
+  carried->prefetch(next);
 }
 
 void Stream::Impl::push_carried(const SeriesView& rows, float* scores, Workspace& w) {
@@ -354,9 +365,12 @@ void Stream::Impl::push_block(std::vector<std::int64_t>& requests,
   const std::int64_t width = this->width();
   const auto entity_of = [&](std::int64_t i) { return entities[static_cast<std::size_t>(i)]; };
   w.rows.block = entity_of(requests.front()) / width;
-  std::sort(requests.begin(), requests.end(), [&](std::int64_t a, std::int64_t b) {
+  const auto before = [&](std::int64_t a, std::int64_t b) {
     return std::make_pair(entity_of(a), a) < std::make_pair(entity_of(b), b);
-  });
+  };
+  if (!std::is_sorted(requests.begin(), requests.end(), before)) {
+    std::sort(requests.begin(), requests.end(), before);
+  }
   // The k-th request of every entity belongs to round k.
   while (!requests.empty()) {
     w.requests.clear();
@@ -444,7 +458,7 @@ double Stream::Impl::needed_bytes(const ModelParts& model, const KernelTable& ke
       static_cast<double>(kept + (model.horizon + kept_seams(model, mode)) * model.head->rows());
   double counts = 2 * sizeof(std::int64_t);
   if (carries(mode)) {
-    const std::int64_t width = block_width(model, kernels, num_entities);
+    const std::int64_t width = chains_width(kernels, num_entities);
     floats += stack_floats(encoder, width, 1, false) + inner_floats(*model.head, width);
     floats += static_cast<double>(num_entities) * static_cast<double>(state_size(model, mode));
     counts += sizeof(SeamAudit);
