@@ -43,6 +43,8 @@ def test_cycles_are_those_of_the_machine(tmp_path: Path, capsys: Any) -> None:
         kernel("LSTM 64", "highest", 500.0),
         kernel("LSTM 64", "medium", 225.5),
         kernel("GRU 64", "medium", 100.0),
+        kernel("LSTM 64", "low", 212.5, family="int8 amx"),
+        kernel("LSTM 64", "low", 1.0, family="int8"),
         kernel("LSTM 64", "highest", 1.0, family="fma"),
         not_run,
     )
@@ -52,6 +54,7 @@ def test_cycles_are_those_of_the_machine(tmp_path: Path, capsys: Any) -> None:
         ["LSTM 64", "highest", "256", "2000", "2000: confirmed"],
         ["LSTM 64", "medium", "256", "902", "900: missed"],
         ["GRU 64", "medium", "256", "400", ""],
+        ["LSTM 64", "low", "256", "850", "850: confirmed"],
     ]
     printed = " ".join(capsys.readouterr().out.split())
     assert "| LSTM 64 | medium | 256 | 902 | 900: missed |" in printed

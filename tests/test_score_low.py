@@ -101,6 +101,25 @@ def test_streams_have_the_bits_of_scores(isa: str, name: str, num_entities: int)
     np.testing.assert_array_equal(np.array(got)[:, num_entities - 1], expected)
 
 
+@pytest.mark.parametrize("window", [6, 40])
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+@pytest.mark.parametrize("windows", ["exact", "carried"])
+def test_streams_have_the_bits_of_wide_layers(
+    isa: str, cell: str, window: int, windows: Any
+) -> None:
+    """AMX's tiles score layers of 32 units or more, and dot products serve their streams."""
+    model = random_forecaster(cell, 37, window=window)
+    tiles = model.plan("low")["kernel"] == "int8 amx 32x32"
+    assert tiles == (isa == "amx")
+    series = np.random.default_rng(6).random((500, 4), dtype=np.float32)
+    low = model.score(series, precision="low", windows=windows)
+    stream = model.stream(precision="low", mode=windows)
+    np.testing.assert_array_equal(pushed(stream, series), low)
+    if isa == "amx":
+        sc.set_isa("avx512")
+        np.testing.assert_array_equal(model.score(series, precision="low", windows=windows), low)
+
+
 def test_a_window_of_many_steps_has_exact_memory_gates(isa: str) -> None:
     """Beyond 32 rows the gates that say how much of a state stays are good to float32."""
     model = random_forecaster("gru", 16, window=40)

@@ -12,6 +12,7 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
       asm volatile("ldtilecfg %0" : : "m"(config));
       asm volatile("tileloadd (%0,%1,1), %%tmm0" : : "r"(config), "r"(64L) : "memory");
       asm volatile("tdpbf16ps %tmm0, %tmm1, %tmm2");
+      asm volatile("tdpbssd %tmm0, %tmm1, %tmm2");
       asm volatile("tilerelease");
       return 0;
     }]] SLIDECELL_ASSEMBLES_TILES)

@@ -1029,22 +1029,23 @@ class SequenceModel:
         """Return what `score` runs: ``isa``, ``kernel``, ``precision``, ``tile`` and ``threads``.
 
         ``kernel`` begins with ``fma`` (float32 multiply-adds), ``amx`` (bf16 tiles), ``bf16``
-        (dot products of AVX512-BF16) or ``int8`` (8-bit products by the instruction that follows:
-        ``vnni``, ``vpmaddwd``, ``sdot``, ``smull`` or ``plain`` C++), with the rows and columns
-        that it holds at once, and ``fp16`` where AMX's products at medium are activated in float16
-        (AVX512-FP16).
+        (dot products of AVX512-BF16) or ``int8`` (8-bit products by what follows: ``amx`` tiles,
+        the instructions ``vnni``, ``vpmaddwd``, ``sdot`` or ``smull``, or ``plain`` C++), with the
+        rows and columns that it holds at once, and ``fp16`` where AMX's products at medium are
+        activated in float16 (AVX512-FP16).
         ``precision`` is the one that is computed.
 
         ``kernel="auto"`` depends on CPU, model and precision alone, never on a timing. With ISA
-        ``amx``, tiles serve medium and high, and highest where every layer has 32 units or more.
+        ``amx``, tiles serve medium and high, and where every layer has 32 units or more highest
+        and, with activations tanh and sigmoid, low.
         If the operating system refuses this process the tile registers, AVX-512 serves instead:
         ``isa`` is then ``avx512``, and ``kernel`` ends with the reason. It is asked again at each
         call where a thread's alternate signal stack was too small. An ISA ``amx`` that you named
         (`set_isa`, ``SLIDECELL_ISA``) is replaced by no other: `UnsupportedError`.
         With ISA ``avx512`` on a CPU with AVX512-BF16, dot products serve medium. 8-bit products
-        serve low with every ISA (AMX's 8-bit tiles are not used) for the models that `score`
-        names; others run what medium runs. All else runs in float32, and so do models with
-        bidirectional layers, projections of h, or activations other than tanh and sigmoid.
+        serve low with every ISA for the models that `score` names, and give the same bits on AMX's
+        tiles as on AVX-512; others run what medium runs. All else runs in float32, and so do models
+        with bidirectional layers, projections of h, or activations other than tanh and sigmoid.
         ``kernel="fma"`` and ``"matrix"`` take no 8-bit products.
 
         Examples

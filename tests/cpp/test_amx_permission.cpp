@@ -66,9 +66,11 @@ void test_machines() {
   CHECK(amx_refusal(kFake) == absent);
 
   become_sapphire_rapids();
-  CHECK(!has_float16(kFake));
+  CHECK(!has_float16(kFake) && !has_int8_tiles(kFake));
   leaves[{7, 0}].d |= 1u << 23;
   CHECK(has_float16(kFake) && amx_refusal(kFake).empty());
+  leaves[{7, 0}].d |= 1u << 25;
+  CHECK(has_int8_tiles(kFake) && amx_refusal(kFake).empty());
 
   const std::string system = "the operating system does not save its tile registers";
   become_sapphire_rapids();

@@ -11,6 +11,7 @@
 #include "kernels/low_table.h"
 #include "layers/columns.h"
 #include "layers/layer_row.h"
+#include "low_tiles_emulated.h"
 #include "models.h"
 #include "slidecell/cpu.hpp"
 #include "test.h"
@@ -29,6 +30,19 @@ namespace {
 using namespace slidecell;
 using test::Floats;
 
+#ifdef SLIDECELL_TEST_EMULATED_LOW_TILES
+// AVX-512 with emulated tiles.
+const KernelTable& emulated() {
+  static const KernelTable table = [] {
+    KernelTable kernels = kernels_named("avx512");
+    kernels.isa = "avx512 and tiles";
+    kernels.low_tiles = &test::low_tiles_emulated();
+    return kernels;
+  }();
+  return table;
+}
+#endif
+
 // Those of every ISA here, and those that better instructions of this CPU replace.
 std::vector<const KernelTable*> tables() {
   std::vector<const KernelTable*> all;
@@ -36,6 +50,9 @@ std::vector<const KernelTable*> tables() {
     all.push_back(&kernels_named(isa));
 #if defined(__x86_64__)
     if (isa == "avx512") all.push_back(&kernels_avx512());
+#ifdef SLIDECELL_TEST_EMULATED_LOW_TILES
+    if (isa == "avx512") all.push_back(&emulated());
+#endif
 #elif defined(__aarch64__)
     if (isa == "neon") all.push_back(&kernels_neon());
 #endif
@@ -76,6 +93,38 @@ CodedWeights coded(const float* w, std::int64_t rows, std::int64_t depth) {
   return all;
 }
 
+// Tiles are configured for the length of a run.
+struct Configured {
+  explicit Configured(const LowKernels& kernels) : low(kernels) {
+    if (low.begin_tiles) low.begin_tiles(before);
+  }
+  ~Configured() {
+    if (low.end_tiles) low.end_tiles(before);
+  }
+  const LowKernels& low;
+  TileConfig before{};
+};
+
+// Of columns: whole numbers [rows][stride]. h [depth][columns].
+AlignedBuffer<std::int32_t> column_sums(const KernelTable& kernels, const LowKernels& low,
+                                        std::int64_t rows, std::int64_t depth, const Floats& w,
+                                        const Floats& h, std::int64_t columns,
+                                        std::int64_t vectors) {
+  const std::int64_t stride = vectors * kernels.lanes;
+  AlignedFloats x(depth * stride);
+  AlignedFloats codes(round_up(round_up(depth, 4) / low.per_word, low.chunk) * stride);
+  // Codes beyond the last meet no weight: whatever stands there.
+  std::fill_n(codes.data(), codes.size(), -1.5f);
+  for (std::int64_t k = 0; k < depth; ++k) {
+    std::copy_n(h.data() + k * columns, columns, x.data() + k * stride);
+  }
+  AlignedBuffer<std::int32_t> out(rows * stride);
+  const PackedCodes packed = pack_codes_columns(low, rows, depth, w.data());
+  const Configured tiles(low);
+  low.sums({packed.view(), rows, depth, vectors, x.data(), codes.data(), out.data(), stride});
+  return out;
+}
+
 // Sums of both orientations, which must be these whole numbers. h [depth][columns].
 void check_sums(const KernelTable& kernels, std::int64_t rows, std::int64_t depth, const Floats& w,
                 const Floats& h, std::int64_t columns) {
@@ -91,17 +140,14 @@ void check_sums(const KernelTable& kernels, std::int64_t rows, std::int64_t dept
   };
   const std::int64_t vectors = ceil_div(columns, kernels.lanes), stride = vectors * kernels.lanes;
   const std::int64_t words = round_up(depth, 4) / low.per_word;
-  AlignedFloats x(depth * stride), codes(words * stride);
-  for (std::int64_t k = 0; k < depth; ++k) {
-    std::copy_n(h.data() + k * columns, columns, x.data() + k * stride);
-  }
-  AlignedBuffer<std::int32_t> out(rows * stride);
-  const PackedCodes by_column = pack_codes_columns(low, rows, depth, w.data());
-  low.sums({by_column.view(), rows, depth, vectors, x.data(), codes.data(), out.data(), stride});
   std::int64_t wrong = 0;
-  for (std::int64_t r = 0; r < rows; ++r) {
-    for (std::int64_t column = 0; column < columns; ++column) {
-      wrong += out.data()[r * stride + column] != sum_of(r, column);
+  for (const LowKernels* of_columns : {kernels.low, kernels.low_tiles}) {
+    if (!of_columns) continue;
+    const auto out = column_sums(kernels, *of_columns, rows, depth, w, h, columns, vectors);
+    for (std::int64_t r = 0; r < rows; ++r) {
+      for (std::int64_t column = 0; column < columns; ++column) {
+        wrong += out.data()[r * stride + column] != sum_of(r, column);
+      }
     }
   }
   const PackedCodes by_row = pack_codes_row(kernels, rows, depth, w.data());
@@ -128,8 +174,8 @@ void check_sums(const KernelTable& kernels, std::int64_t rows, std::int64_t dept
 
 void test_sums(const KernelTable& kernels, std::mt19937& rng) {
   for (const std::int64_t depth : {1, 2, 3, 4, 5, 31, 64, 130}) {
-    for (const std::int64_t rows : {1, 7, 8, 25}) {
-      const std::int64_t columns = 50;
+    for (const std::int64_t rows : {1, 7, 8, 25, 33}) {
+      const std::int64_t columns = 50;  // an odd number of vectors where these have 16 lanes
       Floats w = random_floats(rows * depth, 0.7, rng),
              h = random_floats(depth * columns, 1.0, rng);
       w[0] = 0.0f;
@@ -250,14 +296,17 @@ void check_step(const KernelTable& kernels, const LayerSpec& spec, Products prod
   const Floats b_ih = random_floats(G * H, 0.5, rng), b_hh = random_floats(G * H, 0.5, rng);
   const DirectionWeights weights{w_ih, w_hh, b_ih, b_hh, {}};
   const PackedDirection packed = pack_low_direction(kernels, spec, weights, products);
-  const std::int64_t vectors = 4, stride = vectors * kernels.lanes;
+  const PackedDirection packed_row = pack_low_direction(
+      kernels, spec, weights, is_coarse(products) ? Products::coarse_codes : Products::codes);
+  const Configured tiles(low_kernels(kernels, products));
+  const std::int64_t vectors = 5, stride = vectors * kernels.lanes;
   AlignedFloats x(I * stride), p(G * H * stride);
   std::copy_n(random_floats(I * stride, 1.0, rng).data(), I * stride, x.data());
   project_columns(kernels, packed.input, x.data(), stride, p.data(), stride, vectors);
   const std::vector<std::int32_t> col = adjacent_columns(kernels, vectors);
 
   AlignedFloats scratch(LayerRow::scratch_size(kernels, spec));
-  LayerRow row(kernels, spec, packed, scratch.data());
+  LayerRow row(kernels, spec, packed_row, scratch.data());
   for (const bool started : {false, true}) {
     LayerColumns columns(kernels, spec, packed, stride);
     Floats h(static_cast<std::size_t>(H * stride)), c(h);
@@ -295,8 +344,8 @@ void check_step(const KernelTable& kernels, const LayerSpec& spec, Products prod
     }
     if (!(worst <= bound) || !same) {
       test::report(__FILE__, __LINE__,
-                   std::string(kernels.isa) + " " + kernels.low->name + " H=" + std::to_string(H) +
-                       " cell=" + std::to_string(static_cast<int>(spec.cell)) +
+                   std::string(kernels.isa) + " " + low_kernels(kernels, products).name + " H=" +
+                       std::to_string(H) + " cell=" + std::to_string(static_cast<int>(spec.cell)) +
                        (spec.reset_after ? "" : " reset before") +
                        " activation=" + std::to_string(static_cast<int>(spec.activation)) +
                        (started ? " started" : "") + ": error " + std::to_string(worst * 1e6) +
@@ -305,15 +354,13 @@ void check_step(const KernelTable& kernels, const LayerSpec& spec, Products prod
   }
 }
 
-bool has_tables(const KernelTable& kernels) {
-  return kernels.isa == std::string("avx512") || kernels.isa == std::string("amx");
-}
+bool has_tables(const KernelTable& kernels) { return kernels.lanes == 16; }
 
 void test_steps(const KernelTable& kernels, std::mt19937& rng) {
   for (const Cell cell : {Cell::lstm, Cell::gru, Cell::rnn}) {
     for (const bool reset_after : {true, false}) {
       if (!reset_after && cell != Cell::gru) continue;
-      for (const std::int64_t H : {1, 2, 3, 4, 6, 17, 40}) {
+      for (const std::int64_t H : {1, 2, 3, 4, 6, 17, 40, 67}) {
         for (const bool usual : {true, false}) {
           LayerSpec spec;
           spec.cell = cell;
@@ -327,8 +374,13 @@ void test_steps(const KernelTable& kernels, std::mt19937& rng) {
           const bool tables = has_tables(kernels) && usual;
           // r h is coded too, and what errs a little may take the next code: a 1 / 127 of a weight.
           const double late = reset_after ? 0.0 : (tables ? 8e-3 : 5e-3);
-          check_step(kernels, spec, Products::codes, late + (tables ? 8e-4 : 1e-6), rng);
-          check_step(kernels, spec, Products::coarse_codes, late + (tables ? 1.2e-3 : 1e-6), rng);
+          const double fine = late + (tables ? 8e-4 : 1e-6),
+                       coarse = late + (tables ? 1.2e-3 : 1e-6);
+          check_step(kernels, spec, Products::codes, fine, rng);
+          check_step(kernels, spec, Products::coarse_codes, coarse, rng);
+          if (!kernels.low_tiles || !usual) continue;
+          check_step(kernels, spec, Products::tile_codes, fine, rng);
+          check_step(kernels, spec, Products::coarse_tile_codes, coarse, rng);
         }
       }
     }

@@ -73,6 +73,12 @@ std::string amx_refusal(const AmxMachine& machine) {
   return "";
 }
 
+bool has_int8_tiles(const AmxMachine& machine) {
+  constexpr std::uint32_t kInt8 = 1u << 25;
+  CpuidRegisters found;
+  return machine.cpuid(7, 0, found) && (found.d & kInt8) != 0;
+}
+
 bool has_float16(const AmxMachine& machine) {
   constexpr std::uint32_t kFloat16 = 1u << 23;
   CpuidRegisters found;
@@ -100,15 +106,18 @@ std::string AmxPermission::ask() {
 std::string amx_refusal() {
   return __builtin_cpu_supports("avx512bf16") ? "" : "this CPU does not have AVX512-BF16";
 }
+bool has_int8_tiles() { return true; }
 std::string ask_for_amx() { return ""; }
 #elif defined(SLIDECELL_THIS_MACHINE)
 std::string amx_refusal() { return amx_refusal(kThisMachine); }
+bool has_int8_tiles() { return has_int8_tiles(kThisMachine); }
 std::string ask_for_amx() {
   static AmxPermission permission(kThisMachine);
   return permission.ask();
 }
 #else
 std::string amx_refusal() { return "this system does not offer it"; }
+bool has_int8_tiles() { return false; }
 std::string ask_for_amx() { return amx_refusal(); }
 #endif
 

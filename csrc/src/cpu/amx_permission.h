@@ -27,6 +27,9 @@ struct AmxMachine {
 // first tile instruction ends the process. Asks for no permission.
 std::string amx_refusal(const AmxMachine& machine);
 
+// Whether the tiles multiply 8-bit numbers. As has_float16: a hypervisor may hide it.
+bool has_int8_tiles(const AmxMachine& machine);
+
 // Whether the CPU computes in float16 (AVX512-FP16). All CPUs with AMX have it so far, but a
 // hypervisor may hide it.
 bool has_float16(const AmxMachine& machine);
@@ -52,6 +55,7 @@ class AmxPermission {
 // The same of this machine and this process.
 std::string amx_refusal();
 std::string ask_for_amx();
+bool has_int8_tiles();
 bool has_float16();
 
 }  // namespace slidecell

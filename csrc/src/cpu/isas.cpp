@@ -35,9 +35,11 @@ const MatrixKernels* tile_kernels() {
 #endif
   return &matrix_amx();
 }
+const LowKernels* low_tile_kernels() { return has_int8_tiles() ? &low_amx() : nullptr; }
 std::string tile_refusal() { return amx_refusal(); }
 #else
 const MatrixKernels* tile_kernels() { return nullptr; }
+const LowKernels* low_tile_kernels() { return nullptr; }
 std::string tile_refusal() { return "the assembler of this build had no tile instructions"; }
 #endif
 
@@ -47,6 +49,7 @@ const KernelTable& amx_here() {
     KernelTable kernels = avx512_here();
     kernels.isa = "amx";
     kernels.matrix = tile_kernels();
+    kernels.low_tiles = low_tile_kernels();
     kernels.ask_for_matrix = ask_for_amx;
     kernels.without_matrix = &avx512_here();
     return kernels;

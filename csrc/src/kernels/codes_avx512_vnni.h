@@ -14,16 +14,7 @@ struct Codes {
   static Codes load(const void* p) { return {_mm512_loadu_si512(p)}; }
   static Codes all(std::uint32_t word) { return {_mm512_set1_epi32(static_cast<int>(word))}; }
   void store(float* p) const { _mm512_storeu_si512(p, v); }
-  static Codes of(const Vec (&h)[4]) {
-    constexpr int kSelect = 0xea;  // (a & b) | c
-    __m512i word = _mm512_slli_epi32(biased_codes<offset>(h[3]), 24);
-    word = _mm512_ternarylogic_epi32(_mm512_slli_epi32(biased_codes<offset>(h[2]), 16),
-                                     _mm512_set1_epi32(0xff0000), word, kSelect);
-    word = _mm512_ternarylogic_epi32(_mm512_slli_epi32(biased_codes<offset>(h[1]), 8),
-                                     _mm512_set1_epi32(0xff00), word, kSelect);
-    return {_mm512_ternarylogic_epi32(biased_codes<offset>(h[0]), _mm512_set1_epi32(0xff), word,
-                                      kSelect)};
-  }
+  static Codes of(const Vec (&h)[4]) { return {byte_codes<offset>(h)}; }
 
   // w: codes of weights, with their signs. As assembly: GCC 12 keeps the sums of
   // _mm512_dpbusd_epi32 in memory, which takes half as long again.

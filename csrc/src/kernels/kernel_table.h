@@ -185,7 +185,8 @@ struct KernelTable {
 
   TrainKernels train;
 
-  const LowKernels* low;  // 8-bit products
+  const LowKernels* low;        // 8-bit products
+  const LowKernels* low_tiles;  // the same on tiles, which ask_for_matrix asks for; null: none
 
   // Products of bf16 numbers where this CPU has instructions for them; null: none.
   const MatrixKernels* matrix;

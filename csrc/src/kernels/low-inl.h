@@ -1,41 +1,15 @@
-// The kernels of 8-bit products, in both orientations. An isa_<x>.cpp includes its codes_<x>.h,
-// which holds Codes, Sums and LowActivations, before this file.
+// The kernels of 8-bit products that are added up in vector registers, in both orientations.
 #pragma once
 
 #include "kernels/activations-inl.h"
-#include "kernels/code-inl.h"
-#include "kernels/product-inl.h"
 //
-#include "kernels/cells-inl.h"
-#include "kernels/low_table.h"
+#include "kernels/low_cells-inl.h"
 #include "kernels/panels-inl.h"
 #include "kernels/row_unit-inl.h"
 
 namespace {
 
 using slidecell::LowCellRow;
-using slidecell::LowStep;
-using slidecell::LowWeights;
-
-constexpr std::int64_t words_of(std::int64_t size) {
-  return (size + 3) / 4 * (4 / Codes::per_word);
-}
-
-// Codes of the rows of h, zeros beyond the last.
-inline void code_columns(const float* h, std::int64_t size, std::ptrdiff_t stride,
-                         std::int64_t vectors, float* codes) {
-  for (std::int64_t k = 0; k < words_of(size); ++k, codes += stride) {
-    for (std::int64_t v = 0; v < vectors; ++v) {
-      Vec units[Codes::per_word];
-#pragma GCC unroll 4
-      for (int i = 0; i < Codes::per_word; ++i) {
-        const std::int64_t unit = k * Codes::per_word + i;
-        units[i] = unit < size ? Vec::load(h + unit * stride + v * Vec::lanes) : Vec(0.0f);
-      }
-      Codes::of(units).store(codes + v * Vec::lanes);
-    }
-  }
-}
 
 // acc[r][v] = the sums of a block of rows. w: [words][rows].
 template <int rows, int vectors>
@@ -60,30 +34,6 @@ inline __attribute__((always_inline)) void sum_codes(LowWeights w, const float* 
   }
 }
 
-// As ColumnsUnit, whose sums are whole numbers as yet.
-template <class Cell, Half half, int n, class Sum>
-struct LowUnit : ColumnsUnit<Cell, half, n, LowStep, Sum> {
-  using Base = ColumnsUnit<Cell, half, n, LowStep, Sum>;
-  using V = typename Base::V;
-  const float* scale;  // of the unit's gates
-
-  inline __attribute__((always_inline)) LowUnit(const LowStep& step, std::int64_t j,
-                                                std::int64_t v0, const Sum& sums,
-                                                const float* scale_)
-      : Base(step, j, v0, sums), scale(scale_) {}
-  inline __attribute__((always_inline)) V sum(int gate) const {
-    return Base::sum(gate) * scale_of(gate);
-  }
-  inline __attribute__((always_inline)) V gate(int g) const {
-    return fma(Base::sum(g), scale_of(g), Base::x(g));
-  }
-
- private:
-  inline __attribute__((always_inline)) V scale_of(int gate) const {
-    return V(scale[gate - Product<Cell, half>::gates.first]);
-  }
-};
-
 template <class Cell, Half half, int units, int vectors, class Activations>
 inline void low_block(const LowStep& a, LowWeights w, std::int64_t words, std::int64_t j,
                       std::int64_t v0, const Activations& act) {
@@ -106,50 +56,33 @@ inline void low_block(const LowStep& a, LowWeights w, std::int64_t words, std::i
     const auto sum = [&acc, u](int g) __attribute__((always_inline)) {
       return Vecs<vectors>::of(acc[gates * u + g]);
     };
-    const LowUnit<Cell, half, vectors, decltype(sum)> unit(a, j + u, v0, sum, w.scale + gates * u);
-    const auto result = run_unit<Cell, half>(act, unit);
-    if (half == Half::first && a.h) {
-      result.store(a.scratch + a.hidden * a.stride + unit.at);
+    low_unit<Cell, half, vectors>(a, j + u, v0, sum, w.scale + gates * u, act);
+  }
+}
+
+// Products of blocks of `rows` rows, of up to `most_vectors` groups of columns at once.
+template <int rows, int most_vectors>
+struct RegisterBlocks {
+  template <class Cell, Half half, class Activations>
+  static inline void run(const LowStep& a, LowWeights w, const Activations& act) {
+    constexpr int gates = Product<Cell, half>::gates.count, units = rows / gates;
+    const std::int64_t words = words_of(a.hidden);
+    for (std::int64_t j = 0; j < a.hidden; j += units) {
+      for_vectors<most_vectors>(a.vectors, [&](std::int64_t v, auto count) {
+        low_block<Cell, half, units, decltype(count)::value>(a, w, words, j, v, act);
+      });
+      w.words += words * gates * units;
+      w.start += gates * units;
+      w.scale += gates * units;
     }
   }
-}
-
-template <class Cell, Half half, int most_rows, int most_vectors, class Activations>
-inline void low_half(const LowStep& a, LowWeights w, const Activations& act) {
-  constexpr int gates = Product<Cell, half>::gates.count, units = most_rows / gates;
-  if (a.h) {
-    const bool late = Product<Cell, half>::late;
-    code_columns(late ? a.scratch + a.hidden * a.stride : a.h, a.hidden, a.stride, a.vectors,
-                 a.codes);
-  }
-  const std::int64_t words = words_of(a.hidden);
-  for (std::int64_t j = 0; j < a.hidden; j += units) {
-    for_vectors<most_vectors>(a.vectors, [&](std::int64_t v, auto count) {
-      low_block<Cell, half, units, decltype(count)::value>(a, w, words, j, v, act);
-    });
-    w.words += words * gates * units;
-    w.start += gates * units;
-    w.scale += gates * units;
-  }
-}
-
-template <class Cell, int rows, int vectors, class Activations>
-inline void low_step(const LowStep& a, const Activations& act) {
-  if constexpr (Form<Cell>::has_late) {
-    low_half<Cell, Half::first, rows, vectors>(a, a.w, act);
-    low_half<Cell, Half::last, rows, vectors>(a, a.w_late, act);
-  } else {
-    low_half<Cell, Half::last, rows, vectors>(a, a.w, act);
-  }
-}
+};
 
 template <class Cell, int rows, int vectors>
 void low_columns(const LowStep& a) {
-  if (a.scaled) {
-    return a.coarse ? low_step<Cell, rows, vectors>(a, LowActivations<true>{})
-                    : low_step<Cell, rows, vectors>(a, LowActivations<false>{});
-  }
-  low_step<Cell, rows, 1>(a, NamedActivations{a.activation, a.recurrent_activation});
+  if (a.scaled) return low_scaled_step<RegisterBlocks<rows, vectors>, Cell>(a);
+  low_step<RegisterBlocks<rows, 1>, Cell>(a,
+                                          NamedActivations{a.activation, a.recurrent_activation});
 }
 
 template <int rows, int most_vectors>
@@ -272,6 +205,7 @@ constexpr slidecell::LowKernels make_low_kernels(const char* name) {
   kernels.name = name;
   kernels.per_word = Codes::per_word;
   kernels.offset = Codes::offset;
+  kernels.chunk = 1;
   kernels.block_rows = Registers::rows;
   kernels.vector_step = Registers::vectors;
   for (int gates = 1; gates <= slidecell::kMaxGates; ++gates) {

@@ -12,6 +12,7 @@
 #include <cstdint>
 
 #include "kernels/kernel_table.h"
+#include "kernels/tile_config.h"
 #include "slidecell/layer.hpp"
 
 namespace slidecell {
@@ -25,7 +26,8 @@ constexpr double kCoarseError = 1.5e-4;
 constexpr std::int64_t kCoarseSteps = 32;
 
 // The weights of a product of h. A word holds the codes of `per_word` successive inputs.
-// columns: words [blocks][depth / per_word][rows of a block], start and scale [blocks * rows];
+// columns: words [blocks][depth / per_word / chunk][rows of a block][chunk], start and scale
+// [blocks * rows];
 // row: words [panels][depth / per_word][gates][lanes], start and scale [panels][gates][lanes].
 struct LowWeights {
   const std::uint32_t* words;
@@ -84,14 +86,20 @@ struct LowCellKernels {
   void (*first_row)(const LowCellRow&);  // with a late product: after the first one; else null
 };
 
+// With tiles: of the column orientation alone, and of scaled rows.
 struct LowKernels {
   const char* name;          // of the instructions
   std::int64_t per_word;     // codes in a word of 32 bits: bytes, or two whole numbers of 16 bits
   std::int32_t offset;       // is added to a code of h where its byte has no sign
+  std::int64_t chunk;        // words of weights that lie together in columns
   std::int64_t block_rows;   // rows per block of weights of the widest product
   std::int64_t vector_step;  // groups of columns that are multiplied at once
   // Hidden units per block, by the number of gates that a product has.
   std::int64_t block_units[kMaxGates + 1];
+
+  // With tiles: as MatrixKernels has them. Without: null.
+  void (*begin_tiles)(TileConfig& before);
+  void (*end_tiles)(const TileConfig& before);
 
   void (*code_row)(const float* h, std::int64_t size, float* codes);
   void (*project_row)(const LowProjectRow&);
@@ -101,6 +109,7 @@ struct LowKernels {
 
 #if defined(__x86_64__)
 const LowKernels& low_avx512_vnni();
+const LowKernels& low_amx();
 #elif defined(__aarch64__)
 const LowKernels& low_neon_dot();
 #endif

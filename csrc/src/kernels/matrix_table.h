@@ -17,6 +17,7 @@
 #include <cstdint>
 
 #include "kernels/cell_traits.h"
+#include "kernels/tile_config.h"
 
 namespace slidecell {
 
@@ -59,16 +60,6 @@ struct MatrixStep {
   std::uint32_t* late_pairs;   // with a late product: what it multiplies, as h_pairs
   std::ptrdiff_t stride;
 };
-
-// How the tile registers of a thread are configured, as the processor reads and writes it.
-struct alignas(64) TileConfig {
-  std::uint8_t palette;  // 0: not at all
-  std::uint8_t start_row;
-  std::uint8_t reserved[14];
-  std::uint16_t row_bytes[16];
-  std::uint8_t rows[16];
-};
-static_assert(sizeof(TileConfig) == 64, "the processor's size");
 
 struct MatrixKernels {
   const char* name;

@@ -23,4 +23,17 @@ inline __m512i biased_codes(Vec h) {
   return _mm512_castps_si512(fma(inside, Vec(127.0f), Vec(kCodeRound + offset)).v);
 }
 
+// Four of them in each lane.
+template <int offset>
+inline __m512i byte_codes(const Vec (&h)[4]) {
+  constexpr int kSelect = 0xea;  // (a & b) | c
+  __m512i word = _mm512_slli_epi32(biased_codes<offset>(h[3]), 24);
+  word = _mm512_ternarylogic_epi32(_mm512_slli_epi32(biased_codes<offset>(h[2]), 16),
+                                   _mm512_set1_epi32(0xff0000), word, kSelect);
+  word = _mm512_ternarylogic_epi32(_mm512_slli_epi32(biased_codes<offset>(h[1]), 8),
+                                   _mm512_set1_epi32(0xff00), word, kSelect);
+  return _mm512_ternarylogic_epi32(biased_codes<offset>(h[0]), _mm512_set1_epi32(0xff), word,
+                                   kSelect);
+}
+
 }  // namespace

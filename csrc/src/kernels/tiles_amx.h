@@ -38,8 +38,13 @@ struct Tiles {
   }
   // sums[m][n] += over k of a[m][k] b[k][n]: a of pairs [16][16], b of pairs [16][16].
   template <int sums, int a, int b>
-  static void multiply() {
+  static void multiply_pairs() {
     asm volatile("tdpbf16ps %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(sums), "i"(a), "i"(b));
+  }
+  // The same of signed bytes, four in a word, whose sums are int32 numbers.
+  template <int sums, int a, int b>
+  static void multiply_codes() {
+    asm volatile("tdpbssd %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(sums), "i"(a), "i"(b));
   }
 };
 

@@ -39,7 +39,7 @@ class Tiles {
   }
   // In the order of the pairs, each product added on its own.
   template <int sums, int a, int b>
-  static void multiply() {
+  static void multiply_pairs() {
     Row *const to = data(sums), *const left = data(a), *const right = data(b);
     for (int m = 0; m < 16; ++m) {
       for (int n = 0; n < 16; ++n) {
@@ -50,6 +50,22 @@ class Tiles {
           sum += float_of(x & 0xffff0000u) * float_of(y & 0xffff0000u);
         }
         to[m][n] = bits_of(sum);
+      }
+    }
+  }
+  // Sums wrap around.
+  template <int sums, int a, int b>
+  static void multiply_codes() {
+    Row *const to = data(sums), *const left = data(a), *const right = data(b);
+    for (int m = 0; m < 16; ++m) {
+      for (int k = 0; k < 16; ++k) {
+        for (int n = 0; n < 16; ++n) {
+          std::int32_t sum = 0;
+          for (int i = 0; i < 32; i += 8) {
+            sum += byte_of(left[m][k], i) * byte_of(right[k][n], i);
+          }
+          to[m][n] += static_cast<std::uint32_t>(sum);
+        }
       }
     }
   }
@@ -70,6 +86,9 @@ class Tiles {
       std::abort();
     }
     return own().data[tile];
+  }
+  static std::int32_t byte_of(std::uint32_t word, int shift) {
+    return static_cast<std::int8_t>(word >> shift);
   }
   static float float_of(std::uint32_t bits) {
     float value;

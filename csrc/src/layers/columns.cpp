@@ -3,13 +3,17 @@
 #include <algorithm>
 #include <utility>
 
+#include "layers/configured_tiles.h"
 #include "weights/cells.h"
 
 namespace slidecell {
 namespace {
 
-// Rows that the codes of h take, of all instruction sets.
-std::int64_t code_rows(const LayerSpec& spec) { return 2 * ceil_div(spec.hidden_size, 4); }
+// Rows that the codes of h take, of all instruction sets: words of two codes, or whole tiles of
+// words of four.
+std::int64_t code_rows(const LayerSpec& spec) {
+  return round_up(2 * ceil_div(spec.hidden_size, 4), 16);
+}
 
 void step_low_columns(const KernelTable& kernels, const LayerSpec& spec,
                       const PackedDirection& packed, const StepInput& input, std::int64_t vectors,
@@ -33,8 +37,8 @@ void step_low_columns(const KernelTable& kernels, const LayerSpec& spec,
   a.activation = spec.activation;
   a.recurrent_activation = spec.recurrent_activation;
   a.scaled = packed.low_scaled;
-  a.coarse = packed.products == Products::coarse_codes;
-  kernels.low->cells[packed.form].columns(a);
+  a.coarse = is_coarse(packed.products);
+  low_kernels(kernels, packed.products).cells[packed.form].columns(a);
 }
 
 }  // namespace
@@ -140,6 +144,7 @@ StackColumns::StackColumns(const KernelTable& kernels, const Stack& stack, std::
                            Products products)
     : kernels_(kernels),
       stack_(stack),
+      products_(products),
       packed_(stack.packed(kernels, products)),
       stride_(max_vectors * kernels.lanes),
       col_(adjacent_columns(kernels, max_vectors)),
@@ -163,6 +168,8 @@ void StackColumns::clear() {
 
 const float* StackColumns::run(InputColumns& input, std::int64_t steps, std::int64_t vectors,
                                StepSink* sink, const std::int64_t* lengths) {
+  const ConfiguredTiles tiles =
+      on_tiles(products_) ? ConfiguredTiles(low_kernels(kernels_, products_)) : ConfiguredTiles();
   return stack_.bidirectional() ? run_by_layer(input, steps, vectors, sink, lengths)
                                 : run_by_step(input, steps, vectors, sink);
 }

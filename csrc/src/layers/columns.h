@@ -161,6 +161,7 @@ class StackColumns final : public TileStack {
 
   const KernelTable& kernels_;
   const Stack& stack_;
+  const Products products_;
   const std::vector<PackedLayer>& packed_;
   std::ptrdiff_t stride_;
   std::vector<std::int32_t> col_;

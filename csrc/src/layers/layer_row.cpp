@@ -87,7 +87,7 @@ void LayerRow::finish(const float* h, float* c, float* h_out) {
   a.recurrent_activation = spec_.recurrent_activation;
   a.scale = packed_.low_row.scale.data();
   a.scaled = packed_.low_scaled;
-  a.coarse = packed_.products == Products::coarse_codes;
+  a.coarse = is_coarse(packed_.products);
   if (packed_.late_gates > 0) {
     a.h_out = h_new_;
     cell(a, true);

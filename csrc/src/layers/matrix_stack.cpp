@@ -2,29 +2,9 @@
 
 #include <utility>
 
+#include "layers/configured_tiles.h"
+
 namespace slidecell {
-namespace {
-
-// For the length of a run only: a thread that keeps tiles makes its context switches dear and its
-// core's sleep shallow.
-class ConfiguredTiles {
- public:
-  explicit ConfiguredTiles(const MatrixKernels& matrix) : matrix_(matrix) {
-    if (matrix_.begin_tiles) matrix_.begin_tiles(before_);
-  }
-  ~ConfiguredTiles() {
-    if (matrix_.end_tiles) matrix_.end_tiles(before_);
-  }
-  ConfiguredTiles(const ConfiguredTiles&) = delete;
-  ConfiguredTiles& operator=(const ConfiguredTiles&) = delete;
-
- private:
-  const MatrixKernels& matrix_;
-  TileConfig before_{};
-};
-
-}  // namespace
-
 MatrixStack::MatrixStack(const KernelTable& kernels, const Stack& stack, int parts,
                          std::int64_t max_vectors)
     : matrix_(*kernels.matrix),

@@ -163,7 +163,7 @@ void carried_scores(const ModelParts& model, const SeriesView& series, const Win
   const KernelTable& active = active_kernels();
   KernelChoice choice = choose_kernel(active, model, options.precision, options.kernel);
   // A chain takes more steps than a window: too many for coarse gates.
-  if (choice.products == Products::coarse_codes) choice.products = Products::codes;
+  choice.products = for_many_steps(choice.products);
   const KernelChoice exact = choose_kernel(active, model, Precision::highest, options.kernel);
   // Multiply-adds of one kernel give a window of age W the same bits wherever it is computed.
   const bool next_is_exact = choice.parts == 0 && exact.parts == 0 &&

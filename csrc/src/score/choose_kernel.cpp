@@ -7,6 +7,7 @@
 #include "score/option_rules.h"
 #include "slidecell/error.hpp"
 #include "weights/pack_codes.h"
+#include "weights/scaled_rows.h"
 
 namespace slidecell {
 namespace {
@@ -33,6 +34,13 @@ bool wanted(const MatrixKernels& matrix, const ModelParts& model, Precision prec
          every_layer(model, [](const LayerSpec& spec) { return spec.hidden_size >= 32; });
 }
 
+// Whether the rule takes tiles for products of codes.
+bool takes_low_tiles(const KernelTable& kernels, const ModelParts& model) {
+  return kernels.low_tiles && every_layer(model, [](const LayerSpec& spec) {
+           return has_scaled_rows(spec) && spec.hidden_size >= kLeastLowTileUnits;
+         });
+}
+
 // Whether matrix kernels run where they can.
 bool takes_matrix(Kernel kernel, const MatrixKernels& matrix, const ModelParts& model,
                   Precision precision) {
@@ -45,6 +53,22 @@ bool takes_matrix(Kernel kernel, const MatrixKernels& matrix, const ModelParts& 
       break;
   }
   return true;
+}
+
+std::string ask_for_tiles(const KernelTable& kernels) {
+  return kernels.ask_for_matrix ? kernels.ask_for_matrix() : "";
+}
+
+// What serves where the operating system refuses tiles.
+KernelChoice choose_without_tiles(const KernelTable& kernels, const ModelParts& model,
+                                  Precision precision, Kernel kernel, const std::string& refusal) {
+  if (isa_was_named()) {
+    throw UnsupportedError(std::string("isa: expected one that this process may use, got '") +
+                           kernels.isa + "': " + refusal);
+  }
+  KernelChoice choice = choose_kernel(*kernels.without_matrix, model, precision, kernel);
+  choice.kernel += std::string(" (") + kernels.isa + ": " + refusal + ")";
+  return choice;
 }
 
 std::string shape(std::int64_t rows, std::int64_t columns) {
@@ -60,9 +84,16 @@ Products products_of(const ModelParts& model, Precision precision) {
 
 KernelChoice choose_kernel(const KernelTable& kernels, const ModelParts& model, Precision precision,
                            Kernel kernel) {
-  const Products products = products_of(model, precision);
+  Products products = products_of(model, precision);
   if (kernel == Kernel::automatic && products != Products::float32) {
-    const LowKernels& low = *kernels.low;
+    if (takes_low_tiles(kernels, model)) {
+      const std::string refusal = ask_for_tiles(kernels);
+      if (!refusal.empty()) {
+        return choose_without_tiles(kernels, model, precision, kernel, refusal);
+      }
+      products = put_on_tiles(products);
+    }
+    const LowKernels& low = low_kernels(kernels, products);
     return {
         0, precision,
         std::string("int8 ") + low.name + shape(low.block_rows, low.vector_step * kernels.lanes),
@@ -88,22 +119,14 @@ KernelChoice choose_kernel(const KernelTable& kernels, const ModelParts& model, 
             "fma" + shape(kernels.block_rows, kernels.vector_step * kernels.lanes), &kernels,
             Products::float32};
   }
-  const std::string refusal = kernels.ask_for_matrix ? kernels.ask_for_matrix() : "";
-  if (refusal.empty()) {
-    const MatrixKernels& matrix = *kernels.matrix;
-    const int parts = parts_of(precision);
-    return {parts, precision,
-            matrix.name + shape(matrix.block_rows, matrix.vector_step * matrix.lanes) +
-                (matrix.has_halves && parts == 1 ? " fp16" : ""),
-            &kernels, Products::float32};
-  }
-  if (isa_was_named()) {
-    throw UnsupportedError(std::string("isa: expected one that this process may use, got '") +
-                           kernels.isa + "': " + refusal);
-  }
-  KernelChoice choice = choose_kernel(*kernels.without_matrix, model, precision, kernel);
-  choice.kernel += std::string(" (") + kernels.isa + ": " + refusal + ")";
-  return choice;
+  const std::string refusal = ask_for_tiles(kernels);
+  if (!refusal.empty()) return choose_without_tiles(kernels, model, precision, kernel, refusal);
+  const MatrixKernels& matrix = *kernels.matrix;
+  const int parts = parts_of(precision);
+  return {parts, precision,
+          matrix.name + shape(matrix.block_rows, matrix.vector_step * matrix.lanes) +
+              (matrix.has_halves && parts == 1 ? " fp16" : ""),
+          &kernels, Products::float32};
 }
 
 std::unique_ptr<TileStack> make_tile_stack(const KernelTable& kernels, const Stack& stack,

@@ -10,6 +10,9 @@
 
 namespace slidecell {
 
+// Units of every layer from which tiles multiply codes. By count (benchmarks/NOTES.md).
+constexpr std::int64_t kLeastLowTileUnits = 32;
+
 struct KernelChoice {
   int parts = 0;  // bf16 parts of a float32 number on kernels.matrix; 0: as `products` says
   Precision precision = Precision::highest;  // what that gives
@@ -30,12 +33,12 @@ Products products_of(const ModelParts& model, Precision precision);
 // 32 inputs are partly empty. By the throughputs of instructions six products win from H = 12 on;
 // no CPU with AMX has confirmed either number yet.
 // "low" takes 8-bit products of every ISA where each layer has tanh or sigmoid, no projection and
-// H <= 2^17; other models run what "medium" takes.
-// Kernel::fma and Kernel::matrix overrule this; Kernel::matrix throws UnsupportedError where there
-// is none.
-// Tiles need the operating system's permission, asked for here, when they are first wanted. Where
-// it refuses, the ISA without them serves and the name says why; but an ISA that was named by the
-// user is replaced by no other: UnsupportedError.
+// H <= 2^17; other models run what "medium" takes. AMX's 8-bit tiles make them where every layer
+// activates by tanh and sigmoid and has H >= kLeastLowTileUnits, dot products elsewhere: scores
+// have the same bits. Kernel::fma and Kernel::matrix overrule this; Kernel::matrix throws
+// UnsupportedError where there is none. Tiles need the operating system's permission, asked for
+// here, when they are first wanted. Where it refuses, the ISA without them serves and the name says
+// why; but an ISA that was named by the user is replaced by no other: UnsupportedError.
 KernelChoice choose_kernel(const KernelTable& kernels, const ModelParts& model, Precision precision,
                            Kernel kernel);
 

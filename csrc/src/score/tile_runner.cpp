@@ -16,6 +16,7 @@ std::int64_t tile_vectors(const KernelTable& kernels, const ModelParts& model,
   // Steps on codes are so short that the projected input should stay near, too.
   const std::int64_t windows = widest <= 64 && choice.products == Products::float32 ? 96 : 48;
   const std::int64_t vectors = std::max(kernels.vector_step, windows / kernels.lanes);
+  if (on_tiles(choice.products)) return round_up(vectors, kernels.low_tiles->vector_step);
   if (choice.parts == 0) return vectors;
   const MatrixKernels& matrix = *kernels.matrix;
   const std::int64_t whole = round_up(vectors, matrix.vector_step);

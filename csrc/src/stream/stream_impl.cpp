@@ -133,7 +133,7 @@ Stream::Impl::Impl(std::shared_ptr<const SequenceModel::Impl> owner_, const Kern
   few = num_entities < least_block_entities(kernels);
   if (carries(options.mode)) {
     // A chain takes more steps than a window: too many for coarse gates.
-    if (products == Products::coarse_codes) products = Products::codes;
+    products = for_many_steps(products);
     carried = std::make_unique<CarriedStates>(kernels, encoder, num_entities,
                                               chains_width(kernels, num_entities), products);
     block_rows = carried_block_rows(model.window);

@@ -27,10 +27,29 @@ struct PackedLinear {
 PackedLinear pack_linear(const KernelTable& kernels, std::int64_t rows, std::int64_t depth,
                          const float* w, const float* b);
 
-// What recurrent products are made of: float32 numbers, or 8-bit codes; coarse_codes: for windows
-// of few steps (LowStep::coarse).
-enum class Products : std::uint8_t { float32, codes, coarse_codes };
-constexpr std::size_t kProductKinds = 3;
+// What recurrent products are made of: float32 numbers, or 8-bit codes; coarse: for windows of few
+// steps (LowStep::coarse); tile: by KernelTable::low_tiles, for columns alone.
+enum class Products : std::uint8_t { float32, codes, coarse_codes, tile_codes, coarse_tile_codes };
+constexpr std::size_t kProductKinds = 5;
+
+constexpr bool on_tiles(Products products) {
+  return products == Products::tile_codes || products == Products::coarse_tile_codes;
+}
+constexpr bool is_coarse(Products products) {
+  return products == Products::coarse_codes || products == Products::coarse_tile_codes;
+}
+constexpr Products put_on_tiles(Products products) {
+  return is_coarse(products) ? Products::coarse_tile_codes : Products::tile_codes;
+}
+// What serves as many steps as there may be.
+constexpr Products for_many_steps(Products products) {
+  if (!is_coarse(products)) return products;
+  return on_tiles(products) ? Products::tile_codes : Products::codes;
+}
+// The 8-bit kernels of products of codes.
+inline const LowKernels& low_kernels(const KernelTable& kernels, Products products) {
+  return on_tiles(products) ? *kernels.low_tiles : *kernels.low;
+}
 
 // Weights as 8-bit codes, in the layout of one orientation of 8-bit kernels (kernels/low_table.h).
 struct PackedCodes {
@@ -51,7 +70,8 @@ struct PackedDirection {
   AlignedFloats recurrent_row, late_row;             // as PackedLinear::row, the bias zero
   AlignedFloats recurrent_row_bf16;
   AlignedFloats b_hh;  // the separate recurrent bias: [panels][lanes], also [H]
-  PackedCodes low_columns, low_late_columns, low_row, low_late_row;
+  PackedCodes low_columns, low_late_columns;
+  PackedCodes low_row, low_late_row;  // empty on tiles
 
   Products products = Products::float32;
   bool low_scaled = false;  // rows of codes and of their input: see kernels/low_table.h

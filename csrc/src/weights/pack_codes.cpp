@@ -33,20 +33,25 @@ CodedRow code_row(const WeightSource& s, std::int64_t unit, std::int64_t gate) {
   return row;
 }
 
-// The row of a gate of a unit in one of the orientations: its number, and where the word of its
-// first inputs lies and how far it is to the next.
+// The row of a gate of a unit in one of the orientations: its number, and where its words lie:
+// `chunk` of them together from `first` on, `step` words on the next ones.
 struct RowPlace {
-  std::int64_t row, word, step;
+  std::int64_t row, first, chunk, step;
+  std::int64_t word(std::int64_t k) const { return first + k / chunk * step + k % chunk; }
 };
+
+std::int64_t words_of(const LowKernels& low, std::int64_t depth) {
+  return round_up(depth, 4) / low.per_word;
+}
 
 // scales: what the sums of each gate are scaled by, beside what their codes stand for.
 template <class Place>
 PackedCodes pack_codes(const LowKernels& low, const WeightSource& s, std::int64_t padded_rows,
-                       const std::vector<double>& scales, Place place) {
+                       std::int64_t words, const std::vector<double>& scales, Place place) {
   const std::int64_t bits = 32 / low.per_word;
   const std::uint32_t mask = 0xffffffffu >> (32 - bits);
   PackedCodes packed;
-  packed.words.reset(padded_rows * round_up(s.depth, 4) / low.per_word);
+  packed.words.reset(padded_rows * words);
   packed.start.reset(padded_rows);
   packed.scale.reset(padded_rows);
   for (std::int64_t unit = 0; unit < s.units; ++unit) {
@@ -57,8 +62,8 @@ PackedCodes pack_codes(const LowKernels& low, const WeightSource& s, std::int64_
       for (std::int64_t k = 0; k < s.depth; ++k) {
         const std::int32_t code = row.codes[static_cast<std::size_t>(k)];
         sum += code;
-        packed.words.data()[at.word + k / low.per_word * at.step] |=
-            (static_cast<std::uint32_t>(code) & mask) << (k % low.per_word * bits);
+        packed.words.data()[at.word(k / low.per_word)] |= (static_cast<std::uint32_t>(code) & mask)
+                                                          << (k % low.per_word * bits);
       }
       packed.start.data()[at.row] = -low.offset * sum;
       packed.scale.data()[at.row] =
@@ -70,12 +75,13 @@ PackedCodes pack_codes(const LowKernels& low, const WeightSource& s, std::int64_
 
 PackedCodes pack_columns(const LowKernels& low, const WeightSource& s,
                          const std::vector<double>& scales) {
-  const std::int64_t block = s.gates() * low.block_units[s.gates()];
-  const std::int64_t words = round_up(s.depth, 4) / low.per_word;
-  return pack_codes(low, s, round_up(s.units * s.gates(), block), scales,
+  const std::int64_t block = s.gates() * low.block_units[s.gates()], chunk = low.chunk;
+  const std::int64_t words = round_up(words_of(low, s.depth), chunk);
+  return pack_codes(low, s, round_up(s.units * s.gates(), block), words, scales,
                     [&](std::int64_t unit, std::int64_t gate) {
-                      const std::int64_t row = unit * s.gates() + gate;
-                      return RowPlace{row, row / block * block * words + row % block, block};
+                      const std::int64_t row = unit * s.gates() + gate, within = row % block;
+                      return RowPlace{row, (row - within) * words + within * chunk, chunk,
+                                      block * chunk};
                     });
 }
 
@@ -83,12 +89,12 @@ PackedCodes pack_row(const KernelTable& kernels, const WeightSource& s,
                      const std::vector<double>& scales) {
   const LowKernels& low = *kernels.low;
   const std::int64_t lanes = kernels.lanes, gates = s.gates();
-  const std::int64_t words = round_up(s.depth, 4) / low.per_word;
-  return pack_codes(low, s, round_up(s.units, lanes) * gates, scales,
+  const std::int64_t words = words_of(low, s.depth);
+  return pack_codes(low, s, round_up(s.units, lanes) * gates, words, scales,
                     [&](std::int64_t unit, std::int64_t gate) {
                       const std::int64_t panel = unit / lanes, within = gate * lanes + unit % lanes;
                       return RowPlace{panel * gates * lanes + within,
-                                      panel * words * gates * lanes + within, gates * lanes};
+                                      panel * words * gates * lanes + within, 1, gates * lanes};
                     });
 }
 
@@ -141,8 +147,8 @@ PackedDirection pack_low_direction(const KernelTable& kernels, const LayerSpec& 
     for (int g = 0; g < product.count; ++g) {
       scales.push_back(scaled ? gate_scale(traits, product.first + g) : 1.0);
     }
-    columns = pack_columns(*kernels.low, source, scales);
-    row = pack_row(kernels, source, scales);
+    columns = pack_columns(low_kernels(kernels, products), source, scales);
+    if (!on_tiles(products)) row = pack_row(kernels, source, scales);
   };
   pack(traits.of_h, packed.low_columns, packed.low_row);
   if (packed.late_gates > 0) pack(traits.late, packed.low_late_columns, packed.low_late_row);

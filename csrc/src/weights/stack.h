@@ -26,7 +26,7 @@ class Stack {
   bool bidirectional() const;  // any layer
 
   // Packed on first use per ISA and kind of products; later calls take no lock. Products of codes
-  // must serve every layer (serves_low).
+  // must serve every layer (serves_low, and on tiles has_scaled_rows).
   const std::vector<PackedLayer>& packed(const KernelTable& kernels,
                                          Products products = Products::float32) const;
   // For `parts` parts of kernels.matrix; every layer as PackedMatrixLayer says.

@@ -1,0 +1,1 @@
+"""Cycles of the kernels, counted from their instructions."""
