@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from benchmarks import __main__ as command
-from benchmarks import chart, cold_start, detector_streams, parquet_files, peers
+from benchmarks import chart, cold_start, detector_streams, live_stream, parquet_files, peers
 from benchmarks.__main__ import main, parse
 from benchmarks.cases import CASES
 from benchmarks.command import commit, conditions, print_conditions
@@ -272,3 +272,19 @@ def test_memory_of_parquet_files_is_measured(capsys: pytest.CaptureFixture[str])
     _, rate, before, peak = (float(cell.replace(",", "")) for cell in row[2:6])
     assert min(rate, before) > 0.0
     assert peak >= 0.0  # so few rows may fit what the process has already
+
+
+def test_the_rate_of_live_rows_is_told_beside_what_options_add(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live_stream.write_rows(tmp_path / "rows.csv", 41, seed=0)
+    lines = (tmp_path / "rows.csv").read_text().splitlines()
+    assert [line.split(",")[:2] for line in (lines[1], lines[41])] == [["0", "h0"], ["2", "h0"]]
+    times = iter([(4.0, 2.0), (9.0, 3.0), (8.0, 2.0), (5.0, 3.0)])
+    monkeypatch.setattr(live_stream, "run_apart", lambda *_: live_stream.Run(*next(times)))
+    runs = live_stream.measure(tmp_path, ["plain", "all"], 2)
+    rows = [line.split("|") for line in live_stream.table(runs, 100_000).splitlines()[2:]]
+    assert [[cell.strip() for cell in row[1:6]] for row in rows] == [
+        ["plain", "20.0", "50,000", "16,667", ""],
+        ["all", "30.0", "33,333", "14,286", "+50 %"],
+    ]

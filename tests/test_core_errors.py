@@ -238,6 +238,10 @@ class Functions:
                 stream.push_many,
                 {"entity_ids": [0, 1], "rows": series[:2], "num_threads": 1},
             ),
+            "Stream.push_many_ahead": (
+                stream.push_many_ahead,
+                {"model": model, "entity_ids": [0, 1], "rows": series[:2], "num_threads": 1},
+            ),
             "Stream.advance": (stream.advance, {}),
             "Stream.set_background": (stream.set_background, {"on": False}),
             "Stream.audit": (stream.audit, {"entity": 0}),

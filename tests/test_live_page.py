@@ -177,10 +177,16 @@ def test_traces_keep_the_highest_scores(rows: int) -> None:
     scores[rng.random(rows) < 0.05] = np.nan
     alarms = scores > 0.9
     trace = Trace()
-    for row in range(rows):
-        trace.add(row, float(scores[row]), 0.9 + row, bool(alarms[row]))
-        if rows <= LENGTH + 1 or row % 1000 == 0:
+    table = np.column_stack([np.arange(rows), scores, 0.9 + np.arange(rows), alarms])
+    first = 0
+    while first < rows:
+        many = int(rng.choice([1, 2, 100, 700]))
+        trace.add(table[first : first + many])
+        first += many
+        if rows <= LENGTH + 1 or rng.random() < 0.001:
             trace.points(0)  # whoever looks changes nothing
+    assert trace.rows == rows
+    assert trace.last_alarm == (np.flatnonzero(alarms)[-1] + 1 if alarms.any() else 0)
     need = [scale for scale in range(SCALES) if scale == 0 or rows > LENGTH * FACTOR ** (scale - 1)]
     assert trace.scales == len(need)
     for scale in need:
@@ -199,12 +205,12 @@ def test_traces_keep_the_highest_scores(rows: int) -> None:
 def test_traces_are_kept_of_so_many_entities(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("slidecell.live.web.traces._MOST", 2)
     traces = Traces()
-    from slidecell.live.formats import Row
-    from slidecell.live.observers import ScoredRow
+    from slidecell.live.rows import Row
+    from slidecell.live.scored import ScoredBlock, ScoredRow
 
     answer = Event(1.0, 1.0, 2.0, False, None)
     for name in ("a", "b", "c", "a"):
-        traces.scored([ScoredRow(Row(name, 1, [], []), answer, 1, 1)])
+        traces.scored(ScoredBlock.of([ScoredRow(Row(name, 1, [], []), answer, 1, 1)]))
     assert [traces.rows_of(name) for name in "abc"] == [2, 1, 0]
     assert traces.points("c", 0) is None
 

@@ -94,14 +94,14 @@ def test_live_clients_with_other_delimiters_get_one_form_of_answers(model_file: 
 def test_live_any_error_of_a_line_is_its_own(
     model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    push = Monitor.push
+    push_block = Monitor.push_block
 
-    def fragile(self: Monitor, row: Any, entity: int = 0) -> Any:
-        if row[0] == 7.0:
+    def fragile(self: Monitor, ids: Any, rows: Any, **settings: Any) -> Any:
+        if (rows[:, 0] == 7.0).any():
             raise ZeroDivisionError("seven")
-        return push(self, row, entity)
+        return push_block(self, ids, rows, **settings)
 
-    monkeypatch.setattr(Monitor, "push", fragile)
+    monkeypatch.setattr(Monitor, "push_block", fragile)
     text = "load,heat,host,t\n" + "".join(f"{t},1,a,{t}\n" for t in range(16))
     out, err = live(tmp_path, text)
     assert "line 9: ZeroDivisionError: seven; skipped: a missing row\n" in err

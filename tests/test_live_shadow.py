@@ -144,10 +144,10 @@ def test_a_failing_challenger_is_counted_and_ends_nothing(
     champion, challenger = models
     text = as_csv(table(200))
     plain = live(tmp_path, text, model=champion)[0]
-    push = live_entities.Entities.push
+    score = live_entities.Entities.score
     monkeypatch.setattr(
-        "slidecell.live.shadow.Entities.push",
-        lambda self, row: _fail_at(push, self, row, challenger),
+        "slidecell.live.shadow.Entities.score",
+        lambda self, block: _fail_at(score, self, block, challenger),
     )
     report = tmp_path / "report.json"
     out, reports = live(tmp_path, text, model=champion, shadow=challenger, shadow_report=report)
@@ -160,10 +160,16 @@ def test_a_failing_challenger_is_counted_and_ends_nothing(
     assert "it could not take 20 rows, the first because of MemoryError: no room" in reports
 
 
-def _fail_at(push: Any, self: Any, row: Any, challenger: Path) -> Any:
-    if self._options.model == challenger and int(row.time) % 10 == 3:
-        raise MemoryError("no room for a row")
-    return push(self, row)
+def _fail_at(score: Any, self: Any, block: Any, challenger: Path) -> Any:
+    if self._options.model != challenger:
+        yield from score(self, block)
+        return
+    for n in range(len(block)):
+        if int(block.times[n]) % 10 == 3:
+            error = MemoryError("no room for a row")
+            yield live_entities.RefusedRow(block.numbers[n], block.row(n), error)
+        else:
+            yield from score(self, block[n : n + 1])
 
 
 def test_challengers_with_other_features_are_refused(

@@ -107,6 +107,37 @@ def test_stream_push_many(isa: str, name: str, num_entities: int) -> None:
             same(scored[e], model.score(np.stack(given[e]), kernel="fma"))
 
 
+@pytest.mark.parametrize("mode", ["exact", "carried"])
+@pytest.mark.parametrize("num_entities", [1, 3, 37])
+def test_stream_push_many_ahead_gives_what_predict_next_gives_before_each_row(
+    isa: str, num_entities: int, mode: str
+) -> None:
+    model = make("lstm16")
+    rng = np.random.default_rng(5)
+    single, many = (model.stream(num_entities, mode=mode) for _ in range(2))
+    for _ in range(4):
+        ids = rng.integers(0, num_entities, 3 * num_entities + 20)
+        rows = rng.random((len(ids), model.input_size), dtype=np.float32)
+        rows[rng.random(len(ids)) < 0.02] = np.nan
+        want, ahead = [], []
+        for e, row in zip(ids.tolist(), rows, strict=True):
+            ahead.append(single.predict_next(e))
+            want.append(single.push(row, e))
+        scores, forecasts = many.push_many_ahead(ids, rows, num_threads=2)
+        same(scores, np.float32(want))
+        same(forecasts, np.stack(ahead))
+    assert np.isfinite(forecasts).any()
+
+
+def test_stream_push_many_ahead_needs_a_forecaster() -> None:
+    model = make("ae_lstm")
+    stream = model.stream()
+    row = rows_for(model, 1)
+    with pytest.raises(ValueError, match="the model is not a forecaster"):
+        stream.push_many_ahead([0], row)
+    assert stream.rows_seen() == 0
+
+
 @pytest.mark.parametrize("num_entities", [1, 3, 40])
 def test_stream_background_keeps_the_bits(num_entities: int, tmp_path: Path) -> None:
     model = make("gru_before")

@@ -12,9 +12,10 @@ from types import TracebackType
 from typing import Any
 
 from slidecell.live.entities import Entities
-from slidecell.live.formats import Row
 from slidecell.live.observers import Observers
 from slidecell.live.options import LiveOptions
+from slidecell.live.rows import Row, RowBlock
+from slidecell.live.scored import ScoredBlock
 from slidecell.live.web.service import WebService
 from tests.live_lines import KEYS, save_model
 
@@ -48,13 +49,15 @@ class WebRun:
 
     def push(self, entity: str, time: object, values: list[float]) -> float:
         """Score a row as the run does; its score."""
-        row = Row(entity, time, values, [])
-        answer, changes, moment = self.entities.finish([self.entities.begin(row)])[0]
-        self.observers.scored(row, answer, 20_000, moment)
-        for line in changes:
-            self.observers.event(line)
+        (scored,) = self.entities.score(RowBlock.of([Row(entity, time, values, [])]))
+        assert isinstance(scored, ScoredBlock)
+        scored.nanoseconds = 20_000
+        self.observers.scored(scored[:1])
+        for _, changes in scored.changes:
+            for line in changes:
+                self.observers.event(line)
         self.observers.attend()
-        return answer.smoothed
+        return scored[0].answer.smoothed
 
     def connect(self, place: int = 0) -> http.client.HTTPConnection:
         return http.client.HTTPConnection("127.0.0.1", self.ports[place], timeout=30)

@@ -111,22 +111,42 @@ float push(Stream& stream, py::handle row, std::int64_t entity) {
   return score;
 }
 
-py::array_t<float> push_many(Stream& stream, py::handle entities, py::handle rows,
-                             std::optional<int> num_threads) {
+// `forecasts`, unless null, is made [n, K, T].
+py::array_t<float> push_rows(Stream& stream, py::handle entities, py::handle rows,
+                             std::optional<int> num_threads, const SequenceModel* model,
+                             py::array_t<float>* forecasts) {
   const py::array_t<std::int64_t> ids = integer_array(entities, "entity_ids", "[n]");
   const py::array real = real_array(rows, "rows");
   const SeriesView view = series_view(real, "rows", "[n, F]");
   const int threads = thread_count(num_threads);
   py::array_t<float> scores(ids.size());
   float* const data = scores.mutable_data();
+  float* ahead = nullptr;
+  if (forecasts) {
+    *forecasts = py::array_t<float>(std::vector<std::int64_t>{
+        ids.size(), std::max<std::int64_t>(1, model->horizon()), model->num_targets()});
+    ahead = forecasts->mutable_data();
+  }
   const slidecell::Span<const std::int64_t> span(ids.data(), static_cast<std::size_t>(ids.size()));
   {
     // After the arguments: reading them may let another thread run.
     const Turn turn(stream, true);
     const WithoutGil release;
-    turn->push_many(span, view, data, threads);
+    turn->push_many(span, view, data, threads, ahead);
   }
   return scores;
+}
+
+py::array_t<float> push_many(Stream& stream, py::handle entities, py::handle rows,
+                             std::optional<int> num_threads) {
+  return push_rows(stream, entities, rows, num_threads, nullptr, nullptr);
+}
+
+py::tuple push_many_ahead(Stream& stream, const SequenceModel& model, py::handle entities,
+                          py::handle rows, std::optional<int> num_threads) {
+  py::array_t<float> forecasts;
+  py::array_t<float> scores = push_rows(stream, entities, rows, num_threads, &model, &forecasts);
+  return py::make_tuple(std::move(scores), std::move(forecasts));
 }
 
 py::array_t<float> predict_next(const Stream& stream, const SequenceModel& model,
@@ -179,6 +199,9 @@ void bind_stream(py::module_& m) {
       .def("push_many", &push_many,
            "Take one row of each of n entities, [n, F], and return their scores [n].",
            py::arg("entity_ids"), py::arg("rows"), py::arg("num_threads"))
+      .def("push_many_ahead", &push_many_ahead,
+           "Do as `push_many`; return the scores, and the forecasts [n, K, C] before each row.",
+           py::arg("model"), py::arg("entity_ids"), py::arg("rows"), py::arg("num_threads"))
       .def(
           "advance", [](Stream& stream) { Turn(stream)->advance(); },
           "Advance the windows that the last pushes left behind.")

@@ -163,6 +163,44 @@ class Stream:
             entity_ids, match_features(rows, self._model.features, name="rows"), num_threads
         )
 
+    def push_many_ahead(
+        self,
+        entity_ids: npt.ArrayLike,
+        rows: npt.ArrayLike,
+        *,
+        num_threads: int | None = None,
+    ) -> tuple[Floats, Floats]:
+        """Do as `push_many`; return the scores, and the forecast that each row met.
+
+        Returns
+        -------
+        tuple of ndarray
+            Scores [n], and forecasts [n, K, targets]: what `predict_next` gives for a row's entity
+            just before the row.
+
+        Raises
+        ------
+        ValueError, TypeError
+            Before any row is taken, also where the model is no forecaster.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import slidecell as sc
+        >>> from slidecell.training import Forecaster
+        >>> model = sc.SequenceModel.from_torch(Forecaster(2, 8, window=3))
+        >>> series = np.random.default_rng(0).random((10, 2), dtype=np.float32)
+        >>> scores, forecasts = model.stream().push_many_ahead([0] * 10, series)
+        >>> forecasts.shape, np.array_equal(forecasts[3:], model.predict(series))
+        ((10, 1, 2), True)
+        """
+        return self._core.push_many_ahead(
+            self._compiled,
+            entity_ids,
+            match_features(rows, self._model.features, name="rows"),
+            num_threads,
+        )
+
     def advance(self) -> None:
         """Advance the windows that the last pushes left behind: work done before the next row."""
         self._core.advance()

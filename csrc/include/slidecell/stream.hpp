@@ -81,9 +81,10 @@ class SLIDECELL_API Stream {
   Status push(std::int64_t entity, const double* row, float& score) noexcept;
 
   // entities [n], rows [n, F] -> scores [n]; as pushing one by one in order, on several threads.
-  // Throws std::invalid_argument before anything is changed.
+  // forecasts [n, K, T], unless null: what predict_next writes just before each row. Throws
+  // std::invalid_argument before anything is changed.
   void push_many(Span<const std::int64_t> entities, const SeriesView& rows, float* scores,
-                 int num_threads = 0);
+                 int num_threads = 0, float* forecasts = nullptr);
 
   // Of a carried stream: how far its scores were from exact ones at the seams between blocks, since
   // the start or the last reset. An exact stream has no seams. Throws std::invalid_argument for an

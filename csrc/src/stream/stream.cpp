@@ -90,7 +90,7 @@ Status Stream::push_row(std::int64_t entity, const SeriesView& row, float& score
 }
 
 void Stream::push_many(Span<const std::int64_t> entities, const SeriesView& rows, float* scores,
-                       int num_threads) {
+                       int num_threads, float* forecasts) {
   resolve_threads(num_threads);  // refuses a negative number, also where one thread serves
   const std::string F = std::to_string(input_size());
   if (rows.cols != input_size() || rows.rows != static_cast<std::int64_t>(entities.size())) {
@@ -101,6 +101,9 @@ void Stream::push_many(Span<const std::int64_t> entities, const SeriesView& rows
   require_pointer(entities.data(), rows.rows, "entities");
   require_pointer(rows.data, rows.rows, "rows");
   require_pointer(scores, rows.rows, "scores");
+  if (forecasts && !impl_->model.forecasts()) {
+    throw std::invalid_argument(status_text(Status::not_a_forecaster));
+  }
   for (const std::int64_t entity : entities) {
     if (!impl_->knows(entity)) {
       throw std::invalid_argument("entity: expected 0 to " +
@@ -110,7 +113,7 @@ void Stream::push_many(Span<const std::int64_t> entities, const SeriesView& rows
   }
   const WithoutPoll whole;  // a stream that stops between two rows has lost its order
   const Impl::Turn turn(*impl_);
-  impl_->push_many(entities, rows, scores, num_threads);
+  impl_->push_many(entities, rows, scores, num_threads, forecasts);
 }
 
 void Stream::advance() noexcept {
@@ -153,16 +156,10 @@ SeamAudit Stream::audit() const {
 
 Status Stream::predict_next(std::int64_t entity, float* out) const noexcept {
   if (!impl_->knows(entity)) return Status::unknown_entity;
-  const ModelParts& model = impl_->model;
-  if (!model.forecasts()) return Status::not_a_forecaster;
+  if (!impl_->model.forecasts()) return Status::not_a_forecaster;
   if (!out) return Status::null_pointer;
   const FlushDenormals flush;  // as SequenceModel::predict, where a raw value is next to nothing
-  const std::int64_t n = impl_->rows_seen[static_cast<std::size_t>(entity)] - 1;
-  const bool known = impl_->complete(entity, n, model.window);
-  const float* pred = known ? impl_->prediction(entity, n) : nullptr;
-  for (std::int64_t i = 0; i < model.head_size(); ++i) {
-    out[i] = known ? model.raw(i % model.num_targets(), pred[i]) : kNoScore;
-  }
+  impl_->predict_next(entity, out);
   return Status::ok;
 }
 

@@ -361,7 +361,7 @@ void Stream::Impl::run_steps(const std::vector<CarriedStep>& steps, Workspace& w
 // Requests of one block, in their order: rounds of distinct entities, each in column order.
 void Stream::Impl::push_block(std::vector<std::int64_t>& requests,
                               Span<const std::int64_t> entities, const SeriesView& rows,
-                              float* scores, Workspace& w) {
+                              float* scores, float* forecasts, Workspace& w) {
   const std::int64_t width = this->width();
   const auto entity_of = [&](std::int64_t i) { return entities[static_cast<std::size_t>(i)]; };
   w.rows.block = entity_of(requests.front()) / width;
@@ -388,15 +388,21 @@ void Stream::Impl::push_block(std::vector<std::int64_t>& requests,
       w.rows.columns.push_back(column);
     }
     requests.resize(kept);
+    for (const std::int64_t i : w.requests) {
+      if (forecasts) predict_next(entity_of(i), forecasts + i * model.head_size());
+    }
     push_round(rows, scores, w);
   }
 }
 
 void Stream::Impl::push_many(Span<const std::int64_t> entities, const SeriesView& rows,
-                             float* scores, int num_threads) {
+                             float* scores, int num_threads, float* forecasts) {
   if (!blocks && !(carried && !few)) {
     const FlushDenormals flush;
     for (std::size_t i = 0; i < entities.size(); ++i) {
+      if (forecasts) {
+        predict_next(entities[i], forecasts + static_cast<std::int64_t>(i) * model.head_size());
+      }
       scores[i] = push(entities[i], row_of(rows, static_cast<std::int64_t>(i)));
     }
     return;
@@ -418,8 +424,17 @@ void Stream::Impl::push_many(Span<const std::int64_t> entities, const SeriesView
   parallel_for(
       tasks, num_threads, [&] { return workspaces[next_workspace++].get(); },
       [&](Workspace* w, std::int64_t i) {
-        push_block(requests[static_cast<std::size_t>(i)], entities, rows, scores, *w);
+        push_block(requests[static_cast<std::size_t>(i)], entities, rows, scores, forecasts, *w);
       });
+}
+
+void Stream::Impl::predict_next(std::int64_t entity, float* out) const {
+  const std::int64_t n = rows_seen[static_cast<std::size_t>(entity)] - 1;
+  const bool known = complete(entity, n, model.window);
+  const float* pred = known ? prediction(entity, n) : nullptr;
+  for (std::int64_t i = 0; i < model.head_size(); ++i) {
+    out[i] = known ? model.raw(i % model.num_targets(), pred[i]) : kNoScore;
+  }
 }
 
 std::int64_t Stream::Impl::ring_rows_of(const ModelParts& model) {

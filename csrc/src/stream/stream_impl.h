@@ -26,8 +26,11 @@ struct [[gnu::visibility("hidden")]] Stream::Impl {
 
   bool knows(std::int64_t entity) const { return entity >= 0 && entity < num_entities; }
   float push(std::int64_t entity, const SeriesView& row);  // row [1, F]
+  // forecasts: null, or [n, K, T].
   void push_many(Span<const std::int64_t> entities, const SeriesView& rows, float* scores,
-                 int num_threads);
+                 int num_threads, float* forecasts);
+  // out [K, T]: see Stream::predict_next.
+  void predict_next(std::int64_t entity, float* out) const;
   void advance();
 
   std::int64_t bytes_per_entity() const;
@@ -127,6 +130,9 @@ struct [[gnu::visibility("hidden")]] Stream::Impl {
   float* prediction(std::int64_t entity, std::int64_t n) {
     return predictions.data() + (entity * model.horizon + n % model.horizon) * model.head->rows();
   }
+  const float* prediction(std::int64_t entity, std::int64_t n) const {
+    return predictions.data() + (entity * model.horizon + n % model.horizon) * model.head->rows();
+  }
   // Where the forecast of the state that block `block` ends with is kept; null: nowhere.
   float* kept_seam(std::int64_t entity, std::int64_t block) {
     const std::int64_t slots = kept_seams(model, options.mode);
@@ -155,7 +161,7 @@ struct [[gnu::visibility("hidden")]] Stream::Impl {
   void keep_prediction(std::int64_t entity, std::int64_t n, const float* pred,
                        std::ptrdiff_t stride);
   void push_block(std::vector<std::int64_t>& requests, Span<const std::int64_t> entities,
-                  const SeriesView& rows, float* scores, Workspace& w);
+                  const SeriesView& rows, float* scores, float* forecasts, Workspace& w);
   void push_round(const SeriesView& rows, float* scores, Workspace& w);
   void push_carried(const SeriesView& rows, float* scores, Workspace& w);
   void add_steps(std::int64_t entity, std::int64_t n, RowState state, Workspace& w);

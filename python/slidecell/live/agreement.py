@@ -6,11 +6,14 @@ import math
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from slidecell._extras import require
 from slidecell.evaluate import pr_auc, roc_auc
 
 __all__ = ["Agreement"]
+
+Floats = npt.NDArray[np.float64]
 
 _MOST = 1 << 13  # pairs of scores that are kept: ranks of more are about 1 % off
 
@@ -45,40 +48,49 @@ class Agreement:
         self._timed = 0
         # Flags on rows that are labelled as normal and as an anomaly, of each of the two.
         self._labelled = np.zeros((2, 2, 2), np.int64)
-        self._sample: list[tuple[float, float, float]] = []
+        self._sample: Floats = np.empty((_MOST, 3))
+        self._kept = 0  # rows of the sample
         self._generator = np.random.default_rng(0)
 
     def add(
         self,
-        champion: float,
-        challenger: float,
+        champion: npt.ArrayLike,
+        challenger: npt.ArrayLike,
         *,
-        flags: tuple[bool, bool],
+        flags: tuple[npt.ArrayLike, npt.ArrayLike],
         costs: tuple[int, int],
-        label: float = math.nan,
+        labels: npt.ArrayLike | None = None,
     ) -> None:
-        """Take the scores of one row, whether each flags it, and its nanoseconds.
+        """Take the scores of rows [n] or of one, whether each flags them, and nanoseconds.
 
         Parameters
         ----------
-        champion, challenger : float
+        champion, challenger : array_like, [n]
             NaN where there is no score.
-        flags : tuple of bool
+        flags : tuple of array_like of bool, [n]
         costs : tuple of int
-        label : float
-            1 for an anomaly, 0 for a normal row, NaN where nobody knows.
+            Of each row.
+        labels : array_like, [n], optional
+            1 for an anomaly, 0 for a normal row, NaN where nobody knows. Default: nobody knows.
         """
-        self._rows += 1
-        self._timed += 1
+        scores = np.stack([np.atleast_1d(champion), np.atleast_1d(challenger)], axis=1)
+        flagged = np.stack([np.atleast_1d(flag) for flag in flags], axis=1).astype(np.bool_)
+        known = np.full(len(scores), math.nan) if labels is None else np.atleast_1d(labels)
+        self._rows += len(scores)
+        self._timed += len(scores)
         for place in (0, 1):
-            self._nanoseconds[place] += costs[place]
-        _count(self._scored, champion == champion, challenger == challenger)  # noqa: PLR0124
-        _count(self._flagged, *flags)
-        if label == label:  # noqa: PLR0124
+            self._nanoseconds[place] += costs[place] * len(scores)
+        found = ~np.isnan(scores)
+        self._count(self._scored, found)
+        self._count(self._flagged, flagged)
+        labelled = ~np.isnan(known)
+        if labelled.any():
+            wrong = (known[labelled] > 0.0).astype(np.int64)
             for place in (0, 1):
-                self._labelled[place, int(label > 0.0), int(flags[place])] += 1
-        if champion == champion and challenger == challenger:  # noqa: PLR0124
-            self._keep((champion, challenger, label))
+                at = (place, wrong, flagged[labelled, place].astype(np.int64))
+                np.add.at(self._labelled, at, 1)
+        both = found.all(axis=1)
+        self._keep(np.column_stack([scores[both], known[both]]))
 
     def fail(self, error: Exception) -> None:
         """Count a row that the challenger could not take."""
@@ -104,7 +116,7 @@ class Agreement:
             rows that both have scored, ``ranked`` of them; ``labels``, None or of each of the two
             precision, recall, F1, and ROC-AUC and PR-AUC of the ranked rows.
         """
-        ranked = np.array(self._sample, np.float64).reshape(-1, 3)
+        ranked = self._sample[: self._kept]
         costs = [found / self._timed / 1000 if self._timed else None for found in self._nanoseconds]
         return {
             "rows": self._rows,
@@ -153,15 +165,25 @@ class Agreement:
             lines.append(f"challenger: labels say of the {name}: {', '.join(values)}")
         return lines
 
-    def _keep(self, pair: tuple[float, float, float]) -> None:
-        """Keep a pair of the sample, in which every row has the same chance to be."""
+    def _keep(self, pairs: Floats) -> None:
+        """Keep some pairs [n, 3] in the sample, in which every row has the same chance to be."""
+        room = min(_MOST - self._kept, len(pairs))
+        self._sample[self._kept : self._kept + room] = pairs[:room]
+        self._kept += room
+        if room == len(pairs):
+            return
         seen = self._scored["both"]
-        if len(self._sample) < _MOST:
-            self._sample.append(pair)
-        else:
-            place = int(self._generator.integers(seen))
-            if place < _MOST:
-                self._sample[place] = pair
+        places = self._generator.integers(np.arange(seen - len(pairs) + room, seen) + 1)
+        for row in np.flatnonzero(places < _MOST).tolist():
+            self._sample[places[row]] = pairs[room + row]
+
+    @staticmethod
+    def _count(counts: dict[str, int], each: npt.NDArray[np.bool_]) -> None:
+        """Count rows [n, 2] by which of the two it is true for."""
+        champion, challenger = each.T
+        counts["both"] += int((champion & challenger).sum())
+        counts["champion_only"] += int((champion & ~challenger).sum())
+        counts["challenger_only"] += int((~champion & challenger).sum())
 
     def _metrics(self, ranked: np.ndarray) -> dict[str, dict[str, float | None]]:
         known = ranked[~np.isnan(ranked[:, 2])]
@@ -177,15 +199,6 @@ class Agreement:
                 "pr_auc": pr_auc(known[:, 2], scores) if len(known) else None,
             }
         return found
-
-
-def _count(counts: dict[str, int], champion: bool, challenger: bool) -> None:
-    if champion and challenger:
-        counts["both"] += 1
-    elif champion:
-        counts["champion_only"] += 1
-    elif challenger:
-        counts["challenger_only"] += 1
 
 
 def _rank_correlation(ranked: np.ndarray) -> float | None:

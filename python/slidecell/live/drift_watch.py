@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +12,11 @@ import numpy as np
 from slidecell._whole_files import replacing
 from slidecell.detect.streams.state import Saved
 from slidecell.detect.streams.state_bytes import pack_state, unpack_state
-from slidecell.live.observers import Observer, ScoredRow
+from slidecell.live.observers import Observer, ScoredBlock
 
 if TYPE_CHECKING:
     from slidecell.detect.drift import Advisory, DriftMonitor
-    from slidecell.live.formats import Row
+    from slidecell.live.rows import Row
 
 __all__ = ["DriftWatch", "drift_state"]
 
@@ -66,6 +65,7 @@ class DriftWatch(Observer):
     """
 
     name = "drift"
+    in_order = False
 
     def __init__(self, monitor: DriftMonitor, *, state: Path | None = None) -> None:
         self.monitor = monitor
@@ -86,13 +86,10 @@ class DriftWatch(Observer):
         """What is to be done about the rows that came last."""
         return self.monitor.advisory
 
-    def scored(self, rows: Sequence[ScoredRow]) -> None:
+    def scored(self, rows: ScoredBlock) -> None:
         """Compare rows that have been scored."""
         self.monitor.update(
-            # As an array: of lists each row would be asked whether it names its values.
-            np.array([scored.row.values for scored in rows], np.float64),
-            entities=[scored.row.entity for scored in rows],
-            scores=np.array([scored.answer.smoothed for scored in rows], np.float64),
+            rows.rows.values, entities=rows.rows.entities, scores=rows.answers.smoothed
         )
 
     def missed(self, row: Row) -> None:

@@ -3,32 +3,38 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import os
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
+from slidecell.entities import without_repeats
+from slidecell.live.answers import Answers
 from slidecell.live.entity_events import EntityEvents, EventLine
-from slidecell.live.monitor import Event, Monitor
+from slidecell.live.last_rows import LastRow, read_last_rows, saved_last_rows
+from slidecell.live.monitor import Monitor
 from slidecell.live.options import DEFAULT_ENTITIES
+from slidecell.live.ready_rows import ReadyRows
+from slidecell.live.rows import Row, RowBlock
+from slidecell.live.scored import ScoredBlock
 from slidecell.live.times import Clock
-from slidecell.thresholds.state_values import mapping, whole
+from slidecell.stream import Stream
+from slidecell.thresholds.state_values import whole
 
 if TYPE_CHECKING:
-    from slidecell.live.formats import Row
     from slidecell.live.live_detector import LiveDetector
     from slidecell.live.options import LiveOptions
     from slidecell.model import SequenceModel
 
-__all__ = ["Begun", "Entities", "OutOfOrderError", "Scored"]
+__all__ = ["Entities", "OutOfOrderError", "RefusedRow"]
 
+Floats = npt.NDArray[np.float64]
 
 _FIRST_ROOM = 4  # entities
-_FEW = 3  # rows that are not worth a call for many
 _LONGEST_NAME = 1024  # characters: names are kept, and saved, as long as the run
 
 
@@ -36,42 +42,21 @@ class OutOfOrderError(ValueError):
     """A row that is not later than the one before it."""
 
 
-@dataclass
-class _Last:
-    """The time and the values of an entity's last row, and its events."""
-
-    place: int
-    events: EntityEvents
-    time: float | int | None = None
-    values: list[float | None] = field(default_factory=list)  # [F]: None before a value was seen
-    missed: bool = False  # a row may have been lost since
-
-
-class Begun(NamedTuple):
-    """A row that is ready to be scored: see `Entities.begin`."""
-
-    row: Row
-    last: _Last
-    time: float | int | None
-    values: list[float]  # filled, if asked
-    changes: list[EventLine]  # what its coming has done to events
-
-
-class Scored(NamedTuple):
-    """What has become of a row.
+class RefusedRow(NamedTuple):
+    """A row that could not be used.
 
     Attributes
     ----------
-    answer : Event
-    changes : list of EventLine
-        What has happened to events by it.
-    moment : float or int
-        Its time as a number; without times the number of the row, from 1.
+    number : int
+        Of its line.
+    row : Row
+    error : Exception
+        Why.
     """
 
-    answer: Event
-    changes: list[EventLine]
-    moment: float | int
+    number: int
+    row: Row
+    error: Exception
 
 
 class Entities:
@@ -94,10 +79,11 @@ class Entities:
     ) -> None:
         self._options = options
         self._gap = event_gap if options.event_gap is None else options.event_gap
-        self._rows = 0  # that were scored, this one included
+        self._rows = 0  # that were scored
+        self._nanoseconds = 0  # since the last answers
         self._lines: list[EventLine] = []
         self._clock = Clock(options.max_gap, hint=options.time_format)
-        self._known: dict[str, _Last] = {}
+        self._known: dict[str, LastRow] = {}
         self._input_size = model.input_size
         path = options.state
         if path is None or not path.exists():
@@ -125,51 +111,139 @@ class Entities:
     def __len__(self) -> int:
         return len(self._known)
 
-    def push(self, row: Row) -> Event:
-        """Take a row; ValueError, with nothing changed, if it cannot be used."""
-        scored = self.finish([self.begin(row)])[0]
-        self._lines += scored.changes
-        return scored.answer
+    def score(self, block: RowBlock) -> Iterator[ScoredBlock | RefusedRow]:
+        """Score rows in their order, as one after the other would be.
 
-    def begin(self, row: Row) -> Begun:
-        """Make everything ready for a row, which `finish` takes before its entity has another one.
+        Whoever takes a refused row has done about it what is to be done before asking for the next.
 
-        Raises
+        Yields
         ------
-        ValueError
-            If it cannot be used. Nothing is changed then.
+        ScoredBlock or RefusedRow
+            In the order of the rows. Of a refused row nothing is changed.
         """
-        last = self._last_of(row.entity)
-        time = None if self._options.time is None else self._clock.read(row.time)
-        anew = self._begins_anew(last, time, row.time)
-        filled = self._filled(row.values, [] if anew else last.values) if self._fills else None
-        told, self._lines = self._lines, []
-        self._enter(row.entity, last, anew)
-        changes, self._lines = self._lines, told
-        return Begun(row, last, time, row.values if filled is None else filled, changes)
+        # Until a first time has been read they are read one by one.
+        times = [] if self._options.time is None else self._clock.read_block(block.times)
+        start = 0
+        while start < len(block):
+            ready = self._prepare(block, start, times)
+            end = start + len(ready.places)
+            if end > start:
+                yield from self._score_ready(block[start:end], ready)
+            if ready.refused is not None:
+                yield RefusedRow(block.numbers[end], block.row(end), ready.refused)
+                end += 1
+            start = end
 
-    def finish(self, begun: Sequence[Begun]) -> list[Scored]:
-        """Score rows of different entities, in this order."""
-        if len(begun) < _FEW:
-            answers = [
-                self._monitor.push(np.array(one.values, np.float64), one.last.place)
-                for one in begun
-            ]
+    def _prepare(self, block: RowBlock, start: int, times: Sequence[float | int]) -> ReadyRows:
+        """Make everything ready for the rows from a place on, for as many as can be taken at once.
+
+        They end before an entity's row that something has to precede, if the entity has another row
+        among them, and before a row that cannot be used. The times of the block's rows are read
+        here, unless they have been.
+        """
+        ready, known, clock = ReadyRows(), self._known, self._clock
+        latest: dict[str, float | int] = {}  # times of the entities' last rows among the ready ones
+        has_times, names = self._options.time is not None, block.entities
+        time: float | int = 0
+        for at in range(start, len(names)):
+            name = names[at]
+            before = latest.get(name)
+            try:
+                if before is None:
+                    last = known.get(name) or self._last_of(name)
+                if has_times:
+                    time = times[at] if times else clock.read(block.times[at])
+                    ready.times.append(time)
+                if before is None:
+                    anew = has_times and self._begins_anew(last.time, time, block.times[at])
+                    if anew or last.missed or name not in known:
+                        self._enter_first(name, last, anew, ready, at - start)
+                    ready.entities[last.place] = last
+                elif has_times and (
+                    not 0 < time - before <= clock.gap
+                    and self._begins_anew(before, time, block.times[at])
+                ):
+                    break
+            except Exception as error:  # no row may end the run, whatever it leads to
+                ready.refused = error
+                break
+            latest[name] = time
         else:
-            places = np.array([one.last.place for one in begun], np.int64)
-            table = np.array([one.values for one in begun], np.float64)
-            answers = self._monitor.push_many(places, table, num_threads=1)
-        scored = []
-        fills, has_times = self._fills, self._options.time is not None
-        for (row, last, time, values, changes), answer in zip(begun, answers, strict=True):
-            self._rows += 1
-            place = row.time if has_times else self._rows
-            changes.extend(last.events.push(answer.alarm, answer.smoothed, place))
-            last.time = time
-            if fills:
-                last.values = [None if value != value else value for value in values]  # noqa: PLR0124
-            scored.append(Scored(answer, changes, self._rows if time is None else time))
-        return scored
+            at = len(names)
+        ready.places = [known[name].place for name in names[start:at]]
+        del ready.times[at - start :]
+        return ready
+
+    def _enter_first(self, name: str, last: LastRow, anew: bool, ready: ReadyRows, at: int) -> None:
+        """Make an entity ready for its row, and keep what that does to events."""
+        told, self._lines = self._lines, []
+        try:
+            self._enter(name, last, anew)
+        finally:
+            changes, self._lines = self._lines, told
+        if changes:
+            ready.changes[at] = changes
+
+    def _score_ready(self, block: RowBlock, ready: ReadyRows) -> Iterator[ScoredBlock | RefusedRow]:
+        """Score rows for which everything is ready."""
+        values = ready.filled(block.values) if self._fills else block.values
+        places = np.array(ready.places, np.int64)
+        parts = [slice(0, len(places))] if self._takes_all else without_repeats(places)
+        parts.reverse()
+        found: list[Answers] = []
+        first = 0  # of those that were found
+        while parts:
+            part = parts.pop()
+            try:
+                answers = self._scored(places[part], values[part])
+            except Exception as error:
+                if self._takes_all and part.stop - part.start > 1:  # which has changed nothing
+                    parts += [slice(at, at + 1) for at in range(part.stop - 1, part.start - 1, -1)]
+                    continue
+                if found:
+                    yield self._answered(block, ready, slice(first, part.start), found, values)
+                for at in range(part.start, part.stop):
+                    yield RefusedRow(block.numbers[at], block.row(at), error)
+                first, found = part.stop, []
+                continue
+            found.append(answers)
+        if found:
+            yield self._answered(block, ready, slice(first, len(places)), found, values)
+
+    def _scored(self, places: npt.NDArray[np.int64], values: Floats) -> Answers:
+        start = time.perf_counter_ns()
+        try:
+            return self._monitor.push_block(places, values, num_threads=1)
+        finally:
+            self._nanoseconds += time.perf_counter_ns() - start
+
+    def _answered(
+        self,
+        block: RowBlock,
+        ready: ReadyRows,
+        part: slice,
+        found: Sequence[Answers],
+        values: Floats,
+    ) -> ScoredBlock:
+        """Return rows that were scored with their answers, once their events are known."""
+        answers, places = Answers.joined(found), ready.places[part]
+        each, self._nanoseconds = self._nanoseconds // len(answers), 0
+        numbers = range(self._rows + 1, self._rows + 1 + len(answers))
+        self._rows = numbers[-1]
+        has_times = self._options.time is not None
+        moments: list[float | int] = ready.times[part] if has_times else list(numbers)
+        wheres = block.times[part] if has_times else numbers
+        changes = ready.take_events(part, answers, wheres)
+        for at, place in enumerate(places):
+            last = ready.entities[place]
+            last.time = moments[at] if has_times else None
+        if self._fills:
+            for place, at in {place: at for at, place in enumerate(places, part.start)}.items():
+                ready.entities[place].values = [
+                    None if value != value else value  # noqa: PLR0124
+                    for value in values[at].tolist()
+                ]
+        return ScoredBlock(block[part], answers, moments, each, changes)
 
     def push_missing(self, row: Row) -> bool:
         """Take a row that could not be read: all missing, never filled.
@@ -190,7 +264,7 @@ class Entities:
             with contextlib.suppress(ValueError):  # unknown: the row is the next one
                 time = self._clock.read(row.time)
         try:
-            anew = self._begins_anew(last, time, row.time)
+            anew = self._begins_anew(last.time, time, row.time)
         except OutOfOrderError:
             return False
         self._enter(row.entity, last, anew)
@@ -237,7 +311,7 @@ class Entities:
             if last is not None:
                 last.missed = True
 
-    def _last_of(self, name: str) -> _Last:
+    def _last_of(self, name: str) -> LastRow:
         """Return what is known of an entity; of a new one, without entering it, nothing."""
         last = self._known.get(name)
         if last is not None:
@@ -253,30 +327,32 @@ class Entities:
                 f"entity {name!r}: there is room for {self._most} (--max-entities) and all are "
                 "taken"
             )
-        return _Last(place, self._new_events(name))
+        return LastRow(place, self._new_events(name))
 
     def _new_events(self, name: str) -> EntityEvents:
         rule = self._monitor.rule_for(name)
         value = rule.threshold if rule is not None and rule.is_constant else None
         return EntityEvents(name, gap=self._gap, threshold=value)
 
-    def _miss(self, last: _Last) -> None:
+    def _miss(self, last: LastRow) -> None:
         """Push a missing row."""
         event = self._monitor.miss(last.place)
         self._lines += last.events.push(False, event.smoothed, None)
 
-    def _begins_anew(self, last: _Last, time: float | int | None, given: object) -> bool:
+    def _begins_anew(
+        self, before: float | int | None, time: float | int | None, given: object
+    ) -> bool:
         """Return whether the step to a time is a gap; OutOfOrderError if it is none forward."""
-        if time is None or last.time is None:
+        if time is None or before is None:
             return False
-        step = time - last.time
+        step = time - before
         if step < 0 or (step == 0 and not self._options.equal_times):
             raise OutOfOrderError(
-                f"expected a time after {self._clock.text(last.time)}, got {given!r}"
+                f"expected a time after {self._clock.text(before)}, got {given!r}"
             )
         return step > self._clock.gap
 
-    def _enter(self, name: str, last: _Last, anew: bool) -> None:
+    def _enter(self, name: str, last: LastRow, anew: bool) -> None:
         """Make the entity ready for its row."""
         room = self._monitor.stream.num_entities
         if last.place >= room:
@@ -294,17 +370,16 @@ class Entities:
         last.missed = False
 
     @property
+    def _takes_all(self) -> bool:
+        """Whether the stream takes rows of an entity together; if it refuses them, it is as before.
+
+        A detector's stream takes one of each entity at a time, and may fail within them.
+        """
+        return isinstance(self._monitor.stream, Stream)
+
+    @property
     def _fills(self) -> bool:
         return self._options.missing == "ffill"
-
-    @staticmethod
-    def _filled(values: list[float], before: list[float | None]) -> list[float]:
-        """Return the values with the entity's last ones where they are missing."""
-        filled = []
-        for new, old in zip(values, before or [None] * len(values), strict=True):
-            kept = math.nan if old is None else old
-            filled.append(new if math.isfinite(new) else kept)
-        return filled
 
     def save(self, path: Path | None = None) -> None:
         """Write the state file, whole or not at all, if there is to be one.
@@ -331,16 +406,7 @@ class Entities:
             "max_entities": self._most,
             "event_gap": self._gap,
             "rows": self._rows,
-            "entities": [
-                {
-                    "id": name,
-                    "time": last.time,
-                    "values": last.values,
-                    "events": last.events.state(),
-                    **({"missed": True} if last.missed else {}),
-                }
-                for name, last in self._known.items()
-            ],
+            "entities": saved_last_rows(self._known),
         }
         self._monitor.extra = extra
         self._monitor.save(path, check=self._read)
@@ -358,7 +424,7 @@ class Entities:
         self._rows = whole(extra, "rows") if "rows" in extra else 0
         self._clock, self._most, self._known = self._read(extra)
 
-    def _read(self, extra: Mapping[str, Any]) -> tuple[Clock, int, dict[str, _Last]]:
+    def _read(self, extra: Mapping[str, Any]) -> tuple[Clock, int, dict[str, LastRow]]:
         """Return what `save` wrote: the clock, the most entities, the entities."""
         columns = [self._options.time, self._options.entity]
         if extra.get("columns") != columns:
@@ -376,40 +442,14 @@ class Entities:
         most = extra.get("max_entities", self._monitor.stream.num_entities)
         if not isinstance(most, int) or isinstance(most, bool) or most < 1:
             raise ValueError(f"max_entities: expected a whole number >= 1, got {most!r}")
-        entities = extra.get("entities")
-        if not isinstance(entities, list) or len(entities) > most:
-            raise ValueError("entities: expected a list, at most as long as the stream has room")
-        known: dict[str, _Last] = {}
-        for place, item in enumerate(entities):
-            found = mapping(item, "entities")
-            name, time, values = found.get("id"), found.get("time"), found.get("values")
-            missed = found.get("missed", False)
-            if not isinstance(name, str) or name in known:
-                raise ValueError(f"entities: expected different names, got {name!r}")
-            try:
-                time = None if time is None else clock.read_saved(time)
-            except ValueError as error:
-                raise ValueError(f"entity {name!r}: {error}") from None
-            if not isinstance(values, list) or len(values) not in {0, self._input_size}:
-                raise ValueError(
-                    f"entity {name!r}: expected {self._input_size} values, got {values!r:.60}"
-                )
-            if not all(map(_is_number, values)):
-                raise ValueError(f"entity {name!r}: expected numbers or null, got {values!r:.60}")
-            if not isinstance(missed, bool):
-                raise ValueError(f"entity {name!r}: missed: expected true or false")
-            events = self._new_events(name)
-            if "events" in found:
-                events.load_state(found["events"])
-            known[name] = _Last(place, events, time, values, missed)
+        known = read_last_rows(
+            extra.get("entities"),
+            clock,
+            most=most,
+            features=self._input_size,
+            new_events=self._new_events,
+        )
         return clock, most, known
-
-
-def _is_number(value: object) -> bool:
-    """Tell whether it is a finite number, or null."""
-    if isinstance(value, float):
-        return math.isfinite(value)
-    return value is None or (isinstance(value, int) and not isinstance(value, bool))
 
 
 @contextlib.contextmanager

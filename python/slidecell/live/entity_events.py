@@ -82,6 +82,10 @@ class EntityEvents:
                 lines.append(EventLine(change, self._entity, self._start, self._end, event))
         return lines
 
+    def pass_by(self, rows: int) -> bool:
+        """Take so many rows that are not flagged, if no event is open; return whether it was."""
+        return self._tracker.pass_by(rows)
+
     def close(self) -> list[EventLine]:
         """End the event that is open, as the end of the rows does."""
         return [

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.float64]
 
-__all__ = ["Evidence", "ForecastHistory", "Shares"]
+__all__ = ["Evidence", "ForecastHistory", "OneStepEvidence", "Shares"]
 
 
 class Evidence(NamedTuple):
@@ -47,6 +48,34 @@ class Shares:
         if total > 0.0:
             np.add.at(shares, self._targets, errors.sum(axis=0) / total)
         return shares
+
+
+class OneStepEvidence(Sequence["Evidence | None"]):
+    """The evidence of rows [n] whose forecasts are of one row each, made when it is asked for.
+
+    Parameters
+    ----------
+    shares : Shares
+    forecasts : ndarray of float32, [n, 1, targets]
+        That the rows met.
+    rows : ndarray of float64, [n, F]
+    """
+
+    def __init__(self, shares: Shares, forecasts: npt.NDArray[np.float32], rows: Floats) -> None:
+        self._shares, self._forecasts, self._rows = shares, forecasts, rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @overload
+    def __getitem__(self, place: int) -> Evidence: ...
+    @overload
+    def __getitem__(self, place: slice) -> OneStepEvidence: ...
+    def __getitem__(self, place: int | slice) -> Evidence | OneStepEvidence:
+        """Return that of one row, which keeps nothing of the others, or of some of them."""
+        if isinstance(place, slice):
+            return OneStepEvidence(self._shares, self._forecasts[place], self._rows[place])
+        return Evidence(self._shares, self._forecasts[place].copy(), (self._rows[place].copy(),))
 
 
 class ForecastHistory:

@@ -42,14 +42,22 @@ class Lines:
         *whole, rest = data.split(b"\n")
         if not data and self.unfinished:
             whole = [b""]
-        found: list[tuple[int, bytes | None]] = []
-        for part in whole:
-            self.number += 1
-            too_long = self._too_long or len(self._rest) + len(part) > LONGEST_LINE
-            line = None if too_long else bytes(self._rest) + part
-            self._rest.clear()
-            self._too_long = False
-            found.append((self.number, line))
+        if not whole:
+            return self._keep(rest, [])
+        found: list[bytes | None] = [*whole]
+        found[0] = None if self._too_long else bytes(self._rest) + whole[0]
+        if len(data) + len(self._rest) > LONGEST_LINE:
+            found = [one if one is not None and len(one) <= LONGEST_LINE else None for one in found]
+        self._rest.clear()
+        self._too_long = False
+        first = self.number + 1
+        self.number += len(found)
+        return self._keep(rest, list(enumerate(found, first)))
+
+    def _keep(
+        self, rest: bytes, found: list[tuple[int, bytes | None]]
+    ) -> list[tuple[int, bytes | None]]:
+        """Keep what follows the whole lines, and return these."""
         if not self._too_long:
             self._rest += rest
             if len(self._rest) > LONGEST_LINE:

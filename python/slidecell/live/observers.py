@@ -3,43 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from slidecell.live.scored import ScoredBlock, ScoredRow
 
 if TYPE_CHECKING:
     from slidecell.live.entity_events import EventLine
-    from slidecell.live.formats import Row
-    from slidecell.live.monitor import Event
+    from slidecell.live.rows import Row
 
-__all__ = ["Observer", "Observers", "Reason", "ScoredRow"]
+__all__ = ["Observer", "Observers", "Reason", "ScoredBlock", "ScoredRow"]
 
 Reason: TypeAlias = Literal["malformed", "out of order"]
-
-_BLOCK = 128  # rows that wait to be told, at most: what has left the cache is dear
 
 
 def _unheard(text: str) -> None:
     """Say nothing: there is no run yet."""
-
-
-class ScoredRow(NamedTuple):
-    """A row as it was read, its answer, and what the answer took.
-
-    Attributes
-    ----------
-    row : Row
-        Entity, time and values as they came, the values in the model's order.
-    answer : Event
-        Score, threshold and alarm.
-    nanoseconds : int
-    moment : float or int
-        The row's time as a number, nanoseconds since 1970 for dates; without a time column the
-        number of the row, from 1.
-    """
-
-    row: Row
-    answer: Event
-    nanoseconds: int
-    moment: float | int
 
 
 class Observer:
@@ -54,7 +32,7 @@ class Observer:
     >>> class Alarms(Observer):
     ...     count = 0
     ...     def scored(self, rows):
-    ...         self.count += sum(row.answer.alarm for row in rows)
+    ...         self.count += int(rows.answers.alarms.sum())
     ...     def summary(self):
     ...         return [f"alarms: {self.count}"]
     >>> Alarms().summary()
@@ -64,11 +42,14 @@ class Observer:
     name = "observer"
     """What reports call it."""
 
+    in_order = True
+    """Whether what happens to events is told between the rows; else after the rows of a block."""
+
     say: Callable[[str], object] = staticmethod(_unheard)
     """Writes a line among the reports of the run; set when the run begins."""
 
-    def scored(self, rows: Sequence[ScoredRow]) -> None:
-        """Take rows that have been scored."""
+    def scored(self, rows: ScoredBlock) -> None:
+        """Take rows that have been scored: a sequence of `ScoredRow`, and their columns."""
 
     def missed(self, row: Row) -> None:
         """Take a line whose entity could be read: a missing row has taken its place."""
@@ -91,6 +72,22 @@ class Observer:
 
     def close(self) -> None:
         """End: no row follows. The run's own state has been saved."""
+
+
+def _tell_rows(observer: Observer, rows: ScoredBlock) -> None:
+    """Tell one observer rows and what has happened to events by them."""
+    first = 0
+    if not observer.in_order:
+        observer.scored(rows)
+        first = len(rows)
+    for place, lines in rows.changes:
+        if first <= place:
+            observer.scored(rows[first : place + 1])
+            first = place + 1
+        for line in lines:
+            observer.event(line)
+    if first < len(rows):
+        observer.scored(rows[first : len(rows)])
 
 
 class Observers:
@@ -117,58 +114,42 @@ class Observers:
 
     def __init__(self, observers: Sequence[Observer], say: Callable[[str], object]) -> None:
         self._observers, self._say = list(observers), say
-        self._waiting: list[ScoredRow] = []
         for observer in self._observers:
             observer.say = say
 
-    def scored(self, row: Row, answer: Event, nanoseconds: int, moment: float | int) -> None:
-        """Keep a row until a block is full or something else happens."""
-        if not self._observers:
-            return
-        self._waiting.append(ScoredRow(row, answer, nanoseconds, moment))
-        if len(self._waiting) == _BLOCK:
-            self.flush()
-
-    def flush(self) -> None:
-        """Tell the rows that wait."""
-        if self._waiting:
-            rows, self._waiting = self._waiting, []
-            self._tell(lambda observer: observer.scored(rows))
+    def scored(self, rows: ScoredBlock) -> None:
+        """Tell rows, and what has happened to events by them."""
+        self._tell(lambda observer: _tell_rows(observer, rows))
 
     def missed(self, row: Row) -> None:
         """Tell of a missing row."""
-        self._in_order(lambda observer: observer.missed(row))
+        self._tell(lambda observer: observer.missed(row))
 
     def doubted(self, entities: Collection[str]) -> None:
         """Tell of entities that may have lost a row."""
-        self._in_order(lambda observer: observer.doubted(entities))
+        self._tell(lambda observer: observer.doubted(entities))
 
     def skipped(self, reason: Reason) -> None:
         """Tell of a line that was not used."""
-        self._in_order(lambda observer: observer.skipped(reason))
+        self._tell(lambda observer: observer.skipped(reason))
 
     def event(self, line: EventLine) -> None:
         """Tell of an event."""
-        self._in_order(lambda observer: observer.event(line))
+        self._tell(lambda observer: observer.event(line))
 
     def attend(self) -> None:
-        """Tell the rows that wait, and let the observers do what is to be done."""
-        self._in_order(lambda observer: observer.attend())
+        """Let the observers do what is to be done."""
+        self._tell(lambda observer: observer.attend())
 
     def summary(self) -> list[str]:
         """Return the lines of all observers."""
         lines: list[str] = []
-        self._in_order(lambda observer: lines.extend(observer.summary()))
+        self._tell(lambda observer: lines.extend(observer.summary()))
         return lines
 
     def close(self) -> None:
         """End all observers."""
-        self._in_order(lambda observer: observer.close())
-
-    def _in_order(self, tell: Callable[[Observer], object]) -> None:
-        if self._observers:
-            self.flush()
-            self._tell(tell)
+        self._tell(lambda observer: observer.close())
 
     def _tell(self, tell: Callable[[Observer], object]) -> None:
         for observer in list(self._observers):

@@ -9,7 +9,9 @@ from typing import Any, Literal, TypeAlias
 
 from slidecell.live.outlet import Outlet
 
-__all__ = ["LEVELS", "Level", "Reports", "json_line"]
+__all__ = ["LEVELS", "Level", "Reports", "json_line", "shortened"]
+
+_LONGEST_REPORT = 500  # characters
 
 Level: TypeAlias = Literal["info", "warning", "error"]
 LEVELS: tuple[Level, ...] = ("info", "warning", "error")
@@ -100,3 +102,12 @@ class Reports:
         if self._as_json:
             line = json_line(text, kind=kind, level=level, **facts)
         self._outlet.put(f"{line}\n".encode())
+
+
+def shortened(text: str) -> str:
+    """Return a report that is no longer than a few lines and does nothing to a terminal."""
+    if len(text) > _LONGEST_REPORT:
+        text = text[:_LONGEST_REPORT] + "..."
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from slidecell._whole_files import replacing
-from slidecell.live.observers import Observer, ScoredRow
+from slidecell.live.observers import Observer, ScoredBlock
 
 if TYPE_CHECKING:
     from slidecell.detect.drift import Advisory
-    from slidecell.live.formats import Row
+    from slidecell.live.rows import Row
 
 __all__ = ["KeptAdvisory", "RowLog", "kept_rows", "read_advisory"]
 
@@ -93,6 +93,7 @@ class RowLog(Observer):
     """
 
     name = "the log of rows"
+    in_order = False
 
     def __init__(
         self,
@@ -118,13 +119,14 @@ class RowLog(Observer):
         except OSError as error:
             raise OSError(f"--keep-rows {folder}: {error.strerror or error}") from error
 
-    def scored(self, rows: Sequence[ScoredRow]) -> None:
+    def scored(self, rows: ScoredBlock) -> None:
         """Keep rows as they came."""
+        block = rows.rows
         with self._closed_on_error():
-            for scored in rows:
-                row = scored.row
-                values = ["" if v != v else repr(v) for v in row.values]  # noqa: PLR0124
-                self._add(row.keys, values, row.label)
+            for place, row in enumerate(block.values.tolist()):
+                values = ["" if v != v else repr(v) for v in row]  # noqa: PLR0124
+                label = math.nan if block.labels is None else block.labels[place]
+                self._add([column[place] for column in block.keys], values, label)
 
     def missed(self, row: Row) -> None:
         """Keep a row without values, if it is known whose and when."""

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import json
 import os
-import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from slidecell._whole_files import replacing
 from slidecell.live.agreement import Agreement
-from slidecell.live.entities import Entities
-from slidecell.live.observers import Observer, ScoredRow
+from slidecell.live.entities import Entities, RefusedRow
+from slidecell.live.observers import Observer, ScoredBlock
 
 if TYPE_CHECKING:
     from slidecell.live.entity_events import EventLine
-    from slidecell.live.formats import Row
     from slidecell.live.live_detector import LiveDetector
     from slidecell.live.options import LiveOptions
+    from slidecell.live.rows import Row
     from slidecell.model import SequenceModel
 
     Live: TypeAlias = SequenceModel | LiveDetector
@@ -91,6 +90,7 @@ class Shadow(Observer):
     """
 
     name = "the challenger"
+    in_order = False
 
     def __init__(
         self,
@@ -131,25 +131,26 @@ class Shadow(Observer):
             self.say(self._note)
             self._note = ""
 
-    def scored(self, rows: Sequence[ScoredRow]) -> None:
+    def scored(self, rows: ScoredBlock) -> None:
         """Score rows that the champion has scored."""
-        clock = time.perf_counter_ns
-        for scored in rows:
-            row, answer = scored.row, scored.answer
-            own = row if self._order is None else self._ordered(row)
-            start = clock()
-            try:
-                found = self._entities.push(own)
-            except Exception as error:  # whatever it is, the champion's run goes on
-                self._fail(own, error)
+        block = rows.rows if self._order is None else rows.rows.with_columns(self._order)
+        first = 0
+        for found in self._entities.score(block):
+            if isinstance(found, RefusedRow):  # whatever it is, the champion's run goes on
+                self._fail(found.row, found.error)
+                first += 1
                 continue
+            own = rows[first : first + len(found)]
+            first += len(found)
             self.agreement.add(
-                answer.smoothed,
-                found.smoothed,
-                flags=(answer.alarm, found.alarm),
-                costs=(scored.nanoseconds, clock() - start),
-                label=row.label,
+                own.answers.smoothed,
+                found.answers.smoothed,
+                flags=(own.answers.alarms, found.answers.alarms),
+                costs=(own.nanoseconds, found.nanoseconds),
+                labels=own.rows.labels,
             )
+            opened = (line.change == "opened" for _, lines in found.changes for line in lines)
+            self.agreement.count_events(0, sum(opened))
         self._count_events()
 
     def missed(self, row: Row) -> None:
@@ -176,10 +177,6 @@ class Shadow(Observer):
             text = json.dumps(self.agreement.to_dict(), indent=2, allow_nan=False)
             with replacing(self._report) as temporary:
                 temporary.write_text(text + "\n", encoding="utf-8")
-
-    def _ordered(self, row: Row) -> Row:
-        assert self._order is not None
-        return row._replace(values=[row.values[place] for place in self._order])
 
     def _fail(self, row: Row, error: Exception) -> None:
         self.agreement.fail(error)

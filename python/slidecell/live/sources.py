@@ -19,7 +19,8 @@ except ImportError:  # Windows
 
 __all__ = ["Chunk", "Sources"]
 
-_READ = 1 << 13  # bytes of one source before the next one's turn
+_LEAST, _MOST = 1 << 13, 1 << 16  # bytes of one source before the next one's turn
+_SOON, _LATE = 0.025, 0.1  # seconds: chunks that are done sooner grow, those done later shrink
 _ACCEPTED = 16  # connections before the next source's turn
 _MOST_CONNECTIONS = 1000
 _SPARE_FILES = 32  # for the state, and for what is imported on the way
@@ -46,7 +47,9 @@ class Sources:
 
     There are at most 1,000 connections, and fewer where RLIMIT_NOFILE asks for it. Then a new one
     takes the place of the one that has been silent for longest, if that is a minute or more; else
-    it is closed at once. Each source gives at most 8 KiB before it is the next one's turn.
+    it is closed at once. Each source gives at most 64 KiB before it is the next one's turn, and
+    less where they are scored slowly: what has been read has to be scored before a signal ends the
+    run. Nobody waits for a chunk to be full.
 
     Parameters
     ----------
@@ -63,6 +66,7 @@ class Sources:
         self._stdin = stdin
         self._last_source = 0
         self._resume_at: float | None = None
+        self._room = _LEAST  # bytes of a chunk
         if port is None:
             if stdin is None:
                 raise OSError("standard input: it is closed")
@@ -114,19 +118,29 @@ class Sources:
                         yield from self._accept(say)
                 elif self._server is None:
                     data = self._read_stdin()
-                    yield Chunk(0, data)
+                    yield from self._timed(Chunk(0, data))
                     if not data:
                         return
                 elif key.data in self._connections:  # not dropped since select
                     chunk = self._received(key.data)
                     if chunk is not None:
-                        yield chunk
+                        yield from self._timed(chunk)
             self._resume()
+
+    def _timed(self, chunk: Chunk) -> Iterator[Chunk]:
+        """Yield a chunk; the next one may be longer or shorter by how long this one takes."""
+        full, start = len(chunk.data) == self._room, time.monotonic()
+        yield chunk
+        seconds = time.monotonic() - start
+        if full and seconds < _SOON:
+            self._room = min(2 * self._room, _MOST)
+        elif seconds > _LATE:
+            self._room = max(self._room // 2, _LEAST)
 
     def _read_stdin(self) -> bytes:
         assert self._stdin is not None
         try:
-            return os.read(self._stdin, _READ)
+            return os.read(self._stdin, self._room)
         except OSError as error:
             raise OSError(f"standard input: cannot be read: {error.strerror or error}") from None
 
@@ -165,7 +179,7 @@ class Sources:
     def _received(self, source: int) -> Chunk | None:
         connection = self._connections[source]
         try:
-            data = connection.socket.recv(_READ)
+            data = connection.socket.recv(self._room)
         except BlockingIOError:
             return None
         except OSError:  # reset by the other side

@@ -250,11 +250,11 @@ class EventTracker:
             changes.append(self._take(value, row))
         return changes
 
-    def pass_by(self) -> bool:
-        """Take the next row, which is not flagged, if no event is open; return whether it was."""
+    def pass_by(self, rows: int = 1) -> bool:
+        """Take the next rows, none of them flagged, if no event is open; return whether it was."""
         if self._event is not None:
             return False
-        self._next += 1
+        self._next += rows
         return True
 
     def close(self) -> list[EventChange]:

@@ -24,6 +24,9 @@ from slidecell.thresholds.state_values import mapping, number, numbers, whole
 __all__ = ["EWMA", "MovingAverage", "Smoothing", "TrailingMean", "smoothing_from_state"]
 
 
+_FEW = 16  # scores that are smoothed one by one: so many are not worth arrays
+
+
 class Smoothing(ABC):
     """The interface of smoothings: `update` for streams, `apply` for series."""
 
@@ -35,6 +38,19 @@ class Smoothing(ABC):
         if not -np.inf < value < np.inf:
             return value
         return self._next(value)
+
+    def update_block(self, scores: Floats) -> Floats:
+        """Take the next scores [n], one or more, and return the smoothed ones [n].
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from slidecell.thresholds.smoothing import EWMA
+        >>> smoothing = EWMA(0.5)
+        >>> smoothing.update_block(np.array([1.0, 3.0])).tolist(), smoothing.update(4.0)
+        ([1.0, 2.0], 3.0)
+        """
+        return np.array([self.update(score) for score in scores.tolist()], np.float64)
 
     def apply(self, scores: npt.ArrayLike, offsets: npt.ArrayLike | None = None) -> Floats:
         """Smooth scores [S], each entity from its own beginning: [S].
@@ -132,9 +148,13 @@ class _LastScores(Smoothing):
     def _means(self, scores: Floats, finite: npt.NDArray[np.bool_]) -> Floats:
         """Scores [S], 0 where there is none -> means [S]."""
         S = len(scores)
-        total, count = np.zeros(S), np.zeros(S, np.int64)
-        for lag in range(min(self.n, S) - 1, -1, -1):
+        total, lags = np.zeros(S), range(min(self.n, S) - 1, -1, -1)
+        for lag in lags:
             total[lag:] += scores[: S - lag]
+        if finite.all():
+            return total / np.minimum(np.arange(1, S + 1), self.n)
+        count = np.zeros(S, np.int64)
+        for lag in lags:
             count[lag:] += finite[: S - lag]
         return total / np.maximum(count, 1)
 
@@ -169,6 +189,20 @@ class MovingAverage(_LastScores):
     def reset(self) -> None:
         """Forget all scores."""
         self._last = deque(maxlen=self.n)
+
+    def update_block(self, scores: Floats) -> Floats:
+        """Take the next scores [n] and return the smoothed ones [n]; see `Smoothing.update_block`.
+
+        All sums are built at once, each in its own order.
+        """
+        if len(scores) < _FEW:
+            return super().update_block(scores)
+        smoothed, finite = scores.copy(), np.isfinite(scores)
+        before = len(self._last)
+        known = np.concatenate([np.array(self._last, np.float64), scores[finite]])
+        smoothed[finite] = self._series(known)[before:]
+        self._last.extend(scores[finite].tolist())
+        return smoothed
 
     def running(self) -> list[float]:
         """Return the last scores, oldest first."""
@@ -220,6 +254,29 @@ class TrailingMean(_LastScores):
             return value
         self._rows.append(self._count)
         return self._next(value)
+
+    def update_block(self, scores: Floats) -> Floats:
+        """Take the next scores [n] and return the smoothed ones [n]; see `Smoothing.update_block`.
+
+        All sums are built at once, each in its own order.
+        """
+        if len(scores) < _FEW:
+            return super().update_block(scores)
+        before = np.full(self.n - 1, np.nan)  # of the n - 1 rows before, the oldest first
+        oldest = self._count - len(before) + 1
+        for row, score in zip(self._rows, self._last, strict=True):
+            if row >= oldest:
+                before[row - oldest] = score
+        rows = np.concatenate([before, scores])
+        finite = np.isfinite(rows)
+        means = self._means(np.where(finite, rows, 0.0), finite)
+        self._count += len(scores)
+        kept = np.flatnonzero(finite[-self.n :])
+        first = self._count - min(self.n, len(rows)) + 1
+        self._rows = deque((kept + first).tolist())
+        self._last = deque(rows[-self.n :][kept].tolist())
+        smoothed: Floats = np.where(finite, means, rows)[self.n - 1 :]
+        return smoothed
 
     def apply(self, scores: npt.ArrayLike, offsets: npt.ArrayLike | None = None) -> Floats:
         """Smooth scores [S], each entity from its own beginning: [S]; see `Smoothing.apply`."""

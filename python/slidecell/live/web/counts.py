@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import threading
 import time
-from array import array
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from slidecell.live.observers import Observer, Reason, ScoredRow
+from slidecell.live.observers import Observer, Reason, ScoredBlock
 
 if TYPE_CHECKING:
     from slidecell.live.entity_events import EventLine
-    from slidecell.live.formats import Row
+    from slidecell.live.rows import Row
 
 __all__ = ["PUSH_BOUNDS", "SCORE_BOUNDS", "Counts", "EntityCounts", "Histogram"]
 
@@ -62,6 +60,11 @@ class Histogram:
         self.counts += np.bincount(places, minlength=len(self.counts))
         with np.errstate(over="ignore"):
             self.sum += float(known[np.isfinite(known)].sum())
+
+    def add_times(self, value: float, times: int) -> None:
+        """Count a value so many times."""
+        self.counts[np.searchsorted(self.bounds, value)] += times
+        self.sum += value * times
 
     def quantile(self, level: float) -> float | None:
         """Return the bound of the bucket in which a quantile lies, as a line between its ends.
@@ -124,29 +127,32 @@ class Counts(Observer):
     """
 
     name = "metrics"
+    in_order = False
 
     def __init__(self, *, per_entity: bool = False, open_events: int = 0) -> None:
         self._lock = threading.Lock()
         self._per_entity = per_entity
-        self._waiting = array("d")  # of each row: score, nanoseconds
+        self._waiting: list[Floats] = []  # scores
+        self._held = 0  # of them
         self._totals = Totals(open_events=open_events)
         self.started = time.time()
         self.ended = False
 
-    def scored(self, rows: Sequence[ScoredRow]) -> None:
+    def scored(self, rows: ScoredBlock) -> None:
         """Take rows; they are counted many at a time, or when they are asked for."""
+        answers = rows.answers
         with self._lock:
-            totals, take = self._totals, self._waiting.extend
+            totals = self._totals
             totals.last_row = time.time()
             totals.rows += len(rows)
-            for _, answer, nanoseconds, _ in rows:
-                take((answer.smoothed, nanoseconds))
-                if answer.alarm:
-                    totals.alarms += 1
-            totals.threshold = rows[-1].answer.threshold
+            totals.alarms += int(answers.alarms.sum())
+            totals.threshold = float(answers.thresholds[-1])
+            totals.push.add_times(rows.nanoseconds / 1e9, len(rows))
             if self._per_entity:
                 self._count_entities(rows)
-            if len(self._waiting) >= 2 * _FOLD:
+            self._waiting.append(answers.smoothed)
+            self._held += len(rows)
+            if self._held >= _FOLD:
                 self._fold()
 
     def missed(self, row: Row) -> None:
@@ -188,18 +194,18 @@ class Counts(Observer):
             }
         return copied
 
-    def _count_entities(self, rows: Sequence[ScoredRow]) -> None:
-        for row in rows:
-            found = self._totals.entities.setdefault(row.row.entity, EntityCounts())
+    def _count_entities(self, rows: ScoredBlock) -> None:
+        answers = zip(rows.answers.alarms.tolist(), rows.answers.smoothed.tolist(), strict=True)
+        for entity, (alarm, score) in zip(rows.rows.entities, answers, strict=True):
+            found = self._totals.entities.setdefault(entity, EntityCounts())
             found.rows += 1
-            found.alarms += row.answer.alarm
-            found.score = row.answer.smoothed
+            found.alarms += alarm
+            found.score = score
 
     def _fold(self) -> None:
         if not self._waiting:
             return
-        scores, nanoseconds = np.frombuffer(self._waiting, np.float64).reshape(-1, 2).T.copy()
-        self._waiting = array("d")
+        scores = np.concatenate(self._waiting)
+        self._waiting, self._held = [], 0
         self._totals.scores += int((~np.isnan(scores)).sum())
         self._totals.score.add(scores)
-        self._totals.push.add(nanoseconds / 1e9)

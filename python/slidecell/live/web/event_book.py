@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from slidecell.live.observers import Observer, ScoredRow
+from slidecell.live.observers import Observer, ScoredBlock
 from slidecell.live.web.plain import json_number
 
 if TYPE_CHECKING:
@@ -105,13 +105,12 @@ class EventBook(Observer):
         self.changes = 0
         """Goes up whenever an event opens or closes."""
 
-    def scored(self, rows: Sequence[ScoredRow]) -> None:
+    def scored(self, rows: ScoredBlock) -> None:
         """Take the columns of flagged rows."""
-        for row in rows:
-            if row.answer.alarm:
-                with self._lock:
-                    drivers = self._drivers.setdefault(row.row.entity, _Drivers())
-                    drivers.add(row.answer)
+        for place in np.flatnonzero(rows.answers.alarms).tolist():
+            with self._lock:
+                drivers = self._drivers.setdefault(rows.rows.entities[place], _Drivers())
+                drivers.add(rows.answers.event(place))
 
     def event(self, line: EventLine) -> None:
         """Take an event that opened or closed."""

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import math
 import threading
-from array import array
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from slidecell.live.observers import Observer, ScoredRow
+from slidecell.live.observers import Observer, ScoredBlock
 
 __all__ = ["FACTOR", "LENGTH", "SCALES", "Points", "Trace", "Traces"]
 
@@ -21,8 +19,7 @@ LENGTH = 480  # points of each scale: about what a screen shows
 FACTOR = 8  # rows of a point of one scale become one point of the next
 SCALES = 5  # the last one has the rows of 480 * 8**4: 22 days of seconds
 
-_FOLD = 256  # rows that wait to be folded in
-_FIELDS = 4  # of a row: moment, score, threshold, alarm
+_FOLD = 240  # rows that wait to be folded in: half a ring, as up to twice as many are at once
 _POINT = np.dtype([("moment", "f8"), ("score", "f4"), ("threshold", "f4"), ("alarms", "i4")])
 _MOST = 2000  # entities, of which each takes up to 60 KB
 
@@ -60,7 +57,7 @@ class Trace:
     >>> from slidecell.live.web.traces import Trace
     >>> trace = Trace()
     >>> for row in range(1000):
-    ...     trace.add(float(row), 3.0 if row == 500 else 1.0, 2.0, row == 500)
+    ...     trace.add([[row, 3.0 if row == 500 else 1.0, 2.0, row == 500]])
     >>> trace.scales
     2
     >>> found = trace.points(1)
@@ -71,7 +68,8 @@ class Trace:
     """
 
     def __init__(self) -> None:
-        self._waiting = array("d")
+        self._waiting: list[Floats] = []
+        self._held = 0  # rows that wait
         self._levels: list[npt.NDArray[np.void]] = [np.zeros(LENGTH, _POINT)]
         self.rows = 0
         """Rows so far, those that wait included."""
@@ -90,15 +88,20 @@ class Trace:
         """Rows since the last flagged one; infinite before the first."""
         return self.rows - self.last_alarm if self.last_alarm else math.inf
 
-    def add(self, moment: float, score: float, threshold: float, alarm: bool) -> None:
-        """Take a row."""
-        self._waiting.extend((moment, score, threshold, alarm))
-        self.rows += 1
-        self.score, self.threshold = score, threshold
-        if alarm:
-            self.last_alarm = self.rows
-        if len(self._waiting) >= _FIELDS * _FOLD:
-            self._fold()
+    def add(self, rows: npt.ArrayLike) -> None:
+        """Take one or more rows [n, 4]: moment, score, threshold, and 1 for an alarm or else 0."""
+        table = np.asarray(rows, np.float64)
+        alarms = np.flatnonzero(table[:, 3])
+        if len(alarms):
+            self.last_alarm = self.rows + int(alarms[-1]) + 1
+        self.score, self.threshold = table[-1, 1:3].tolist()
+        for first in range(0, len(table), _FOLD):
+            part = table[first : first + _FOLD]
+            self._waiting.append(part)
+            self._held += len(part)
+            self.rows += len(part)
+            if self._held >= _FOLD:
+                self._fold()
 
     def points(self, scale: int) -> Points:
         """Return the points of a scale; of the last one there is, if it is beyond."""
@@ -118,8 +121,8 @@ class Trace:
     def _fold(self) -> None:
         if not self._waiting:
             return
-        rows = np.frombuffer(self._waiting, np.float64).reshape(-1, _FIELDS).copy()
-        self._waiting = array("d")
+        rows = np.concatenate(self._waiting)
+        self._waiting, self._held = [], 0
         first = self.rows - len(rows)
         points = np.zeros(len(rows), _POINT)
         with np.errstate(over="ignore"):  # beyond float32 is infinite
@@ -172,22 +175,27 @@ class Traces(Observer):
     """
 
     name = "page"
+    in_order = False
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._traces: dict[str, Trace] = {}
 
-    def scored(self, rows: Sequence[ScoredRow]) -> None:
+    def scored(self, rows: ScoredBlock) -> None:
         """Take rows."""
-        traces = self._traces
+        answers, traces = rows.answers, self._traces
+        order, parts = rows.by_entity
+        moments = np.array(rows.moments, np.float64)
+        table = np.stack([moments, answers.smoothed, answers.thresholds, answers.alarms], axis=1)
+        table = table[order]
         with self._lock:
-            for row, answer, _, moment in rows:
-                trace = traces.get(row.entity)
+            for entity, part in parts:
+                trace = traces.get(entity)
                 if trace is None:
                     if len(traces) == _MOST:
                         continue
-                    trace = traces[row.entity] = Trace()
-                trace.add(moment, answer.smoothed, answer.threshold, answer.alarm)
+                    trace = traces[entity] = Trace()
+                trace.add(table[part])
 
     def points(self, entity: str, scale: int) -> tuple[Points, list[int]] | None:
         """Return an entity's points of a scale, and how many rows the points of each scale have.

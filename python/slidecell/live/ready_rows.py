@@ -1,0 +1,100 @@
+"""Rows of a block that can be scored at once: nothing has to happen between them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from slidecell.live.answers import Answers
+from slidecell.live.entity_events import EventLine
+from slidecell.live.last_rows import LastRow
+
+__all__ = ["ReadyRows"]
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass
+class ReadyRows:
+    """Rows for which everything is ready, and what their coming has done.
+
+    Attributes
+    ----------
+    places : list of int, [n]
+        Of their entities.
+    times : list of numbers, [n]
+        Empty without a column.
+    entities : dict of LastRow
+        By their places.
+    changes : dict of lists of EventLine
+        What happened to events before a row was scored, by its number from 0.
+    refused : Exception or None
+        Why the row after them cannot be used.
+    """
+
+    places: list[int] = field(default_factory=list)
+    times: list[float | int] = field(default_factory=list)
+    entities: dict[int, LastRow] = field(default_factory=dict)
+    changes: dict[int, list[EventLine]] = field(default_factory=dict)
+    refused: Exception | None = None
+
+    def filled(self, values: Floats) -> Floats:
+        """Return rows [n, F] with their entities' last values where they are missing."""
+        missing = np.asarray(~np.isfinite(values))
+        if not missing.any():
+            return values
+        filled, lacking = values.copy(), np.any(missing, axis=1).tolist()
+        latest: dict[int, Floats] = {}
+        for at, place in enumerate(self.places):
+            if lacking[at]:
+                before = latest.get(place)
+                if before is None:
+                    known = self.entities[place].values or [None] * values.shape[1]
+                    before = np.array(known, np.float64)  # NaN for None
+                filled[at] = np.where(missing[at], before, filled[at])
+            latest[place] = filled[at]
+        return filled
+
+    def take_events(
+        self, part: slice, answers: Answers, wheres: Sequence[Any]
+    ) -> list[tuple[int, list[EventLine]]]:
+        """Give some rows' flags to the events of their entities.
+
+        Parameters
+        ----------
+        part : slice
+        answers : Answers
+            Of these rows.
+        wheres : sequence
+            What stands for them in lines.
+
+        Returns
+        -------
+        list of (int, list of EventLine)
+            Numbers of rows, from 0 for the first of the part, and what happened by them.
+        """
+        places, found = self.places[part], self.changes
+        if part != slice(0, len(self.places)):
+            found = {
+                at - part.start: told for at, told in found.items() if part.start <= at < part.stop
+            }
+        flagged = {places[at] for at in np.flatnonzero(answers.alarms).tolist()}
+        busy = {
+            place
+            for place, count in Counter(places).items()
+            if place in flagged or not self.entities[place].events.pass_by(count)
+        }
+        if busy:
+            alarms, scores = answers.alarms.tolist(), answers.smoothed.tolist()
+            for at, place in enumerate(places):
+                if place in busy:
+                    events = self.entities[place].events
+                    lines = events.push(alarms[at], scores[at], wheres[at])
+                    if lines:
+                        found[at] = found.get(at, []) + lines
+        return sorted(found.items())
