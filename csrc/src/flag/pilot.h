@@ -1,0 +1,24 @@
+// A cheap pass tried on some of its blocks.
+#pragma once
+
+#include <cstdint>
+
+#include "flag/cheap_pass.h"
+#include "flag/judged_rows.h"
+#include "flag/thresholds.h"
+
+namespace slidecell {
+
+// Shares of the windows of these blocks.
+struct Pilot {
+  bool measured = false;  // a seam gave a distance; else nothing is known
+  double again = 0;       // would be computed again
+  double flagged = 0;     // of them, those that lie above their thresholds
+};
+
+// Tries one block of every one_of, or of fewer, so that there are some. Writes the scores of their
+// windows to score [S]. rows is a workspace.
+Pilot try_some_blocks(const CheapPass& pass, const WindowPlan& plan, const Thresholds& thresholds,
+                      bool absolute, std::int64_t one_of, JudgedRows& rows, float* score);
+
+}  // namespace slidecell
