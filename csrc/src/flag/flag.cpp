@@ -97,14 +97,14 @@ class Flagger {
         averaged * static_cast<double>(options_.audit) / static_cast<double>(plan_.size());
     JudgedRows rows(plan_, options_);
     std::unique_ptr<CheapPass> best;
-    double least = kWorthIt * W;        // steps that the best of them takes
-    double flagged = 0, forgotten = 0;  // shares that every pass computes again, or every chain
+    double least = kWorthIt * W;  // steps that the best of them takes
+    double forgotten = 0;         // share that every chain computes again
     for (std::unique_ptr<CheapPass>& pass : passes) {
       if (options_.certify && !pass->carries_states()) continue;
       // A younger chain starts half a window before blocks of that length.
       const double steps =
           pass->steps() + (options_.certify ? 2.0 * static_cast<double>(plan_.stride()) : 0.0);
-      const double known = pass->carries_states() ? std::max(flagged, forgotten) : flagged;
+      const double known = pass->carries_states() ? forgotten : 0;
       const double most = best ? kBetter * least : least;  // counts are not exact
       if (steps + W * (known + verified) > most) {
         if (!best) note_steps(*pass, steps, known + verified);
@@ -116,7 +116,6 @@ class Flagger {
         note(std::string(pass->name()) + ": no seam among the blocks that were tried");
         continue;
       }
-      flagged = std::max(flagged, pilot.flagged);
       // What chains of exact products forget too late, those of others do.
       if (pass->carries_states() && forgotten == 0) forgotten = pilot.again;
       const double total = steps + W * (pilot.again + verified);

@@ -14,9 +14,9 @@ namespace {
 
 constexpr std::int64_t kAtLeast = 16;  // blocks that are tried
 
-// The largest of `many` distances beside that of `few`, by an exponential tail.
+// The largest of `many` distances beside that of `few`, by the tail of a normal distribution.
 double growth(double few, double many) {
-  return std::max(1.0, std::log(std::max(many, 2.0)) / std::log(std::max(few, 2.0)));
+  return std::sqrt(std::max(1.0, std::log(std::max(many, 2.0)) / std::log(std::max(few, 2.0))));
 }
 
 }  // namespace
@@ -47,11 +47,10 @@ Pilot try_some_blocks(const CheapPass& pass, const WindowPlan& plan, const Thres
     }
   });
   const auto n = static_cast<double>(std::max<std::int64_t>(1, windows));
-  pilot.flagged = static_cast<double>(flagged) / n;
   // All seams and all that is flagged will be measured.
-  margins.widen(
-      growth(static_cast<double>(margins.seams()),
-             static_cast<double>(all) + pilot.flagged * static_cast<double>(plan.size())));
+  margins.widen(growth(static_cast<double>(margins.seams()),
+                       static_cast<double>(all) +
+                           static_cast<double>(flagged) / n * static_cast<double>(plan.size())));
   std::sort(whole.begin(), whole.end());
   for_tried(blocks, [&](std::int64_t b, std::int64_t g) {
     if (std::binary_search(whole.begin(), whole.end(), b)) {

@@ -9,11 +9,9 @@
 
 namespace slidecell {
 
-// Shares of the windows of these blocks.
 struct Pilot {
   bool measured = false;  // a seam gave a distance; else nothing is known
-  double again = 0;       // would be computed again
-  double flagged = 0;     // of them, those that lie above their thresholds
+  double again = 0;       // share of the windows that would be computed again
 };
 
 // Tries one block of every one_of, or of fewer, so that there are some. Writes the scores of their
