@@ -34,7 +34,7 @@ from slidecell.training.threads import torch_threads
 
 USUAL = ("omi-1", "machine-1-6", "P-1")
 TRAINED_ROWS = 8000
-METHODS = ("carried", "low", "medium", "auto")
+METHODS = ("carried", "carried_low", "low", "medium", "auto")
 SETTINGS = ("methods", "rows", "epochs", "hidden_size", "audit")  # a file has those of one run
 HEADER = (
     "series        cell  W    method   threshold  missed  false  bound  exact %   seam p99"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -12,6 +13,7 @@ pytest.importorskip("torch")
 
 from benchmarks import audited_speed
 from benchmarks.audited import main, thresholds
+from benchmarks.audited_beside_exact import remembering
 from benchmarks.audited_series import series_of, series_paths
 from benchmarks.carried_peers import block_rows, chains, openvino_runs, torch_runs
 from slidecell._cells import CellName
@@ -87,9 +89,29 @@ def test_audited_speed_prints_a_line_per_network(
     parts = {name: rng.random((900, 38), dtype=np.float32) for name in ("train", "test")}
     label = np.zeros(900, np.int64)
     np.savez(tmp_path / "smd" / "machine-1-6.npz", **parts, test_label=label)
-    words = ["--data", str(tmp_path), "--cells", "gru", "--windows", "10", "--features", "3"]
+    words = ["--data", str(tmp_path), "--cells", "lstm", "--windows", "10", "--features", "3"]
     words += ["--rows", "3000", "--epochs", "1", "--threads", "1", "--repeats", "1"]
+    words += ["--short-windows", "4", "--remembering-rows", "2000", "--json"]
+    words += [str(tmp_path / "found.json")]
     assert audited_speed.main(words) == 0
-    cells = capsys.readouterr().out.splitlines()[-1].split("|")
-    assert cells[1].strip() == "GRU 64, W=10, 3 features"
-    assert cells[9].strip() == "0 / 0"  # so few windows are all computed exactly
+    lines = [x.split("|") for x in capsys.readouterr().out.splitlines() if x.startswith("|")]
+    cells = {tuple(x.strip() for x in line[1:4]): [x.strip() for x in line] for line in lines}
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert [x["network"] for x in found["lines"]] == ["LSTM 64, W=10, 3 features"]
+    (own,) = (x for x in cells.values() if x[1] == "LSTM 64, W=10, 3 features")
+    assert own[8] == "exact"  # so few windows are all computed exactly
+    assert own[10] == "0 / 0"
+    by_low = cells["LSTM 64, W=4, 3 features", "3,000", "low"]
+    assert by_low[7] == "low"
+    open_gates = cells["LSTM 64, W=10, 3 features, forget gates held open", "2,000", "auto"]
+    assert open_gates[7] == "exact"
+    assert float(open_gates[4]) > 0
+
+
+def test_open_forget_gates_remember() -> None:
+    model = random_model("lstm", (8,), features=3, window=12)
+    series = np.random.default_rng(0).normal(size=(3000, 3)).astype(np.float32)
+    threshold = float(np.nanpercentile(model.score(series), 90))
+    usual = model.flag(series, threshold, speculate="carried", audit=10).audit.seam_p99
+    open_gates = remembering(model).flag(series, threshold, speculate="carried", audit=10)
+    assert open_gates.audit.seam_p99 > 10 * usual

@@ -49,7 +49,7 @@ def forecaster() -> ForecastDetector:
     return ForecastDetector(hidden_size=8, threshold="1%", **SMALL).fit(rows(0), offsets=OFFSETS)
 
 
-@pytest.mark.parametrize("speculate", ["carried", "medium", "auto"])
+@pytest.mark.parametrize("speculate", ["carried", "carried_low", "medium", "auto"])
 def test_predictions_are_the_same(forecaster: ForecastDetector, speculate: Any) -> None:
     X = rows(1)
     X[50] = np.nan
@@ -64,8 +64,22 @@ def test_predictions_are_the_same(forecaster: ForecastDetector, speculate: Any) 
     np.testing.assert_array_equal(flags.flagged, exact.astype(bool))
     raw = forecaster.score_samples(X, offsets=OFFSETS, smoothed=False)
     np.testing.assert_array_equal(flags.score[flags.exact], raw[flags.exact])
-    assert flags.audit.method in {"carried", "medium"}
+    assert flags.audit.method in ({"carried", "medium"} if speculate == "auto" else {speculate})
     assert flags.audit.verified == 50
+
+
+@pytest.mark.parametrize("reduction", ["mae", "mahalanobis", "calibrated"])
+def test_other_errors_are_flagged_too(reduction: Any) -> None:
+    detector = ForecastDetector(hidden_size=8, threshold="1%", reduction=reduction, **SMALL)
+    X = rows(1)
+    exact = detector.fit(rows(0), offsets=OFFSETS).predict(X, offsets=OFFSETS)
+    assert 10 < exact.sum() < 1000
+    raw = detector.score_samples(X, offsets=OFFSETS, smoothed=False)
+    for speculate in ("carried", "carried_low"):
+        flags = load_copy(detector, speculate).flag(X, offsets=OFFSETS, audit=50)
+        np.testing.assert_array_equal(flags.flagged, exact.astype(bool))
+        np.testing.assert_array_equal(flags.score[flags.exact], raw[flags.exact])
+        assert flags.audit.method == speculate
 
 
 def load_copy(detector: ForecastDetector, speculate: Any) -> ForecastDetector:

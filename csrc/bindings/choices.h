@@ -59,6 +59,7 @@ inline slidecell::Speculate speculate_of(const std::string& value) {
   return choose<slidecell::Speculate>("speculate", value,
                                       {{"auto", slidecell::Speculate::automatic},
                                        {"carried", slidecell::Speculate::carried},
+                                       {"carried_low", slidecell::Speculate::carried_low},
                                        {"low", slidecell::Speculate::low},
                                        {"medium", slidecell::Speculate::medium},
                                        {"none", slidecell::Speculate::none}});

@@ -13,7 +13,7 @@ from slidecell._core import UnsupportedError
 
 __all__ = ["FlagAudit", "Flags", "averages_of", "fixed_threshold"]
 
-Method: TypeAlias = Literal["carried", "low", "medium", "exact"]
+Method: TypeAlias = Literal["carried", "carried_low", "low", "medium", "exact"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,7 +22,7 @@ class FlagAudit:
 
     Attributes
     ----------
-    method : {"carried", "low", "medium", "exact"}
+    method : {"carried", "carried_low", "low", "medium", "exact"}
         What scored all windows first; ``"exact"``: the exact kernel scored all of them.
     reasons : tuple of str
         Why another method stepped aside, where one did.

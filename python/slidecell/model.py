@@ -817,12 +817,13 @@ class SequenceModel:
             As for `score`.
         audit : int
             Decisions that are verified. More of them take longer, and bound misses more tightly.
-        speculate : {"auto", "carried", "low", "medium", "none"}
+        speculate : {"auto", "carried", "carried_low", "low", "medium", "none"}
             What scores all windows first: states that are carried through blocks of windows (see
-            ``windows`` of `score`), 8-bit products, bf16 products, or the exact kernel at once.
-            ``"auto"`` decides by counts, never by a clock: it tries every 16th block and takes the
-            exact kernel where windows are few or most would be computed again. A method that is
-            named runs whether it pays or not.
+            ``windows`` of `score`), such states by 8-bit products, these products alone, bf16
+            products, or the exact kernel at once. ``"auto"`` takes the cheapest by counts of
+            instructions, never by a clock: it tries those that could be on every 16th block, and
+            takes the exact kernel where windows are few or most would be computed again. A method
+            that is named runs whether it pays or not.
         certify : bool
             Measure the distance at every row of carried states with a second, younger chain, which
             has taken half to all of a window's rows: twice that distance is the row's margin where

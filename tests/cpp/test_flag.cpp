@@ -294,7 +294,9 @@ void test_c(std::mt19937& rng) {
 
   CHECK(flag(3) == SLIDECELL_INVALID_ARGUMENT);
   CHECK(std::string(slidecell_last_error()).find("threshold: expected one number, [2]") == 0);
-  c_options.speculate = 5;
+  c_options.speculate = SLIDECELL_SPECULATE_CARRIED_LOW;
+  CHECK(flag(2) == SLIDECELL_OK && std::string(c_audit.method) == "carried_low");
+  c_options.speculate = 6;
   CHECK(flag(2) == SLIDECELL_INVALID_ARGUMENT);
   c_options.speculate = SLIDECELL_SPECULATE_AUTOMATIC;
   c_options.audit = 0;

@@ -55,8 +55,8 @@ struct KernelPlan {
 
 // What `flag` scores all windows with first. automatic: by a fixed rule over counts; none: the
 // exact kernel at once; medium: bf16 products; low: 8-bit products; carried: states that are
-// carried through blocks of windows.
-enum class Speculate : std::uint8_t { automatic, none, medium, low, carried };
+// carried through blocks of windows; carried_low: such states by 8-bit products.
+enum class Speculate : std::uint8_t { automatic, none, medium, low, carried, carried_low };
 
 struct FlagOptions {
   Reduction reduction = Reduction::mse;
@@ -73,7 +73,7 @@ struct FlagOptions {
 
 // How `flag` came to its flags.
 struct FlagAudit {
-  std::string method;                // "carried", "low", "medium", or "exact": every score is
+  std::string method;  // "carried", "carried_low", "low", "medium"; "exact": every score is
   std::vector<std::string> reasons;  // why another method than the one asked for; others of note
   std::int64_t windows = 0;          // that have a score
   std::int64_t exact = 0;            // of them, whose score is the exact one

@@ -114,11 +114,12 @@ typedef struct slidecell_decision {
 
 /* What slidecell_flag scores all windows with first. */
 enum slidecell_speculate {
-  SLIDECELL_SPECULATE_AUTOMATIC = 0, /* by a fixed rule over counts */
-  SLIDECELL_SPECULATE_NONE = 1,      /* the exact kernel at once */
-  SLIDECELL_SPECULATE_MEDIUM = 2,    /* bfloat16 products */
-  SLIDECELL_SPECULATE_LOW = 3,       /* 8-bit products */
-  SLIDECELL_SPECULATE_CARRIED = 4    /* states that are carried through blocks of windows */
+  SLIDECELL_SPECULATE_AUTOMATIC = 0,  /* by a fixed rule over counts */
+  SLIDECELL_SPECULATE_NONE = 1,       /* the exact kernel at once */
+  SLIDECELL_SPECULATE_MEDIUM = 2,     /* bfloat16 products */
+  SLIDECELL_SPECULATE_LOW = 3,        /* 8-bit products */
+  SLIDECELL_SPECULATE_CARRIED = 4,    /* states that are carried through blocks of windows */
+  SLIDECELL_SPECULATE_CARRIED_LOW = 5 /* such states by 8-bit products */
 };
 
 /* All zeros, or NULL in its place, are the defaults. */
@@ -135,7 +136,7 @@ typedef struct slidecell_flag_options {
 
 /* How flags were found, and how many may be missing. */
 typedef struct slidecell_flag_audit {
-  char method[16];      /* "carried", "low", "medium", or "exact": every score is */
+  char method[16];      /* "carried", "carried_low", "low", "medium"; "exact": every score is */
   char reasons[480];    /* why another method stepped aside: lines, cut where they are longer */
   int64_t windows;      /* that have a score */
   int64_t exact;        /* of them, whose score is the exact one */

@@ -22,12 +22,13 @@ static_assert(same_number(SLIDECELL_SPECULATE_NONE, Speculate::none));
 static_assert(same_number(SLIDECELL_SPECULATE_MEDIUM, Speculate::medium));
 static_assert(same_number(SLIDECELL_SPECULATE_LOW, Speculate::low));
 static_assert(same_number(SLIDECELL_SPECULATE_CARRIED, Speculate::carried));
+static_assert(same_number(SLIDECELL_SPECULATE_CARRIED_LOW, Speculate::carried_low));
 
 FlagOptions flag_options(const slidecell_flag_options* given) {
   FlagOptions options;
   if (!given) return options;
   options.reduction = choice<Reduction>(given->reduction, 5, "reduction");
-  options.speculate = choice<Speculate>(given->speculate, 5, "speculate");
+  options.speculate = choice<Speculate>(given->speculate, 6, "speculate");
   options.moving_average = given->moving_average;
   options.trailing_mean = given->trailing_mean;
   if (given->stride != 0) options.stride = given->stride;

@@ -1,9 +1,13 @@
 // Every window by carried states, measured where a chain meets the next block.
 #include <algorithm>
 
+#include "cpu/active_kernels.h"
 #include "flag/cheap_pass.h"
+#include "flag/step_cost.h"
 #include "score/carried.h"
+#include "score/choose_kernel.h"
 #include "weights/pack.h"
+#include "weights/pack_codes.h"
 
 namespace slidecell {
 namespace {
@@ -11,12 +15,14 @@ namespace {
 class CarriedPass final : public CheapPass {
  public:
   CarriedPass(const ModelParts& model, const SeriesView& series, const WindowPlan& plan,
-              const ScoreOptions& options)
+              const ScoreOptions& options, Precision precision)
       : model_(model),
         series_(series),
         plan_(plan),
-        options_(options),
+        exact_(options),
+        cheap_(options),
         rows_(carried_block_rows(plan.window())) {
+    cheap_.precision = precision;
     first_block_.push_back(0);
     for (std::int64_t g = 0; g < plan.num_entities(); ++g) {
       const auto i = static_cast<std::size_t>(g);
@@ -26,13 +32,21 @@ class CarriedPass final : public CheapPass {
     }
   }
 
-  const char* name() const override { return "carried"; }
+  const char* name() const override {
+    return asks_for_codes(cheap_.precision) ? "carried_low" : "carried";
+  }
   bool carries_states() const override { return true; }
 
-  // Each block begins W rows before it, and takes one row after the other whatever the stride.
+  // Each block begins W rows before it, and takes one row after the other whatever the stride. The
+  // exact score at its seam takes W steps more, where no chain gives it.
   double steps() const override {
+    const KernelTable& kernels = active_kernels();
+    const KernelChoice exact = choose_kernel(kernels, model_, exact_.precision, exact_.kernel);
+    const KernelChoice cheap = choose_kernel(kernels, model_, cheap_.precision, cheap_.kernel);
     const auto B = static_cast<double>(rows_), W = static_cast<double>(plan_.window());
-    return (W + B) / B * static_cast<double>(plan_.stride());
+    const double apart = chains_are_exact(cheap, exact) ? 0 : W;
+    return ((W + B) * step_cost(model_, cheap, exact, true) + apart) / B *
+           static_cast<double>(plan_.stride());
   }
 
   std::int64_t blocks() const override { return first_block_.back(); }
@@ -74,7 +88,7 @@ class CarriedPass final : public CheapPass {
 
   std::vector<MeasuredSeam> run(const std::vector<BlockId>* blocks, float* out) const {
     std::vector<Seam> seams;
-    carried_scores(model_, series_, plan_, options_, blocks, out, &seams);
+    carried_scores(model_, series_, plan_, cheap_, blocks, out, &seams);
     std::vector<MeasuredSeam> measured;
     measured.reserve(seams.size());
     for (const Seam& s : seams) {
@@ -87,7 +101,7 @@ class CarriedPass final : public CheapPass {
   const ModelParts& model_;
   const SeriesView& series_;
   const WindowPlan& plan_;
-  ScoreOptions options_;
+  ScoreOptions exact_, cheap_;
   std::int64_t rows_;                      // of a block
   std::vector<std::int64_t> first_block_;  // [G+1] blocks before each entity
 };
@@ -95,8 +109,9 @@ class CarriedPass final : public CheapPass {
 }  // namespace
 
 std::unique_ptr<CheapPass> carried_pass(const ModelParts& model, const SeriesView& series,
-                                        const WindowPlan& plan, const ScoreOptions& options) {
-  return std::make_unique<CarriedPass>(model, series, plan, options);
+                                        const WindowPlan& plan, const ScoreOptions& options,
+                                        Precision precision) {
+  return std::make_unique<CarriedPass>(model, series, plan, options, precision);
 }
 
 }  // namespace slidecell

@@ -30,7 +30,7 @@ class CheapPass {
   virtual const char* name() const = 0;
   // Whether its scores are of carried states, which a younger chain can measure.
   virtual bool carries_states() const { return false; }
-  // What it costs, in steps of the network per window; an exact score takes W of them.
+  // What it costs a window by the counts of step_cost.h, in steps of an exact score, which takes W.
   virtual double steps() const = 0;
 
   // Every window of the plan belongs to one block; blocks are in the order of their windows.
@@ -54,8 +54,10 @@ std::unique_ptr<CheapPass> sampled_pass(const ModelParts& model, const SeriesVie
 
 // Every window of a block from one chain of steps, whose state is carried from window to window;
 // the window that follows the block measures it. check_carried (score/carried.h) must hold.
+// precision: highest or low.
 std::unique_ptr<CheapPass> carried_pass(const ModelParts& model, const SeriesView& series,
-                                        const WindowPlan& plan, const ScoreOptions& options);
+                                        const WindowPlan& plan, const ScoreOptions& options,
+                                        Precision precision);
 
 // Spreads numbers evenly: neighbours have nothing in common. (The finaliser of SplitMix64, Steele
 // et al. 2014, "Fast splittable pseudorandom number generators".)

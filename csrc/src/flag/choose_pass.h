@@ -18,7 +18,8 @@ struct PassMaker {
   // The pass that was named; null for Speculate::none. Throws UnsupportedError for one that this
   // model or build does not have.
   std::unique_ptr<CheapPass> named(Speculate name) const;
-  // Those that this model has, the cheapest first; why others are not among them is appended.
+  // Those that this model has; why others are not among them is appended. Carried states come
+  // first, those of exact products before the others.
   std::vector<std::unique_ptr<CheapPass>> candidates(std::vector<std::string>& reasons) const;
 };
 

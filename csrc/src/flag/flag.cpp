@@ -5,13 +5,16 @@
 #include <cstdio>
 #include <limits>
 #include <memory>
+#include <numeric>
 #include <utility>
 #include <vector>
 
 #include "flag/cheap_pass.h"
 #include "flag/choose_pass.h"
-#include "flag/judged_rows.h"
+#include "flag/judged_pieces.h"
 #include "flag/margins.h"
+#include "flag/pilot.h"
+#include "flag/undecided.h"
 #include "score/carried.h"
 #include "score/option_rules.h"
 #include "score/score.h"
@@ -21,7 +24,9 @@ namespace {
 
 constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
 constexpr std::int64_t kPilot = 16;            // one block of so many is tried first
+constexpr std::int64_t kSecondPilot = 64;      // the same where another pass is known to pay
 constexpr double kWorthIt = 0.8;               // steps of an exact score that a cheap way may take
+constexpr double kBetter = 0.9;                // of a pass's steps that another one may take
 constexpr std::int64_t kRowsPerVerified = 40;  // below, verification alone costs too much
 constexpr double kRuleOfThree = 3;             // no miss in n draws: at most 3 / n, at 95 %
 
@@ -36,7 +41,7 @@ class Flagger {
         thresholds_(thresholds),
         options_(options),
         exact_options_(exact_options(options)),
-        rows_(plan, options),
+        pieces_(plan, options),
         margins_(plan.num_entities(), absolute()),
         flagged_(flagged),
         score_(score),
@@ -79,55 +84,57 @@ class Flagger {
            std::to_string(kRowsPerVerified) + " times audit=" + std::to_string(options_.audit));
       return nullptr;
     }
-    for (std::unique_ptr<CheapPass>& pass : maker.candidates(audit_.reasons)) {
-      if (options_.certify && !pass->carries_states()) continue;
-      if (pays(*pass)) return std::move(pass);
-    }
-    return nullptr;
+    return cheapest(maker.candidates(audit_.reasons));
   }
 
-  // By counts, on some of the blocks: steps that a window takes in all.
-  bool pays(const CheapPass& pass) {
-    std::vector<std::int64_t> blocks, whole;
-    for (std::int64_t b = pass.blocks() / 2 % kPilot; b < pass.blocks(); b += kPilot) {
-      blocks.push_back(b);
-    }
-    const std::vector<MeasuredSeam> seams = pass.score_blocks(blocks, score_);
-    margins_ = Margins(plan_.num_entities(), absolute());
-    if (!margins_.measure(seams, thresholds_, whole)) {
-      note(std::string(pass.name()) + ": no seam among every 16th block");
-      return false;
-    }
-    std::sort(whole.begin(), whole.end());
-    std::int64_t again = 0, all = 0;
-    for (const std::int64_t b : blocks) {
-      const bool is_whole = std::binary_search(whole.begin(), whole.end(), b);
-      for_entities(pass.windows(b), [&](std::int64_t g, WindowRange range) {
-        rows_.load(g, range, score_);
-        all += static_cast<std::int64_t>(rows_.size());
-        if (is_whole) {
-          again += static_cast<std::int64_t>(rows_.size());
-        } else {
-          for_undecided(g, [&](std::size_t) { ++again; });
-        }
-      });
-    }
+  // By counts, on some of the blocks: the pass by which a window takes the fewest steps in all;
+  // null if none pays.
+  std::unique_ptr<CheapPass> cheapest(std::vector<std::unique_ptr<CheapPass>> passes) {
     const auto W = static_cast<double>(plan_.window());
     const double averaged = static_cast<double>(
         std::max<std::int64_t>({1, options_.moving_average, options_.trailing_mean}));
-    const double share =
-        static_cast<double>(again) / static_cast<double>(std::max<std::int64_t>(1, all)) +
+    const double verified =
         averaged * static_cast<double>(options_.audit) / static_cast<double>(plan_.size());
-    // A younger chain starts half a window before blocks of that length.
-    const double steps =
-        pass.steps() + (options_.certify ? 2.0 * static_cast<double>(plan_.stride()) : 0.0);
-    if (steps + W * share <= kWorthIt * W) return true;
+    JudgedRows rows(plan_, options_);
+    std::unique_ptr<CheapPass> best;
+    double least = kWorthIt * W;  // steps that the best of them takes
+    double forgotten = 0;         // share that every chain computes again
+    for (std::unique_ptr<CheapPass>& pass : passes) {
+      if (options_.certify && !pass->carries_states()) continue;
+      // A younger chain starts half a window before blocks of that length.
+      const double steps =
+          pass->steps() + (options_.certify ? 2.0 * static_cast<double>(plan_.stride()) : 0.0);
+      const double known = pass->carries_states() ? forgotten : 0;
+      const double most = best ? kBetter * least : least;  // counts are not exact
+      if (steps + W * (known + verified) > most) {
+        if (!best) note_steps(*pass, steps, known + verified);
+        continue;
+      }
+      const Pilot pilot = try_some_blocks(*pass, plan_, thresholds_, absolute(),
+                                          best ? kSecondPilot : kPilot, rows, score_);
+      if (!pilot.measured) {
+        note(std::string(pass->name()) + ": no seam among the blocks that were tried");
+        continue;
+      }
+      // What chains of exact products forget too late, those of others do.
+      if (pass->carries_states() && forgotten == 0) forgotten = pilot.again;
+      const double total = steps + W * (pilot.again + verified);
+      if (total <= most) {
+        least = total;
+        best = std::move(pass);
+      } else if (!best) {
+        note_steps(*pass, steps, pilot.again + verified);
+      }
+    }
+    return best;
+  }
+
+  void note_steps(const CheapPass& pass, double steps, double share) {
     char text[160];
     std::snprintf(text, sizeof text,
-                  "%s: would not pay: %.3g steps a window and %.3g %% of them again, of %.0f steps",
-                  pass.name(), steps, 100 * share, W);
+                  "%s: would not pay: %.3g steps a window and %.3g %% of them again, of %lld steps",
+                  pass.name(), steps, 100 * share, static_cast<long long>(plan_.window()));
     note(text);
-    return false;
   }
 
   // False: everything must be computed exactly.
@@ -151,7 +158,7 @@ class Flagger {
     refine(pass);
     const bool right = verify();
     // What was verified moves the averages of its neighbours.
-    if (right) refine(pass);
+    if (right && pieces_.averages()) refine(pass);
     audit_.whole_blocks = std::count(whole_.begin(), whole_.end(), 1);
     for (std::int64_t g = 0; g < plan_.num_entities(); ++g) {
       audit_.margin[static_cast<std::size_t>(g)] = margins_.margin(g);
@@ -179,12 +186,12 @@ class Flagger {
     audit_.certified = true;
   }
 
-  // The largest such distance of the cheap scores that row i of rows_ rests on.
-  double own_distance(std::size_t i) const {
+  // The largest such distance of the cheap scores that row i of `rows` rests on.
+  double own_distance(const JudgedRows& rows, std::size_t i) const {
     double largest = 0;
     if (own_.empty()) return largest;
-    for (std::size_t j = rows_.oldest(i); j <= i; ++j) {
-      const std::int64_t row = rows_.row(j);
+    for (std::size_t j = rows.oldest(i); j <= i; ++j) {
+      const std::int64_t row = rows.row(j);
       if (!exact_[row]) largest = std::max(largest, own_[static_cast<std::size_t>(row)]);
     }
     return largest;
@@ -192,14 +199,16 @@ class Flagger {
 
   // Computes exactly what is flagged or within the margin, until nothing is added.
   void refine(const CheapPass& pass) {
-    for (;;) {
+    for (bool again = true; again;) {
       std::vector<std::int64_t> chosen = undecided();
       for (const std::int64_t b : pending_) add_block(pass, b, chosen);
       pending_.clear();
       std::sort(chosen.begin(), chosen.end());
       chosen.erase(std::unique(chosen.begin(), chosen.end()), chosen.end());
       if (chosen.empty()) return;
-      join(pass, chosen, compute(chosen));
+      // Exact scores alone leave nothing new undecided, but in averages.
+      const bool wider = join(pass, chosen, compute(chosen));
+      again = wider || pieces_.averages() || !pending_.empty();
     }
   }
 
@@ -212,9 +221,9 @@ class Flagger {
     }
   }
 
-  // The distances of the chosen windows; those of blocks that are computed whole count for nothing
-  // else.
-  void join(const CheapPass& pass, const std::vector<std::int64_t>& chosen,
+  // Takes the distances of the chosen windows; those of blocks that are computed whole count for
+  // nothing else. Returns whether a margin is wider.
+  bool join(const CheapPass& pass, const std::vector<std::int64_t>& chosen,
             const std::vector<double>& distances) {
     std::vector<std::int64_t> entities;
     entities.reserve(chosen.size());
@@ -226,11 +235,14 @@ class Flagger {
       whole_[static_cast<std::size_t>(block)] = 1;
       pending_.push_back(block);
     }
+    bool wider = false;
     for (std::size_t i = 0; i < chosen.size(); ++i) {
       if (std::isnan(distances[i])) continue;
       const std::int64_t block = pass.block_of(entities[i], chosen[i]);
-      if (!whole_[static_cast<std::size_t>(block)]) margins_.join(entities[i], distances[i]);
+      if (whole_[static_cast<std::size_t>(block)]) continue;
+      wider = margins_.join(entities[i], distances[i]) || wider;
     }
+    return wider;
   }
 
   // Exact scores of these windows, in the place of their cheap ones: the distances between them.
@@ -251,80 +263,107 @@ class Flagger {
   }
 
   // Windows that are not exact, on which a decision rests that could be another one.
-  std::vector<std::int64_t> undecided() {
-    std::vector<std::int64_t> chosen;
-    for_entities({0, plan_.size()}, [&](std::int64_t g, WindowRange range) {
-      rows_.load(g, range, score_);
-      for_undecided(g, [&](std::size_t i) {
-        if (!exact_[rows_.row(i)]) chosen.push_back(rows_.window(i));
-      });
-    });
-    return chosen;
-  }
-
-  // Calls visit for the rows that undecided ones rest on, each once, in order.
-  template <class Visit>
-  void for_undecided(std::int64_t g, Visit visit) {
-    std::size_t next = 0;
-    for (std::size_t i = 0; i < rows_.size(); ++i) {
-      const double threshold = thresholds_.at(g, rows_.row(i));
-      if (rows_.value(i) < margins_.least_undecided(g, threshold, own_distance(i))) continue;
-      for (std::size_t j = std::max(next, rows_.oldest(i)); j <= i; ++j) visit(j);
-      next = i + 1;
+  std::vector<std::int64_t> undecided() const {
+    using Windows = std::vector<std::int64_t>;
+    Windows chosen;
+    for (const Windows& part :
+         pieces_.map<Windows>(score_, [&](const JudgedRows& rows, std::int64_t g, Windows& found) {
+           for_undecided(
+               rows, g, thresholds_, margins_, [&](std::size_t i) { return own_distance(rows, i); },
+               [&](std::size_t i) {
+                 if (!exact_[rows.row(i)]) found.push_back(rows.window(i));
+               });
+         })) {
+      chosen.insert(chosen.end(), part.begin(), part.end());
     }
+    return chosen;
   }
 
   // Calls visit for the rows whose decision rests on a cheap score, in order.
   template <class Visit>
-  void for_cheap(Visit visit) {
-    for_entities({0, plan_.size()}, [&](std::int64_t g, WindowRange range) {
-      rows_.load(g, range, score_);
-      std::size_t after_cheap = 0;  // the row after the last one with a cheap score
-      for (std::size_t i = 0; i < rows_.size(); ++i) {
-        if (!exact_[rows_.row(i)]) after_cheap = i + 1;
-        if (after_cheap > rows_.oldest(i)) visit(i);
-      }
-    });
+  void for_cheap(const JudgedRows& rows, Visit visit) const {
+    std::size_t after_cheap = 0;  // the row after the last one with a cheap score
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      if (!exact_[rows.row(i)]) after_cheap = i + 1;
+      if (after_cheap > rows.oldest(i)) visit(i);
+    }
   }
+
+  // What is verified: rows, and the windows that they rest on.
+  struct Sample {
+    std::vector<std::int64_t> rows, windows;
+    std::int64_t seen = 0;  // cheap decisions so far
+  };
 
   // Computes exactly, in each of `audit` equal stretches of what stayed cheap, the scores of one
   // row. False if one lies above its threshold: none did.
   bool verify() {
-    std::int64_t cheap = 0;
-    for_cheap([&](std::size_t) { ++cheap; });
+    const std::vector<std::int64_t> counts = pieces_.map<std::int64_t>(
+        score_, [&](const JudgedRows& rows, std::int64_t, std::int64_t& count) {
+          for_cheap(rows, [&](std::size_t) { ++count; });
+        });
+    const std::int64_t cheap = std::accumulate(counts.begin(), counts.end(), std::int64_t{0});
     const std::int64_t stretches = std::min(cheap, options_.audit);
     audit_.cheap = cheap;
     audit_.verified = stretches;
     audit_.wrong_at_most = stretches == cheap ? 0
                                               : kRuleOfThree * static_cast<double>(cheap) /
                                                     static_cast<double>(stretches);
-    std::vector<std::int64_t> sample, chosen;  // rows, windows
-    std::int64_t seen = 0, stretch = 0;
-    std::int64_t drawn = cheap > 0 ? draw(cheap, stretches, 0) : -1;
-    for_cheap([&](std::size_t i) {
-      if (seen++ != drawn) return;
-      sample.push_back(rows_.row(i));
-      for (std::size_t j = rows_.oldest(i); j <= i; ++j) {
-        const std::int64_t w = rows_.window(j);
-        if (!exact_[rows_.row(j)] && (chosen.empty() || chosen.back() < w)) chosen.push_back(w);
-      }
-      if (++stretch < stretches) drawn = draw(cheap, stretches, stretch);
-    });
-    compute(chosen);
-    std::size_t next = 0;
-    for_entities({0, plan_.size()}, [&](std::int64_t g, WindowRange range) {
-      if (next == sample.size()) return;
-      rows_.load(g, range, score_);
-      for (std::size_t i = 0; i < rows_.size() && next < sample.size(); ++i) {
-        if (rows_.row(i) != sample[next]) continue;
-        ++next;
-        audit_.wrong += rows_.value(i) > thresholds_.at(g, rows_.row(i)) ? 1 : 0;
-      }
-    });
+    const Sample sample = drawn(counts, cheap, stretches);
+    compute(sample.windows);
+    for (const std::int64_t wrong : pieces_.map<std::int64_t>(
+             score_, [&](const JudgedRows& rows, std::int64_t g, std::int64_t& count) {
+               if (rows.size() == 0) return;
+               auto next = std::lower_bound(sample.rows.begin(), sample.rows.end(), rows.row(0));
+               for (std::size_t i = 0; i < rows.size() && next != sample.rows.end(); ++i) {
+                 if (rows.row(i) != *next) continue;
+                 ++next;
+                 count += rows.value(i) > thresholds_.at(g, rows.row(i)) ? 1 : 0;
+               }
+             })) {
+      audit_.wrong += wrong;
+    }
     if (audit_.wrong == 0) return true;
     note(std::to_string(audit_.wrong) + " of " + std::to_string(audit_.verified) +
          " verified decisions were wrong");
     return false;
+  }
+
+  // One of each stretch of the cheap decisions, whose numbers in the pieces are `counts`.
+  Sample drawn(const std::vector<std::int64_t>& counts, std::int64_t cheap,
+               std::int64_t stretches) const {
+    std::vector<std::int64_t> draws;
+    for (std::int64_t i = 0; i < stretches; ++i) draws.push_back(draw(cheap, stretches, i));
+    std::vector<Sample> parts(counts.size());
+    std::int64_t before = 0;
+    for (std::size_t p = 0; p < parts.size(); ++p) {
+      parts[p].seen = before;
+      before += counts[p];
+    }
+    parts = pieces_.map(
+        score_,
+        [&](const JudgedRows& rows, std::int64_t, Sample& part) {
+          auto next = std::lower_bound(draws.begin(), draws.end(), part.seen);
+          for_cheap(rows, [&](std::size_t i) {
+            const bool taken = next != draws.end() && *next == part.seen;
+            ++part.seen;
+            if (!taken) return;
+            ++next;
+            part.rows.push_back(rows.row(i));
+            for (std::size_t j = rows.oldest(i); j <= i; ++j) {
+              const std::int64_t w = rows.window(j);
+              if (exact_[rows.row(j)]) continue;
+              if (part.windows.empty() || part.windows.back() < w) part.windows.push_back(w);
+            }
+          });
+        },
+        std::move(parts));
+    Sample all;
+    for (const Sample& part : parts) {
+      all.rows.insert(all.rows.end(), part.rows.begin(), part.rows.end());
+      all.windows.insert(all.windows.end(), part.windows.begin(), part.windows.end());
+    }
+    return all;
   }
 
   // One of the numbers of a stretch of 0 .. count-1.
@@ -349,15 +388,21 @@ class Flagger {
 
   void raise() {
     std::fill(flagged_, flagged_ + series_.rows, std::uint8_t{0});
-    for_entities({0, plan_.size()}, [&](std::int64_t g, WindowRange range) {
-      rows_.load(g, range, score_);
-      audit_.windows += static_cast<std::int64_t>(rows_.size());
-      for (std::size_t i = 0; i < rows_.size(); ++i) {
-        const std::int64_t row = rows_.row(i);
-        audit_.exact += exact_[row];
-        flagged_[row] = rows_.value(i) > thresholds_.at(g, row);
-      }
-    });
+    struct Counts {
+      std::int64_t windows = 0, exact = 0;
+    };
+    for (const Counts& part :
+         pieces_.map<Counts>(score_, [&](const JudgedRows& rows, std::int64_t g, Counts& counts) {
+           counts.windows += static_cast<std::int64_t>(rows.size());
+           for (std::size_t i = 0; i < rows.size(); ++i) {
+             const std::int64_t row = rows.row(i);
+             counts.exact += exact_[row];
+             flagged_[row] = rows.value(i) > thresholds_.at(g, row);
+           }
+         })) {
+      audit_.windows += part.windows;
+      audit_.exact += part.exact;
+    }
     // Rows that are too large score infinity where no window ends, too.
     for (std::int64_t g = 0; g < plan_.num_entities(); ++g) {
       const auto i = static_cast<std::size_t>(g);
@@ -369,26 +414,13 @@ class Flagger {
     }
   }
 
-  // Calls visit(entity, windows) for each entity that has some of these windows.
-  template <class Visit>
-  void for_entities(WindowRange range, Visit visit) const {
-    if (range.first >= range.end) return;
-    const Span<const std::int64_t> first = plan_.first_window();
-    for (std::int64_t g = plan_.entity_of(range.first); g < plan_.num_entities(); ++g) {
-      const auto i = static_cast<std::size_t>(g);
-      if (first[i] >= range.end) break;
-      if (first[i] == first[i + 1]) continue;
-      visit(g, WindowRange{std::max(range.first, first[i]), std::min(range.end, first[i + 1])});
-    }
-  }
-
   const ModelParts& model_;
   const SeriesView& series_;
   const WindowPlan& plan_;
   const Thresholds& thresholds_;
   const FlagOptions& options_;
   ScoreOptions exact_options_;
-  JudgedRows rows_;
+  JudgedPieces pieces_;
   Margins margins_;
   std::vector<double> own_;            // [S] distances of rows; or empty
   std::vector<std::uint8_t> whole_;    // [blocks] computed exactly whole

@@ -31,6 +31,7 @@ void check_options(const FlagOptions& options) {
     case Speculate::automatic:
     case Speculate::none:
     case Speculate::carried:
+    case Speculate::carried_low:
       break;
     case Speculate::medium:
     case Speculate::low:

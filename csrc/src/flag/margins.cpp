@@ -78,8 +78,15 @@ bool Margins::measure(const std::vector<MeasuredSeam>& seams, const Thresholds& 
   return true;
 }
 
-void Margins::join(std::int64_t entity, double distance) {
-  groups_[group_of_[Size(entity)]].set_largest(distance);
+bool Margins::join(std::int64_t entity, double distance) {
+  Group& group = groups_[group_of_[Size(entity)]];
+  if (distance <= group.largest) return false;
+  group.set_largest(distance);
+  return true;
+}
+
+void Margins::widen(double factor) {
+  for (Group& group : groups_) group.set_largest(std::min(group.limit, factor * group.largest));
 }
 
 double Margins::least_undecided(std::int64_t entity, double threshold, double own) const {

@@ -26,8 +26,12 @@ class Margins {
                std::vector<std::int64_t>& blocks);
 
   bool beyond(std::int64_t entity, double distance) const { return distance > group(entity).limit; }
-  // Takes another distance, within the limit, of a window that was computed exactly.
-  void join(std::int64_t entity, double distance);
+  // Takes another distance, within the limit, of a window that was computed exactly. Returns
+  // whether the margin is wider.
+  bool join(std::int64_t entity, double distance);
+
+  // Multiplies every margin, which stays within twice its limit.
+  void widen(double factor);
 
   // Twice the largest distance.
   double margin(std::int64_t entity) const { return 2 * group(entity).largest; }

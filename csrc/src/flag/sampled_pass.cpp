@@ -4,6 +4,7 @@
 
 #include "cpu/active_kernels.h"
 #include "flag/cheap_pass.h"
+#include "flag/step_cost.h"
 #include "score/choose_kernel.h"
 #include "score/option_rules.h"
 #include "score/score.h"
@@ -23,19 +24,12 @@ class SampledPass final : public CheapPass {
 
   const char* name() const override { return name_of(cheap_.precision); }
 
-  // By the products that each takes: a number of n bf16 parts takes n (n + 1) / 2 of them, and an
-  // instruction does at least twice as many as of float32 numbers.
   double steps() const override {
     const KernelTable& kernels = active_kernels();
     const KernelChoice exact = choose_kernel(kernels, model_, exact_.precision, exact_.kernel);
     const KernelChoice cheap = choose_kernel(kernels, model_, cheap_.precision, cheap_.kernel);
     const auto W = static_cast<double>(plan_.window());
-    // Of 8-bit codes it does four times as many.
-    if (cheap.products != Products::float32 && exact.parts == 0) return W / 4.0;
-    if (cheap.parts == 0 || cheap.precision == exact.precision) return W;
-    // Parts of a number -> products of them.
-    const auto products = [](int parts) { return parts * (parts + 1) / 2.0; };
-    return W * products(cheap.parts) / (exact.parts == 0 ? 2.0 : products(exact.parts));
+    return W * (step_cost(model_, cheap, exact, false) + 1.0 / static_cast<double>(kBlock));
   }
 
   std::int64_t blocks() const override { return ceil_div(plan_.size(), kBlock); }

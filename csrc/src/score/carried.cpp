@@ -130,6 +130,11 @@ std::int64_t carried_blocks(std::int64_t rows, std::int64_t window, std::int64_t
   return blocks_of(rows, window, horizon, carried_block_rows(window));
 }
 
+bool chains_are_exact(const KernelChoice& chain, const KernelChoice& exact) {
+  return chain.parts == 0 && exact.parts == 0 && chain.precision == exact.precision &&
+         chain.kernels == exact.kernels;
+}
+
 void check_carried(const ModelParts& model, std::int64_t stride, const char* argument,
                    const char* otherwise) {
   const std::string name = std::string(argument) + ": expected '" + otherwise + "'";
@@ -165,9 +170,7 @@ void carried_scores(const ModelParts& model, const SeriesView& series, const Win
   // A chain takes more steps than a window: too many for coarse gates.
   choice.products = for_many_steps(choice.products);
   const KernelChoice exact = choose_kernel(active, model, Precision::highest, options.kernel);
-  // Multiply-adds of one kernel give a window of age W the same bits wherever it is computed.
-  const bool next_is_exact = choice.parts == 0 && exact.parts == 0 &&
-                             choice.precision == exact.precision && choice.kernels == exact.kernels;
+  const bool next_is_exact = chains_are_exact(choice, exact);
   if (!blocks) {
     fill_with_nan(out, series.rows * (options.per_feature ? model.num_targets() : 1),
                   options.num_threads);

@@ -13,12 +13,17 @@
 #include <vector>
 
 #include "model/model_parts.h"
+#include "score/choose_kernel.h"
 #include "slidecell/windows.hpp"
 
 namespace slidecell {
 
 // The least prime that is at least 4 W: rows this far apart do not meet in the same cache sets.
 std::int64_t carried_block_rows(std::int64_t window);
+
+// Whether a window of age W that a chain of one choice of kernels scores has the bits that the
+// other choice gives it wherever it is computed: multiply-adds of one kernel do.
+bool chains_are_exact(const KernelChoice& chain, const KernelChoice& exact);
 
 struct BlockId {
   std::int64_t entity = 0;

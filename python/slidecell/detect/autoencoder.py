@@ -60,7 +60,7 @@ class AutoencoderDetector(TakesModel):
         the scores of all complete windows of its entity that cover it, which looks ahead, and which
         no stream can do; ``aggregate="mean"`` averages the row's own errors instead.
     precision : {"highest", "high", "medium", "low"}
-    speculate : {"none", "auto", "carried", "low", "medium"}
+    speculate : {"none", "auto", "carried", "carried_low", "low", "medium"}
         What `predict` and `flag` score with first: see `NetworkDetector`.
     batch_size, patience, lr, optimizer, loss, clip_grad_norm, validation, device
         Of training: see `NetworkDetector`.

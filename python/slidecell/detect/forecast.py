@@ -68,7 +68,7 @@ class ForecastDetector(TakesModel):
         Rows whose finite scores are averaged; 1: none. ``score_samples(X, smoothed=False)`` gives
         the scores before.
     precision : {"highest", "high", "medium", "low"}
-    speculate : {"none", "auto", "carried", "low", "medium"}
+    speculate : {"none", "auto", "carried", "carried_low", "low", "medium"}
         What `predict` and `flag` score with first: see `NetworkDetector`.
     batch_size, patience, lr, optimizer, loss, clip_grad_norm, validation, device
         Of training: see `NetworkDetector`.

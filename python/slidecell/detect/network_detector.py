@@ -93,7 +93,7 @@ class NetworkDetector(_Network):
         "mahalanobis" come from the rows held out, those of "calibrated" from the rows that train.
     precision : {"highest", "high", "medium", "low"}
         Of scoring: see `SequenceModel.score`.
-    speculate : {"none", "auto", "carried", "low", "medium"}
+    speculate : {"none", "auto", "carried", "carried_low", "low", "medium"}
         What `predict` and `flag` score all windows with first: see `SequenceModel.flag`. ``"none"``
         scores all of them exactly; the others give audited flags, which need a threshold that no
         score changes. `score_samples` is exact with all of them.
@@ -530,7 +530,11 @@ class NetworkDetector(_Network):
         as_choice("scaler", self.scaler, SCALERS)
         as_choice("reduction", self.reduction, self._reductions)
         as_choice("precision", self.precision, ("highest", "high", "medium", "low"))
-        as_choice("speculate", self.speculate, ("none", "auto", "carried", "low", "medium"))
+        as_choice(
+            "speculate",
+            self.speculate,
+            ("none", "auto", "carried", "carried_low", "low", "medium"),
+        )
         as_fraction("validation", self.validation)
         if self.reduction == "mahalanobis" and self.validation == 0:
             raise ValueError(
