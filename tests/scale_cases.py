@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,7 @@ def random_cuts(rows: int, parts: int, seed: int) -> list[slice]:
     """Return slices that divide rows at random places."""
     inside = np.random.default_rng(seed).choice(np.arange(1, rows), parts - 1, replace=False)
     cuts = [0, *sorted(map(int, inside)), rows]
-    return [slice(*ends) for ends in zip(cuts[:-1], cuts[1:], strict=True)]
+    return [slice(*ends) for ends in pairwise(cuts)]
 
 
 def keep_digest(engine: str, scored: Any) -> None:

@@ -89,9 +89,7 @@ def test_a_model_file_by_blocks(tmp_path: Path) -> None:
     assert dataset.context.execution_options.preserve_order == before
 
 
-def test_the_shared_fleet_cut_anywhere(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_shared_fleet_cut_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     frame = shared_fleet()
     source = write_files(tmp_path / "in", frame)
     want = one_process(network(), source, tmp_path)

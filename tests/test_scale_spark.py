@@ -24,6 +24,7 @@ pytest.importorskip("sklearn")
 from pyspark.errors import PythonException, StreamingQueryException  # noqa: E402
 from pyspark.sql import SparkSession, functions  # noqa: E402
 
+from slidecell.detect import ZScoreDetector  # noqa: E402
 from slidecell.scale import score_parquet  # noqa: E402
 from slidecell.scale.spark import find_events, score_frame, score_stream  # noqa: E402
 from slidecell.scale.table_scorer import TableScorer  # noqa: E402
@@ -61,7 +62,8 @@ def spark() -> Iterator[Any]:
     os.environ["PYSPARK_PYTHON"] = sys.executable
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     os.environ["PYTHONPATH"] = os.pathsep.join(paths)
-    builder = SparkSession.builder.master("local[2]")
+    # Two tasks at a time; one that fails is tried once more.
+    builder = SparkSession.builder.master("local[2, 2]")
     for name, value in SESSION.items():
         builder = builder.config(name, value)
     session = builder.getOrCreate()
@@ -143,6 +145,33 @@ def test_the_shared_fleet_cut_anywhere(spark: Any, tmp_path: Path) -> None:
         check(got, want, frame)
     assert len(got) == len(frame)
     keep_digest("spark", got)
+
+
+class Mortal(ZScoreDetector):
+    """A detector whose first worker is killed in the middle of its work."""
+
+    grave: Path
+
+    def _score(self, rows: Any) -> Any:
+        if len(rows) > 1 and not self.grave.exists():
+            self.grave.write_text(str(os.getpid()))
+            os.kill(os.getpid(), 9)
+        return super()._score(rows)
+
+
+def test_a_worker_that_dies_is_replaced(spark: Any, tmp_path: Path) -> None:
+    frame = fleet(300)
+    detector = Mortal(entity="id", time="at", contamination=0.02)
+    detector.grave = tmp_path / "grave"
+    detector.grave.write_text("nobody")
+    detector.fit(frame)
+    source = write_files(tmp_path / "in", frame)
+    want = one_process(detector, source, tmp_path)
+    detector.grave.unlink()
+    scored = score_frame(spark.read.parquet(str(source)), detector, duplicates="error", **OPTIONS)
+    check(scored.toArrow().to_pandas(), want, frame)
+    assert detector.grave.read_text().isdigit()  # a worker died, which was not this process
+    assert int(detector.grave.read_text()) != os.getpid()
 
 
 def test_one_long_series_without_an_entity(spark: Any, tmp_path: Path) -> None:

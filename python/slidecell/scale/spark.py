@@ -248,7 +248,7 @@ def score_stream(
     ValueError
         If a column is absent or of another type than is expected, or if scores depend on later
         rows. A query stops, with the key in its text, if a state in the checkpoint is of another
-        model, of other options or of another version.
+        model, of other options, of rows with other columns or of another version.
 
     Notes
     -----

@@ -72,7 +72,8 @@ class KeyedState:
         Raises
         ------
         ValueError
-            If the state is damaged, or of another model, of other options or another version.
+            If the state is damaged, or of another model, of other options, of rows with other
+            columns or of another version.
         """
         import pyarrow as pa
         import pyarrow.compute as pc
@@ -143,5 +144,14 @@ class KeyedState:
                 "checkpoint was begun with, or begin a new checkpoint"
             )
         waiting = pa.ipc.open_stream(parts.pop(_WAITING)).read_all()
+        if waiting.schema != self._schema:
+            raise ValueError(
+                f"{source}: it is of rows with other columns: expected {_columns(self._schema)} as "
+                f"the rows now, got {_columns(waiting.schema)}: begin a new checkpoint"
+            )
         engine = text.get("engine")
         return None if engine is None else Saved(engine, parts), waiting, text.get("wake")
+
+
+def _columns(schema: Any) -> str:
+    return ", ".join(f"{field.name} ({field.type})" for field in schema)
