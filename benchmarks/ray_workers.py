@@ -128,7 +128,7 @@ def start_ray() -> float:
     """Start Ray with a CPU for each of two workers, and one for the rest; return the seconds."""
     import ray
 
-    # What Ray starts inherits these. Its workers give way to all other processes unless told not to.
+    # What Ray starts inherits these. Its workers give way to all others unless told not to.
     paths = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH")]
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
     os.environ |= {"RAY_worker_niceness": str(os.nice(0))}
