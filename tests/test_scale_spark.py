@@ -186,9 +186,10 @@ def test_one_long_series_without_an_entity(spark: Any, tmp_path: Path) -> None:
     assert len(got) == 300
 
 
-def rows_of(spark: Any, source: Path, *, wait: str) -> Any:
+def rows_of(spark: Any, source: Path, *, wait: str, files: int = 1) -> Any:
+    """Return a stream of files, of which so many are a batch."""
     schema = spark.read.parquet(str(source)).schema
-    read = spark.readStream.schema(schema).option("maxFilesPerTrigger", 1)
+    read = spark.readStream.schema(schema).option("maxFilesPerTrigger", files)
     return read.parquet(str(source)).withWatermark("at", wait)
 
 
@@ -273,7 +274,7 @@ def test_a_stream_that_is_killed_goes_on(spark: Any, tmp_path: Path) -> None:
     frame = fleet(300)
     detector = DETECTORS["cusum"](frame)
     detector.save(tmp_path / "detector")
-    # A file is a batch, and a kill takes two at most.
+    # A file is a batch, and a kill takes two at most. What is left is one batch.
     source = write_files(tmp_path / "in", frame, files=2 * kills + 2)
     want = one_process(detector, source, tmp_path)
     for age, name in enumerate(sorted(source.iterdir(), key=lambda name: int(name.stem))):
@@ -293,7 +294,8 @@ def test_a_stream_that_is_killed_goes_on(spark: Any, tmp_path: Path) -> None:
         done.append(len(list((tmp_path / "checkpoint" / "commits").glob("*"))))
     assert done == sorted(done)
     assert done[-1] < 2 * kills + 2  # it was not over
-    run(score_stream(rows_of(spark, source, wait="5 minutes"), detector, **OPTIONS), tmp_path)
+    rest = rows_of(spark, source, wait="5 minutes", files=len(frame))
+    run(score_stream(rest, detector, **OPTIONS), tmp_path)
     # Files of a batch that was killed lie there too: Spark's log says which ones count.
     got = spark.read.parquet(str(tmp_path / "scores")).toArrow().to_pandas()
     assert len(got) == 300 - 5
