@@ -856,8 +856,11 @@ class SequenceModel:
         its threshold is computed exactly, and widens the margin where its distance is larger,
         until nothing is added. At last one window in each of ``audit`` equal stretches of what
         stayed cheap, chosen by a hash, is computed exactly: if one is on the wrong side,
-        everything is computed exactly. If none is, ``3 * cheap / audit`` bounds the wrong
-        decisions among the cheap ones at 95 % confidence: the rule of three.
+        everything is computed exactly. If more than three of them are further from their cheap
+        scores than the margin, seams have missed something: the margin is widened to cover all but
+        three, what now lies within is computed exactly, and another sample is drawn, at most four
+        in all. If none of the last sample is on the wrong side, ``3 * cheap / audit`` bounds the
+        wrong decisions among the cheap ones at 95 % confidence: the rule of three.
 
         The bound holds for a sample of this series; it is an estimate, not a proof, and says
         nothing of single rows. The smoothed scores of `smoothing` are not returned: apply it to
