@@ -19,6 +19,8 @@ from slidecell.live.signals import Signals
 from slidecell.live.sources import Sources
 
 if TYPE_CHECKING:
+    from slidecell.detect.base import Detector
+    from slidecell.live.explainer import Explainer
     from slidecell.live.options import LiveOptions
     from slidecell.live.web.service import WebService
 
@@ -76,7 +78,10 @@ def run_live(
     asked, options = options, options.with_model(model)
     _check_writable(options)
     own = own_observers(asked, options, model, detector)
-    entities = Entities(model, options, event_gap=event_gap)
+    explainer = _explainer(options, detector)
+    if explainer is not None:
+        options.refuse_driving_columns(explainer.columns)
+    entities = Entities(model, options, event_gap=event_gap, explainer=explainer)
     if stdout is None:
         if sys.stdout is None:
             raise OSError("standard output: it is closed")
@@ -108,6 +113,15 @@ def run_live(
                 entities.save()
             finally:
                 run.close()
+
+
+def _explainer(options: LiveOptions, detector: Detector | None) -> Explainer | None:
+    """Return what names the columns of events, if somebody is told them and it can be known."""
+    if detector is None or (options.output == "scores" and options.page is None):
+        return None
+    from slidecell.live.explainer import Explainer
+
+    return Explainer.of(detector)
 
 
 def _web(options: LiveOptions) -> contextlib.AbstractContextManager[WebService | None]:
