@@ -64,6 +64,17 @@ def run_live(
     entities whose last row came from the same source, as it may be any of theirs. A row that is
     not later than the one before it is skipped alone: its place has been scored.
 
+    Where somebody is told of events (``output``, ``page``), a closed one names the columns that
+    drive it with their shares: those of ``events.csv``, and of events beyond its worst 50 too. A
+    folder's detector tells them, if it can, from the rows that its scores depend on: of each entity
+    the last ones are kept, and of an open event those of its highest 100 flagged rows. It is asked
+    once, when the event closes. A state has these rows; of an event that was open in a state
+    without them, as of a run that told nobody, flagged rows count once their windows are whole
+    again. A detector that scores by later rows (``align="cover"``) has no stream, and smoothing by
+    all rows before has no such window: a model's `EWMA` names no columns. Nor does a model file,
+    of which the page alone shows those that its forecasts missed. Filling that an ensemble's
+    members do by themselves, though ``missing`` is "skip", sees no further than these rows.
+
     Lines that have come are taken together: what can be read without waiting, up to 64 KiB, is
     parsed, scored and answered in blocks of up to 1,024 rows, and a line that comes alone is a
     block of one. What happens is what would happen one line after the other, and each row of a
