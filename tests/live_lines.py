@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
+import os
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -77,6 +80,48 @@ def live(
             error.args = (*error.args, out.getvalue().decode())
             raise
     return out.getvalue().decode(), err.getvalue()
+
+
+def live_in_pieces(
+    text: bytes, cuts: Sequence[int], *, observers: Sequence[Observer] = (), **options: Any
+) -> tuple[bytes, list[str]]:
+    """Run on a text cut at these places, each piece when the one before has been read.
+
+    Returns what comes out, and the reports without how long a row took.
+    """
+    source, sink = os.pipe()
+    taken = threading.Semaphore(0)
+
+    class Taken(Observer):
+        def attend(self) -> None:
+            taken.release()
+
+    def write() -> None:
+        with contextlib.suppress(BrokenPipeError):  # the run has ended before
+            for first, last in zip([0, *cuts], [*cuts, len(text)], strict=True):
+                at = first
+                while at < last:
+                    at += os.write(sink, text[at : min(last, at + 8000)])
+                    taken.acquire(timeout=10)
+        os.close(sink)
+
+    out, err = io.BytesIO(), io.StringIO()
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        run_live(
+            LiveOptions(**options),
+            stdin=source,
+            stdout=out,
+            stderr=err,
+            observers=[*observers, Taken()],
+        )
+    finally:
+        os.close(source)
+        taken.release()
+        writer.join(20)
+    reports = [line.partition("; push p50")[0] for line in err.getvalue().splitlines()]
+    return out.getvalue(), reports
 
 
 class Command:

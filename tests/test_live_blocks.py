@@ -6,8 +6,11 @@ import io
 import json
 import os
 import random
+import signal
 import threading
+import time
 import zipfile
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,18 +19,23 @@ import numpy as np
 import pytest
 
 import slidecell as sc
-from slidecell.live import LiveOptions, run_live
+from slidecell.live import LiveOptions, run_live, signals
+from slidecell.live import entities as live_entities
+from slidecell.live.answers import Answers
 from slidecell.live.csv_format import CsvFormat
 from slidecell.live.entities import Entities
 from slidecell.live.formats import make_format
+from slidecell.live.monitor import Monitor
 from slidecell.live.observers import Observer
 from slidecell.live.reading import MOST_ROWS, BadLine, NoRow, read_lines
 from slidecell.live.rows import Row, RowBlock
 from slidecell.live.scored import ScoredBlock
 from slidecell.live.times import Clock
+from slidecell.live.web.traces import Traces
 from slidecell.thresholds import EventTracker
 from slidecell.thresholds.smoothing import EWMA, MovingAverage, Smoothing, TrailingMean
-from tests.live_lines import KEYS, save_model
+from tests.live_lines import KEYS, live_in_pieces, save_model
+from tests.models import layer, random_model
 
 SMOOTHING = {"kind": "trailing_mean", "n": 5}
 RULE = {"kind": "rolling_quantile", "quantile": 0.9, "window": 30, "min_scores": 5}
@@ -85,42 +93,15 @@ class Heard(Observer):
 
 
 def run(folder: Path, text: bytes, cuts: Sequence[int], **options: Any) -> tuple[Any, ...]:
-    """Give a run its text in pieces, each when the one before has been read."""
-    source, sink = os.pipe()
-    taken = threading.Semaphore(0)
-
-    class Taken(Heard):
-        def attend(self) -> None:
-            taken.release()
-
-    def write() -> None:
-        for first, last in zip([0, *cuts], [*cuts, len(text)], strict=True):
-            at = first
-            while at < last:
-                at += os.write(sink, text[at : min(last, at + 8000)])
-                taken.acquire(timeout=10)
-        os.close(sink)
-
-    heard, out, err = Taken(), io.BytesIO(), io.StringIO()
+    """Give a run its text in pieces: what came out, reports, state, what observers heard."""
+    heard = Heard()
     settings = {**KEYS, "output": "both", "event_gap": 1, "state": folder / "state", **options}
     (folder / "state").unlink(missing_ok=True)
-    writer = threading.Thread(target=write)
-    writer.start()
-    try:
-        run_live(
-            LiveOptions(folder / "model.safetensors", **settings),
-            stdin=source,
-            stdout=out,
-            stderr=err,
-            observers=[heard],
-        )
-    finally:
-        writer.join(20)
-        os.close(source)
-    reports = [line.partition("; push p50")[0] for line in err.getvalue().splitlines()]
+    model = folder / "model.safetensors"
+    out, reports = live_in_pieces(text, cuts, observers=[heard], model=model, **settings)
     with zipfile.ZipFile(folder / "state") as saved:
         state = json.loads(saved.read("monitor.json"))
-    return out.getvalue(), reports, state, heard.heard
+    return out, reports, state, heard.heard
 
 
 @pytest.mark.parametrize(
@@ -271,7 +252,6 @@ def test_times_are_read_by_the_block_only_where_that_is_the_same() -> None:
 
 def test_a_monitor_gives_the_same_answers_by_the_block() -> None:
     from slidecell.thresholds import RollingQuantileThreshold
-    from tests.models import layer, random_model
 
     rng = np.random.default_rng(4)
     for horizon in (1, 3):
@@ -346,3 +326,133 @@ def test_a_line_that_comes_alone_is_answered_alone(tmp_path: Path) -> None:
         sender.join(20)
     os.close(source)
     assert [line.split(b",")[0] for line in got[1:]] == [str(n).encode() for n in range(1, 20)]
+
+
+def test_rows_that_take_long_are_answered_few_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = save_model(tmp_path / "model.safetensors")
+    options = LiveOptions(tmp_path / "model.safetensors", **KEYS).with_model(model)
+    rows = RowBlock.of([Row("ab"[n % 2], str(n), [0.1, 0.5], []) for n in range(900)])
+    now = 0.0
+
+    def later() -> float:
+        nonlocal now
+        now += step
+        return now
+
+    monkeypatch.setattr(time, "monotonic", later)
+    entities = Entities(model, options)
+    step = 0.5
+    parts: list[Any] = list(entities.score(rows[:130]))
+    assert [len(part) for part in parts] == [64, 32, 16, 8, 4, 2, 1, 1, 1, 1]
+    step = 0.0
+    assert [len(part) for part in entities.score(rows[130:])] == [
+        1,
+        2,
+        4,
+        8,
+        16,
+        32,
+        64,
+        128,
+        256,
+        259,
+    ]
+
+
+def test_a_signal_within_a_block_ends_the_run_at_the_row_that_was_answered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the rest would take too long; the next run goes on behind that row."""
+    save_model(tmp_path / "model.safetensors", smoothing=SMOOTHING)
+    lines = [f"{n // 2},{'ab'[n % 2]},{9 * (n % 60 < 5)},0.25\n".encode() for n in range(300)]
+    settings = {"output": "both", "state": tmp_path / "state", **KEYS}
+    settings["model"] = tmp_path / "model.safetensors"
+
+    class Stopping(Observer):
+        def scored(self, rows: ScoredBlock) -> None:
+            if any(row.moment == 15 for row in rows):
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    header = b"t,host,load,heat\n"
+    monkeypatch.setattr(live_entities, "_FIRST_TOGETHER", 40)
+    monkeypatch.setattr(signals, "_GRACE", -1.0)
+    first, reports = live_in_pieces(
+        header + b"".join(lines), [], observers=[Stopping()], **settings
+    )
+    assert first.count(b"\n") - first.count(b"opened") - first.count(b"closed") == 41
+    assert "slidecell stream: 260 lines that were read were not scored" in reports
+    monkeypatch.undo()
+    second, _ = live_in_pieces(header + b"".join(lines[40:]), [], **settings)
+    (tmp_path / "state").unlink()
+    whole, _ = live_in_pieces(header + b"".join(lines), [], **settings)
+    assert first + second.partition(b"\n")[2] == whole
+    assert whole.count(b"closed") > 2
+    assert whole.count(b"\n") > 300
+
+
+@pytest.mark.parametrize("missing", ["skip", "ffill"])
+def test_what_a_refused_row_leaves_is_what_it_leaves_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    """It fills no row, and the end of an event before it is told; of one entity or of another."""
+    save_model(tmp_path / "model.safetensors")
+    push_block, miss = Monitor.push_block, Monitor.miss
+    misses: Counter[int] = Counter()
+
+    def refusing(self: Monitor, ids: Any, rows: Any, **settings: Any) -> Any:
+        if (rows == 13.0).any():
+            raise RuntimeError("thirteen")
+        return push_block(self, ids, rows, **settings)
+
+    def some_missing(self: Monitor, entity: int) -> Any:
+        misses[entity] += 1
+        if misses[entity] % 3 == 2:
+            raise RuntimeError("no missing row either")
+        return miss(self, entity)
+
+    monkeypatch.setattr(Monitor, "push_block", refusing)
+    monkeypatch.setattr(Monitor, "miss", some_missing)
+    rng = random.Random(2)
+    lines, t = ["t,host,load,heat"], 0
+    for n in range(400):
+        t += 100 if n % 25 == 0 else 1
+        heat = (
+            13.0 if n % 25 in {0, 9} else 9.0 if n % 25 > 15 else rng.choice(["", *[0.5, 0.25] * 4])
+        )
+        host = "ab"[n % 2] if n % 25 else "a"
+        lines.append(f"{t},{host},{rng.choice(['', *[0.125, 0.75] * 4])},{heat}")
+    text = "\n".join(lines).encode()
+    options = {"missing": missing, "max_gap": "50"}
+    whole = run(tmp_path, text, [], **options)
+    misses.clear()
+    ends = [at + 1 for at, byte in enumerate(text) if byte == ord("\n")]
+    assert run(tmp_path, text, ends, **options) == whole
+    assert sum("RuntimeError: thirteen; skipped: a missing row" in line for line in whole[1]) == 32
+    changes = [one[0] for one in whole[3]]
+    still_open = 2 if missing == "ffill" else 1
+    assert changes.count("'opened'") == changes.count("'closed'") + still_open > 20
+
+
+def test_what_is_kept_of_one_row_does_not_keep_its_block() -> None:
+    model = sc.SequenceModel(
+        *random_model(np.random.default_rng(0), [layer("gru", 8)], features=2, window=3, horizon=3)
+    )
+    monitor = sc.Monitor(model.stream(50), threshold=1.0)
+    monitor.push_block(np.arange(1000) % 50, np.random.default_rng(0).random((1000, 2)))
+    answers = monitor.push_block([7, 8, 9], np.ones((3, 2)))
+    evidence = answers.event(0)._evidence
+    assert evidence is not None
+    for kept in (evidence.forecast, *evidence.rows):
+        assert kept.base is None or kept.base.nbytes == kept.nbytes
+    traces = Traces()
+    rows = RowBlock.of([Row(f"h{n % 50}", n, [0.5], []) for n in range(500)])
+    numbers = np.random.default_rng(0).random(500)
+    traces.scored(
+        ScoredBlock(rows, Answers(numbers, numbers, numbers, numbers > 2), list(range(500)), 1)
+    )
+    for _, trace in traces.now():
+        (kept,) = trace._waiting
+        assert len(kept) == 10
+        assert kept.base is None or kept.base.nbytes == kept.nbytes

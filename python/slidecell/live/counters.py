@@ -39,8 +39,8 @@ class Counters:
         answers = scored.answers
         self.latencies.add(scored.nanoseconds, len(scored))
         self.rows += len(scored)
-        self.scores += len(scored) - int(np.isnan(answers.scores).sum())
-        self.alarms += int(answers.alarms.sum())
+        self.scores += len(scored) - int(np.count_nonzero(np.isnan(answers.scores)))
+        self.alarms += int(np.count_nonzero(answers.alarms))
 
     def told(self, entities: int) -> tuple[str, dict[str, Any]]:
         """Return a line for people, and the numbers in it."""

@@ -176,10 +176,10 @@ class CsvFormat(Format):
         The columns of events, if there are some, stay empty.
         """
         scores = self._score_texts(answers.smoothed)
-        for place in np.flatnonzero(np.isnan(answers.smoothed)).tolist():
-            scores[place] = ""
+        if "nan" in scores:
+            scores = ["" if score == "nan" else score for score in scores]
         rest = [repeat("")] * len(self._event_columns) if self._output == "both" else []
-        alarms = answers.alarms.view(np.int8).tolist()
+        alarms = map(int, answers.alarms.tolist())
         cells = zip(*rows.keys, scores, alarms, *rest, strict=False)
         text = io.StringIO()
         csv.writer(text, delimiter=self._delimiter, lineterminator="\n").writerows(cells)

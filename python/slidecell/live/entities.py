@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -37,6 +37,8 @@ __all__ = ["Entities", "OutOfOrderError", "RefusedRow"]
 Floats = npt.NDArray[np.float64]
 
 _FIRST_ROOM = 4  # entities
+_FIRST_TOGETHER, _MOST_TOGETHER = 64, 1024  # rows that are scored and answered at once
+_SOON, _LATE = 0.01, 0.04  # seconds: rows that are done sooner come with more, later with fewer
 _LONGEST_NAME = 1024  # characters: names are kept, and saved, as long as the run
 
 
@@ -90,6 +92,7 @@ class Entities:
         self._gap = event_gap if options.event_gap is None else options.event_gap
         self._rows = 0  # that were scored
         self._nanoseconds = 0  # since the last answers
+        self._together = _FIRST_TOGETHER
         self._lines: list[EventLine] = []
         self._clock = Clock(options.max_gap, hint=options.time_format)
         self._known: dict[str, LastRow] = {}
@@ -130,31 +133,41 @@ class Entities:
         ScoredBlock or RefusedRow
             In the order of the rows. Of a refused row nothing is changed.
         """
-        # Until a first time has been read they are read one by one.
-        times = [] if self._options.time is None else self._clock.read_block(block.times)
+        # Until a first time has been read they are read one by one, as that of one row is.
+        several = self._options.time is not None and len(block) > 1
+        times = self._clock.read_block(block.times) if several else []
         start = 0
+        untold: dict[int, list[EventLine]] = {}
         while start < len(block):
-            ready = self._prepare(block, start, times)
+            ready = ReadyRows(changes=untold)
+            self._prepare(ready, block, start, times)
             end = start + len(ready.places)
+            done = 0
             if end > start:
-                yield from self._score_ready(block[start:end], ready)
-            if ready.refused is not None:
+                done = yield from self._score_ready(block[start:end], ready)
+            # Rows behind a refused one are made ready anew: what comes of it may change them.
+            untold = {at - done: told for at, told in ready.changes.items() if at >= done}
+            start += done
+            if start == end and ready.refused is not None:
+                self._lines += untold.pop(0, [])
                 yield RefusedRow(block.numbers[end], block.row(end), ready.refused)
-                end += 1
-            start = end
+                start += 1
 
-    def _prepare(self, block: RowBlock, start: int, times: Sequence[float | int]) -> ReadyRows:
+    def _prepare(
+        self, ready: ReadyRows, block: RowBlock, start: int, times: Sequence[float | int]
+    ) -> None:
         """Make everything ready for the rows from a place on, for as many as can be taken at once.
 
         They end before an entity's row that something has to precede, if the entity has another row
         among them, and before a row that cannot be used. The times of the block's rows are read
         here, unless they have been.
         """
-        ready, known, clock = ReadyRows(), self._known, self._clock
+        known, clock = self._known, self._clock
         latest: dict[str, float | int] = {}  # times of the entities' last rows among the ready ones
         has_times, names = self._options.time is not None, block.entities
         time: float | int = 0
-        for at in range(start, len(names)):
+        stop = min(start + self._together, len(names))
+        for at in range(start, stop):
             name = names[at]
             before = latest.get(name)
             try:
@@ -178,10 +191,9 @@ class Entities:
                 break
             latest[name] = time
         else:
-            at = len(names)
+            at = stop
         ready.places = [known[name].place for name in names[start:at]]
         del ready.times[at - start :]
-        return ready
 
     def _enter_first(self, name: str, last: LastRow, anew: bool, ready: ReadyRows, at: int) -> None:
         """Make an entity ready for its row, and keep what that does to events."""
@@ -191,16 +203,18 @@ class Entities:
         finally:
             changes, self._lines = self._lines, told
         if changes:
-            ready.changes[at] = changes
+            ready.changes[at] = ready.changes.get(at, []) + changes
 
-    def _score_ready(self, block: RowBlock, ready: ReadyRows) -> Iterator[ScoredBlock | RefusedRow]:
-        """Score rows for which everything is ready."""
+    def _score_ready(
+        self, block: RowBlock, ready: ReadyRows
+    ) -> Generator[ScoredBlock | RefusedRow, None, int]:
+        """Score rows for which everything is ready, up to one that is refused; return how many."""
+        start = time.monotonic()
         values = ready.filled(block.values) if self._fills else block.values
         places = np.array(ready.places, np.int64)
         parts = [slice(0, len(places))] if self._takes_all else without_repeats(places)
         parts.reverse()
         found: list[Answers] = []
-        first = 0  # of those that were found
         while parts:
             part = parts.pop()
             try:
@@ -209,15 +223,24 @@ class Entities:
                 if self._takes_all and part.stop - part.start > 1:  # which has changed nothing
                     parts += [slice(at, at + 1) for at in range(part.stop - 1, part.start - 1, -1)]
                     continue
+                self._together = 1
                 if found:
-                    yield self._answered(block, ready, slice(first, part.start), found, values)
+                    yield self._answered(block[: part.start], ready, found, values)
                 for at in range(part.start, part.stop):
+                    self._lines += ready.changes.get(at, [])
                     yield RefusedRow(block.numbers[at], block.row(at), error)
-                first, found = part.stop, []
-                continue
+                return part.stop
             found.append(answers)
-        if found:
-            yield self._answered(block, ready, slice(first, len(places)), found, values)
+        yield self._answered(block, ready, found, values)
+        self._pace(len(places), time.monotonic() - start)
+        return len(places)
+
+    def _pace(self, rows: int, seconds: float) -> None:
+        """Take more rows together where they are done soon, fewer where answers have to wait."""
+        if seconds > _LATE:
+            self._together = max(self._together // 2, 1)
+        elif rows == self._together and seconds < _SOON:
+            self._together = min(2 * self._together, _MOST_TOGETHER)
 
     def _scored(self, places: npt.NDArray[np.int64], values: Floats) -> Answers:
         start = time.perf_counter_ns()
@@ -227,33 +250,28 @@ class Entities:
             self._nanoseconds += time.perf_counter_ns() - start
 
     def _answered(
-        self,
-        block: RowBlock,
-        ready: ReadyRows,
-        part: slice,
-        found: Sequence[Answers],
-        values: Floats,
+        self, block: RowBlock, ready: ReadyRows, found: Sequence[Answers], values: Floats
     ) -> ScoredBlock:
-        """Return rows that were scored with their answers, once their events are known."""
-        answers, places = Answers.joined(found), ready.places[part]
+        """Return the first rows, which were scored, with their answers, once events are known."""
+        answers, places = Answers.joined(found), ready.places[: len(block)]
         each, self._nanoseconds = self._nanoseconds // len(answers), 0
         numbers = range(self._rows + 1, self._rows + 1 + len(answers))
         self._rows = numbers[-1]
         has_times = self._options.time is not None
-        moments: list[float | int] = ready.times[part] if has_times else list(numbers)
-        wheres = block.times[part] if has_times else numbers
-        kept = None if self._explainer is None else _as_bytes(values[part])
-        changes = ready.take_events(part, answers, wheres, kept)
+        moments: list[float | int] = ready.times[: len(block)] if has_times else list(numbers)
+        wheres = block.times if has_times else numbers
+        kept = None if self._explainer is None else _as_bytes(values[: len(block)])
+        changes = ready.take_events(answers, wheres, kept)
         for at, place in enumerate(places):
             last = ready.entities[place]
             last.time = moments[at] if has_times else None
         if self._fills:
-            for place, at in {place: at for at, place in enumerate(places, part.start)}.items():
+            for place, at in {place: at for at, place in enumerate(places)}.items():
                 ready.entities[place].values = [
                     None if value != value else value  # noqa: PLR0124
                     for value in values[at].tolist()
                 ]
-        return ScoredBlock(block[part], answers, moments, each, changes)
+        return ScoredBlock(block, answers, moments, each, changes)
 
     def push_missing(self, row: Row) -> bool:
         """Take a row that could not be read: all missing, never filled.

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["JsonFormat"]
 
+_NAMED = {"nan": "null", "inf": '"Infinity"', "-inf": '"-Infinity"'}  # as JSON has them
+
 _scan = json.JSONDecoder().scan_once  # type: ignore[attr-defined]  # of every version
 
 
@@ -96,8 +98,8 @@ class JsonFormat(Format):
         A score of infinity, of a row that is too large, is the text "Infinity".
         """
         scores = self._score_texts(answers.smoothed)
-        for place in np.flatnonzero(~np.isfinite(answers.smoothed)).tolist():
-            scores[place] = "null" if scores[place] == "nan" else '"Infinity"'
+        if not _NAMED.keys().isdisjoint(scores):
+            scores = [_NAMED.get(score, score) for score in scores]
         heads = [""] * len(scores)
         if self._keys:
             keys = zip(*rows.keys, strict=True)

@@ -175,19 +175,23 @@ class Loop:
 
     def _score(self, block: RowBlock, lines: Lines) -> None:
         """Score rows; write and tell their answers."""
-        scored = self._entities.score(block)
-        while True:
-            # Answers need room before their rows change the state.
-            while self._answers.full:
-                self._wait()
-            part = next(scored, None)
-            if part is None:
-                return
+        self._make_room()
+        for part in self._entities.score(block):
             if isinstance(part, RefusedRow):
+                self._write_events(self._writer or self._begin(lines.reader))
                 self._refuse(part.number, part.error, part.row, lines)
             else:
                 self._answer(part, lines)
                 self._done = part.rows.numbers[-1]
+            if self._done < block.numbers[-1]:
+                self._make_room()
+
+    def _make_room(self) -> None:
+        """Wait until answers have room, which they need before their rows change the state."""
+        if self._signals.overdue:
+            raise OverdueError
+        while self._answers.full:
+            self._wait()
 
     def _answer(self, scored: ScoredBlock, lines: Lines) -> None:
         """Write and tell the answers of rows."""

@@ -237,6 +237,8 @@ class Monitor:
         ids = integer_array(entity_ids, name="entity_ids")
         named = match_features(rows, self._model.features, name="rows")
         table = plain_array(named, name="rows")
+        if table.shape == (1, self._model.input_size) and ids.shape == (1,):
+            return Answers.of([self.push(table[0], int(ids[0]))])
         if self._shares is None:
             return self._judged(self._scores(ids, table, num_threads), ids, None)
         stream = cast("Stream", self.stream)
@@ -245,9 +247,10 @@ class Monitor:
         if self._model.horizon == 1:
             return self._judged(scores, ids, OneStepEvidence(self._shares, forecasts, own))
         evidence = []
-        for entity, forecast, row in zip(ids.tolist(), forecasts.copy(), own, strict=True):
+        for entity, forecast, row in zip(ids.tolist(), forecasts, own, strict=True):
             kept = self._entity(entity).history
-            evidence.append(None if kept is None else kept.add(forecast, row))
+            # Of its own: what is kept of one row must not hold the whole block.
+            evidence.append(None if kept is None else kept.add(forecast.copy(), row.copy()))
         return self._judged(scores, ids, evidence)
 
     def name_entity(self, entity: int, key: str) -> None:

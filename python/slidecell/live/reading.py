@@ -74,6 +74,9 @@ def read_lines(
 
 
 def _cut(block: RowBlock) -> Iterator[RowBlock]:
+    if len(block) <= MOST_ROWS:
+        yield block
+        return
     for first in range(0, len(block), MOST_ROWS):
         yield block[first : first + MOST_ROWS]
 

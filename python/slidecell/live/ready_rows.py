@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -32,7 +33,8 @@ class ReadyRows:
     entities : dict of LastRow
         By their places.
     changes : dict of lists of EventLine
-        What happened to events before a row was scored, by its number from 0.
+        What happened to events before a row was scored, by its number from 0; of rows behind these
+        too, where they were made ready before.
     refused : Exception or None
         Why the row after them cannot be used.
     """
@@ -62,16 +64,14 @@ class ReadyRows:
 
     def take_events(
         self,
-        part: slice,
         answers: Answers,
         wheres: Sequence[Any],
         values: Sequence[bytes] | None = None,
     ) -> list[tuple[int, list[EventLine]]]:
-        """Give some rows' flags to the events of their entities.
+        """Give the flags of the first rows to the events of their entities.
 
         Parameters
         ----------
-        part : slice
         answers : Answers
             Of these rows.
         wheres : sequence
@@ -82,14 +82,12 @@ class ReadyRows:
         Returns
         -------
         list of (int, list of EventLine)
-            Numbers of rows, from 0 for the first of the part, and what happened by them.
+            Numbers of rows, and what happened by them.
         """
-        places, found = self.places[part], self.changes
-        if part != slice(0, len(self.places)):
-            found = {
-                at - part.start: told for at, told in found.items() if part.start <= at < part.stop
-            }
-        flagged = {places[at] for at in np.flatnonzero(answers.alarms).tolist()}
+        places = self.places[: len(answers)]
+        found = {at: told for at, told in self.changes.items() if at < len(answers)}
+        alarms = answers.alarms.tolist()
+        flagged = set(itertools.compress(places, alarms))
         busy = {
             place
             for place, count in Counter(places).items()
@@ -97,7 +95,7 @@ class ReadyRows:
         }
         if busy or values is not None:
             kept: Sequence[bytes | None] = [None] * len(places) if values is None else values
-            alarms, scores = answers.alarms.tolist(), answers.smoothed.tolist()
+            scores = answers.smoothed.tolist()
             for at, place in enumerate(places):
                 if place in busy:
                     events = self.entities[place].events

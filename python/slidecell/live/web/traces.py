@@ -90,7 +90,7 @@ class Trace:
 
     def add(self, rows: npt.ArrayLike) -> None:
         """Take one or more rows [n, 4]: moment, score, threshold, and 1 for an alarm or else 0."""
-        table = np.asarray(rows, np.float64)
+        table = np.array(rows, np.float64)  # what waits keeps nothing of other entities
         alarms = np.flatnonzero(table[:, 3])
         if len(alarms):
             self.last_alarm = self.rows + int(alarms[-1]) + 1
