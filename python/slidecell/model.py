@@ -1046,7 +1046,7 @@ class SequenceModel:
         ``isa`` is then ``avx512``, and ``kernel`` ends with the reason. It is asked again at each
         call where a thread's alternate signal stack was too small. An ISA ``amx`` that you named
         (`set_isa`, ``SLIDECELL_ISA``) is replaced by no other: `UnsupportedError`.
-        With ISA ``avx512`` on a CPU with AVX512-BF16, dot products serve medium, but not on Intel's,
+        With ISA ``avx512`` on a CPU with AVX512-BF16, dot products serve medium, but not on Intel,
         where they take twice the time of float32's (``kernel="matrix"`` takes them). 8-bit products
         serve low with every ISA for the models that `score` names, and give the same bits on AMX's
         tiles as on AVX-512; others run what medium runs. All else runs in float32, and so do models
