@@ -162,7 +162,8 @@ JSON_ANSWERS = """\
 {"t": 12, "host": "a", "score": 1.0, "alarm": false}
 {"event": "closed", "entity": "a", "start": 11, "end": 11, \
 "rows": 1, "flagged": 1, "peak": 7.0, "area": 6.0, \
-"columns": [{"column": "heat", "share": 0.9821428571428571}, {"column": "load", "share": 0.017857142857142856}]}
+"columns": [{"column": "heat", "share": 0.9821428571428571}, \
+{"column": "load", "share": 0.017857142857142856}]}
 {"t": 15, "host": "a", "score": 0.5, "alarm": false}
 {"t": 15, "host": 7, "score": "Infinity", "alarm": true}
 {"event": "opened", "entity": "7", "start": 15, "end": 15, \
