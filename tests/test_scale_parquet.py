@@ -15,7 +15,7 @@ pd = pytest.importorskip("pandas")
 pq = pytest.importorskip("pyarrow.parquet")
 pytest.importorskip("sklearn")
 
-from slidecell.detect import WindowPCADetector  # noqa: E402
+from slidecell.detect import Ensemble, WindowPCADetector, ZScoreDetector  # noqa: E402
 from slidecell.detect.table_scores import score_table  # noqa: E402
 from slidecell.jobs.events import event_facts, events_frame  # noqa: E402
 from slidecell.jobs.results import Result, default_event_gap  # noqa: E402
@@ -78,6 +78,29 @@ def test_same_bits_as_in_memory(name: str, batch_rows: int, tmp_path: Path) -> N
     assert found.flagged == want[0]["flagged"].sum() > 0
     assert found.events == len(want[1])
     assert sorted(path.name for path in tmp_path.glob(".*")) == []
+
+
+def test_members_that_fill_are_scored_with_all_rows_in_memory(tmp_path: Path) -> None:
+    """How far back a missing value is filled from is not known."""
+    frame = fleet(300)
+    members = [
+        ("level", ZScoreDetector(missing="ffill")),
+        ("shape", WindowPCADetector(window=5, missing="ffill")),
+    ]
+    detector = Ensemble(members, entity="id", time="at").fit(frame)
+    with pytest.raises(ValueError, match="Ensemble: a score depends on rows that"):
+        detector.rows_in_parts()
+    out = tmp_path / "scores.parquet"
+    score_parquet(
+        detector,
+        write_files(tmp_path / "in", frame),
+        out,
+        entity="id",
+        time="at",
+        events=out.with_suffix(".csv"),
+        batch_rows=50,
+    )
+    compare(out, in_memory(detector, frame, tmp_path))
 
 
 def test_rows_out_of_order_are_sorted_while_they_fit(tmp_path: Path) -> None:

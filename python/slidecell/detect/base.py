@@ -331,6 +331,14 @@ class Detector(FittingDetector, StreamedDetector):
         of = shares_of_sum if self.feature_reduction == "mean" else shares_of_maximum
         return self._too_large_shares(rows, chosen, of(errors))
 
+    def rows_explained(self) -> tuple[int | None, bool]:
+        """Return how many rows `shares_at` depends on for one row, its own the last; None: unknown.
+
+        The second says whether missing values among them have to be filled first, which the
+        detector itself would do from rows before them. Other filling is that of who reads the rows.
+        """
+        return self._score_length(), False
+
     def _too_large_shares(self, rows: Rows, chosen: Ints, shares: Floats) -> Floats:
         """Give the rows that are too large to the cells which are: shares [n, F]."""
         some = Rows(rows.features[chosen], np.array([0, len(chosen)]))

@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from slidecell.detect.streams.base import DetectorStream
     from slidecell.flags import FlagAudit
     from slidecell.thresholds import Threshold
-    from slidecell.thresholds.smoothing import Smoothing
 
 __all__ = ["Ensemble"]
 
@@ -433,21 +432,20 @@ class Ensemble(DefaultEnsemble):
         members = [member.fingerprint() for member in self.members_.values()]
         return hashlib.sha256(" ".join([super().fingerprint(), *members]).encode()).hexdigest()
 
-    def rows_in_parts(self) -> tuple[int, Smoothing | None]:
-        """Return what has to be known of the rows before a part: see `Detector.rows_in_parts`.
+    def rows_explained(self) -> tuple[int | None, bool]:
+        """Return how many rows `shares_at` depends on, and whether a member fills them.
 
-        It is what the weighted members need.
+        Filled rows are those of all members: where one that fills none has a score, its own rows
+        had no missing value.
         """
-        self._refuse_stream()
-        lengths = []
-        for (name, member), weight in zip(self.members_.items(), self.weights_, strict=True):
+        lengths, fills = [], False
+        for member, weight in zip(self.members_.values(), self.weights_, strict=True):
             if weight > 0.0:
-                with naming(name):
-                    length, smoothing = member.rows_in_parts()
-                    if smoothing is not None:
-                        raise ValueError("its scores are smoothed by all scores before them")
+                length, filled = member.rows_explained()
                 lengths.append(length)
-        return max(lengths), None
+                fills = fills or filled or member._fills()
+        known = [length for length in lengths if length is not None]
+        return max(known) if len(known) == len(lengths) else None, fills
 
     def _window_rows(self) -> int | None:
         needed = [member.rows_needed() for member in self.members_.values()]

@@ -204,7 +204,11 @@ class StreamedDetector(ABC):
         if length is not None:
             return length, None
         length = self._stream_rows()
-        assert length is not None  # `_refuse_stream` has seen to it
+        if length is None:  # members of an ensemble may stream all the same
+            raise ValueError(
+                f"{type(self).__name__}: a score depends on rows that are not known to be among "
+                "the last ones, as where members fill missing values"
+            )
         return length, self._stream_smoothing()
 
     def _stream_rows(self) -> int | None:

@@ -29,12 +29,13 @@ class EventRows:
         Is asked once for each event.
     """
 
-    __slots__ = ("_count", "_explainer", "_highest", "_last", "_missing", "_whole")
+    __slots__ = ("_count", "_explainer", "_highest", "_known", "_last", "_missing", "_whole")
 
     def __init__(self, explainer: Explainer) -> None:
         self._explainer = explainer
         self._missing = np.full(explainer.features, np.nan).tobytes()
         self._last: deque[bytes] = deque(maxlen=explainer.rows)
+        self._known = self._missing  # the last known value of each column, if rows are filled
         self._whole = True  # whether no row before the last ones is unknown
         self._count = 0
         # Score and number of the flagged rows, the number below 0: of equal ones the first counts.
@@ -42,8 +43,16 @@ class EventRows:
 
     def add(self, row: bytes | None) -> None:
         """Take the next row, float64 [F]; None for one of which nothing is known."""
+        if row is not None and self._explainer.fills:
+            row = self._known = self._filled(row)
         self._last.append(self._missing if row is None else row)
         self._count += 1
+
+    def _filled(self, row: bytes) -> bytes:
+        """Return a row whose missing values are the last known ones."""
+        values = np.frombuffer(row)
+        known = np.isfinite(values)
+        return row if known.all() else np.where(known, values, np.frombuffer(self._known)).tobytes()
 
     def flagged(self, score: float) -> None:
         """Take that the last row is flagged, and part of the event."""
@@ -65,6 +74,7 @@ class EventRows:
     def forget(self) -> None:
         """Begin anew: no row precedes the next one."""
         self._last.clear()
+        self._known = self._missing
         self._whole = True
 
     def state(self) -> dict[str, Any]:
@@ -73,6 +83,7 @@ class EventRows:
         for _, number, window in self._highest:
             rows.update(enumerate(window, -number - len(window) + 1))
         numbers = sorted(rows)
+        known = {"known": _as_text(self._known)} if self._explainer.fills else {}
         return {
             "whole": self._whole,
             "count": self._count,
@@ -82,7 +93,8 @@ class EventRows:
                 for score, number, window in self._highest
             ],
             "numbers": numbers,
-            "rows": base64.b64encode(b"".join(map(rows.__getitem__, numbers))).decode(),
+            "rows": _as_text(b"".join(map(rows.__getitem__, numbers))),
+            **known,
         }
 
     def load_state(self, state: object) -> None:
@@ -103,6 +115,10 @@ class EventRows:
             held = base64.b64decode(found["rows"], validate=True)
             if len(held) != size * len(found["numbers"]):
                 raise ValueError(f"expected {len(found['numbers'])} rows of {size} bytes")
+            if self._explainer.fills:
+                self._known = base64.b64decode(found["known"], validate=True)
+                if len(self._known) != size:
+                    raise ValueError(f"known: expected {size} bytes")
             rows = {n: held[at * size : (at + 1) * size] for at, n in enumerate(found["numbers"])}
             self._last.extend(self._window(rows, self._count, found["last"]))
             for score, number, length in found["highest"][: self._explainer.most]:
@@ -118,3 +134,7 @@ class EventRows:
         if not 0 <= length <= self._explainer.rows:
             raise ValueError(f"expected at most {self._explainer.rows} rows, got {length}")
         return tuple(rows[n] for n in range(end - length + 1, end + 1))
+
+
+def _as_text(rows: bytes) -> str:
+    return base64.b64encode(rows).decode()

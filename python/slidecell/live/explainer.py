@@ -31,12 +31,15 @@ class Explainer:
         Fitted, with `has_feature_parts`.
     rows : int
         How many rows a score depends on, its own the last.
+    fills : bool
+        Whether missing values of the rows have to be filled before.
 
     Attributes
     ----------
     features : int
         Of a row.
     rows : int
+    fills : bool
         As given.
     most : int
         Rows of an event that are asked for, its highest.
@@ -55,8 +58,8 @@ class Explainer:
 
     most = MOST_ROWS
 
-    def __init__(self, detector: Detector, rows: int) -> None:
-        self.rows = rows
+    def __init__(self, detector: Detector, rows: int, *, fills: bool = False) -> None:
+        self.rows, self.fills = rows, fills
         self.features: int = detector.n_features_in_
         self.columns = min(MOST_COLUMNS, self.features)
         self._detector = detector
@@ -69,13 +72,10 @@ class Explainer:
         So it is where it has no score per feature, where scores are smoothed by all scores before
         them, and where they depend on later rows.
         """
-        if not detector.has_feature_parts:
+        rows, fills = detector.rows_explained()
+        if rows is None or not detector.has_feature_parts:
             return None
-        try:
-            rows, smoothing = detector.rows_in_parts()
-        except ValueError:
-            return None
-        return cls(detector, rows) if smoothing is None else None
+        return cls(detector, rows, fills=fills)
 
     def named(
         self, windows: Sequence[bytes], scores: Sequence[float]

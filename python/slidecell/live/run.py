@@ -72,8 +72,7 @@ def run_live(
     without them, as of a run that told nobody, flagged rows count once their windows are whole
     again. A detector that scores by later rows (``align="cover"``) has no stream, and smoothing by
     all rows before has no such window: a model's `EWMA` names no columns. Nor does a model file,
-    of which the page alone shows those that its forecasts missed. Filling that an ensemble's
-    members do by themselves, though ``missing`` is "skip", sees no further than these rows.
+    of which the page alone shows those that its forecasts missed.
 
     Lines that have come are taken together: what can be read without waiting, up to 64 KiB, is
     parsed, scored and answered in blocks of up to 1,024 rows, and a line that comes alone is a
