@@ -237,8 +237,6 @@ class Monitor:
         ids = integer_array(entity_ids, name="entity_ids")
         named = match_features(rows, self._model.features, name="rows")
         table = plain_array(named, name="rows")
-        if table.shape == (1, self._model.input_size) and ids.shape == (1,):
-            return Answers.of([self.push(table[0], int(ids[0]))])
         if self._shares is None:
             return self._judged(self._scores(ids, table, num_threads), ids, None)
         stream = cast("Stream", self.stream)
