@@ -3,7 +3,8 @@
 Eight features, defaults of every detector, one thread, through Python. ``one entity`` is the median
 processor time of `push`, with what the row before it left to do; ``1,000 entities`` that of a
 `push_many` of all of them, by row. The network alone is the stream of its model, without the
-detector's.
+detector's. A second table has what it takes to name the columns of an event when it closes in
+``slidecell stream``, by how many of its rows are flagged.
 """
 
 from __future__ import annotations
@@ -35,8 +36,11 @@ from slidecell.detect import (
     WindowPCADetector,
     ZScoreDetector,
 )
+from slidecell.live.event_rows import EventRows
+from slidecell.live.explainer import Explainer
 
 FEATURES = 8
+FLAGGED = (1, 10, 100)  # rows of an event; of more the highest 100 count
 _SLOW = {"sklearn": 100, "neighbors": 10}  # times fewer pushes
 
 
@@ -96,6 +100,27 @@ def measure(name: str, make: Any, rows: np.ndarray, pushes: int, entities: int) 
     }
 
 
+def naming_ms(detector: Detector, rows: np.ndarray) -> dict[str, float] | None:
+    """Return what naming an event's columns takes, by its flagged rows; None if it names none."""
+    explainer = Explainer.of(detector)
+    if explainer is None:
+        return None
+    found = {}
+    for flagged in FLAGGED:
+        ms = []
+        for _ in range(7):
+            kept = EventRows(explainer)
+            for number, row in enumerate(rows[: explainer.rows + max(FLAGGED)], 1):
+                kept.add(row.tobytes())
+                if number > explainer.rows + max(FLAGGED) - flagged:
+                    kept.flagged(float(number))
+            start = time.thread_time_ns()
+            kept.close()
+            ms.append((time.thread_time_ns() - start) / 1e6)
+        found[str(flagged)] = float(np.median(ms))
+    return found
+
+
 def cases(pushes: int, entities: int) -> Iterator[dict[str, Any]]:
     """Yield the times of each detector, and of a network alone."""
     rows = series(max(entities, 2000))
@@ -104,7 +129,8 @@ def cases(pushes: int, entities: int) -> Iterator[dict[str, Any]]:
         model = detector.scoring_model
         if model is not None:
             yield measure(f"{name}, the network alone", model.stream, rows, pushes, entities)
-        yield measure(name, detector.stream, rows, pushes, entities)
+        own = measure(name, detector.stream, rows, pushes, entities)
+        yield {**own, "naming_ms": naming_ms(detector, rows)}
 
 
 def table(rows: Iterable[dict[str, Any]], entities: int) -> str:
@@ -113,6 +139,16 @@ def table(rows: Iterable[dict[str, Any]], entities: int) -> str:
     for row in rows:
         times = (f"{row['push_us']:.1f}", f"{row['push_many_us']:.1f}")
         lines.append((row["case"], *times, f"{row['bytes_per_entity']:,}"))
+    return markdown(lines)
+
+
+def naming_table(rows: Iterable[dict[str, Any]]) -> str:
+    """Return what naming the columns of events takes as a table."""
+    lines = [("columns of an event", *(f"{n} flagged, ms" for n in FLAGGED))]
+    for row in rows:
+        found = row.get("naming_ms")
+        if found is not None:
+            lines.append((row["case"], *(f"{ms:.2f}" for ms in found.values())))
     return markdown(lines)
 
 
@@ -132,6 +168,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         rows.append(row)
         print(row["case"], file=sys.stderr)
     print(table(rows, options.entities))
+    print(f"\n{naming_table(rows)}\n")
     print_conditions(about)
     if options.json:
         write_json(options.json, {"conditions": about, "rows": rows})

@@ -1,9 +1,10 @@
 """``python -m benchmarks.live_stream``: rows a second of ``slidecell stream`` on one core.
 
 A detector with an LSTM 64 of W=7 over four features scores lines of CSV of 20 entities that
-interleave: alone (``plain``), with ``--metrics`` that a client polls once a second, with ``--page``
-that a client looks at beside that, with a challenger of the same size (``--shadow``), with its
-drift advisory (``drift``), and with everything. Each run is a process of its own on one core, in
+interleave: alone (``plain``), with lines of events and their columns (``--output both``), with
+``--metrics`` that a client polls once a second, with ``--page`` that a client looks at beside that,
+with a challenger of the same size (``--shadow``), with its drift advisory (``drift``), and with
+everything. Each run is a process of its own on one core, in
 turn, a b c a b c ...; imports and a first short run are not counted. CPU time is that of the whole
 process, its server included: on a core of its own a run takes that long.
 """
@@ -39,6 +40,7 @@ TRAINING = 6000  # rows
 WARM_UP = 500  # rows
 VARIANTS: dict[str, dict[str, Any]] = {
     "plain": {},
+    "events": {"output": "both"},
     "metrics": {"metrics": 0},
     "page": {"metrics": 0, "page": 0},
     "shadow": {"shadow": "challenger"},

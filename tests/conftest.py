@@ -16,9 +16,12 @@ import slidecell as sc
 if TYPE_CHECKING:
     from tests.cuda_emulated import EmulatedRuntime
 
-# Tests that run in the background ignore SIGINT, and children inherit that; a handler they do not.
+# Tests that run in the background ignore SIGINT, under nohup SIGHUP too, and children inherit that;
+# a handler they do not.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, lambda number, frame: None)
 
 POISON = 12345.0  # in an output before a call: what is left of it was not written
 

@@ -258,11 +258,15 @@ def test_streams_of_detectors_are_timed_with_those_of_their_networks(
     found = [(name, detector) for name, detector in detector_streams.detectors() if name in chosen]
     monkeypatch.setattr(detector_streams, "detectors", lambda: iter(found))
     assert detector_streams.main(["--pushes", "3", "--entities", "2"]) == 0
-    header, _, *lines = capsys.readouterr().out.splitlines()[:5]
+    out = capsys.readouterr().out.splitlines()
+    header, _, *lines = out[:5]
     assert "| 2 entities |" in header
     cases = [line.split("|")[1].strip() for line in lines]
     assert cases == ["forecast, the network alone", "forecast", "zscore"]
     assert all(float(line.split("|")[2]) > 0.0 for line in lines)
+    assert "| columns of an event | 1 flagged, ms | 10 flagged, ms | 100 flagged, ms |" in out[6]
+    assert [line.split("|")[1].strip() for line in out[8:10]] == ["forecast", "zscore"]
+    assert all(float(line.split("|")[4]) > 0.0 for line in out[8:10])
 
 
 def test_memory_of_parquet_files_is_measured(capsys: pytest.CaptureFixture[str]) -> None:

@@ -336,6 +336,24 @@ def test_one_wrong_decision_of_the_sample_has_everything_computed_exactly() -> N
     )
 
 
+@pytest.mark.parametrize("percentile", [98, 99, 99.8])
+def test_a_sample_beyond_the_margin_widens_it(percentile: float) -> None:
+    """Seams see no distance, and few decisions are wrong; but many scores are far from exact."""
+    model, series = unforgetting(), rows(53 * 200)
+    series[53 - 12 - 1 :: 53] = np.nan
+    exact = model.score(series)
+    carried = model.score(series, windows="carried")
+    threshold = float(np.nanpercentile(exact, percentile))
+    assert ((exact > threshold) & (carried <= threshold)).sum() > 5
+    flags, truth = check(model, series, threshold, speculate="carried", audit=50)
+    np.testing.assert_array_equal(flags.flagged, truth)
+    assert flags.audit.method == "carried"
+    assert flags.audit.seam_p99 == 0
+    assert flags.audit.verified == 50  # of another sample, which the margin never saw
+    beyond = np.abs(np.log((exact + threshold / 10) / (carried + threshold / 10)))
+    assert np.nanquantile(beyond[~flags.exact], 0.8) < flags.audit.margin[0]
+
+
 def test_auto_steps_aside_for_short_series() -> None:
     model, series = forecaster(), rows(40 * 50 + 11)
     flags, _ = check(model, series, 1.5, audit=50)

@@ -43,7 +43,8 @@ def events_of(tmp_path: Path, rows: list[dict[str, Any]], **options: Any) -> lis
     """Run on rows: the lines of events, without the header."""
     out, _ = live(tmp_path, as_csv(rows), output="events", **options)
     header, *lines = csv.reader(io.StringIO(out))
-    assert header == ["event", "entity", "start", "end", "rows", "flagged", "peak", "area"]
+    own = ["event", "entity", "start", "end", "rows", "flagged", "peak", "area"]
+    assert header == [*own, "column_1", "share_1"]
     return lines
 
 
@@ -51,10 +52,10 @@ def test_events_as_csv(tmp_path: Path, detector: Path) -> None:
     values = [0.5, 3.0, -2.0, 0.0, 5.0, None]
     lines = events_of(tmp_path, _rows(values), model=detector)
     assert lines == [
-        ["opened", "a", "2", "2", "1", "1", "3.0", "2.0"],
-        ["closed", "a", "2", "3", "2", "2", "3.0", "3.0"],
-        ["opened", "a", "5", "5", "1", "1", "5.0", "4.0"],
-        ["closed", "a", "5", "5", "1", "1", "5.0", "4.0"],
+        ["opened", "a", "2", "2", "1", "1", "3.0", "2.0", "", ""],
+        ["closed", "a", "2", "3", "2", "2", "3.0", "3.0", "load", "1.0"],
+        ["opened", "a", "5", "5", "1", "1", "5.0", "4.0", "", ""],
+        ["closed", "a", "5", "5", "1", "1", "5.0", "4.0", "load", "1.0"],
     ]
 
 
@@ -64,16 +65,16 @@ def test_an_event_opens_and_closes_with_the_row_that_decides_it(
     rows = _rows([3.0, 0.0, 0.0, 2.0, 0.0])
     out, _ = live(tmp_path, as_csv(rows), model=detector, output="both", event_gap=1)
     assert out.splitlines() == [
-        "t,host,score,alarm,event,start,end,rows,flagged,peak,area",
-        "1,a,3.0,1,,,,,,,",
-        ",a,,,opened,1,1,1,1,3.0,2.0",
-        "2,a,0.0,0,,,,,,,",
-        "3,a,0.0,0,,,,,,,",
-        ",a,,,closed,1,1,1,1,3.0,2.0",
-        "4,a,2.0,1,,,,,,,",
-        ",a,,,opened,4,4,1,1,2.0,1.0",
-        "5,a,0.0,0,,,,,,,",
-        ",a,,,closed,4,4,1,1,2.0,1.0",
+        "t,host,score,alarm,event,start,end,rows,flagged,peak,area,column_1,share_1",
+        "1,a,3.0,1,,,,,,,,,",
+        ",a,,,opened,1,1,1,1,3.0,2.0,,",
+        "2,a,0.0,0,,,,,,,,,",
+        "3,a,0.0,0,,,,,,,,,",
+        ",a,,,closed,1,1,1,1,3.0,2.0,load,1.0",
+        "4,a,2.0,1,,,,,,,,,",
+        ",a,,,opened,4,4,1,1,2.0,1.0,,",
+        "5,a,0.0,0,,,,,,,,,",
+        ",a,,,closed,4,4,1,1,2.0,1.0,load,1.0",
     ]
 
 
@@ -84,15 +85,16 @@ def test_events_as_json(tmp_path: Path, detector: Path) -> None:
     opened = {"event": "opened", "entity": "a", "start": 1, "end": 1, "rows": 1, "flagged": 1}
     high = {"peak": 3.0, "area": 2.0}
     large = {**opened, "entity": "b", "peak": "Infinity", "area": "Infinity"}
+    closed = {"event": "closed", "columns": [{"column": "load", "share": 1.0}]}
     found = [json.loads(line) for line in out.splitlines()]
     assert found == [
         {"t": 1, "host": "a", "score": 3.0, "alarm": True},
         {**opened, **high},
         {"t": 2, "host": "a", "score": 0.0, "alarm": False},
-        {**opened, **high, "event": "closed"},
+        {**opened, **high, **closed},
         {"t": 1, "host": "b", "score": "Infinity", "alarm": True},
         large,
-        {**large, "event": "closed"},
+        {**large, **closed},
     ]
     alone, _ = live(tmp_path, as_lines(rows), output="events", **options)
     assert [json.loads(line) for line in alone.splitlines()] == [e for e in found if "event" in e]
@@ -106,9 +108,9 @@ def test_without_time_and_entity_rows_are_numbered_as_lines_of_scores(
     text = "load\n0\n3\n2\nx\n2\n0\n"  # the bad line has no line of scores
     out, _ = live(tmp_path, text, model=detector, output="events", time="", entity="", event_gap=1)
     assert out.splitlines() == [
-        "event,start,end,rows,flagged,peak,area",
-        "opened,2,2,1,1,3.0,2.0",
-        "closed,2,4,4,3,3.0,4.0",
+        "event,start,end,rows,flagged,peak,area,column_1,share_1",
+        "opened,2,2,1,1,3.0,2.0,,",
+        "closed,2,4,4,3,3.0,4.0,load,1.0",
     ]
 
 
@@ -144,7 +146,7 @@ def test_an_event_that_is_open_goes_on_in_the_next_run(
     closed = events_of(
         tmp_path, _rows([0.0, 0.0], first=20), state=tmp_path / "state", model=detector
     )
-    assert closed == [["closed", "a", "9", "11", "3", "3", "inf", "inf"]]
+    assert closed == [["closed", "a", "9", "11", "3", "3", "inf", "inf", "load", "1.0"]]
 
 
 def test_a_state_of_another_gap_is_refused(tmp_path: Path, detector: Path) -> None:

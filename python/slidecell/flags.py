@@ -46,7 +46,8 @@ class FlagAudit:
     cheap : int
         Decisions that rest on cheap scores.
     verified : int
-        Of them, those of a sample that were computed exactly and played no part in the margin.
+        Of them, those of a sample that were computed exactly and played no part in the margin: of
+        the last sample, where an earlier one lay beyond the margin and widened it.
     wrong : int
         Of these, decisions that were wrong. One, and everything was computed exactly.
     wrong_at_most : float

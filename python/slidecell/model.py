@@ -856,8 +856,11 @@ class SequenceModel:
         its threshold is computed exactly, and widens the margin where its distance is larger,
         until nothing is added. At last one window in each of ``audit`` equal stretches of what
         stayed cheap, chosen by a hash, is computed exactly: if one is on the wrong side,
-        everything is computed exactly. If none is, ``3 * cheap / audit`` bounds the wrong
-        decisions among the cheap ones at 95 % confidence: the rule of three.
+        everything is computed exactly. If more than three of them are further from their cheap
+        scores than the margin, seams have missed something: the margin is widened to cover all but
+        three, what now lies within is computed exactly, and another sample is drawn, at most four
+        in all. If none of the last sample is on the wrong side, ``3 * cheap / audit`` bounds the
+        wrong decisions among the cheap ones at 95 % confidence: the rule of three.
 
         The bound holds for a sample of this series; it is an estimate, not a proof, and says
         nothing of single rows. The smoothed scores of `smoothing` are not returned: apply it to
@@ -1043,7 +1046,8 @@ class SequenceModel:
         ``isa`` is then ``avx512``, and ``kernel`` ends with the reason. It is asked again at each
         call where a thread's alternate signal stack was too small. An ISA ``amx`` that you named
         (`set_isa`, ``SLIDECELL_ISA``) is replaced by no other: `UnsupportedError`.
-        With ISA ``avx512`` on a CPU with AVX512-BF16, dot products serve medium. 8-bit products
+        With ISA ``avx512`` on a CPU with AVX512-BF16, dot products serve medium, but not on Intel,
+        where they take twice the time of float32's (``kernel="matrix"`` takes them). 8-bit products
         serve low with every ISA for the models that `score` names, and give the same bits on AMX's
         tiles as on AVX-512; others run what medium runs. All else runs in float32, and so do models
         with bidirectional layers, projections of h, or activations other than tanh and sigmoid.

@@ -45,8 +45,9 @@ enum slidecell_status {
 enum slidecell_precision {
   SLIDECELL_HIGHEST = 0, /* float32 accuracy */
   SLIDECELL_HIGH = 1,    /* score: three bfloat16 products on AMX, else as highest */
-  SLIDECELL_MEDIUM = 2,  /* score: bfloat16 products (AMX, AVX512-BF16), else as highest;
-                            streams of few entities: bfloat16 weights for the answer */
+  SLIDECELL_MEDIUM = 2,  /* score: bfloat16 products where they are faster (AMX; AVX512-BF16, but
+                            not on Intel), else as highest; streams of few entities: bfloat16 weights
+                            for the answer */
   SLIDECELL_LOW = 3      /* scores and streams: 8-bit recurrent products, for models of tanh or
                             sigmoid and no projection; others run as medium */
 };

@@ -6,13 +6,14 @@
 
 namespace slidecell {
 
-bool made_by_intel() {
+bool has_fast_bf16_dots() {
 #if defined(__x86_64__)
   unsigned highest = 0, b = 0, c = 0, d = 0;
   constexpr unsigned kGenu = 0x756E6547, kIneI = 0x49656E69, kNtel = 0x6C65746E;
-  return __get_cpuid(0, &highest, &b, &c, &d) != 0 && b == kGenu && d == kIneI && c == kNtel;
+  const bool known = __get_cpuid(0, &highest, &b, &c, &d) != 0;
+  return !(known && b == kGenu && d == kIneI && c == kNtel);
 #else
-  return false;
+  return true;
 #endif
 }
 

@@ -1,9 +1,10 @@
-// Who made this processor.
+// What this processor's maker tells of its instructions.
 #pragma once
 
 namespace slidecell {
 
-// False where the processor does not say.
-bool made_by_intel();
+// Whether vdpbf16ps, which multiplies two pairs a lane, takes no longer than a multiply-add. On
+// Intel's processors it takes four times as long, and products in bf16 twice as long as in float32.
+bool has_fast_bf16_dots();
 
 }  // namespace slidecell

@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <functional>
 #include <limits>
 #include <memory>
-#include <numeric>
 #include <utility>
 #include <vector>
 
@@ -15,6 +15,7 @@
 #include "flag/margins.h"
 #include "flag/pilot.h"
 #include "flag/undecided.h"
+#include "flag/verified_sample.h"
 #include "score/carried.h"
 #include "score/option_rules.h"
 #include "score/score.h"
@@ -29,6 +30,8 @@ constexpr double kWorthIt = 0.8;               // steps of an exact score that a
 constexpr double kBetter = 0.9;                // of a pass's steps that another one may take
 constexpr std::int64_t kRowsPerVerified = 40;  // below, verification alone costs too much
 constexpr double kRuleOfThree = 3;             // no miss in n draws: at most 3 / n, at 95 %
+constexpr std::size_t kFewBeyond = 3;          // verified distances that a margin need not cover
+constexpr int kMostSamples = 4;
 
 class Flagger {
  public:
@@ -156,7 +159,7 @@ class Flagger {
     }
     whole_.assign(static_cast<std::size_t>(pass.blocks()), 0);
     refine(pass);
-    const bool right = verify();
+    const bool right = verify_until_covered(pass);
     // What was verified moves the averages of its neighbours.
     if (right && pieces_.averages()) refine(pass);
     audit_.whole_blocks = std::count(whole_.begin(), whole_.end(), 1);
@@ -279,43 +282,55 @@ class Flagger {
     return chosen;
   }
 
-  // Calls visit for the rows whose decision rests on a cheap score, in order.
-  template <class Visit>
-  void for_cheap(const JudgedRows& rows, Visit visit) const {
-    std::size_t after_cheap = 0;  // the row after the last one with a cheap score
-    for (std::size_t i = 0; i < rows.size(); ++i) {
-      if (!exact_[rows.row(i)]) after_cheap = i + 1;
-      if (after_cheap > rows.oldest(i)) visit(i);
+  // Seams may miss what a part of the windows is far by: where a sample shows that, the margin is
+  // widened, and another sample, which the margin never saw, is verified. False: everything must be
+  // computed exactly.
+  bool verify_until_covered(const CheapPass& pass) {
+    for (int number = 0; number < kMostSamples; ++number) {
+      if (!verify(number)) return false;
+      if (!cover_sample()) return true;
+      refine(pass);
     }
+    note(std::to_string(kMostSamples) + " samples in turn lay beyond the margin");
+    return false;
   }
 
-  // What is verified: rows, and the windows that they rest on.
-  struct Sample {
-    std::vector<std::int64_t> rows, windows;
-    std::int64_t seen = 0;  // cheap decisions so far
-  };
+  // Has the margins cover all distances of the sample but the largest few. Returns whether one is
+  // wider.
+  bool cover_sample() {
+    std::vector<std::pair<double, std::int64_t>> beyond;  // with the entity
+    for (std::size_t i = 0; i < sample_.windows.size(); ++i) {
+      const std::int64_t w = sample_.windows[i], entity = plan_.entity_of(w);
+      const double own = own_.empty() ? 0 : own_[static_cast<std::size_t>(score_row(plan_, w))];
+      const double d = sample_.distances[i];
+      if (d > std::max(margins_.margin(entity), 2 * own)) beyond.emplace_back(d, entity);
+    }
+    if (beyond.size() <= kFewBeyond) return false;
+    std::sort(beyond.begin(), beyond.end(), std::greater<>());
+    for (std::size_t i = kFewBeyond; i < beyond.size(); ++i) {
+      margins_.cover(beyond[i].second, beyond[i].first);
+    }
+    return true;
+  }
 
   // Computes exactly, in each of `audit` equal stretches of what stayed cheap, the scores of one
-  // row. False if one lies above its threshold: none did.
-  bool verify() {
-    const std::vector<std::int64_t> counts = pieces_.map<std::int64_t>(
-        score_, [&](const JudgedRows& rows, std::int64_t, std::int64_t& count) {
-          for_cheap(rows, [&](std::size_t) { ++count; });
-        });
-    const std::int64_t cheap = std::accumulate(counts.begin(), counts.end(), std::int64_t{0});
+  // row. False if one lies above its threshold: none did. number: of the sample.
+  bool verify(int number) {
+    const CheapDecisions decisions(pieces_, score_, exact_);
+    const std::int64_t cheap = decisions.count();
     const std::int64_t stretches = std::min(cheap, options_.audit);
     audit_.cheap = cheap;
     audit_.verified = stretches;
     audit_.wrong_at_most = stretches == cheap ? 0
                                               : kRuleOfThree * static_cast<double>(cheap) /
                                                     static_cast<double>(stretches);
-    const Sample sample = drawn(counts, cheap, stretches);
-    compute(sample.windows);
+    sample_ = decisions.draw(stretches, number);
+    sample_.distances = compute(sample_.windows);
     for (const std::int64_t wrong : pieces_.map<std::int64_t>(
              score_, [&](const JudgedRows& rows, std::int64_t g, std::int64_t& count) {
                if (rows.size() == 0) return;
-               auto next = std::lower_bound(sample.rows.begin(), sample.rows.end(), rows.row(0));
-               for (std::size_t i = 0; i < rows.size() && next != sample.rows.end(); ++i) {
+               auto next = std::lower_bound(sample_.rows.begin(), sample_.rows.end(), rows.row(0));
+               for (std::size_t i = 0; i < rows.size() && next != sample_.rows.end(); ++i) {
                  if (rows.row(i) != *next) continue;
                  ++next;
                  count += rows.value(i) > thresholds_.at(g, rows.row(i)) ? 1 : 0;
@@ -327,53 +342,6 @@ class Flagger {
     note(std::to_string(audit_.wrong) + " of " + std::to_string(audit_.verified) +
          " verified decisions were wrong");
     return false;
-  }
-
-  // One of each stretch of the cheap decisions, whose numbers in the pieces are `counts`.
-  Sample drawn(const std::vector<std::int64_t>& counts, std::int64_t cheap,
-               std::int64_t stretches) const {
-    std::vector<std::int64_t> draws;
-    for (std::int64_t i = 0; i < stretches; ++i) draws.push_back(draw(cheap, stretches, i));
-    std::vector<Sample> parts(counts.size());
-    std::int64_t before = 0;
-    for (std::size_t p = 0; p < parts.size(); ++p) {
-      parts[p].seen = before;
-      before += counts[p];
-    }
-    parts = pieces_.map(
-        score_,
-        [&](const JudgedRows& rows, std::int64_t, Sample& part) {
-          auto next = std::lower_bound(draws.begin(), draws.end(), part.seen);
-          for_cheap(rows, [&](std::size_t i) {
-            const bool taken = next != draws.end() && *next == part.seen;
-            ++part.seen;
-            if (!taken) return;
-            ++next;
-            part.rows.push_back(rows.row(i));
-            for (std::size_t j = rows.oldest(i); j <= i; ++j) {
-              const std::int64_t w = rows.window(j);
-              if (exact_[rows.row(j)]) continue;
-              if (part.windows.empty() || part.windows.back() < w) part.windows.push_back(w);
-            }
-          });
-        },
-        std::move(parts));
-    Sample all;
-    for (const Sample& part : parts) {
-      all.rows.insert(all.rows.end(), part.rows.begin(), part.rows.end());
-      all.windows.insert(all.windows.end(), part.windows.begin(), part.windows.end());
-    }
-    return all;
-  }
-
-  // One of the numbers of a stretch of 0 .. count-1.
-  static std::int64_t draw(std::int64_t count, std::int64_t stretches, std::int64_t stretch) {
-    const std::int64_t each = count / stretches, longer = count % stretches;
-    const std::int64_t first = stretch * each + std::min(stretch, longer);
-    const auto length = static_cast<std::uint64_t>(each + (stretch < longer ? 1 : 0));
-    constexpr std::uint64_t kOwn = 0x5EA1ED;  // no hash of seams
-    return first + static_cast<std::int64_t>(
-                       hash_of(static_cast<std::uint64_t>(stretch) ^ kOwn << 32) % length);
   }
 
   void compute_all() {
@@ -425,6 +393,7 @@ class Flagger {
   std::vector<double> own_;            // [S] distances of rows; or empty
   std::vector<std::uint8_t> whole_;    // [blocks] computed exactly whole
   std::vector<std::int64_t> pending_;  // blocks that are to be
+  VerifiedSample sample_;              // the last one
   FlagAudit audit_;
   std::uint8_t* flagged_;
   float* score_;

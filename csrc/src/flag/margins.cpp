@@ -85,6 +85,12 @@ bool Margins::join(std::int64_t entity, double distance) {
   return true;
 }
 
+void Margins::cover(std::int64_t entity, double distance) {
+  Group& group = groups_[group_of_[Size(entity)]];
+  group.limit = std::max(group.limit, distance);
+  group.set_largest(distance);
+}
+
 void Margins::widen(double factor) {
   for (Group& group : groups_) group.set_largest(std::min(group.limit, factor * group.largest));
 }

@@ -30,6 +30,9 @@ class Margins {
   // whether the margin is wider.
   bool join(std::int64_t entity, double distance);
 
+  // Takes a distance whatever the limit, which it raises.
+  void cover(std::int64_t entity, double distance);
+
   // Multiplies every margin, which stays within twice its limit.
   void widen(double factor);
 

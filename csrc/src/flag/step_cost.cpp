@@ -33,9 +33,8 @@ RowCost parts_cost(const MatrixKernels& matrix, int parts) {
   // A tile's instruction takes the time of 16 for 512 products of 16 columns. No CPU with tiles has
   // confirmed it.
   if (matrix.has_tiles) return {products / 16, 20};
-  // Two products an instruction, which Intel's processors take four times as long for as for a
-  // multiply-add; others run it at the same rate.
-  return {made_by_intel() ? 2 * products : products / 2, 20};
+  // Two products an instruction.
+  return {has_fast_bf16_dots() ? products / 2 : 2 * products, 20};
 }
 
 RowCost row_cost(const KernelChoice& choice) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "cpu/active_kernels.h"
+#include "cpu/vendor.h"
 #include "layers/matrix_stack.h"
 #include "score/option_rules.h"
 #include "slidecell/error.hpp"
@@ -24,7 +25,7 @@ bool wanted(const MatrixKernels& matrix, const ModelParts& model, Precision prec
   switch (precision) {
     case Precision::medium:
     case Precision::low:
-      return true;
+      return matrix.has_tiles || has_fast_bf16_dots();
     case Precision::high:
       return matrix.has_tiles;
     case Precision::highest:

@@ -285,8 +285,9 @@ def stream(
 
     MODEL is any saved detector. Scores, alarms and events are those of the command score, bit for
     bit. With --output events a line is written when an event opens, and one when it closes, with
-    its start, end, rows, flagged rows, peak, area and entity; with both, beside the scores. Events
-    that are open at the end go on with --state, and are closed without it.
+    its start, end, rows, flagged rows, peak, area and entity, and when it closes the columns that
+    drive it, where MODEL is a folder whose detector tells them; with both, beside the scores.
+    Events that are open at the end go on with --state, and are closed without it.
 
     Columns or keys are matched by name; time and entity column, --max-gap, --missing and
     --duplicates are those that the model was trained with, unless given here ('' for no such

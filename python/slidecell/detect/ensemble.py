@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from slidecell.detect.streams.base import DetectorStream
     from slidecell.flags import FlagAudit
     from slidecell.thresholds import Threshold
+    from slidecell.thresholds.smoothing import Smoothing
 
 __all__ = ["Ensemble"]
 
@@ -431,6 +432,22 @@ class Ensemble(DefaultEnsemble):
         """Return a text that this ensemble, saved and loaded or not, shares with no other one."""
         members = [member.fingerprint() for member in self.members_.values()]
         return hashlib.sha256(" ".join([super().fingerprint(), *members]).encode()).hexdigest()
+
+    def rows_in_parts(self) -> tuple[int, Smoothing | None]:
+        """Return what has to be known of the rows before a part: see `Detector.rows_in_parts`.
+
+        It is what the weighted members need.
+        """
+        self._refuse_stream()
+        lengths = []
+        for (name, member), weight in zip(self.members_.items(), self.weights_, strict=True):
+            if weight > 0.0:
+                with naming(name):
+                    length, smoothing = member.rows_in_parts()
+                    if smoothing is not None:
+                        raise ValueError("its scores are smoothed by all scores before them")
+                lengths.append(length)
+        return max(lengths), None
 
     def _window_rows(self) -> int | None:
         needed = [member.rows_needed() for member in self.members_.values()]

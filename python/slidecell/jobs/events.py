@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from slidecell.detect.event_shares import MOST_COLUMNS, MOST_ROWS, driving_columns, mean_shares
 from slidecell.jobs.report import Section, Table
 from slidecell.jobs.results import Result, judged_rows
 from slidecell.thresholds.events import Event
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 __all__ = ["event_facts", "event_shares", "events_frame", "events_section"]
 
 _EXPLAINED = 50  # events whose columns are found: the cost of the others would have no bound
-_ROWS = 100  # of each, at most, its highest: they have nearly all of the weight
-_COLUMNS = 3  # named for each event
 _TOP = 20
 _TOP_TERMINAL = 10
 _LONGEST_NAME = 80
@@ -55,7 +54,7 @@ def event_shares(result: Result, events: Sequence[Event]) -> Floats | None:
     shares = result.detector.shares_at(result.table, np.concatenate(rows))
     ends = np.cumsum([len(own) for own in rows])
     means = [
-        _weighted_mean(own, _weights(result.scores[chosen], result.threshold))
+        mean_shares(own, result.scores[chosen], result.threshold)
         for own, chosen in zip(np.split(shares, ends[:-1]), rows, strict=True)
     ]
     return np.array(means)
@@ -63,28 +62,7 @@ def event_shares(result: Result, events: Sequence[Event]) -> Floats | None:
 
 def _highest_flagged(result: Result, event: Event) -> Ints:
     rows = event.start + np.flatnonzero(result.flagged[event.start : event.end + 1])
-    return rows[np.argsort(-result.scores[rows], kind="stable")[:_ROWS]]
-
-
-def _weights(scores: npt.NDArray[Any], threshold: float | None) -> Floats:
-    """Return the weights [n] of rows by their scores [n], the greatest 1."""
-    infinite = np.isposinf(scores)
-    if infinite.any():
-        return infinite.astype(np.float64)
-    if threshold is None:
-        return np.ones(len(scores))
-    # Halves cannot overflow.
-    above = np.maximum(scores.astype(np.float64) / 2 - threshold / 2, 0.0)
-    greatest = above.max()
-    return above / greatest if greatest > 0.0 else np.ones(len(scores))
-
-
-def _weighted_mean(shares: Floats, weights: Floats) -> Floats:
-    """Return the mean [F] of rows' shares [n, F]; rows without any are left out."""
-    known = ~np.isnan(shares).any(axis=1)
-    total = weights[known] @ np.maximum(shares[known], 0.0)
-    whole = total.sum()
-    return np.asarray(total / whole) if whole > 0.0 else np.full(shares.shape[1], np.nan)
+    return rows[np.argsort(-result.scores[rows], kind="stable")[:MOST_ROWS]]
 
 
 def event_facts(result: Result) -> dict[str, Any]:
@@ -141,10 +119,7 @@ def _input_row(result: Result, rows: Any) -> Any:
 def _driving(result: Result, shares: Floats) -> list[dict[str, Any]]:
     """Return the columns with the largest of the shares [F], the largest first."""
     names = _feature_names(result)
-    largest = np.argsort(-shares, kind="stable")[:_COLUMNS]  # NaN, which is not above 0, last
-    return [
-        {"column": names[c], "share": float(shares[c])} for c in largest.tolist() if shares[c] > 0.0
-    ]
+    return [{"column": names[c], "share": share} for c, share in driving_columns(shares)]
 
 
 def _feature_names(result: Result) -> list[str]:
@@ -201,7 +176,7 @@ def _driving_columns(result: Result, facts: Mapping[str, Any]) -> dict[str, list
         for event in result.events
     ]
     columns: dict[str, list[Any]] = {}
-    for n in range(min(_COLUMNS, result.table.num_features)):
+    for n in range(min(MOST_COLUMNS, result.table.num_features)):
         columns[f"column_{n + 1}"] = [c[n]["column"] if n < len(c) else None for c in known]
         columns[f"share_{n + 1}"] = [c[n]["share"] if n < len(c) else np.nan for c in known]
     return columns

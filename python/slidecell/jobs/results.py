@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slidecell._html import figure, html_table
+from slidecell.detect.event_shares import stated_threshold
 from slidecell.detect.table_scores import score_table
 from slidecell.evaluate import evaluate
 from slidecell.jobs.environment import cpu_name, versions
@@ -96,9 +97,7 @@ class Result:
     @property
     def threshold(self) -> float | None:
         """Scores above it are flagged; None also where the model's rule is no single value."""
-        rule = self.detector.threshold_state()
-        value = None if rule is None else rule.get("value")
-        return None if value is None else float(value)
+        return stated_threshold(self.detector)
 
     @property
     def model(self) -> SequenceModel | None:

@@ -18,7 +18,7 @@ from slidecell.live.line_format import (
     HeaderError,
     label_of,
 )
-from slidecell.live.options import EVENT_COLUMNS
+from slidecell.live.options import EVENT_COLUMNS, driving_columns
 from slidecell.live.rows import Row, RowBlock
 from slidecell.tables.header import find_delimiter, no_header, repeated_name, stated_delimiter
 from slidecell.tables.numbers import text_float
@@ -45,8 +45,11 @@ class _Echo:
 class CsvFormat(Format):
     """A header, then one row a line; cells may be quoted, line breaks in them may not."""
 
-    def __init__(self, options: LiveOptions, model: SequenceModel | LiveDetector) -> None:
-        super().__init__(options, model)
+    def __init__(
+        self, options: LiveOptions, model: SequenceModel | LiveDetector, *, columns: int = 0
+    ) -> None:
+        super().__init__(options, model, columns=columns)
+        self._event_columns = (*EVENT_COLUMNS, *driving_columns(columns))
         self._names: dict[str, int] | None = None  # and their places
         self._name_of: list[str] = []
         self._places: list[int] = []  # of the features
@@ -70,8 +73,9 @@ class CsvFormat(Format):
         scores = [*self._keys, "score", "alarm"]
         if self._output == "events":
             entity = [] if self._entity is None else ["entity"]
-            return str(self._writer.writerow([EVENT_COLUMNS[0], *entity, *EVENT_COLUMNS[1:]]))
-        both = EVENT_COLUMNS if self._output == "both" else ()
+            first, *others = self._event_columns
+            return str(self._writer.writerow([first, *entity, *others]))
+        both = self._event_columns if self._output == "both" else ()
         return str(self._writer.writerow([*scores, *both]))
 
     def read(self, line: str) -> Row | None:
@@ -174,7 +178,7 @@ class CsvFormat(Format):
         scores = self._score_texts(answers.smoothed)
         if "nan" in scores:
             scores = ["" if score == "nan" else score for score in scores]
-        rest = [repeat("")] * len(EVENT_COLUMNS) if self._output == "both" else []
+        rest = [repeat("")] * len(self._event_columns) if self._output == "both" else []
         alarms = map(int, answers.alarms.tolist())
         cells = zip(*rows.keys, scores, alarms, *rest, strict=False)
         text = io.StringIO()
@@ -182,13 +186,16 @@ class CsvFormat(Format):
         return text.getvalue()
 
     def write_event(self, line: EventLine) -> str:
-        """Return ``opened`` or ``closed``, where and how long it is, and how high.
+        """Return ``opened`` or ``closed``, where and how long it is, how high, and what drives it.
 
-        Among lines of scores the row's time, its score and its alarm stay empty.
+        Columns are named of a closed event alone. Among lines of scores the row's time, its score
+        and its alarm stay empty.
         """
         event = line.event
         area = "" if event.area is None else repr(event.area)
         cells = [line.start, line.end, event.rows, event.flagged, repr(event.peak), area]
+        driving = [cell for name, share in self._driving(line) for cell in (name, repr(share))]
+        cells += [*driving, *[""] * (2 * self._columns - len(driving))]
         entity = [] if self._entity is None else [line.entity]
         if self._output == "events":
             return str(self._writer.writerow([line.change, *entity, *cells]))

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from slidecell.entities import without_repeats
 from slidecell.live.answers import Answers
 from slidecell.live.entity_events import EntityEvents, EventLine
+from slidecell.live.event_rows import EventRows
 from slidecell.live.last_rows import LastRow, read_last_rows, saved_last_rows
 from slidecell.live.monitor import Monitor
 from slidecell.live.options import DEFAULT_ENTITIES
@@ -26,6 +27,7 @@ from slidecell.stream import Stream
 from slidecell.thresholds.state_values import whole
 
 if TYPE_CHECKING:
+    from slidecell.live.explainer import Explainer
     from slidecell.live.live_detector import LiveDetector
     from slidecell.live.options import LiveOptions
     from slidecell.model import SequenceModel
@@ -74,12 +76,19 @@ class Entities:
         With the model's own filled in.
     event_gap : int
         Of events, where the options name none.
+    explainer : Explainer, optional
+        Names the columns that drive an event. Default: nobody does.
     """
 
     def __init__(
-        self, model: SequenceModel | LiveDetector, options: LiveOptions, *, event_gap: int = 0
+        self,
+        model: SequenceModel | LiveDetector,
+        options: LiveOptions,
+        *,
+        event_gap: int = 0,
+        explainer: Explainer | None = None,
     ) -> None:
-        self._options = options
+        self._options, self._explainer = options, explainer
         self._gap = event_gap if options.event_gap is None else options.event_gap
         self._rows = 0  # that were scored
         self._nanoseconds = 0  # since the last answers
@@ -250,7 +259,9 @@ class Entities:
         self._rows = numbers[-1]
         has_times = self._options.time is not None
         moments: list[float | int] = ready.times[: len(block)] if has_times else list(numbers)
-        changes = ready.take_events(answers, block.times if has_times else numbers)
+        wheres = block.times if has_times else numbers
+        kept = None if self._explainer is None else _as_bytes(values[: len(block)])
+        changes = ready.take_events(answers, wheres, kept)
         for at, place in enumerate(places):
             last = ready.entities[place]
             last.time = moments[at] if has_times else None
@@ -288,6 +299,11 @@ class Entities:
         self._miss(last)
         last.time = last.time if time is None else time
         return True
+
+    @property
+    def named_columns(self) -> int:
+        """How many columns a closed event names at most."""
+        return 0 if self._explainer is None else self._explainer.columns
 
     @property
     def time_kind(self) -> str | None:
@@ -349,7 +365,8 @@ class Entities:
     def _new_events(self, name: str) -> EntityEvents:
         rule = self._monitor.rule_for(name)
         value = rule.threshold if rule is not None and rule.is_constant else None
-        return EntityEvents(name, gap=self._gap, threshold=value)
+        rows = None if self._explainer is None else EventRows(self._explainer)
+        return EntityEvents(name, gap=self._gap, threshold=value, rows=rows)
 
     def _miss(self, last: LastRow) -> None:
         """Push a missing row."""
@@ -381,7 +398,7 @@ class Entities:
         if anew:
             self._monitor.reset(last.place)
             last.values = []
-            self._lines += last.events.close()
+            self._lines += last.events.begin_anew()
         elif last.missed:
             self._miss(last)
         last.missed = False
@@ -467,6 +484,13 @@ class Entities:
             new_events=self._new_events,
         )
         return clock, most, known
+
+
+def _as_bytes(values: Floats) -> list[bytes]:
+    """Return rows [n, F] each as bytes, which keep nothing of the others."""
+    size = 8 * values.shape[1]
+    raw = values.tobytes()
+    return [raw[at : at + size] for at in range(0, len(raw), size)]
 
 
 @contextlib.contextmanager

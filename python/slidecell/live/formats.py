@@ -25,6 +25,16 @@ __all__ = [
 ]
 
 
-def make_format(options: LiveOptions, model: SequenceModel | LiveDetector) -> Format:
-    """Return a reader and writer for one source of lines."""
-    return (CsvFormat if options.format == "csv" else JsonFormat)(options, model)
+def make_format(
+    options: LiveOptions, model: SequenceModel | LiveDetector, *, columns: int = 0
+) -> Format:
+    """Return a reader and writer for one source of lines.
+
+    Parameters
+    ----------
+    options : LiveOptions
+    model : SequenceModel or LiveDetector
+    columns : int
+        That closed events name at most.
+    """
+    return (CsvFormat if options.format == "csv" else JsonFormat)(options, model, columns=columns)

@@ -112,11 +112,17 @@ class JsonFormat(Format):
         )
 
     def write_event(self, line: EventLine) -> str:
-        """Return an object: ``event`` is opened or closed; numbers of infinity are texts."""
+        """Return an object: ``event`` is opened or closed; numbers of infinity are texts.
+
+        That of a closed event has the columns that drive it, where the detector tells them.
+        """
         event = line.event
         found = {"event": line.change} | ({} if self._entity is None else {"entity": line.entity})
         rest = {"start": line.start, "end": line.end, "rows": event.rows, "flagged": event.flagged}
-        high = {"peak": _plain(event.peak), "area": _plain(event.area)}
+        high: dict[str, Any] = {"peak": _plain(event.peak), "area": _plain(event.area)}
+        if self._columns and line.change == "closed":
+            driving = [{"column": name, "share": share} for name, share in self._driving(line)]
+            high["columns"] = driving
         return json.dumps({**found, **rest, **high}) + "\n"
 
 

@@ -83,6 +83,8 @@ def read_last_rows(
         events = new_events(name)
         if "events" in found:
             events.load_state(found["events"])
+        else:
+            events.load_rows(None)
         known[name] = LastRow(place, events, time, values, missed)
     return known
 

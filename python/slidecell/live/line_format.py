@@ -60,8 +60,11 @@ class UnreadableRowError(ValueError):
 class Format(ABC):
     """Reads the lines of one source; the first may be a header. ValueError for a bad line."""
 
-    def __init__(self, options: LiveOptions, model: SequenceModel | LiveDetector) -> None:
+    def __init__(
+        self, options: LiveOptions, model: SequenceModel | LiveDetector, *, columns: int = 0
+    ) -> None:
         self._output = options.output
+        self._columns = columns  # that closed events name at most
         self._score_texts = score_texts(model)
         self._time, self._entity = options.time, options.entity
         self._keys = [name for name in (options.time, options.entity) if name is not None]
@@ -130,6 +133,11 @@ class Format(ABC):
                     f"no {what} {name!r}, a feature of the model (there are: {listed(names)})"
                 )
         return features
+
+    def _driving(self, line: EventLine) -> list[tuple[str, float]]:
+        """Return the names and the shares of the columns that drive an event."""
+        names = self._features or []  # known once a row has been read
+        return [(names[c], share) for c, share in line.columns or ()]
 
     def _unreadable(self, error: ValueError, entity: str, time: Any) -> UnreadableRowError:
         missing = [math.nan] * self._input_size

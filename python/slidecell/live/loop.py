@@ -131,7 +131,7 @@ class Loop:
             return False  # a signal ends the run: what is unfinished then is no line
         lines = self._feeds.get(chunk.source)
         if lines is None:
-            lines = self._feeds[chunk.source] = Lines(make_format(self._options, self._model))
+            lines = self._feeds[chunk.source] = self._new_lines()
         before = lines.held
         if chunk.broken and lines.unfinished:
             lines.give_up()
@@ -142,6 +142,10 @@ class Loop:
             del self._feeds[chunk.source]
         self._held = drop_longest(self._feeds, self._held + lines.held - before)
         return goes_on
+
+    def _new_lines(self) -> Lines:
+        columns = self._entities.named_columns
+        return Lines(make_format(self._options, self._model, columns=columns))
 
     def _take(self, lines: Lines, whole: list[NumberedLine], broken: bool) -> bool:
         """Score lines with their numbers; False after a header that is of no use.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,10 +13,22 @@ if TYPE_CHECKING:
     from slidecell.live.live_detector import LiveDetector
     from slidecell.model import SequenceModel
 
-__all__ = ["DEFAULT_ENTITIES", "EVENT_COLUMNS", "LiveOptions"]
+__all__ = ["DEFAULT_ENTITIES", "EVENT_COLUMNS", "LiveOptions", "driving_columns"]
 
 DEFAULT_ENTITIES = 1024
 EVENT_COLUMNS = ("event", "start", "end", "rows", "flagged", "peak", "area")
+
+
+def driving_columns(columns: int) -> list[str]:
+    """Return the names of what lines of events say of so many columns that drive them.
+
+    Examples
+    --------
+    >>> from slidecell.live.options import driving_columns
+    >>> driving_columns(2)
+    ['column_1', 'share_1', 'column_2', 'share_2']
+    """
+    return [f"{what}_{n + 1}" for n in range(columns) for what in ("column", "share")]
 
 
 @dataclass(frozen=True)
@@ -30,7 +42,8 @@ class LiveOptions:
     format : {"csv", "jsonl"}
     output : {"scores", "events", "both"}
         Lines that are written: the score and alarm of every row; of every event, when it opens and
-        when it closes; or both.
+        when it closes, then with the columns that drive it where a saved detector tells them; or
+        both.
     event_gap : int, optional
         Flagged rows with at most so many others between them are one event, as in
         `slidecell.jobs.score.ScoreOptions`. Default: the state's, or the detector's own.
@@ -176,8 +189,7 @@ class LiveOptions:
                 "it comes, before a later one of the same time is known. With error the first row "
                 "is used and the others are reported and skipped"
             )
-        if self.output == "both":
-            self._refuse_event_columns(found)
+        self._refuse_event_columns(found, EVENT_COLUMNS)
         form = known.get("time_format")
         return replace(
             self,
@@ -187,11 +199,19 @@ class LiveOptions:
             time_format=form if isinstance(form, str) else None,
         )
 
-    @staticmethod
-    def _refuse_event_columns(keys: Mapping[str, str | None]) -> None:
+    def refuse_driving_columns(self, columns: int) -> None:
+        """Refuse key columns that have the name of what events say of so many columns."""
+        keys = {"time": self.time, "entity": self.entity}
+        self._refuse_event_columns(keys, driving_columns(columns))
+
+    def _refuse_event_columns(
+        self, keys: Mapping[str, str | None], columns: Collection[str]
+    ) -> None:
         """Refuse key columns that a column of events, which stand in the same lines, would hide."""
+        if self.output != "both":
+            return
         for role in ("time", "entity"):
-            if keys[role] in EVENT_COLUMNS:
+            if keys[role] in columns:
                 raise ValueError(
                     f"--{role}: column {keys[role]!r} has the name of a column of events: choose "
                     "--output scores or events, or rename it"

@@ -63,7 +63,10 @@ class ReadyRows:
         return filled
 
     def take_events(
-        self, answers: Answers, wheres: Sequence[Any]
+        self,
+        answers: Answers,
+        wheres: Sequence[Any],
+        values: Sequence[bytes] | None = None,
     ) -> list[tuple[int, list[EventLine]]]:
         """Give the flags of the first rows to the events of their entities.
 
@@ -73,6 +76,8 @@ class ReadyRows:
             Of these rows.
         wheres : sequence
             What stands for them in lines.
+        values : sequence of bytes, optional
+            Of the rows, where events name the columns that drive them.
 
         Returns
         -------
@@ -88,12 +93,15 @@ class ReadyRows:
             for place, count in Counter(places).items()
             if place in flagged or not self.entities[place].events.pass_by(count)
         }
-        if busy:
+        if busy or values is not None:
+            kept: Sequence[bytes | None] = [None] * len(places) if values is None else values
             scores = answers.smoothed.tolist()
             for at, place in enumerate(places):
                 if place in busy:
                     events = self.entities[place].events
-                    lines = events.push(alarms[at], scores[at], wheres[at])
+                    lines = events.push(alarms[at], scores[at], wheres[at], kept[at])
                     if lines:
                         found[at] = found.get(at, []) + lines
+                elif values is not None:
+                    self.entities[place].events.keep(kept[at])
         return sorted(found.items())

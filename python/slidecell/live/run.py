@@ -19,6 +19,8 @@ from slidecell.live.signals import Signals
 from slidecell.live.sources import Sources
 
 if TYPE_CHECKING:
+    from slidecell.detect.base import Detector
+    from slidecell.live.explainer import Explainer
     from slidecell.live.options import LiveOptions
     from slidecell.live.web.service import WebService
 
@@ -62,6 +64,17 @@ def run_live(
     entities whose last row came from the same source, as it may be any of theirs. A row that is
     not later than the one before it is skipped alone: its place has been scored.
 
+    Where somebody is told of events (``output``, ``page``), a closed one names the columns that
+    drive it with their shares: those of ``events.csv``, and of events beyond its worst 50 too. A
+    folder's detector tells them, if it can, from the rows that its scores depend on: of each entity
+    the last ones are kept, and of an open event those of its highest 100 flagged rows. It is asked
+    once, when the event closes. A state has these rows; of an event that was open in a state
+    without them, as of a run that told nobody, flagged rows count once their windows are whole
+    again. A detector that scores by later rows (``align="cover"``) has no stream, and smoothing by
+    all rows before has no such window: a model's `EWMA` names no columns. Nor does a model file,
+    of which the page alone shows those that its forecasts missed. Filling that an ensemble's
+    members do by themselves, though ``missing`` is "skip", sees no further than these rows.
+
     Lines that have come are taken together: what can be read without waiting, up to 64 KiB, is
     parsed, scored and answered in blocks of up to 1,024 rows, and a line that comes alone is a
     block of one. Where rows take long, soon fewer are taken together: answers and signals wait for
@@ -77,7 +90,10 @@ def run_live(
     asked, options = options, options.with_model(model)
     _check_writable(options)
     own = own_observers(asked, options, model, detector)
-    entities = Entities(model, options, event_gap=event_gap)
+    explainer = _explainer(options, detector)
+    if explainer is not None:
+        options.refuse_driving_columns(explainer.columns)
+    entities = Entities(model, options, event_gap=event_gap, explainer=explainer)
     if stdout is None:
         if sys.stdout is None:
             raise OSError("standard output: it is closed")
@@ -109,6 +125,15 @@ def run_live(
                 entities.save()
             finally:
                 run.close()
+
+
+def _explainer(options: LiveOptions, detector: Detector | None) -> Explainer | None:
+    """Return what names the columns of events, if somebody is told them and it can be known."""
+    if detector is None or (options.output == "scores" and options.page is None):
+        return None
+    from slidecell.live.explainer import Explainer
+
+    return Explainer.of(detector)
 
 
 def _web(options: LiveOptions) -> contextlib.AbstractContextManager[WebService | None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -77,14 +77,19 @@ class _Drivers:
 
 def _largest(shares: npt.NDArray[np.float64], names: Sequence[str]) -> list[list[Any]]:
     columns = np.argsort(-shares, kind="stable")[:_COLUMNS].tolist()
-    return [[names[c], round(float(shares[c]), 4)] for c in columns if shares[c] >= 0.005]
+    return _listed([(c, float(shares[c])) for c in columns], names)
+
+
+def _listed(columns: Iterable[tuple[int, float]], names: Sequence[str]) -> list[list[Any]]:
+    return [[names[c], round(share, 4)] for c, share in columns if share >= 0.005]
 
 
 class EventBook(Observer):
     """Keeps the open events of all entities and the last hundred that were closed.
 
-    The columns of an event are those whose forecasts missed most in its flagged rows, where the
-    model forecasts; weighted by how far the rows' scores lie above the threshold.
+    The columns of a closed event are those that its line names. Where it names none, and of an open
+    event, they are those whose forecasts missed most in its flagged rows, where the model
+    forecasts; weighted by how far the rows' scores lie above the threshold.
 
     Parameters
     ----------
@@ -155,5 +160,11 @@ def _told(
         "rows": event.rows,
         "flagged": event.flagged,
         "peak": json_number(event.peak),
-        "columns": [] if drivers is None else drivers.named(names),
+        "columns": _columns(line, drivers, names),
     }
+
+
+def _columns(line: EventLine, drivers: _Drivers | None, names: Sequence[str]) -> list[list[Any]]:
+    if line.columns is not None:
+        return _listed(line.columns, names)
+    return [] if drivers is None else drivers.named(names)
