@@ -31,6 +31,7 @@ from slidecell.live.reading import MOST_ROWS, BadLine, NoRow, read_lines
 from slidecell.live.rows import Row, RowBlock
 from slidecell.live.scored import ScoredBlock
 from slidecell.live.times import Clock
+from slidecell.live.web.counts import Counts
 from slidecell.live.web.traces import Traces
 from slidecell.thresholds import EventTracker
 from slidecell.thresholds.smoothing import EWMA, MovingAverage, Smoothing, TrailingMean
@@ -456,3 +457,31 @@ def test_what_is_kept_of_one_row_does_not_keep_its_block() -> None:
         (kept,) = trace._waiting
         assert len(kept) == 10
         assert kept.base is None or kept.base.nbytes == kept.nbytes
+
+
+def test_metrics_and_traces_are_the_same_however_lines_come(tmp_path: Path) -> None:
+    save_model(tmp_path / "model.safetensors", smoothing=SMOOTHING)
+    text = hard_text(11)
+    ends = [at + 1 for at, byte in enumerate(text) if byte == ord("\n")]
+    found = []
+    for cuts in ([], ends, [1000, 9001]):
+        counts, traces = Counts(per_entity=True), Traces()
+        settings = {"model": tmp_path / "model.safetensors", "event_gap": 1, **KEYS}
+        live_in_pieces(text, cuts, observers=[counts, traces], **settings)
+        totals = counts.totals()
+        shown = {
+            name: [[repr(column) for column in trace.points(scale)] for scale in range(2)]
+            + [trace.rows, trace.last_alarm]
+            for name, trace in traces.now()
+        }
+        last = {
+            name: (one.rows, one.alarms, repr(one.score)) for name, one in totals.entities.items()
+        }
+        told = (totals.rows, totals.scores, totals.alarms, totals.events, totals.open_events)
+        told = (*told, totals.missed, dict(totals.skipped), repr(totals.threshold))
+        found.append((told, totals.score.counts.tolist(), last, shown))
+        assert totals.push.counts.sum() == totals.rows
+        assert totals.score.counts.sum() == totals.scores > 300
+    assert found[1] == found[0]
+    assert found[2] == found[0]
+    assert found[0][0][3] > 10

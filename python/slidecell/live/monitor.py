@@ -237,9 +237,6 @@ class Monitor:
         ids = integer_array(entity_ids, name="entity_ids")
         named = match_features(rows, self._model.features, name="rows")
         table = plain_array(named, name="rows")
-        one = table.shape == (1, self._model.input_size) and ids.shape == (1,)
-        if one and ids.dtype.kind in "iu":
-            return Answers.of([self.push(table[0], int(ids[0]))])
         if self._shares is None:
             return self._judged(self._scores(ids, table, num_threads), ids, None)
         stream = cast("Stream", self.stream)

@@ -76,8 +76,9 @@ def run_live(
 
     Lines that have come are taken together: what can be read without waiting, up to 64 KiB, is
     parsed, scored and answered in blocks of up to 1,024 rows, and a line that comes alone is a
-    block of one. What happens is what would happen one line after the other, and each row of a
-    block counts with the same share of the block's time.
+    block of one. Where rows take long, soon fewer are taken together: answers and signals wait for
+    tens of milliseconds, or for one row. What happens is what would happen one line after the
+    other, and each row of a block counts with the same share of the block's time.
 
     Nobody outside can keep the run from its end. It waits in one place, for input, for signals, and
     for room in the queue of 64 KiB in front of standard output: while that is full, all input
