@@ -1,7 +1,6 @@
 #include "slidecell/stream.hpp"
 
 #include <cmath>
-#include <limits>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -14,11 +13,6 @@
 #include "windows/require_pointer.h"
 
 namespace slidecell {
-namespace {
-
-constexpr float kNoScore = std::numeric_limits<float>::quiet_NaN();
-
-}  // namespace
 
 const char* status_text(Status status) noexcept {
   switch (status) {
