@@ -43,7 +43,10 @@ def test_truth_is_what_carried_scores_are(cell: CellName, rows: int) -> None:
 def test_every_contestant_carries_rightly() -> None:
     found = series(CarriedWorkload, "lstm")
     for name, peer in carried_contestants().items():
-        assert peer.takes(found)
+        if not peer.takes(found):  # where float32 is faster than bf16
+            assert peer.precision == "medium"
+            assert found.model.plan("medium")["precision"] == "highest"
+            continue
         for setting, run in peer.ways(found, 1).items():
             verdict = found.judge(run(), peer.precision)
             assert verdict.right, (name, setting, verdict)
