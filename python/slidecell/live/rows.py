@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -118,12 +118,4 @@ class RowBlock:
 
     def with_columns(self, order: Sequence[int]) -> RowBlock:
         """Return the rows with these columns of their values, in this order."""
-        block = self[:]
-        return RowBlock(
-            block.numbers,
-            block.entities,
-            block.times,
-            block.values[:, order],
-            block.keys,
-            block.labels,
-        )
+        return replace(self, values=self.values[:, order])
