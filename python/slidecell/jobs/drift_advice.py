@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from slidecell.detect.drift import Advisory, DriftMonitor
+from slidecell.detect.rows_advice import RowsAdvice
 
 if TYPE_CHECKING:
     from slidecell.detect.base import Detector
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["advice_facts", "advice_note"]
 
-_COMPARISONS = 500  # of a long file: a monitor's own would take longer than the scores
+_TAKEN = 1 << 16  # rows at once
 _NAMED = 5  # columns
 _SAID = 0.05  # share of the comparisons that is worth a note
 
@@ -31,38 +31,21 @@ def advice_facts(
     Returns
     -------
     dict or None
-        ``advice``, ``columns``, ``entities`` and ``text`` of the last advisory; ``comparisons``,
-        and ``not_fine`` among them; ``first`` with ``rows`` and ``text`` of the first that was not
-        fine, or None. None as a whole where the detector keeps too little of its training, or the
-        rows do not fill a window.
+        As `slidecell.detect.rows_advice.RowsAdvice.facts`; None, too, where the detector keeps too
+        little of its training.
     """
-    kept = detector.training_statistics_
-    if kept is None or kept.stretches is None or judged.sum() < kept.stretches.rows:
+    if not RowsAdvice.is_known(detector):
         return None
     order = rows.order_of_time()
     order = order[judged[order]]
     names = np.array(rows.names_of_entities(), object)
     whose = rows.entity_numbers()
-    monitor = DriftMonitor(detector)
-    step = max(monitor.every, len(order) // _COMPARISONS)
-    monitor.every = step
-    found: list[Advisory] = []
-    for first in range(0, len(order) - step + 1, step):
-        taken = order[first : first + step]
+    advice = RowsAdvice(detector, len(order))
+    for first in range(0, len(order), _TAKEN):
+        taken = order[first : first + _TAKEN]
         entities = names[whose[taken]].tolist() if len(names) > 1 else None
-        monitor.update(rows.features[taken], entities=entities)
-        found.append(monitor.advisory)
-    told = [advisory for advisory in found if advisory.advice != "fine"]
-    last = found[-1]
-    return {
-        "advice": last.advice,
-        "columns": list(last.columns),
-        "entities": list(last.entities),
-        "text": str(last),
-        "comparisons": len(found),
-        "not_fine": len(told),
-        "first": {"rows": told[0].rows, "text": str(told[0])} if told else None,
-    }
+        advice.add(rows.features[taken], entities)
+    return advice.facts()
 
 
 def advice_note(facts: Mapping[str, Any] | None, part: str, *, differs: bool = False) -> str:

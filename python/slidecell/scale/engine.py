@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from slidecell.detect.rows_advice import RowsAdvice
 from slidecell.detect.streams.state import Saved
 from slidecell.detect.table_scores import score_table
-from slidecell.scale.advice import RowsAdvice
 from slidecell.scale.arrivals import Arranged, Arrivals
 from slidecell.scale.carried import CarriedRows
 from slidecell.scale.decisions import Decisions

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slidecell._whole_files import replacing
-from slidecell.scale.advice import RowsAdvice
+from slidecell.detect.rows_advice import RowsAdvice
 from slidecell.scale.arrivals import UnsortedError
 from slidecell.scale.engine import Engine
 from slidecell.scale.events import sorted_events, write_events

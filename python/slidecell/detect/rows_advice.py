@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
+
 from slidecell.detect.drift import Advisory, DriftMonitor
 from slidecell.detect.streams.state import Saved
-from slidecell.tables.rows import Floats
 from slidecell.thresholds.state_values import mapping, whole
 
 if TYPE_CHECKING:
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RowsAdvice"]
 
-_COMPARISONS = 500  # as of rows in memory: a monitor's own would take longer than the scores
+_COMPARISONS = 500  # of many rows: a monitor's own would take longer than the scores
 
 
 class RowsAdvice:
@@ -32,7 +34,7 @@ class RowsAdvice:
     --------
     >>> import numpy as np
     >>> from slidecell.detect import ZScoreDetector
-    >>> from slidecell.scale.advice import RowsAdvice
+    >>> from slidecell.detect.rows_advice import RowsAdvice
     >>> rows = np.random.default_rng(0).normal(size=(2000, 1))
     >>> advice = RowsAdvice(ZScoreDetector().fit(rows), 2000)
     >>> advice.add(rows[:1000])
@@ -56,7 +58,9 @@ class RowsAdvice:
         kept = detector.training_statistics_
         return kept is not None and kept.stretches is not None
 
-    def add(self, rows: Floats, entities: Sequence[str] | None = None) -> None:
+    def add(
+        self, rows: npt.NDArray[np.floating[Any]], entities: Sequence[str] | None = None
+    ) -> None:
         """Take the next rows [n, C], and whose each of them is."""
         first = 0
         while first < len(rows):
@@ -76,12 +80,14 @@ class RowsAdvice:
                 self._first = {"rows": advisory.rows, "text": str(advisory)}
 
     def facts(self) -> dict[str, Any] | None:
-        """Return the last advisory, and how often it was not fine; None before a window is full.
+        """Return the last advisory, and how often it was not fine.
 
         Returns
         -------
         dict or None
-            As `slidecell.jobs.drift_advice.advice_facts` of rows in memory.
+            ``advice``, ``columns``, ``entities`` and ``text`` of the last advisory;
+            ``comparisons``, and ``not_fine`` among them; ``first`` with ``rows`` and ``text`` of
+            the first that was not fine, or None. None as a whole before a window is full.
         """
         if self._monitor.rows < self._monitor.window or self._comparisons == 0:
             return None
