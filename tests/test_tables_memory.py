@@ -160,6 +160,47 @@ def test_score_of_a_pipe_waits_for_its_end_and_can_be_interrupted(tmp_path, inte
         assert len((out / "scores.csv").read_text().splitlines()) == 101
 
 
+INTERRUPTED_READERS = """
+import os, random, signal, sys, time
+from slidecell.tables.source import Source
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+ended = []
+for _ in range(400):
+    reader = os.fork()
+    if reader == 0:
+        try:
+            Source.of(sys.argv[1])
+        except KeyboardInterrupt:
+            os._exit(130)
+        os._exit(0)
+    with open(sys.argv[1], "wb", buffering=0) as pipe:
+        pipe.write(b"x" * 800)
+        until = time.perf_counter() + random.uniform(0, 3e-4)  # about when it reads on
+        while time.perf_counter() < until:
+            pass
+        os.kill(reader, signal.SIGINT)
+        deadline = time.monotonic() + 10
+        while os.waitid(os.P_PID, reader, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+            if time.monotonic() > deadline:
+                os.kill(reader, signal.SIGKILL)
+            time.sleep(2e-4)
+    ended.append(os.waitstatus_to_exitcode(os.waitpid(reader, 0)[1]))
+    if ended[-1] != 130:
+        break
+print(set(ended))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_an_interrupt_just_before_a_read_of_a_pipe_is_not_lost(tmp_path):
+    # CPython notes it, and the read that follows would wait for who holds the pipe open.
+    os.mkfifo(tmp_path / "pipe")
+    words = [sys.executable, "-c", INTERRUPTED_READERS, str(tmp_path / "pipe")]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.stdout, done.stderr) == ("{130}\n", "")
+
+
 @pytest.mark.parametrize("job", ["detect", "score", "retrain"])
 def test_commands_take_the_bound(tmp_path, job):
     pytest.importorskip("sklearn")

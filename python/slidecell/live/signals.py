@@ -10,12 +10,9 @@ import socket
 import time
 from types import FrameType, TracebackType
 
-__all__ = ["Selector", "Signals"]
+from slidecell._selector import Selector
 
-# poll takes regular files, which epoll refuses, and descriptors beyond 1,023, which select refuses.
-Selector: type[selectors.BaseSelector] = getattr(
-    selectors, "PollSelector", selectors.SelectSelector
-)
+__all__ = ["Signals"]
 
 _GRACE = 1.0  # seconds from a request to stop until the state is saved, come what may
 

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from slidecell.live.signals import Selector, Signals
+from slidecell._selector import Selector
+from slidecell.live.signals import Signals
 
 try:
     import resource

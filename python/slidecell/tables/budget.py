@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,7 +17,11 @@ _CHUNK = 1 << 20
 _NUMBER = 8  # bytes of a number, and of what leads to a text
 
 
-def bounded_chunks(stream: BinaryIO, most: int | None, *, source: str) -> Iterator[bytes]:
+class _Readable(Protocol):
+    def read(self, most: int, /) -> bytes: ...
+
+
+def bounded_chunks(stream: _Readable, most: int | None, *, source: str) -> Iterator[bytes]:
     """Yield the content of a stream piece by piece; a ValueError if it has more than ``most``.
 
     Examples

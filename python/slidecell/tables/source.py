@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
+import selectors
 import stat
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, TextIO, cast
 
+from slidecell._selector import Selector
 from slidecell.tables.budget import COLUMN_BYTES, bounded_chunks
 
 __all__ = ["Source", "is_standard", "source_name"]
 
 _NAME = "standard input"
 _GZIP = b"\x1f\x8b"
+_WAIT = 0.2  # seconds until signals are looked for
 
 
 def is_standard(path: str | Path | None) -> bool:
@@ -78,7 +82,7 @@ class Source:
             return cls(Path(given), _piped(Path(given), max_bytes))
         if sys.stdin is None:
             raise OSError(f"{_NAME}: it is closed")
-        content = b"".join(bounded_chunks(sys.stdin.buffer, max_bytes, source=_NAME))
+        content = _read_to_its_end(sys.stdin.buffer, max_bytes, source=_NAME)
         if not content:
             raise ValueError(f"{_NAME}: expected a CSV or Parquet table, got nothing")
         return cls(Path(given), content)
@@ -129,13 +133,44 @@ class Source:
         return stream
 
 
+def _read_to_its_end(stream: BinaryIO, most: int, *, source: str) -> bytes:
+    """Return what a stream holds that nobody has read from yet; an interrupt ends the wait."""
+    return b"".join(bounded_chunks(_Interruptible(stream), most, source=source))
+
+
+class _Interruptible:
+    """A stream that waits for bytes in Python.
+
+    A signal that comes just before a read would be noted, and not acted on until the read ends: a
+    writer that keeps its end open could hold an interrupted command for ever.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._selector: selectors.BaseSelector | None = None
+        try:
+            number = stream.fileno()
+        except (AttributeError, OSError):  # bytes in memory, which nobody waits for
+            return
+        if os.name != "nt":  # where nothing waits for a pipe
+            self._selector = Selector()
+            self._selector.register(number, selectors.EVENT_READ)
+
+    def read(self, most: int) -> bytes:
+        if self._selector is None:
+            return self._stream.read(most)
+        while not self._selector.select(_WAIT):
+            pass  # Python acts on signals here
+        return cast("io.BufferedReader", self._stream).read1(most)
+
+
 def _piped(path: Path, most: int) -> bytes | None:
     """Return what a named pipe holds, which is read once; None for other files."""
     try:
         mode = path.stat().st_mode
         if stat.S_ISFIFO(mode):
             with path.open("rb") as stream:
-                return b"".join(bounded_chunks(stream, most, source=str(path)))
+                return _read_to_its_end(stream, most, source=str(path))
     except OSError:
         return None  # who opens it says so
     if stat.S_ISCHR(mode) or stat.S_ISBLK(mode) or stat.S_ISSOCK(mode):
