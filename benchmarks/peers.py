@@ -234,7 +234,7 @@ def slidecell_train(workload: TrainWorkload, threads: int) -> Ways:
     with torch.no_grad():
         for mine, right in zip(module.parameters(), workload.module.parameters(), strict=True):
             mine.copy_(right)
-    return {"": step_of(workload, module, workload.x, threads)}
+    return {"": step_of(workload, module, workload.x, threads, as_fit=True)}
 
 
 def slidecell_layer_train(workload: TrainWorkload, threads: int) -> Ways:
@@ -243,7 +243,11 @@ def slidecell_layer_train(workload: TrainWorkload, threads: int) -> Ways:
     kind = training.LSTM if isinstance(layer, nn.LSTM) else training.GRU
     module.recurrent = kind(layer.input_size, layer.hidden_size, layer.num_layers, batch_first=True)
     module.recurrent.load_state_dict(layer.state_dict())
-    return {"": step_of(workload, module, workload.x, threads)}
+    own = copy.deepcopy(module)
+    return {
+        "torch_threads(N)": step_of(workload, module, workload.x, threads),
+        "torch_threads(1, kernels=N)": step_of(workload, own, workload.x, threads, as_fit=True),
+    }
 
 
 def torch_train(workload: TrainWorkload, threads: int) -> Ways:
@@ -258,15 +262,17 @@ def torch_train(workload: TrainWorkload, threads: int) -> Ways:
     }
 
 
-def step_of(workload: TrainWorkload, module: nn.Module, x: Tensor, threads: int) -> Run:
-    """Return one step of training `module` with Adam."""
+def step_of(
+    workload: TrainWorkload, module: nn.Module, x: Tensor, threads: int, *, as_fit: bool = False
+) -> Run:
+    """Return one step of training `module` with Adam; compiled layers may have all threads."""
     optimizer = torch.optim.Adam(module.parameters(), fused=True)
 
     def run() -> Gradients:
-        torch.set_num_threads(threads)
-        optimizer.zero_grad()
-        nn.functional.mse_loss(module(x), workload.y).backward()
-        optimizer.step()
+        with training.torch_threads(1 if as_fit else threads, kernels=threads):
+            optimizer.zero_grad()
+            nn.functional.mse_loss(module(x), workload.y).backward()
+            optimizer.step()
         return answer
 
     answer = Gradients(workload, list(module.parameters()))

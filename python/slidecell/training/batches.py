@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from slidecell import _core
+from slidecell.training.threads import kernel_threads
 
 
 class WindowBatches:
@@ -51,7 +52,7 @@ class WindowBatches:
         y = torch.empty(n, self._horizon, columns)
         out = (x.numpy(), y.numpy()) if self._horizon else x.numpy()
         _core.gather_rows(
-            self._rows, starts.numpy(), self._window, self._horizon, out, torch.get_num_threads()
+            self._rows, starts.numpy(), self._window, self._horizon, out, kernel_threads()
         )
         return x, y
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from slidecell import _core
 from slidecell._cells import CELLS, CellName
+from slidecell.training.threads import kernel_threads
 
 Nonlinearity: TypeAlias = Literal["tanh", "relu"]
 Array: TypeAlias = "npt.NDArray[np.float32]"
@@ -188,7 +189,7 @@ class _Call(NamedTuple):
             None if out is None else self.steps(out),
             _array(h_n),
             _array(c_n),
-            torch.get_num_threads(),
+            kernel_threads(),
             self.nonlinearity,
         )
         return out, h_n, c_n
@@ -250,7 +251,7 @@ def _backward(ctx: Any, *given: Tensor | None) -> tuple[Tensor | None, ...]:
             None if d_x is None else call.steps(d_x),
             *(_array(tensor) for tensor in wanted),
         ),
-        torch.get_num_threads(),
+        kernel_threads(),
         call.nonlinearity,
     )
     return d_x, *wanted

@@ -13,7 +13,7 @@ from slidecell import _core
 from slidecell._cells import CellName
 from slidecell.training.fused import Memory, Nonlinearity, Weights, obstacle, run
 
-__all__ = ["GRU", "LSTM", "RNN", "Compiled", "kernels_of"]
+__all__ = ["GRU", "LSTM", "RNN", "Compiled", "kernels_of", "mostly_compiled"]
 
 
 class Compiled(nn.Module, ABC):
@@ -180,9 +180,9 @@ class LSTM(_TorchLayers, nn.LSTM):
     """``torch.nn.LSTM`` with compiled kernels for both passes.
 
     The same arguments, ``state_dict``, call and results. The kernels run float32 on the CPU, on
-    ``torch.get_num_threads()`` threads and with the same bits on any number of them; whatever
-    else comes (another device or dtype, autocast, tracing, a projection, a packed sequence) runs
-    on torch's, and `ran` says which it was.
+    ``torch.get_num_threads()`` threads, unless `torch_threads` says otherwise, and with the same
+    bits on any number of them; whatever else comes (another device or dtype, autocast, tracing, a
+    projection, a packed sequence) runs on torch's, and `ran` says which it was.
 
     Examples
     --------
@@ -269,6 +269,27 @@ class RNN(_TorchLayers, nn.RNN):
 
 # The layers of every cell.
 LAYERS: dict[CellName, type[_TorchLayers]] = {kind.cell: kind for kind in (LSTM, GRU, RNN)}
+
+
+def mostly_compiled(module: nn.Module) -> bool:
+    """Return whether at least half of a module's weights are those of layers on compiled kernels.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from slidecell.training import Forecaster
+    >>> from slidecell.training.layers import mostly_compiled
+    >>> module = Forecaster(3, 8, window=5)
+    >>> mostly_compiled(module), mostly_compiled(module.double())
+    (True, False)
+    """
+    compiled: dict[int, int] = {}
+    for layer in module.modules():
+        if isinstance(layer, Compiled) and not getattr(layer, "proj_size", 0):
+            weights = list(layer.parameters())
+            if obstacle(*weights) is None:
+                compiled |= {id(weight): weight.numel() for weight in weights}
+    return 2 * sum(compiled.values()) >= sum(weight.numel() for weight in module.parameters())
 
 
 def kernels_of(module: nn.Module) -> dict[str, str | None]:

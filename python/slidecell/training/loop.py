@@ -18,9 +18,11 @@ from slidecell.training.inputs import (
     reset_parameters,
     trainable,
 )
+from slidecell.training.layers import mostly_compiled
 from slidecell.training.objective import Loss, OptimizerFactory, make_loss, make_optimizer
 from slidecell.training.progress import ProgressCallback, make_reporter
 from slidecell.training.seeds import draw_seed, seeded
+from slidecell.training.threads import kernel_threads, torch_threads
 from slidecell.training.trainer import Run, Step
 
 
@@ -49,6 +51,9 @@ def fit(
     Windows that touch a row with NaN or infinity are skipped. The module ends up in ``eval``
     mode, on the device it came from, with the weights of the best epoch: the lowest validation
     loss or, without a validation part, the last completed epoch.
+
+    Where compiled layers have most of the weights, they run on all threads that torch has, and
+    torch on one: see `torch_threads`. The bits are then the same on any number of threads.
 
     Parameters
     ----------
@@ -156,7 +161,10 @@ def fit(
         try:
             step = Step(module, loss_function, make_optimizer(optimizer, parameters, lr), clip)
             run = Run(step, data.training, data.held_out, history, reporter)
-            run.train(epochs, patience=patience, warm=warm_start)
+            threads = kernel_threads()
+            alone = mostly_compiled(module) and target.type == "cpu"
+            with torch_threads(1 if alone else None, kernels=threads):
+                run.train(epochs, patience=patience, warm=warm_start)
         except KeyboardInterrupt as interrupt:
             raise TrainingInterrupted(history) from interrupt
         finally:

@@ -23,11 +23,13 @@ __all__ = ["Part", "train_network"]
 
 Part: TypeAlias = tuple[npt.NDArray[Any], npt.NDArray[np.int64]]  # rows [S, F], offsets [G+1]
 
-# Multiply-adds per step in time of a batch below which training stays on one thread. Two threads
-# gain nothing there (LSTM 64, batches of 512: 2.0 s and 2.3 s), and where other processes want the
-# cores they lose much, because OpenMP's threads spin while they wait (8 s; with batches of 256, a
-# demo of 124 s instead of 8 s, at load 5 on 2 cores).
-_WORTH_THREADS = 1 << 24
+# Multiply-adds per step in time of a batch below which training stays on one thread. From here on
+# two threads are 1.4 times as fast or more on compiled layers, and as fast as one where other
+# programs have both cores; below that they lose up to a third there.
+_WORTH_THREADS = 1 << 20
+# Of networks that torch computes: its threads spin while they wait, and where other programs want
+# the cores two of them take up to twenty times as long as one.
+_WORTH_TORCH_THREADS = 1 << 24
 
 
 def train_network(
@@ -133,10 +135,13 @@ def _training_threads(
     module: Any, features: int, offsets: npt.NDArray[np.int64], settings: TrainingSettings
 ) -> int | None:
     """Threads to train on; None: torch's own setting."""
+    from slidecell.training.layers import mostly_compiled
+
     if settings.num_threads is not None:
         return settings.num_threads
     windows = len(WindowPlan(offsets, window=module.window, horizon=module.horizon))
     batch = settings.batch_size or min(2048, max(32, windows // 50))
     widest = max(layer.hidden_size for layer in (*module.encoder, *module.decoder))
     work = batch * 4 * widest * (widest + max(widest, features))
-    return 1 if work < _WORTH_THREADS else None
+    least = _WORTH_THREADS if mostly_compiled(module) else _WORTH_TORCH_THREADS
+    return 1 if work < least else None
