@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ COLOURS = {
     "openvino carried": "#003A5C",
 }
 OURS = "slidecell"
+GAP = 1.0  # between the bars of two cases, in bars
 KINDS = ("score", "carried", "flags")
 WIDE = 12.0  # ratios from here on need a logarithmic axis
 TEXT, LINES = "#333333", "#d0d0d0"
@@ -70,17 +72,34 @@ def ours_for(case: Mapping[str, Any], precision: str) -> str:
     return own if own in case else OURS
 
 
-def panel(axes: Any, cases: Mapping[str, Mapping[str, Any]], names: Sequence[str]) -> None:
+def places(panels: Iterable[Mapping[str, Mapping[str, Any]]]) -> dict[str, dict[str, float]]:
+    """Return where the bars of all panels lie, by case and peer: a case takes as much as it has."""
+    peers: dict[str, set[str]] = {}
+    for cases in panels:
+        for case, found in cases.items():
+            peers.setdefault(case, set()).update(name for name in COLOURS if name in found)
+    lies: dict[str, dict[str, float]] = {}
+    at = 0.0
+    for case, present in peers.items():
+        names = [name for name in COLOURS if name in present]
+        lies[case] = {name: at + place for place, name in enumerate(names)}
+        at += len(names) + GAP
+    return lies
+
+
+def panel(
+    axes: Any,
+    cases: Mapping[str, Mapping[str, Any]],
+    lies: Mapping[str, Mapping[str, float]],
+) -> None:
     """Draw the bars of one number of threads."""
-    height = 0.84 / len(names)
-    for row, case in enumerate(cases.values()):
-        for place, name in enumerate(names):
+    for name_of_case, case in cases.items():
+        for name, y in lies[name_of_case].items():
             if name not in case:
                 continue
             ours = ours_for(case, case[name]["precision"])
             middle, lowest, highest = ratios(case, name, ours)
-            y = row + (place - (len(names) - 1) / 2) * height
-            axes.barh(y, middle, height * 0.9, color=COLOURS[name], zorder=2)
+            axes.barh(y, middle, 0.9, color=COLOURS[name], zorder=2)
             axes.plot([lowest, highest], [y, y], color=TEXT, linewidth=0.8, zorder=3)
             axes.annotate(
                 f"{middle:.1f}",
@@ -92,8 +111,9 @@ def panel(axes: Any, cases: Mapping[str, Mapping[str, Any]], names: Sequence[str
                 color=TEXT,
             )
     axes.axvline(1.0, color=TEXT, linewidth=1.2, zorder=4)
-    axes.set_yticks(range(len(cases)), list(cases))
-    axes.set_ylim(len(cases) - 0.45, -0.55)  # the first case on top
+    middles = [fmean(bars.values()) for bars in lies.values()]
+    axes.set_yticks(middles, list(lies))
+    axes.set_ylim(max(max(bars.values()) for bars in lies.values()) + GAP, -GAP)  # first on top
     axes.tick_params(length=0, colors=TEXT, labelsize=9)
     axes.grid(axis="x", color=LINES, linewidth=0.6, zorder=0)
     for side in ("top", "right", "left"):
@@ -115,13 +135,14 @@ def draw(content: Mapping[str, Any], path: Path) -> None:
     names = [name for name in COLOURS if name in present]
     if not names:
         raise ValueError(f"{path.name}: the run has no scores of a peer to draw")
-    rows = max(len(cases) for cases in panels.values())
-    size = (max(9.0, 1.6 + 4.7 * len(panels)), 1.5 + rows * (0.16 * len(names) + 0.14))
+    lies = places(panels.values())
+    bars = sum(len(found) + GAP for found in lies.values())
+    size = (max(9.0, 1.6 + 4.7 * len(panels)), 1.7 + 0.16 * bars)
     figure, axes = plt.subplots(
         1, len(panels), figsize=size, sharex=True, sharey=True, squeeze=False, layout="constrained"
     )
     for place, (axis, (threads, cases)) in enumerate(zip(axes[0], panels.items(), strict=True)):
-        panel(axis, cases, names)
+        panel(axis, cases, lies)
         if place:
             axis.yaxis.set_visible(False)
         axis.set_title(
@@ -143,21 +164,25 @@ def draw(content: Mapping[str, Any], path: Path) -> None:
     else:
         axes[0][0].set_xscale("log")
         axes[0][0].set_xlim(left=0.5, right=1.5 * longest)
-        axes[0][0].xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        ticks = [one for one in (0.5, 1, 2, 5, 10, 20, 50, 100, 200) if one <= 1.5 * longest]
+        axes[0][0].set_xticks(ticks, [f"{one:g}" for one in ticks])
+        axes[0][0].minorticks_off()
     figure.legend(
         handles=[Patch(color=COLOURS[name], label=name) for name in names],
         loc="outside upper center",
-        ncols=len(names),
+        ncols=min(len(names), 5),
         frameon=False,
         fontsize=9,
     )
-    figure.supxlabel(caption(about), fontsize=7.5, color=TEXT)
+    kinds = {one["contestant"] for one in content["results"]}
+    medium = "medium" if f"{OURS} medium" in kinds else "medium, which runs float32 here"
+    figure.supxlabel(caption(about, medium), fontsize=7.5, color=TEXT)
     figure.savefig(path, dpi=130)
     plt.close(figure)
 
 
-def caption(about: Mapping[str, Any]) -> str:
-    """Return two lines of conditions."""
+def caption(about: Mapping[str, Any], medium: str) -> str:
+    """Return three lines of conditions."""
     versions = ", ".join(
         f"{name} {about[name]}"
         for name in ("slidecell", "torch", "onnxruntime", "openvino")
@@ -166,8 +191,8 @@ def caption(about: Mapping[str, Any]) -> str:
     return (
         f"{about['cpu']}, {about['cores']} cores, {about['isa']}, {about['date']}; "
         "each peer at its best setting, lines from the lowest to the highest round;\n"
-        "bf16 beside slidecell's precision medium, int8 beside low; peers with carried states are "
-        f"not checked. {versions}"
+        f"bf16 beside slidecell's precision {medium}, int8 beside low; peers with carried states "
+        f"are not checked.\n{versions}"
     )
 
 
