@@ -6,6 +6,7 @@ import contextlib
 import multiprocessing
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -138,26 +139,29 @@ def test_the_lock_of_a_killed_process_keeps_nobody_out(pair: tuple[Path, Path], 
 
 def test_of_many_threads_one_is_there_at_a_time(tmp_path: Path) -> None:
     """The file is removed by each holder: nobody locks one that is gone."""
-    inside, most, taken = 0, 0, 0
+    inside, most = 0, 0
+    taken = [0, 0, 0, 0]
     counting = threading.Lock()
+    deadline = time.monotonic() + 60
 
-    def work() -> None:
-        nonlocal inside, most, taken
-        for _ in range(200):
+    def work(number: int) -> None:
+        nonlocal inside, most
+        while taken[number] < 50 and time.monotonic() < deadline:
             with contextlib.suppress(BusyError), working_at(tmp_path / "model", work="test"):
                 with counting:
                     inside += 1
-                    most, taken = max(most, inside), taken + 1
+                    most = max(most, inside)
+                taken[number] += 1
                 with counting:
                     inside -= 1
 
-    threads = [threading.Thread(target=work) for _ in range(4)]
+    threads = [threading.Thread(target=work, args=[number]) for number in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert most == 1
-    assert taken >= 200
+    assert taken == [50, 50, 50, 50]
     assert list(tmp_path.iterdir()) == []
 
 
