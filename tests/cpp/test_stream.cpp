@@ -429,6 +429,46 @@ void write_all(const std::string& path, const std::string& bytes) {
   std::ofstream(path, std::ios::binary | std::ios::trunc) << bytes;
 }
 
+// A state whose checksum fits.
+std::string summed_up(const std::string& state) {
+  std::string bytes = state.substr(0, state.size() - sizeof(std::uint64_t));
+  Fnv hash;
+  hash.add(bytes.data(), bytes.size());
+  const std::uint64_t sum = hash.value();
+  return bytes.append(reinterpret_cast<const char*>(&sum), sizeof sum);
+}
+
+// A block has one seam: with more of them the count could grow beyond what is read.
+void test_damaged_audit(std::mt19937& rng) {
+  for (const std::int64_t horizon : {1, 2, 3}) {
+    const SequenceModel model = test::random_model(small_spec(horizon), rng);
+    StreamOptions options;
+    options.mode = Windows::carried;
+    Stream stream(model, 1, options);
+    const Floats row = {0.5f, 0.25f};
+    float score = 0.0f;
+    SeamAudit audit;
+    while (audit.seams < 3 && stream.rows_seen(0) < 1000) {
+      CHECK(stream.push(0, row.data(), score) == Status::ok);
+      audit = stream.audit(0);
+      const std::string good = stream.saved_bytes();
+      CHECK(Stream::from_saved_bytes(model, summed_up(good)).audit().seams == audit.seams);
+      if (audit.seams == 0) continue;
+      const std::string kept(reinterpret_cast<const char*>(&audit), sizeof audit);
+      const std::size_t at = good.find(kept);
+      CHECK(at != std::string::npos);
+      const std::int64_t most = std::numeric_limits<std::int64_t>::max();
+      for (const std::int64_t seams : {std::int64_t{-1}, audit.seams + 1, most}) {
+        std::string bad = good;
+        std::memcpy(bad.data() + at, &seams, sizeof seams);
+        CHECK_THROWS(Stream::from_saved_bytes(model, summed_up(bad)), std::invalid_argument,
+                     "audits: damaged");
+      }
+    }
+    CHECK(audit.seams == 3);
+  }
+}
+
 // Every truncation and every altered byte of a state is refused.
 void test_damaged_state(std::mt19937& rng) {
   const SequenceModel model = test::random_model(small_spec(), rng);
@@ -454,14 +494,11 @@ void test_damaged_state(std::mt19937& rng) {
                  "saved: ");
   }
   // With a checksum that fits: a count of rows that the next push would overflow.
-  std::string bad = good.substr(0, good.size() - sizeof(std::uint64_t));
+  std::string bad = good;
   const std::int64_t many = std::numeric_limits<std::int64_t>::max();
   constexpr std::size_t kHeader = 64;
   std::memcpy(bad.data() + kHeader, &many, sizeof many);
-  Fnv hash;
-  hash.add(bad.data(), bad.size());
-  const std::uint64_t sum = hash.value();
-  write_all(file.path(), bad + std::string(reinterpret_cast<const char*>(&sum), sizeof sum));
+  write_all(file.path(), summed_up(bad));
   CHECK_THROWS(Stream::load(model, file.path()), std::invalid_argument, "entities: damaged");
   write_all(file.path(), good + "x");
   CHECK_THROWS(Stream::load(model, file.path()), std::invalid_argument, "more data");
@@ -496,6 +533,7 @@ int main() {
   }
   std::mt19937 rng(6);
   test_damaged_state(rng);
+  test_damaged_audit(rng);
   test_resize(rng);
   return slidecell::test::result();
 }

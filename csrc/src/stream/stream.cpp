@@ -1,6 +1,8 @@
 #include "slidecell/stream.hpp"
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -143,7 +145,7 @@ SeamAudit Stream::audit() const {
       all.carried = one.carried;
       all.exact = one.exact;
     }
-    all.seams += one.seams;
+    all.seams += std::min(one.seams, std::numeric_limits<std::int64_t>::max() - all.seams);
   }
   return all;
 }

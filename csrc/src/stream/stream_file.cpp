@@ -1,5 +1,6 @@
 // A stream's state as a file or in memory: header, entities, checksum. Native byte order: it goes
 // on where it stopped, on the same kind of machine.
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -187,8 +188,11 @@ std::unique_ptr<Impl> read_state(const Model& model, Reader& file) {
       refuse(path, "entities: damaged");
     }
   }
-  for (const SeamAudit& audit : s.audits) {
-    if (audit.seams < 0 || audit.seams > kMostRows) refuse(path, "audits: damaged");
+  for (std::size_t e = 0; e < s.audits.size(); ++e) {
+    // A block has one seam, the score of the window whose first target row follows the block.
+    const std::int64_t seams = s.audits[e].seams;
+    const std::int64_t most = (s.rows_seen[e] - s.model.horizon) / s.block_rows;
+    if (seams < 0 || seams > std::max<std::int64_t>(most, 0)) refuse(path, "audits: damaged");
   }
   std::vector<float> state(static_cast<std::size_t>(s.state_size()));
   for (std::int64_t e = 0; e < s.num_entities && !state.empty(); ++e) {
