@@ -77,7 +77,7 @@ def places(panels: Iterable[Mapping[str, Mapping[str, Any]]]) -> dict[str, dict[
     peers: dict[str, set[str]] = {}
     for cases in panels:
         for case, found in cases.items():
-            peers.setdefault(case, set()).update(name for name in COLOURS if name in found)
+            peers.setdefault(case, set()).update(found)
     lies: dict[str, dict[str, float]] = {}
     at = 0.0
     for case, present in peers.items():

@@ -161,9 +161,8 @@ def fit(
         try:
             step = Step(module, loss_function, make_optimizer(optimizer, parameters, lr), clip)
             run = Run(step, data.training, data.held_out, history, reporter)
-            threads = kernel_threads()
-            alone = mostly_compiled(module) and target.type == "cpu"
-            with torch_threads(1 if alone else None, kernels=threads):
+            alone = mostly_compiled(module)  # which no module on another device is
+            with torch_threads(1 if alone else None, kernels=kernel_threads()):
                 run.train(epochs, patience=patience, warm=warm_start)
         except KeyboardInterrupt as interrupt:
             raise TrainingInterrupted(history) from interrupt

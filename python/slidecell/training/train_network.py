@@ -25,7 +25,7 @@ Part: TypeAlias = tuple[npt.NDArray[Any], npt.NDArray[np.int64]]  # rows [S, F],
 
 # Multiply-adds per step in time of a batch below which training stays on one thread. From here on
 # two threads are 1.4 times as fast or more on compiled layers, and as fast as one where other
-# programs have both cores; below that they lose up to a third there.
+# programs have both cores; below that they lose up to two fifths there.
 _WORTH_THREADS = 1 << 20
 # Of networks that torch computes: its threads spin while they wait, and where other programs want
 # the cores two of them take up to twenty times as long as one.
